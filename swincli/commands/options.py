@@ -1,0 +1,80 @@
+"""Options that every command shares, and the error boundary around every command's body."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from swincli.console import Console
+
+PANEL = "Everywhere"
+
+
+class Device(StrEnum):
+    """Where networks run."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout instead of lines.", rich_help_panel=PANEL)
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.", rich_help_panel=PANEL)
+]
+DebugOption = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=PANEL)
+]
+DeviceOption = Annotated[
+    Device, typer.Option(help="Where the networks run; auto takes CUDA, then MPS, then the CPU.", rich_help_panel=PANEL)
+]
+
+
+@contextmanager
+def boundary(*, json_mode: bool, quiet: bool, debug: bool) -> Iterator[Console]:
+    """Hand out the console and turn every error of the body into `error:`, `hint:` and an exit code.
+
+    Expected errors exit with their own code, refusals of the operating system and bugs with 1, Ctrl-C with 130. With
+    `debug` the traceback is shown as well.
+    """
+    from swincli.console import Console
+    from swincli.errors import SwincliError, from_os_error
+
+    console = Console(json_mode=json_mode, quiet=quiet)
+    try:
+        yield console
+    except SwincliError as error:
+        _fail(console, error, debug)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our stdout has gone, as with `| head`
+        raise typer.Exit(1) from None
+    except OSError as error:
+        _fail(console, from_os_error(error, str(error.filename or "swincli")), debug)
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        raise typer.Exit(130) from None
+    except (typer.Exit, typer.TyperException):
+        raise
+    except Exception as error:
+        if debug:
+            raise
+        _fail(console, SwincliError(f"unexpected {type(error).__name__}: {error}", "Run it again with --debug."), debug)
+
+
+def _fail(console: Console, error: BaseException, debug: bool) -> None:
+    from swincli.errors import SwincliError
+
+    if debug:
+        console.stderr.print_exception()
+    assert isinstance(error, SwincliError)
+    console.error(error.message, error.hint)
+    raise typer.Exit(error.exit_code) from None

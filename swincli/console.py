@@ -1,0 +1,132 @@
+"""What swincli says: data on stdout, everything else on stderr.
+
+`Console` is made once by the command line and handed down; there is no global one. Where stderr is no terminal, live
+views become plain lines, so that logs stay readable.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from rich.console import Console as RichConsole
+from rich.console import RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from swincli.units import format_duration
+
+PLAIN_SECONDS = 15.0  # between two lines of progress where there is no terminal
+
+
+class Advance(Protocol):
+    """Called with how many more items are done."""
+
+    def __call__(self, count: int = 1) -> None: ...
+
+
+class Console:
+    """The one place that prints.
+
+    Args:
+        json_mode: `emit` writes one JSON object instead of lines.
+        quiet: `say`, `show` and progress are silent; warnings and errors are not.
+    """
+
+    def __init__(self, *, json_mode: bool = False, quiet: bool = False) -> None:
+        self.json_mode = json_mode
+        self.quiet = quiet
+        self.stderr = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+
+    @property
+    def live(self) -> bool:
+        """Whether a view may redraw itself: stderr is a terminal and not silenced."""
+        return self.stderr.is_terminal and not self.quiet
+
+    def say(self, text: str) -> None:
+        """Print a line for people, on stderr."""
+        if not self.quiet:
+            self.stderr.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """Print a warning on stderr, also when quiet."""
+        self.stderr.print(f"[yellow]warning:[/] {_escape(text)}")
+
+    def error(self, message: str, hint: str | None = None) -> None:
+        """Print an error and its hint on stderr, also when quiet."""
+        self.stderr.print(f"[bold red]error:[/] {_escape(message)}")
+        if hint:
+            self.stderr.print(f"\n[bold]hint:[/] {_escape(hint)}")
+
+    def show(self, renderable: RenderableType) -> None:
+        """Print a table or panel for people, on stderr."""
+        if not self.quiet:
+            self.stderr.print(renderable)
+
+    def emit(self, data: dict[str, Any], lines: Iterable[str]) -> None:
+        """Print the command's result on stdout: `data` as one JSON object with --json, else `lines`."""
+        if self.json_mode:
+            sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+        else:
+            sys.stdout.writelines(f"{line}\n" for line in lines)
+        sys.stdout.flush()
+
+    @contextmanager
+    def progress(self, description: str, total: int | None, unit: str = "images") -> Iterator[Advance]:
+        """Show how far a piece of work has come: a bar on a terminal, a line now and then elsewhere.
+
+        Args:
+            description: What is being done, such as "Reading".
+            total: Number of items; None where it is not known.
+            unit: What is counted.
+        """
+        if self.quiet:
+            yield _silent
+        elif self.live:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn(unit),
+                TimeRemainingColumn(elapsed_when_finished=True),
+            )
+            with RichProgress(*columns, console=self.stderr, transient=True) as bar:
+                task = bar.add_task(description, total=total)
+                yield lambda count=1: bar.advance(task, count)
+        else:
+            yield self._plain_progress(description, total, unit)
+
+    def _plain_progress(self, description: str, total: int | None, unit: str) -> Advance:
+        started = last = time.monotonic()
+        done = 0
+
+        def advance(count: int = 1) -> None:
+            nonlocal done, last
+            done += count
+            now = time.monotonic()
+            if now - last < PLAIN_SECONDS:
+                return
+            last = now
+            line = f"{description}: {done:,}"
+            if total:
+                remaining = (now - started) / done * (total - done)
+                line += f" of {total:,} {unit}, {format_duration(remaining)} left"
+            else:
+                line += f" {unit}"
+            self.say(line)
+
+        return advance
+
+
+def _silent(count: int = 1) -> None:  # noqa: ARG001
+    pass
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,70 @@
+"""Everything that swincli expects to go wrong.
+
+    SwincliError            exit code 1: the work was asked for rightly and failed
+    ├── UsageError          exit code 2: the command line asks for something that cannot be
+    │   └── RecipeError     exit code 2: a recipe with all of its problems
+    ├── DataError           pictures, stores, latents: missing, damaged or unfit
+    ├── CheckpointError     models and training states: missing, damaged or of another shape
+    ├── TrainingError       training cannot start or go on
+    └── ResourceError       the machine lacks it: disk space, permission, a device, weights
+
+The command line prints `error: MESSAGE`, an empty line and `hint: HINT`. A message names the file or `section.key`.
+"""
+
+from __future__ import annotations
+
+
+class SwincliError(Exception):
+    """An expected failure: `message` says what is wrong and where, `hint` what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(SwincliError):
+    """The command line cannot be carried out as it stands."""
+
+    exit_code = 2
+
+
+class RecipeError(UsageError):
+    """A recipe that does not hold together; `problems` lists every one, each as `section.key: what`."""
+
+    def __init__(self, source: str, problems: list[str], hint: str | None = None) -> None:
+        self.problems = problems
+        if len(problems) == 1:
+            message = f"{source}: {problems[0]}"
+        else:
+            message = f"{source} has {len(problems)} problems\n" + "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(message, hint)
+
+
+class DataError(SwincliError):
+    """Pictures, stores or latents that are missing, damaged or unfit for what was asked."""
+
+
+class CheckpointError(SwincliError):
+    """A model or training state that is missing, damaged or of another shape."""
+
+
+class TrainingError(SwincliError):
+    """Training that cannot start or cannot go on."""
+
+
+class ResourceError(SwincliError):
+    """The machine lacks what is needed: disk space, permission, a device, weights."""
+
+
+def from_os_error(error: OSError, doing: str) -> SwincliError:
+    """Put an operating system's refusal into words: `doing` is what was attempted, such as "writing runs/a"."""
+    import errno
+
+    if error.errno == errno.ENOSPC:
+        return ResourceError(f"{doing}: no space left on the disk", "Free some space, or write to another disk.")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return ResourceError(f"{doing}: permission denied", "Choose a folder that you may write to.")
+    return ResourceError(f"{doing}: {error.strerror or error}")
