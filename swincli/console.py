@@ -7,6 +7,7 @@ views become plain lines, so that logs stay readable.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ from rich.console import Console as RichConsole
 from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+from rich.text import Text
 
 from swincli.units import format_duration
 
@@ -40,7 +42,7 @@ class Console:
     def __init__(self, *, json_mode: bool = False, quiet: bool = False) -> None:
         self.json_mode = json_mode
         self.quiet = quiet
-        self.stderr = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+        self.stderr = RichConsole(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
     @property
     def live(self) -> bool:
@@ -54,13 +56,13 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Print a warning on stderr, also when quiet."""
-        self.stderr.print(f"[yellow]warning:[/] {_escape(text)}")
+        self.stderr.print(Text.assemble(("warning:", "yellow"), " ", text))
 
     def error(self, message: str, hint: str | None = None) -> None:
         """Print an error and its hint on stderr, also when quiet."""
-        self.stderr.print(f"[bold red]error:[/] {_escape(message)}")
+        self.stderr.print(Text.assemble(("error:", "bold red"), " ", message))
         if hint:
-            self.stderr.print(f"\n[bold]hint:[/] {_escape(hint)}")
+            self.stderr.print(Text.assemble(("\nhint:", "bold"), " ", hint))
 
     def show(self, renderable: RenderableType) -> None:
         """Print a table or panel for people, on stderr."""
@@ -68,9 +70,12 @@ class Console:
             self.stderr.print(renderable)
 
     def emit(self, data: dict[str, Any], lines: Iterable[str]) -> None:
-        """Print the command's result on stdout: `data` as one JSON object with --json, else `lines`."""
+        """Print the command's result on stdout: `data` as one JSON object with --json, else `lines`.
+
+        JSON knows neither infinity nor NaN, so those are written as null.
+        """
         if self.json_mode:
-            sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(_finite(data), allow_nan=False) + "\n")
         else:
             sys.stdout.writelines(f"{line}\n" for line in lines)
         sys.stdout.flush()
@@ -108,7 +113,7 @@ class Console:
             nonlocal done, last
             done += count
             now = time.monotonic()
-            if now - last < PLAIN_SECONDS:
+            if now - last < PLAIN_SECONDS or not done:
                 return
             last = now
             line = f"{description}: {done:,}"
@@ -122,11 +127,13 @@ class Console:
         return advance
 
 
-def _silent(count: int = 1) -> None:  # noqa: ARG001
+def _silent(count: int = 1) -> None:
     pass
 
 
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

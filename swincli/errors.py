@@ -13,6 +13,8 @@ The command line prints `error: MESSAGE`, an empty line and `hint: HINT`. A mess
 
 from __future__ import annotations
 
+import errno
+
 
 class SwincliError(Exception):
     """An expected failure: `message` says what is wrong and where, `hint` what to do about it."""
@@ -61,10 +63,8 @@ class ResourceError(SwincliError):
 
 def from_os_error(error: OSError, doing: str) -> SwincliError:
     """Put an operating system's refusal into words: `doing` is what was attempted, such as "writing runs/a"."""
-    import errno
-
-    if error.errno == errno.ENOSPC:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResourceError(f"{doing}: no space left on the disk", "Free some space, or write to another disk.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return ResourceError(f"{doing}: permission denied", "Choose a folder that you may write to.")
+        return ResourceError(f"{doing}: permission denied", "Change its permissions, or choose another place.")
     return ResourceError(f"{doing}: {error.strerror or error}")

@@ -5,12 +5,15 @@ Every parser raises `ValueError` with a message that stands alone; callers add w
 
 from __future__ import annotations
 
+import math
 import re
 
 _COUNT_SCALE = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 _DURATION_SCALE = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+COUNT_PATTERN = r"\s*([0-9][0-9_]{0,30})(?:\.([0-9]{1,15}))?\s*([kKmMbB]?)\s*"
 LARGEST_SEED = 2**32 - 1
+MOST_SEEDS = 10_000_000
 
 
 def parse_count(text: str | int) -> int:
@@ -25,22 +28,25 @@ def parse_count(text: str | int) -> int:
         if text < 0:
             raise ValueError(f"{text} is negative")
         return text
-    match = re.fullmatch(r"\s*(\d[\d_]*)(?:\.(\d+))?\s*([kKmMbB]?)\s*", text)
+    match = re.fullmatch(COUNT_PATTERN, text)
     if match is None:
         raise ValueError(f"{text!r} is not a number of images; write 25000, \"25k\" or \"2.5M\"")
     whole, fraction, unit = match[1].replace("_", ""), match[2] or "", match[3].lower()
-    digits, scale = int(whole + fraction), _COUNT_SCALE[unit]
-    count, remainder = divmod(digits * scale, 10 ** len(fraction))
-    if remainder:
+    scaled, decimals = int(whole + fraction) * _COUNT_SCALE[unit], int(10 ** len(fraction))
+    if scaled % decimals:
         raise ValueError(f"{text!r} is not a whole number of images")
-    return count
+    return scaled // decimals
 
 
 def format_count(count: int) -> str:
-    """Write a count as briefly as it can be read back: 25000000 -> "25M", 1500 -> "1500", 12000 -> "12k"."""
+    """Write a count as it can be read back, short where at most one decimal is needed.
+
+    25000000 -> "25M", 1500 -> "1.5k", 1234 -> "1234", 2560000 -> "2560k".
+    """
     for unit, scale in (("M", 1_000_000), ("k", 1_000)):
         if count >= scale and count * 10 % scale == 0:
-            return f"{count / scale:.1f}".removesuffix(".0") + unit
+            whole, tenth = divmod(count * 10 // scale, 10)
+            return f"{whole}.{tenth}{unit}" if tenth else f"{whole}{unit}"
     return str(count)
 
 
@@ -57,6 +63,8 @@ def parse_duration(text: str) -> float:
     seconds = sum(float(number) * _DURATION_SCALE[unit] for number, unit in parts)
     if seconds <= 0:
         raise ValueError(f"{text!r} is no time at all")
+    if not math.isfinite(seconds):
+        raise ValueError(f"{text!r} is longer than can be counted")
     return seconds
 
 
@@ -76,7 +84,7 @@ def format_duration(seconds: float) -> str:
 def format_bytes(size: float) -> str:
     """Write a byte size with a binary unit: 1536 -> "1.5 KiB"."""
     unit = 0
-    while size >= 1024 and unit < len(_BYTE_UNITS) - 1:
+    while round(size, 1 if unit else 0) >= 1024 and unit < len(_BYTE_UNITS) - 1:
         size, unit = size / 1024, unit + 1
     return f"{size:.0f} {_BYTE_UNITS[unit]}" if unit == 0 else f"{size:.1f} {_BYTE_UNITS[unit]}"
 
@@ -85,7 +93,7 @@ def parse_seeds(text: str) -> list[int]:
     """Read a seed list: "0-31,45" -> [0, 1, ..., 31, 45]; order and repeats are kept as written.
 
     Raises:
-        ValueError: not a seed list, a range that runs backwards, or a seed above 2^32 - 1.
+        ValueError: not a seed list, a range that runs backwards, a seed above 2^32 - 1, or over ten million.
     """
     seeds: list[int] = []
     for part in text.split(","):
@@ -97,8 +105,8 @@ def parse_seeds(text: str) -> list[int]:
             raise ValueError(f"the range {part.strip()} runs backwards; write {last}-{first}")
         if last > LARGEST_SEED:
             raise ValueError(f"seed {last} is above the largest one, {LARGEST_SEED}")
-        if last - first >= 10_000_000:
-            raise ValueError(f"the range {part.strip()} holds over ten million seeds")
+        if len(seeds) + last - first >= MOST_SEEDS:
+            raise ValueError(f"{part.strip()} brings the list over ten million seeds")
         seeds.extend(range(first, last + 1))
     return seeds
 

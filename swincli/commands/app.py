@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
 import typer
 
 from swincli import __version__
+from swincli.commands.evaluate import evaluate
+from swincli.commands.prepare_data import prepare_data
 from swincli.commands.recipe import recipe_app
+from swincli.commands.sample import sample
+from swincli.commands.train import train
 
 app = typer.Typer(
     name="swincli",
@@ -29,20 +34,30 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
 
 
+def _example(command: str) -> str:
+    return f"Example: [bold]{command}[/]"
+
+
+app.command("prepare-data", epilog=_example("swincli prepare-data photos/ datasets/photos-256 --resolution 256"))(
+    prepare_data
+)
+app.command("train", epilog=_example("swincli train quickstart"))(train)
+app.command("sample", epilog=_example("swincli sample --seeds 0-31 --truncation 0.7 --grid 8x4"))(sample)
+app.command("evaluate", epilog=_example("swincli evaluate --metric fid --data datasets/photos-256"))(evaluate)
 app.add_typer(recipe_app, name="recipe")
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command line and return its exit code; a wrong one prints `error:` and `hint:` like every other error."""
     try:
-        result = app(arguments, standalone_mode=False)
+        result = app(arguments, prog_name="swincli", standalone_mode=False)
     except typer.Abort:
         return 130
     except typer.TyperException as error:
@@ -59,4 +74,6 @@ def run(arguments: list[str] | None = None) -> int:
 
 def main() -> None:
     """Entry point of the `swincli` script."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # file names that are no text come out as they went in
     sys.exit(run())

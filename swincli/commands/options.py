@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,19 +56,26 @@ def boundary(*, json_mode: bool, quiet: bool, debug: bool) -> Iterator[Console]:
     except SwincliError as error:
         _fail(console, error, debug)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our stdout has gone, as with `| head`
+        _mute_stdout()
         raise typer.Exit(1) from None
     except OSError as error:
         _fail(console, from_os_error(error, str(error.filename or "swincli")), debug)
     except KeyboardInterrupt:
         console.error("interrupted")
         raise typer.Exit(130) from None
-    except (typer.Exit, typer.TyperException):
+    except (typer.Exit, typer.Abort, typer.TyperException):
         raise
     except Exception as error:
         if debug:
             raise
         _fail(console, SwincliError(f"unexpected {type(error).__name__}: {error}", "Run it again with --debug."), debug)
+
+
+def _mute_stdout() -> None:
+    """Leave nowhere to write for Python's last flush, as the reader of our stdout has gone (`| head`)."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _fail(console: Console, error: BaseException, debug: bool) -> None:

@@ -59,11 +59,12 @@ def validate(
 
 
 @recipe_app.command(epilog="Example: [bold]swincli recipe schema > recipe.schema.json[/]")
-def schema(quiet: QuietOption = False, debug: DebugOption = False) -> None:
+def schema(json_mode: JsonOption = False, quiet: QuietOption = False, debug: DebugOption = False) -> None:
     """Print the JSON Schema of recipes, with which editors complete and check them."""
-    with boundary(json_mode=False, quiet=quiet, debug=debug) as console:
+    with boundary(json_mode=json_mode, quiet=quiet, debug=debug) as console:
         import json
 
-        from swincli.recipe import Recipe
+        from swincli.recipe.json_schema import recipe_schema
 
-        console.emit({}, json.dumps(Recipe.model_json_schema(), indent=2).splitlines())
+        described = recipe_schema()
+        console.emit(described, json.dumps(described, indent=2).splitlines())

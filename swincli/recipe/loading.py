@@ -5,19 +5,22 @@ Precedence: defaults < extended recipe < recipe < --set < flags (which arrive he
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tomli_w
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from swincli.errors import RecipeError, UsageError
+from swincli.recipe.positions import key_lines
+from swincli.recipe.problems import explain, place
 from swincli.recipe.schema import Recipe
-from swincli.recipe.shipped import find_recipe, shipped_recipes
+from swincli.recipe.shipped import find_recipe, find_shipped, shipped_recipes
 
 Tree = dict[str, Any]
 _MISSING_HINT = "`swincli recipe list` names the shipped recipes."
@@ -28,21 +31,20 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
     Args:
         name: Path of a TOML file, or the name of a shipped recipe.
-        overrides: `section.key=value` each; the value is TOML, or a bare string.
+        overrides: `section.key=value` each; the value is TOML, `null`, or a bare string.
 
     Raises:
         RecipeError: the file is missing, is no TOML, extends itself, or breaks the schema; it lists every problem.
         UsageError: an override is not of the form `section.key=value`.
     """
+    settings = [parse_override(override) for override in overrides]
     path = find_recipe(name)
     if path is None:
-        near = difflib.get_close_matches(Path(name).stem, shipped_recipes(), n=1)
-        guess = f'; did you mean "{near[0]}"?' if near else ""
-        raise RecipeError(name, [f"no such recipe{guess}"], _MISSING_HINT)
+        raise _no_recipe(name)
     tree, lines = _read_chain(path, ())
-    for override in overrides:
-        section, key, value = parse_override(override)
-        tree.setdefault(section, {})
+    for section, key, value in settings:
+        if section not in tree:
+            tree[section], lines[section] = {}, "--set"
         if isinstance(tree[section], dict):
             tree[section][key] = value
             lines[f"{section}.{key}"] = "--set"
@@ -60,7 +62,7 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 def parse_override(text: str) -> tuple[str, str, Any]:
-    """Split `section.key=value`; the value is read as TOML and, failing that, as a string.
+    """Split `section.key=value`; the value is read as TOML and, failing that, as a string; `null` leaves the key out.
 
     Raises:
         UsageError: the text has another form.
@@ -68,43 +70,61 @@ def parse_override(text: str) -> tuple[str, str, Any]:
     match = re.fullmatch(r"\s*(\w+)\.(\w+)\s*=(.*)", text, re.DOTALL)
     if match is None:
         raise UsageError(f"--set {text}: not of the form section.key=value", "For example --set train.batch=16")
-    raw = match[3].strip()
+    return match[1], match[2], _override_value(match[3].strip())
+
+
+def _override_value(text: str) -> Any:
+    if text == "null":
+        return None
     try:
-        value = tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = raw
-    return match[1], match[2], value
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        return text
+    # No key holds a date, but a folder may be named by one.
+    return text if isinstance(value, datetime.date | datetime.time) else value
+
+
+def _no_recipe(name: str) -> RecipeError:
+    path = Path(name)
+    if name and path.is_dir():
+        inside = path / "recipe.toml"
+        hint = f"It holds one: {inside}" if inside.is_file() else _MISSING_HINT
+        return RecipeError(name, ["this is a folder, and a recipe is a TOML file"], hint)
+    near = difflib.get_close_matches(path.stem, shipped_recipes(), n=1)
+    guess = f'; did you mean "{near[0]}"?' if near else ""
+    return RecipeError(name or '""', [f"no such recipe{guess}"], _MISSING_HINT)
 
 
 def _read_chain(path: Path, visited: tuple[Path, ...]) -> tuple[Tree, dict[str, str]]:
     """The tree of a file laid over those that it extends, and where each key was written last."""
-    resolved = path.resolve()
-    if resolved in visited:
-        chain = " -> ".join(p.name for p in (*visited, resolved))
-        raise RecipeError(str(path), [f"extends: it extends itself ({chain})"])
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise RecipeError(str(path), ["not a text file"], "A recipe is a TOML file; see `swincli recipe list`.") from None
+        raise RecipeError(str(path), ["not a text file, and a recipe is TOML"], _MISSING_HINT) from None
     tree = _parse_toml(text, str(path))
-    lines = {key: f"{path.name}:{line}" for key, line in _key_lines(text).items()}
+    lines = {key: f"{path.name}:{line}" for key, line in key_lines(text).items()}
     base_name = tree.pop("extends", None)
     if base_name is None:
         return tree, lines
+    here = place(["extends"], lines)
     if not isinstance(base_name, str):
-        raise RecipeError(str(path), [f"{_where('extends', lines)}: must be the path of a recipe, in quotes"])
-    base_path = path.parent / base_name
-    found = base_path if base_path.is_file() else find_recipe(base_name)
+        raise RecipeError(str(path), [f"{here}: must be the path or name of a recipe, in quotes"])
+    beside = path.parent / base_name
+    found = beside if beside.is_file() else find_shipped(base_name)
     if found is None:
-        raise RecipeError(str(path), [f'{_where("extends", lines)}: no such recipe "{base_name}"'], _MISSING_HINT)
-    base, base_lines = _read_chain(found, (*visited, resolved))
+        raise RecipeError(str(path), [f'{here}: no such recipe "{base_name}"'], _MISSING_HINT)
+    visited = (*visited, path.resolve())
+    if found.resolve() in visited:
+        chain = " -> ".join(step.name for step in (*visited, found))
+        raise RecipeError(str(path), [f"{here}: the recipe extends itself ({chain})"])
+    base, base_lines = _read_chain(found, visited)
     return _overlay(base, tree), base_lines | lines
 
 
 def _parse_toml(text: str, source: str) -> Tree:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers and nesting beyond what Python reads
         raise RecipeError(source, [f"not valid TOML: {error}"]) from None
 
 
@@ -120,52 +140,5 @@ def _validate(tree: Tree, source: str, lines: Mapping[str, str]) -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        problems = [_explain(dict(detail), lines) for detail in error.errors()]
+        problems = [explain(detail, lines) for detail in error.errors()]
         raise RecipeError(source, problems, "`swincli recipe schema` describes every key.") from None
-
-
-def _explain(detail: dict[str, Any], lines: Mapping[str, str]) -> str:
-    """One pydantic error as `section.key: what (file:line)`."""
-    location = [str(part) for part in detail["loc"] if not (isinstance(part, str) and "[" in part)]
-    key = ".".join(location[:2])
-    message = str(detail["msg"])
-    if detail["type"] == "extra_forbidden":
-        message = "unknown " + ("section" if len(location) == 1 else "key")
-        near = difflib.get_close_matches(location[-1], _known_keys(location[:-1]), n=1, cutoff=0.5)
-        elsewhere = [] if near else [f"{s}.{location[-1]}" for s in _known_keys([]) if location[-1] in _known_keys([s])]
-        for guess in near or elsewhere[:1]:
-            message += f'; did you mean "{guess}"?'
-    elif detail["type"] == "value_error":
-        message = message.removeprefix("Value error, ")
-    elif len(location) == 1 and not isinstance(detail["input"], dict):
-        message = f"must be a section, written [{key}]"
-    else:
-        message = f"{message[0].lower()}{message[1:]}, not {detail['input']!r}"
-    return f"{_where(key, lines)}: {message}" if key else message
-
-
-def _where(key: str, lines: Mapping[str, str]) -> str:
-    return f"{key} ({lines[key]})" if key in lines else key
-
-
-def _known_keys(section: Iterable[str]) -> list[str]:
-    model: Any = Recipe
-    for name in section:
-        field = model.model_fields.get(name)
-        if field is None or not issubclass(field.annotation, BaseModel):
-            return []
-        model = field.annotation
-    return list(model.model_fields)
-
-
-def _key_lines(text: str) -> dict[str, int]:
-    """The line on which each `section` and `section.key` of a plain TOML text stands."""
-    lines: dict[str, int] = {}
-    section = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[\s*([\w.]+)\s*\]", line):
-            section = header[1]
-            lines.setdefault(section, number)
-        elif key := re.match(r"\s*([\w.]+)\s*=", line):
-            lines.setdefault(f"{section}.{key[1]}".lstrip("."), number)
-    return lines

@@ -2,29 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from swincli.units import parse_count
+from swincli.units import COUNT_PATTERN, parse_count
 
-ImageCount = Annotated[
-    int,
-    BeforeValidator(parse_count),
-    Field(
-        json_schema_extra={
-            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d[\d_]*(\.\d+)?[kKmMbB]?$"}],
-            "type": None,
-        }
-    ),
-]
 SMALLEST_SIZE, LARGEST_SIZE = 16, 1024
 
 
-class Section(BaseModel):
-    """A section of a recipe: strict types, no unknown keys, immutable once read."""
+@dataclass(frozen=True)
+class Images:
+    """Marks an integer as a number of images, of at least `smallest`, that may be written "25M"."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
+    smallest: int = 0
+
+    def read(self, value: Any) -> int:
+        """The count that `value` stands for; ValueError where it is none or too small."""
+        count = parse_count(value)
+        if count < self.smallest:
+            raise ValueError(f"must be at least {self.smallest}, not {count}")
+        return count
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
+        number = {"type": "integer", "minimum": self.smallest}
+        return {"anyOf": [number, {"type": "string", "pattern": f"^{COUNT_PATTERN}$"}]}
+
+
+ImageCount = Annotated[int, Images()]
+PositiveImageCount = Annotated[int, Images(smallest=1)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+def _numbers(length: int) -> BeforeValidator:
+    """Read a list of `length` numbers as the tuple that a frozen section holds."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, list | tuple) or len(value) != length:
+            raise ValueError(f"must be a list of {length} numbers")
+        return tuple(value)
+
+    return BeforeValidator(read)
+
+
+Triple = Annotated[tuple[float, float, float], _numbers(3)]
+
+
+def _misfit(key: str, message: str) -> PydanticCustomError:
+    """A problem that shows when a whole section has been read, laid at one of its keys."""
+    return PydanticCustomError("misfit", "{message}", {"key": key, "message": message})
+
+
+class Section(BaseModel):
+    """A section of a recipe: strict types, no unknown keys, finite numbers, immutable once read."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class ModelSection(Section):
@@ -62,9 +102,9 @@ class ModelSection(Section):
     """Wavelet of the discriminator, by PyWavelets' name."""
     spectral_norm: bool = True
     """Spectral normalisation of every layer of D; without it D's layers are equalised."""
-    pixel_mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    pixel_mean: Triple = (0.5, 0.5, 0.5)
     """Mean subtracted from the channels of pixels in [0, 1]; imported networks use ImageNet's."""
-    pixel_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    pixel_std: Triple = (0.5, 0.5, 0.5)
     """Standard deviation that the channels are then divided by."""
 
     @field_validator("size")
@@ -74,11 +114,6 @@ class ModelSection(Section):
             below = max(SMALLEST_SIZE, min(LARGEST_SIZE, 2 ** (max(size, 1).bit_length() - 1)))
             raise ValueError(f"{size} is not a power of two from {SMALLEST_SIZE} to {LARGEST_SIZE}; {below} is near")
         return size
-
-    @field_validator("pixel_mean", "pixel_std", mode="before")
-    @classmethod
-    def _triple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
     @field_validator("pixel_std")
     @classmethod
@@ -113,27 +148,30 @@ class ModelSection(Section):
 
     @model_validator(mode="after")
     def _widths_fit(self) -> Self:
-        for network in ("g", "d"):
-            spelled = getattr(self, f"{network}_channels")
-            if spelled is not None and (len(spelled) != len(self.resolutions) or min(spelled) < 1):
-                sides = ", ".join(map(str, self.resolutions))
-                raise ValueError(f"{network}_channels needs {len(self.resolutions)} positive numbers, for {sides} px")
-        for side, channels in self.channels("g").items():
-            heads = self.heads(channels)
-            if channels % 4 or channels % heads or heads % 2:
-                raise ValueError(
-                    f"G has {channels} channels at {side} px and {heads} heads; channels must divide by 4 and by the "
-                    "heads, and the heads must be even"
-                )
+        self._check_widths("g", self.g_channels)
+        self._check_widths("d", self.d_channels)
         return self
+
+    def _check_widths(self, network: Literal["g", "d"], spelled: list[int] | None) -> None:
+        key = f"{network}_width" if spelled is None else f"{network}_channels"
+        if spelled is not None and len(spelled) != len(self.resolutions):
+            sides = ", ".join(map(str, self.resolutions))
+            raise _misfit(key, f"must hold {len(self.resolutions)} numbers, for {sides} px, not {len(spelled)}")
+        for side, channels in self.channels(network).items():
+            if channels < 1:
+                raise _misfit(key, f"leaves {network.upper()} {channels} channels at {side} px")
+            heads = self.heads(channels)
+            if network == "g" and (channels % 4 or channels % heads or heads % 2):
+                needs = "channels must divide by 4 and by the heads, and the heads must be even"
+                raise _misfit(key, f"gives G {channels} channels at {side} px and {heads} heads; {needs}")
 
 
 class DataSection(Section):
     """The training images."""
 
-    path: str | None = None
+    path: Name | None = None
     """Store made by `swincli prepare-data`; made at the start of training where it is missing and `source` is given."""
-    source: str | None = None
+    source: Name | None = None
     """Folder, zip or builtin:NAME that `path` is prepared from where it does not exist yet."""
     crop: Literal["center", "none"] = "center"
     """How `source` is made square."""
@@ -163,6 +201,16 @@ class TrainSection(Section):
     clip: Annotated[float, Field(ge=0)] = 5.0
     """Largest norm of D's gradient in its logistic step; 0 for no clipping."""
 
+    @model_validator(mode="after")
+    def _decay_ends(self) -> Self:
+        if self.decay_from is not None and self.decay_from >= self.total > 0:
+            raise _misfit(
+                "decay_from",
+                f"{self.decay_from} must lie before train.total, {self.total}; with --set train.decay_from=null the "
+                "rates stay",
+            )
+        return self
+
 
 class LossSection(Section):
     """Non-saturating logistic loss and its regularisers."""
@@ -187,7 +235,7 @@ class AugmentSection(Section):
 class EmaSection(Section):
     """The running average of G's weights that samples come from."""
 
-    half_life: Annotated[ImageCount, Field(gt=0)] = 10_000
+    half_life: PositiveImageCount = 10_000
     """Images after which an old weight counts half."""
     ramp: Annotated[float, Field(gt=0)] | None = None
     """Early in training the half-life is at most this share of the images seen; left out, it is constant."""
@@ -200,30 +248,32 @@ class EvaluateSection(Section):
     """Images between two evaluations of the EMA generator; 0 for none."""
     metrics: list[str] = ["fid"]
     """Metrics to measure."""
-    num: Annotated[ImageCount, Field(ge=2)] = 10_000
+    num: Annotated[int, Images(smallest=2)] = 10_000
     """Generated images to measure with."""
 
 
 class RunSection(Section):
     """What a run writes, and how it uses the machine."""
 
-    name: str | None = None
+    name: Name | None = None
     """Name of the folder under runs/; the recipe's own name where left out."""
-    snapshot: Annotated[ImageCount, Field(gt=0)] = 200_000
+    snapshot: PositiveImageCount = 200_000
     """Images between two saves of the training state and the model."""
     keep: Annotated[int, Field(ge=1)] = 2
     """Newest training states to keep; models are all kept."""
-    samples: Annotated[ImageCount, Field(gt=0)] = 50_000
+    samples: PositiveImageCount = 50_000
     """Images between two sample grids."""
-    grid: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (8, 4)
+    grid: Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], _numbers(2)] = (8, 4)
     """Columns and rows of the sample grid."""
-    log: Annotated[ImageCount, Field(gt=0)] = 1_000
+    log: PositiveImageCount = 1_000
     """Images between two lines of stats.jsonl."""
 
-    @field_validator("grid", mode="before")
+    @field_validator("name")
     @classmethod
-    def _pair(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
+    def _one_folder(cls, name: str | None) -> str | None:
+        if name is not None and (name in (".", "..") or "/" in name or "\\" in name):
+            raise ValueError(f'"{name}" is not the name of a folder; --out takes a path')
+        return name
 
 
 class Recipe(Section):
@@ -237,10 +287,3 @@ class Recipe(Section):
     ema: EmaSection = EmaSection()
     evaluate: EvaluateSection = EvaluateSection()
     run: RunSection = RunSection()
-
-    @model_validator(mode="after")
-    def _sections_agree(self) -> Self:
-        train = self.train
-        if train.decay_from is not None and train.decay_from >= train.total > 0:
-            raise ValueError(f"train.decay_from ({train.decay_from}) must lie before train.total ({train.total})")
-        return self

@@ -23,13 +23,18 @@ def find_recipe(name: str) -> Path | None:
     path = Path(name)
     if path.is_file():
         return path
+    return find_shipped(name)
+
+
+def find_shipped(name: str) -> Path | None:
+    """The shipped recipe of that name, which may be written `NAME`, `NAME.toml` or `recipes/NAME.toml`."""
     return shipped_recipes().get(name.removesuffix(".toml").removeprefix("recipes/"))
 
 
 def header(path: Path) -> str:
     """The comment that opens a recipe file, without its marks."""
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8-sig").splitlines():
         if not line.startswith("#"):
             break
         lines.append(line.removeprefix("#").removeprefix(" "))

@@ -1,0 +1,142 @@
+"""Write docs/reference/ from the code: `python docs/generate_reference.py`, or `--check` to compare without writing.
+
+Recipe keys come from the recipe's models and their JSON Schema, commands from the Typer app, so that neither page can
+say anything that `swincli recipe schema` and `--help` do not.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.text import Text
+
+from swincli.commands.app import app
+from swincli.recipe.json_schema import recipe_schema
+from swincli.recipe.schema import Recipe
+from swincli.units import format_count
+
+FOLDER = Path(__file__).resolve().parent / "reference"
+NOTE = "<!-- Written by docs/generate_reference.py; change the code instead. -->"
+ITEMS = {"integer": "whole numbers", "number": "numbers", "string": "texts"}
+SINGLE = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
+RECIPES_INTRODUCTION = """\
+# Recipe keys
+
+A recipe is a TOML file of the sections below; every key may be left out. Lengths are counted in images, as `25000000`,
+`"25M"` or `"200k"`. At the top of a file, before the first section, `extends = "base.toml"` names another recipe,
+beside the file or shipped, whose keys this one changes.
+
+What is written last counts: defaults, the extended recipe, the recipe, `--set section.key=value`, then the flags of
+`swincli train`. `--set section.key=null` leaves out a key that the recipe gives.
+
+`swincli recipe validate FILE` checks a recipe, `swincli recipe show NAME --resolved` prints one with every default, and
+`swincli recipe schema` prints the JSON Schema for editors."""
+COMMANDS_INTRODUCTION = """\
+# Commands
+
+Results go to stdout, all else to stderr. Exit codes: 0 done, 1 failed, 2 wrong use. An error is a line `error: ...`
+that names the file or key, and mostly a line `hint: ...`."""
+
+
+def main() -> int:
+    """Write both pages; with `--check`, name those that are out of date and return 1."""
+    pages = {"recipes.md": recipes_page(), "commands.md": commands_page()}
+    if sys.argv[1:] == ["--check"]:
+        written = {name: (FOLDER / name).read_text("utf-8") if (FOLDER / name).is_file() else None for name in pages}
+        stale = [f"docs/reference/{name}" for name, page in pages.items() if page != written[name]]
+        sys.stderr.writelines(f"{name} is out of date: run docs/generate_reference.py\n" for name in stale)
+        return 1 if stale else 0
+    FOLDER.mkdir(exist_ok=True)
+    for name, page in pages.items():
+        (FOLDER / name).write_text(page, encoding="utf-8")
+    return 0
+
+
+def recipes_page() -> str:
+    """Every section of a recipe with its keys: type, default and meaning."""
+    definitions = recipe_schema()["$defs"]
+    parts = [NOTE, RECIPES_INTRODUCTION]
+    for section, field in Recipe.model_fields.items():
+        model: Any = field.annotation
+        properties = definitions[model.__name__]["properties"]
+        rows = [
+            (f"`{key}`", type_words(properties[key]), default_words(info.default, properties[key]), info.description)
+            for key, info in model.model_fields.items()
+        ]
+        parts += [f"## `[{section}]`", model.__doc__, table(("Key", "Type", "Default", "Meaning"), rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def type_words(schema: dict[str, Any]) -> str:
+    """A property's type as people say it, with its bounds."""
+    if "anyOf" in schema:
+        return bounded("images", schema["anyOf"][0])
+    if "enum" in schema:
+        return " or ".join(f"`{json.dumps(choice)}`" for choice in schema["enum"])
+    if "prefixItems" in schema:
+        items = schema["prefixItems"]
+        return f"list of {len(items)} " + bounded(ITEMS[items[0]["type"]], items[0])
+    if schema["type"] == "array":
+        return "list of " + ITEMS[schema["items"]["type"]]
+    return bounded(SINGLE[schema["type"]], schema)
+
+
+def bounded(words: str, schema: dict[str, Any]) -> str:
+    """The words for a type and the bounds that its schema sets."""
+    bounds = {"minimum": "from", "exclusiveMinimum": "above", "exclusiveMaximum": "below", "multipleOf": "multiple of"}
+    return ", ".join([words, *(f"{word} {schema[name]}" for name, word in bounds.items() if name in schema)])
+
+
+def default_words(default: Any, schema: dict[str, Any]) -> str:
+    """A default as a recipe would write it."""
+    if default is None:
+        return "left out"
+    if "anyOf" in schema and default >= 1000:
+        default = format_count(default)
+    return f"`{json.dumps(default)}`"
+
+
+def commands_page() -> str:
+    """Every command with its usage, options and example."""
+    return "\n\n".join([NOTE, COMMANDS_INTRODUCTION, *command_parts(typer.main.get_command(app), "swincli")]) + "\n"
+
+
+def command_parts(command: Any, name: str) -> list[str]:
+    """The parts of one command and of all below it."""
+    children = getattr(command, "commands", {})
+    parts = [f"## `{name}`", plain(command.help)]
+    if not children:
+        context = command.context_class(command, info_name=name, terminal_width=100)  # whatever the terminal
+        records = filter(None, (parameter.get_help_record(context) for parameter in command.params))
+        rows = [(f"`{spelled}`", plain(meaning).strip()) for spelled, meaning in records]
+        usage = command.get_usage(context).removeprefix("Usage: ")
+        parts += [f"```\n{usage}\n```", table(("Argument or option", "Meaning"), rows)]
+    if command.epilog:
+        parts.append(plain(command.epilog))
+    for child_name, child in children.items():
+        parts += command_parts(child, f"{name} {child_name}")
+    return parts
+
+
+def plain(markup: str) -> str:
+    """Help text without Rich's markup; the command lines that it makes bold are code here."""
+    text = Text.from_markup(markup)
+    for span in sorted(text.spans, key=lambda span: span.start, reverse=True):
+        bold = text.plain[span.start : span.end]
+        marked = f"`{bold}`" if bold.startswith("swincli") else bold
+        text = text[: span.start] + Text(marked) + text[span.end :]
+    return text.plain
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

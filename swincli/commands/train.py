@@ -1,0 +1,75 @@
+"""`swincli train`: start a run, or go on with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from swincli.commands.options import DebugOption, Device, DeviceOption, JsonOption, QuietOption, boundary
+
+EXPERIMENT, RUN = "The experiment", "The run"
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's path, or a shipped recipe's name.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="section.key=value", help="Change a key; may be repeated.", rich_help_panel=EXPERIMENT
+        ),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Store of images (data.path).", rich_help_panel=EXPERIMENT)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Seed of everything (train.seed).", rich_help_panel=EXPERIMENT)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Run folder; runs/NAME of the recipe by default.", rich_help_panel=RUN),
+    ] = None,
+    resume: Annotated[
+        Literal["auto", "never"],
+        typer.Option(help="Go on with a run that is there, or never touch one.", rich_help_panel=RUN),
+    ] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check recipe, data and networks; write nothing.", rich_help_panel=RUN)
+    ] = False,
+    device: DeviceOption = Device.auto,
+    json_mode: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Train a recipe's networks. The same command again goes on where the run was stopped."""
+    with boundary(json_mode=json_mode, quiet=quiet, debug=debug) as console:
+        from swincli.recipe import load_recipe
+
+        flags = [f"data.path={_quoted(data)}"] if data is not None else []
+        flags += [f"train.seed={seed}"] if seed is not None else []
+        loaded = load_recipe(recipe, [*(overrides or []), *flags])
+        folder = out or Path("runs") / (loaded.run.name or Path(recipe).stem)
+
+        from swincli import runtime
+        from swincli.training.loop import train as train_run
+        from swincli.training.preflight import describe_plan, open_training_store
+
+        runtime.configure()
+        place = runtime.choose_device(device.value)
+        if dry_run:
+            facts = {"run": str(folder), **describe_plan(loaded)}
+            console.emit(facts, [f"{name}: {value}" for name, value in facts.items()])
+            return
+        store = open_training_store(loaded, console)
+        result = train_run(loaded, store, folder, place, console, resume=resume == "auto")
+        console.emit(
+            {"run": str(result.run), "images_seen": result.images_seen, "model": str(result.model)}, [str(result.model)]
+        )
+
+
+def _quoted(text: str) -> str:
+    import json
+
+    return json.dumps(text)
+

@@ -1,0 +1,50 @@
+"""The order in which training sees a data set: a pure function of the seed and of the images seen.
+
+Nothing is stored and nothing is replayed: resuming asks for the next positions, and any split of a run into calls,
+processes or sessions gives the same sequence.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def training_indices(num_images: int, seed: int, start: int, count: int) -> NDArray[np.int64]:
+    """Indices of the images at positions `start` to `start + count - 1` of training.
+
+    Position p is the (p mod num_images)-th image of epoch p // num_images, and every epoch is a permutation of its own
+    that depends on the seed and the epoch alone. It comes from raw Philox bits, which numpy promises never to change.
+
+    Args:
+        num_images: Images in the data set.
+        seed: The run's seed.
+        start: Images seen before.
+        count: Images wanted; it may reach over several epochs.
+
+    Returns:
+        int64 [count].
+
+    Raises:
+        ValueError: no images, or a negative number.
+    """
+    if num_images < 1 or min(seed, start, count) < 0:
+        raise ValueError(f"no order of {num_images} images with seed {seed} from {start} for {count}")
+    indices = np.empty(count, np.int64)
+    done = 0
+    while done < count:
+        epoch, offset = divmod(start + done, num_images)
+        taken = min(num_images - offset, count - done)
+        indices[done : done + taken] = _permutation(num_images, seed, epoch)[offset : offset + taken]
+        done += taken
+    return indices
+
+
+@lru_cache(maxsize=2)
+def _permutation(num_images: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    bits = np.random.Philox(np.random.SeedSequence((seed, epoch)))
+    order = np.argsort(bits.random_raw(num_images), kind="stable").astype(np.int64, copy=False)
+    order.flags.writeable = False
+    return order

@@ -1,0 +1,47 @@
+"""Mean and covariance of a stream of features, in float64 and in one pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """First and second moments of features.
+
+    Attributes:
+        count: Number of features N.
+        mean: [D] float64.
+        scatter: [D, D] float64, the sum of outer products of the centred features: (N - 1) times the covariance.
+    """
+
+    count: int
+    mean: NDArray[np.float64]
+    scatter: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, features: NDArray[np.floating]) -> Self:
+        """Moments of features [N, D], N of at least 1."""
+        exact = features.astype(np.float64)
+        mean = exact.mean(axis=0)
+        exact -= mean
+        return cls(len(exact), mean, exact.T @ exact)
+
+    def merge(self, other: Self) -> Self:
+        """Moments of both sets of features together (Chan, Golub and LeVeque 1979)."""
+        count = self.count + other.count
+        offset = other.mean - self.mean
+        scatter = np.outer(offset, offset)
+        scatter *= self.count * other.count / count
+        scatter += self.scatter
+        scatter += other.scatter
+        return type(self)(count, self.mean + offset * (other.count / count), scatter)
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """Unbiased covariance [D, D]; needs a count of at least 2."""
+        return self.scatter / (self.count - 1)

@@ -1,0 +1,122 @@
+"""How a number was measured: everything that it would change with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from swincli import __version__
+from swincli.errors import from_os_error
+
+_LIBRARIES = ("torch", "numpy", "pillow", "clean-fid")
+
+
+@dataclass(frozen=True)
+class Fakes:
+    """The pictures that are judged.
+
+    Attributes:
+        source: Model file, or where pictures lie.
+        num: How many.
+        resolution: Their side in pixels; None where sizes may differ.
+        seeds: First and last seed of generated ones.
+        truncation: Strength of truncation of generated ones; 1 is none.
+        images_seen: How far their model was trained.
+    """
+
+    source: str
+    num: int
+    resolution: int | None
+    seeds: tuple[int, int] | None = None
+    truncation: float | None = None
+    images_seen: int | None = None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The real pictures: where they lie, how many, their side in pixels if they share one, and a hash of them all."""
+
+    source: str
+    num: int
+    resolution: int | None
+    content_hash: str
+
+
+@dataclass(frozen=True)
+class DetectorRecord:
+    """The network that made the features, and their length."""
+
+    name: str
+    sha256: str
+    width: int
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How both sides came to the numbers."""
+
+    fakes: Fakes
+    reference: Reference
+    detector: DetectorRecord
+    resize: str
+    quantisation: str
+    seed: int
+    device: str
+    versions: dict[str, str]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What to show people, as name and value."""
+        fakes, reference = self.fakes, self.reference
+        drawn = [f"{fakes.num:,} of {fakes.source}", _side(fakes.resolution)]
+        if fakes.images_seen is not None:
+            drawn.append(f"after {fakes.images_seen:,} images")
+        if fakes.seeds is not None:
+            drawn.append(f"seeds {fakes.seeds[0]}-{fakes.seeds[1]}, truncation {fakes.truncation:g}")
+        real = [f"{reference.num:,} of {reference.source}", _side(reference.resolution), reference.content_hash[:12]]
+        return [
+            ("fakes", ", ".join(drawn)),
+            ("reference", ", ".join(real)),
+            ("detector", f"{self.detector.name}, sha256 {self.detector.sha256[:12]}, on {self.device}"),
+            ("resize", f"{self.resize}, from {self.quantisation}"),
+            ("versions", ", ".join(f"{name} {number}" for name, number in self.versions.items())),
+        ]
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of swincli and of the libraries that the pixels go through."""
+    versions = {"swincli": __version__}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "unknown"
+    return versions
+
+
+def append_record(run: Path, values: dict[str, float], protocol: Protocol) -> None:
+    """Add one line to a run's `metrics.jsonl`.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    record: dict[str, Any] = {
+        "images_seen": protocol.fakes.images_seen,
+        "metrics": values,
+        "protocol": dataclasses.asdict(protocol),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    path = run / "metrics.jsonl"
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise from_os_error(error, f"writing {path}") from None
+
+
+def _side(resolution: int | None) -> str:
+    return f"{resolution} px" if resolution else "sizes as they come"

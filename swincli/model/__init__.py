@@ -1,0 +1,1 @@
+"""StyleSwin's two networks, and their weights as files."""

@@ -1,0 +1,148 @@
+"""Layers that G and D are built of: equalised and spectrally normalised ones, and the scaled leaky ReLU."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.2
+GAIN = math.sqrt(2.0)
+
+
+def scaled_leaky_relu(x: Tensor) -> Tensor:
+    """Leaky ReLU of slope 0.2 with gain sqrt(2), which keeps the variance (StyleGAN2)."""
+    return F.leaky_relu(x, SLOPE) * GAIN
+
+
+class PixelNorm(nn.Module):
+    """Bring every vector of `[B, C]` to a root mean square of 1 (Karras et al., 2018)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, C] -> [B, C]`."""
+        return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
+
+
+class EqualLinear(nn.Module):
+    """Linear layer with equalised learning rate: weights ~ N(0, 1) / lr_mul, scaled at run time (Karras et al., 2018).
+
+    Args:
+        inputs: Features in.
+        outputs: Features out.
+        lr_mul: Multiplier of the layer's learning rate.
+        bias_init: What the bias starts from: one number, or `[outputs]`.
+        activation: Follow with `scaled_leaky_relu`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        lr_mul: float = 1.0,
+        bias_init: float | Tensor = 0.0,
+        activation: bool = False,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_mul)
+        self.bias = nn.Parameter(torch.zeros(outputs) + bias_init)
+        self.scale = lr_mul / math.sqrt(inputs)
+        self.lr_mul = lr_mul
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[..., inputs] -> [..., outputs]`."""
+        out = F.linear(x, self.weight * self.scale, self.bias * self.lr_mul)
+        return scaled_leaky_relu(out) if self.activation else out
+
+
+class EqualWeight(nn.Module):
+    """A weight with equalised learning rate: stored as N(0, 1), scaled by 1 / sqrt(fan in) when used."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(shape))
+        self.scale = 1.0 / math.sqrt(math.prod(shape[1:]))
+
+    def forward(self) -> Tensor:
+        """The weight to use, of the shape given."""
+        return self.weight * self.scale
+
+
+class SpectralWeight(nn.Module):
+    """A weight divided by its largest singular value (Miyato et al., 2018), with PyTorch's default initialisation.
+
+    Every forward in training mode makes one step of power iteration on the vectors u and v; none is made otherwise.
+    """
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(shape))
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        rows, columns = shape[0], math.prod(shape[1:])
+        self.u: Tensor
+        self.v: Tensor
+        self.register_buffer("u", F.normalize(torch.randn(rows), dim=0))
+        self.register_buffer("v", F.normalize(torch.randn(columns), dim=0))
+
+    def forward(self) -> Tensor:
+        """The weight to use, of the shape given and of spectral norm about 1."""
+        matrix = self.weight.flatten(1)
+        u, v = self.u, self.v
+        if self.training:
+            with torch.no_grad():
+                v = F.normalize(matrix.t().mv(u), dim=0, eps=1e-12)
+                u = F.normalize(matrix.mv(v), dim=0, eps=1e-12)
+                self.u.copy_(u)
+                self.v.copy_(v)
+        else:
+            u, v = u.clone(), v.clone()  # a later training forward changes the buffers under a pending backward
+        return self.weight / torch.dot(u, matrix.mv(v))
+
+
+def make_weight(*shape: int, spectral: bool) -> EqualWeight | SpectralWeight:
+    """A weight of D: spectrally normalised, or equalised."""
+    return SpectralWeight(*shape) if spectral else EqualWeight(*shape)
+
+
+class Linear(nn.Module):
+    """Linear layer of D over a `make_weight`, with a bias.
+
+    Raises nothing of its own; `[B, inputs] -> [B, outputs]`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, spectral: bool) -> None:
+        super().__init__()
+        self.kernel = make_weight(outputs, inputs, spectral=spectral)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        if spectral:
+            nn.init.uniform_(self.bias, -1 / math.sqrt(inputs), 1 / math.sqrt(inputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, inputs] -> [B, outputs]`."""
+        return F.linear(x, self.kernel(), self.bias)
+
+
+class Conv(nn.Module):
+    """Convolution of D over a `make_weight`, followed by a learned bias and the scaled leaky ReLU.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        size: Side of the kernel, odd.
+        stride: 1 pads so that the side stays; 2 pads nothing, since a blur has padded before.
+        spectral: Spectral norm instead of equalised learning rate.
+    """
+
+    def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, spectral: bool) -> None:
+        super().__init__()
+        self.kernel = make_weight(outputs, inputs, size, size, spectral=spectral)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.stride = stride
+        self.padding = size // 2 if stride == 1 else 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, inputs, H, W] -> [B, outputs, H', W']`."""
+        return scaled_leaky_relu(F.conv2d(x, self.kernel(), self.bias, self.stride, self.padding))

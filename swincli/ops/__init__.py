@@ -1,0 +1,1 @@
+"""Fixed linear operations on images: FIR filters and wavelets. Differentiable any number of times."""

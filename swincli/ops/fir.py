@@ -1,0 +1,53 @@
+"""The [1, 3, 3, 1] binomial filter of StyleGAN2 (Karras et al., 2020) in the three forms that the networks use.
+
+All are depthwise, act on `[B, C, H, W]` and can be differentiated any number of times, as R1 asks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+TAPS = (1.0, 3.0, 3.0, 1.0)
+
+
+def _kernel(like: Tensor, gain: float = 1.0) -> Tensor:
+    """The separable filter as a depthwise weight `[C, 1, 4, 4]` that sums to `gain`."""
+    taps = torch.tensor(TAPS, dtype=like.dtype, device=like.device) / sum(TAPS)
+    return (torch.outer(taps, taps) * gain).expand(like.shape[1], 1, 4, 4)
+
+
+class _Blur(torch.autograd.Function):
+    """Depthwise filtering whose gradient is itself: the taps are symmetric, so only the padding turns over."""
+
+    @staticmethod
+    def forward(x: Tensor, padding: int) -> Tensor:
+        return F.conv2d(x, _kernel(x), padding=padding, groups=x.shape[1])
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG004
+        ctx.padding = inputs[1]  # type: ignore[attr-defined]
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        return _Blur.apply(grad_outputs[0], len(TAPS) - 1 - ctx.padding), None
+
+
+def blur(x: Tensor, padding: int) -> Tensor:
+    """Smooth `[B, C, H, W]`, padding every side with zeros: `[B, C, H + 2 padding - 3, W + 2 padding - 3]`."""
+    out: Tensor = _Blur.apply(x, padding)  # type: ignore[no-untyped-call]
+    return out
+
+
+def downsample(x: Tensor) -> Tensor:
+    """Filter and keep every second pixel: `[B, C, H, W] -> [B, C, H/2, W/2]`."""
+    return F.conv2d(x, _kernel(x), stride=2, padding=1, groups=x.shape[1])
+
+
+def upsample(x: Tensor) -> Tensor:
+    """Insert zeros and filter with gain 4, so that brightness is kept: `[B, C, H, W] -> [B, C, 2H, 2W]`."""
+    return F.conv_transpose2d(x, _kernel(x, gain=4.0), stride=2, padding=1, groups=x.shape[1])

@@ -1,0 +1,83 @@
+"""The two-dimensional discrete wavelet transform and its inverse, with PyWavelets' filter banks.
+
+Borders are periodic (PyWavelets' mode "periodization"), so the transform halves every side exactly and the inverse
+reconstructs exactly, for every orthogonal and biorthogonal wavelet.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from swincli.errors import UsageError
+
+BANDS = ("ll", "lh", "hl", "hh")
+
+
+@functools.lru_cache(maxsize=16)
+def _filters(name: str, inverse: bool) -> Tensor:
+    """The four two-dimensional filters `[4, F, F]` in float64, in correlation order."""
+    import pywt
+
+    if name not in pywt.wavelist(kind="discrete"):
+        raise UsageError(f"no such wavelet: {name!r}", "PyWavelets' discrete ones: haar, db2, sym4, coif1, bior2.2, ...")
+    wavelet = pywt.Wavelet(name)
+    banks = (wavelet.rec_lo, wavelet.rec_hi) if inverse else (wavelet.dec_lo[::-1], wavelet.dec_hi[::-1])
+    low, high = (torch.tensor(bank, dtype=torch.float64) for bank in banks)
+    return torch.stack([torch.outer(rows, columns) for columns in (low, high) for rows in (low, high)])
+
+
+def wavelet_filters(name: str, *, inverse: bool = False) -> Tensor:
+    """Filters `[4, F, F]` (float64) of the bands ll, lh, hl, hh for `dwt`, or for `inverse_dwt`.
+
+    lh is high-pass along the height (top minus bottom, with Haar), hl along the width.
+
+    Raises:
+        UsageError: PyWavelets knows no discrete wavelet of that name.
+    """
+    return _filters(name, inverse)
+
+
+def dwt(x: Tensor, filters: Tensor) -> Tensor:
+    """One level of the transform: `[B, C, H, W] -> [B, 4C, H/2, W/2]`, ordered [ll, lh, hl, hh] x C.
+
+    Args:
+        x: Images of even height and width.
+        filters: `wavelet_filters(name)` in the dtype and on the device of `x`.
+    """
+    channels, length = x.shape[1], filters.shape[-1]
+    before, after = length // 2 - 1, length // 2 - 1
+    if length > 2:
+        x = F.pad(x, (before, after, before, after), mode="circular")
+    eye = torch.eye(channels, dtype=x.dtype, device=x.device)
+    weight = torch.einsum("kij,cd->kcdij", filters, eye).reshape(4 * channels, channels, length, length)
+    return F.conv2d(x, weight, stride=2)
+
+
+def inverse_dwt(bands: Tensor, filters: Tensor) -> Tensor:
+    """The inverse of `dwt`: `[B, 4C, H, W] -> [B, C, 2H, 2W]`.
+
+    Args:
+        bands: What `dwt` returned.
+        filters: `wavelet_filters(name, inverse=True)`.
+    """
+    batch, channels, height, width = bands.shape[0], bands.shape[1] // 4, bands.shape[2], bands.shape[3]
+    length = filters.shape[-1]
+    flat = bands.view(batch, 4, channels, height, width).transpose(1, 2).reshape(-1, 4, height, width)
+    spread = F.conv_transpose2d(flat, filters.unsqueeze(1), stride=2)
+    shift = length // 2 - 1
+    folded = _fold(_fold(spread, 2 * height, shift, dim=2), 2 * width, shift, dim=3)
+    return folded.reshape(batch, channels, 2 * height, 2 * width)
+
+
+def _fold(x: Tensor, period: int, shift: int, dim: int) -> Tensor:
+    """Wrap what reaches beyond a period back onto its start, then turn the start by `shift`."""
+    out = x.narrow(dim, 0, period)
+    for start in range(period, x.shape[dim], period):
+        rest = x.narrow(dim, start, min(period, x.shape[dim] - start))
+        padding = [0, 0] * (x.dim() - 1 - dim) + [0, period - rest.shape[dim]]
+        out = out + F.pad(rest, padding)
+    return out.roll(-shift, dims=dim) if shift else out

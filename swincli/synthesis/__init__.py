@@ -1,0 +1,1 @@
+"""From seeds to pictures: latents, truncation, sampling and grids."""

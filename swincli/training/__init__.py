@@ -1,0 +1,1 @@
+"""Training: losses, schedules, the average of weights, states on disk, the loop and its report."""

