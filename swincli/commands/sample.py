@@ -18,7 +18,7 @@ def sample(
     ],
     checkpoint: Annotated[
         str | None,
-        typer.Option(metavar="RUN|FILE", help="Run folder or model; the newest run by default.", rich_help_panel=LATENTS),
+        typer.Option(metavar="RUN|FILE", help="Run folder or model; else the newest run.", rich_help_panel=LATENTS),
     ] = None,
     truncation: Annotated[
         float,
@@ -47,11 +47,11 @@ def sample(
         try:
             wanted = parse_seeds(seeds)
         except ValueError as error:
-            raise UsageError(f"--seeds {seeds}: {error}") from None
+            raise UsageError(f"--seeds {seeds}: {error}", "For example --seeds 0-31,45") from None
         try:
             cells = parse_grid(grid) if grid is not None else None
         except ValueError as error:
-            raise UsageError(f"--grid {grid}: {error}") from None
+            raise UsageError(f"--grid {grid}: {error}", "For example --grid 8x4") from None
 
         import torch
 

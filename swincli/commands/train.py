@@ -71,5 +71,5 @@ def train(
 def _quoted(text: str) -> str:
     import json
 
-    return json.dumps(text)
+    return json.dumps(text, ensure_ascii=False)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swincli.ops.constant import constant
 
-@functools.lru_cache(maxsize=8)
+
+@constant
 def relative_index(side: int) -> Tensor:
     """Row of the bias table for every pair of positions of a window: int64 `[side², side²]` (Liu et al., 2021).
 
@@ -21,16 +21,16 @@ def relative_index(side: int) -> Tensor:
     return offset[0] * (2 * side - 1) + offset[1]
 
 
-def edge_masks(side: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Which pairs of a window at the lower or right border must not see each other after the shift.
+@constant
+def edge_masks(side: int) -> Tensor:
+    """Which pairs of a window at the border must not see each other after the shift: bool `[2, side², side²]`.
 
-    Returns:
-        rows, columns: bool `[side², side²]` each, true where query and key come from opposite sides of the image.
+    The first mask is for the lower border, the second for the right one; true where query and key come from opposite
+    sides of the image.
     """
-    wrapped = torch.arange(side, device=device) >= side - side // 2
-    rows = wrapped.repeat_interleave(side)
-    columns = wrapped.repeat(side)
-    return rows[:, None] != rows[None, :], columns[:, None] != columns[None, :]
+    wrapped = torch.arange(side) >= side - side // 2
+    both = torch.stack([wrapped.repeat_interleave(side), wrapped.repeat(side)])
+    return both[:, :, None] != both[:, None, :]
 
 
 def to_windows(qkv: Tensor, side: int) -> Tensor:
@@ -66,7 +66,7 @@ class WindowAttention(nn.Module):
 
     def bias(self) -> Tensor:
         """The bias of every pair of positions, `[h, side², side²]`."""
-        index = relative_index(self.side).to(self.position_bias.device)
+        index = relative_index(self.side, device=self.position_bias.device)
         return F.embedding(index, self.position_bias).permute(2, 0, 1)
 
     def forward(self, qkv: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class WindowAttention(nn.Module):
         q, k, v = to_windows(qkv, self.side)
         logits = (q * self.head_dim**-0.5) @ k.transpose(-1, -2) + self.bias()
         if self.shift:
-            rows, columns = edge_masks(self.side, logits.device)
+            rows, columns = edge_masks(self.side, device=logits.device)
             logits[:, -1].masked_fill_(rows, float("-inf"))
             logits[:, :, -1].masked_fill_(columns, float("-inf"))
         out = from_windows(logits.softmax(dim=-1) @ v, self.side)

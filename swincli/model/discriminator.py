@@ -5,6 +5,8 @@ Zhang et al., CVPR 2022, section 3.4, after SWAGAN (Gal et al., 2021).
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -71,8 +73,7 @@ class Discriminator(nn.Module):
         coefficients = 3 * len(BANDS)
         self.from_wavelet = nn.ModuleList(Conv(coefficients, width, 1, spectral=spectral) for width in widths)
         self.trunk = nn.ModuleList(
-            TrunkBlock(inputs, outputs, spectral=spectral)
-            for inputs, outputs in zip(widths[:-1], widths[1:], strict=True)
+            TrunkBlock(inputs, outputs, spectral=spectral) for inputs, outputs in itertools.pairwise(widths)
         )
         last = channels[LAST_RESOLUTION]
         self.final_conv = Conv(widths[-1] + 1, last, 3, spectral=spectral)
@@ -83,7 +84,7 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """`[B, 3, size, size]` in the network's pixel range -> logits `[B, 1]`."""
-        filters = wavelet_filters(self.wavelet).to(image.dtype).to(image.device)
+        filters = wavelet_filters(self.wavelet, device=image.device, dtype=image.dtype)
         x = self.from_wavelet[0](dwt(image, filters))
         for block, from_wavelet in zip(self.trunk, self.from_wavelet[1:], strict=True):
             # the release transforms back, downsamples and transforms again: the image pyramid is the same thing

@@ -134,10 +134,7 @@ class Generator(nn.Module):
             assert isinstance(level, Level)
             x = level(x, w_plus[:, 2 * index : 2 * index + 2])
             rgb = level.to_rgb(x)
-            if image is None:
-                image = rgb
-            else:
-                image = (fir.upsample(image) if level.upsample else image) + rgb
+            image = rgb if image is None else (fir.upsample(image) if level.upsample else image) + rgb
         assert image is not None
         return image
 

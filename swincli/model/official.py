@@ -25,7 +25,7 @@ def generator_names(config: ModelSection) -> dict[str, str]:
 
 
 def _block_names(ours: str, theirs: str) -> dict[str, str]:
-    names = {}
+    names: dict[str, str] = {}
     for norm in ("norm1", "norm2"):
         names |= _pair(f"{ours}.{norm}.style", f"{theirs}.{norm}.style")
     names |= _pair(f"{ours}.attention.qkv", f"{theirs}.qkv")
@@ -41,9 +41,10 @@ def discriminator_names(config: ModelSection) -> dict[str, str]:
     """Our name of every parameter and buffer of D -> the release's."""
     spectral = config.spectral_norm
     scales = len(config.resolutions) - 1
-    names = {}
+    names: dict[str, str] = {}
     for scale in range(scales):
-        names |= _conv_names(f"from_wavelet.{scale}", f"from_rgbs.{scale}.conv.0", f"from_rgbs.{scale}.conv.1", spectral)
+        theirs = f"from_rgbs.{scale}.conv"
+        names |= _conv_names(f"from_wavelet.{scale}", f"{theirs}.0", f"{theirs}.1", spectral)
     for scale in range(scales - 1):
         ours, theirs = f"trunk.{scale}", f"convs.{scale}"
         names |= _conv_names(f"{ours}.conv1", f"{theirs}.conv1.0", f"{theirs}.conv1.1", spectral)

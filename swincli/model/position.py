@@ -1,15 +1,16 @@
-"""Sinusoidal position encoding, which tells G where in the image it is (StyleSwin, section 3.3; Vaswani et al., 2017)."""
+"""Sinusoidal position encoding: where in the image a feature is (StyleSwin, section 3.3; Vaswani et al., 2017)."""
 
 from __future__ import annotations
 
-import functools
 import math
 
 import torch
 from torch import Tensor
 
+from swincli.ops.constant import constant
 
-@functools.lru_cache(maxsize=16)
+
+@constant
 def sine_table(length: int, dim: int) -> Tensor:
     """Encoding of the positions 1 ... length: float32 `[length, dim]`, sines then cosines, dim even.
 
@@ -22,12 +23,12 @@ def sine_table(length: int, dim: int) -> Tensor:
 
 
 def add_position(x: Tensor, strength: Tensor) -> Tensor:
-    """Add `strength` times the encoding to `[B, H, W, C]`: columns fill the first half of the channels, rows the second.
+    """Add `strength` times the encoding to `[B, H, W, C]`: columns to the first half of the channels, rows to the rest.
 
     The two halves are added apart, so that no table grows with the area of the image.
     """
     _, height, width, channels = x.shape
     half = channels // 2
-    columns = torch.nn.functional.pad(sine_table(width, half), (0, half)).to(x)
-    rows = torch.nn.functional.pad(sine_table(height, half), (half, 0)).to(x)
+    columns = torch.nn.functional.pad(sine_table(width, half, device=x.device, dtype=x.dtype), (0, half))
+    rows = torch.nn.functional.pad(sine_table(height, half, device=x.device, dtype=x.dtype), (half, 0))
     return x + strength * columns + (strength * rows)[:, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from swincli.recipe import Recipe, dump_recipe
 from swincli.recipe.loading import parse_recipe
 
 FORMAT = "swincli-model-1"
+METADATA = "swincli"
 MEAN_SAMPLES = 10_000
 RUNS = Path("runs")
 
@@ -69,7 +71,8 @@ def save_model(path: Path, generator: Generator, recipe: Recipe, images_seen: in
     """
     tensors = {f"g.{name}": value.detach().contiguous().cpu() for name, value in generator.state_dict().items()}
     tensors["w_mean"] = mean_w(generator).cpu()
-    metadata = {"format": FORMAT, "recipe": dump_recipe(recipe), "images_seen": str(images_seen)}
+    about = {"format": FORMAT, "recipe": dump_recipe(recipe), "images_seen": images_seen}
+    metadata = {METADATA: json.dumps(about)}  # one key: safetensors writes several in no fixed order
     write_atomically(path, lambda temporary: safetensors.torch.save_file(tensors, temporary, metadata))
 
 
@@ -80,12 +83,15 @@ def load_model(path: Path, device: torch.device) -> Model:
         CheckpointError: the file is missing, damaged, no model of swincli's, or its weights do not fit its recipe.
     """
     metadata, tensors = _read(path)
-    if metadata.get("format") != FORMAT:
+    if METADATA not in metadata:
         raise CheckpointError(f"{path}: not a swincli model", "Models are the model-*.safetensors files of a run.")
     try:
-        recipe = parse_recipe(metadata["recipe"], f"{path}: its recipe")
-        images_seen = int(metadata["images_seen"])
-    except (KeyError, ValueError, RecipeError) as error:
+        about = json.loads(metadata[METADATA])
+        if about["format"] != FORMAT:
+            raise CheckpointError(f"{path}: written by another version of swincli ({about['format']})")
+        recipe = parse_recipe(about["recipe"], f"{path}: its recipe")
+        images_seen = int(about["images_seen"])
+    except (KeyError, ValueError, TypeError, RecipeError) as error:
         raise CheckpointError(f"{path}: its metadata is damaged: {error}") from error
     with torch.device("meta"):
         generator = Generator(recipe.model)

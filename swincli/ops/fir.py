@@ -34,7 +34,7 @@ class _Blur(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        return _Blur.apply(grad_outputs[0], len(TAPS) - 1 - ctx.padding), None
+        return _Blur.apply(grad_outputs[0], len(TAPS) - 1 - ctx.padding), None  # type: ignore[no-untyped-call]
 
 
 def blur(x: Tensor, padding: int) -> Tensor:

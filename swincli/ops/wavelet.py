@@ -6,39 +6,37 @@ reconstructs exactly, for every orthogonal and biorthogonal wavelet.
 
 from __future__ import annotations
 
-import functools
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from swincli.errors import UsageError
+from swincli.ops.constant import constant
 
 BANDS = ("ll", "lh", "hl", "hh")
 
 
-@functools.lru_cache(maxsize=16)
-def _filters(name: str, inverse: bool) -> Tensor:
-    """The four two-dimensional filters `[4, F, F]` in float64, in correlation order."""
-    import pywt
-
-    if name not in pywt.wavelist(kind="discrete"):
-        raise UsageError(f"no such wavelet: {name!r}", "PyWavelets' discrete ones: haar, db2, sym4, coif1, bior2.2, ...")
-    wavelet = pywt.Wavelet(name)
-    banks = (wavelet.rec_lo, wavelet.rec_hi) if inverse else (wavelet.dec_lo[::-1], wavelet.dec_hi[::-1])
-    low, high = (torch.tensor(bank, dtype=torch.float64) for bank in banks)
-    return torch.stack([torch.outer(rows, columns) for columns in (low, high) for rows in (low, high)])
-
-
-def wavelet_filters(name: str, *, inverse: bool = False) -> Tensor:
-    """Filters `[4, F, F]` (float64) of the bands ll, lh, hl, hh for `dwt`, or for `inverse_dwt`.
+@constant
+def wavelet_filters(name: str, inverse: bool = False) -> Tensor:
+    """Filters `[4, F, F]` (float64 unless `dtype` says otherwise) of the bands ll, lh, hl, hh.
 
     lh is high-pass along the height (top minus bottom, with Haar), hl along the width.
+
+    Args:
+        name: PyWavelets' name, such as "haar".
+        inverse: The filters of `inverse_dwt` instead of those of `dwt`.
 
     Raises:
         UsageError: PyWavelets knows no discrete wavelet of that name.
     """
-    return _filters(name, inverse)
+    import pywt
+
+    if name not in pywt.wavelist(kind="discrete"):
+        raise UsageError(f"model.wavelet: no such wavelet as {name!r}", "Take haar, db2, sym4, coif1 or bior2.2.")
+    wavelet = pywt.Wavelet(name)
+    banks = (wavelet.rec_lo, wavelet.rec_hi) if inverse else (wavelet.dec_lo[::-1], wavelet.dec_hi[::-1])
+    low, high = (torch.tensor(bank, dtype=torch.float64) for bank in banks)
+    return torch.stack([torch.outer(rows, columns) for columns in (low, high) for rows in (low, high)])
 
 
 def dwt(x: Tensor, filters: Tensor) -> Tensor:
@@ -62,7 +60,7 @@ def inverse_dwt(bands: Tensor, filters: Tensor) -> Tensor:
 
     Args:
         bands: What `dwt` returned.
-        filters: `wavelet_filters(name, inverse=True)`.
+        filters: `wavelet_filters(name, True)`.
     """
     batch, channels, height, width = bands.shape[0], bands.shape[1] // 4, bands.shape[2], bands.shape[3]
     length = filters.shape[-1]

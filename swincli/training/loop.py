@@ -43,7 +43,9 @@ class TrainResult:
     finished: bool
 
 
-def train(recipe: Recipe, store: Store, out: Path, device: torch.device, console: Console, *, resume: bool) -> TrainResult:
+def train(
+    recipe: Recipe, store: Store, out: Path, device: torch.device, console: Console, *, resume: bool
+) -> TrainResult:
     """Train until `train.total` images, or go on with what lies in `out`.
 
     Args:

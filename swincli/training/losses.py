@@ -37,7 +37,7 @@ Scalars = dict[str, Tensor]
 
 
 class Losses:
-    """Non-saturating logistic loss (Goodfellow et al., 2014), R1 (Mescheder et al., 2018) and bCR (Zhao et al., 2021)."""
+    """Non-saturating loss (Goodfellow et al., 2014), R1 (Mescheder et al., 2018) and bCR (Zhao et al., 2021)."""
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, section: LossSection) -> None:
         self.generator, self.discriminator, self.section = generator, discriminator, section
@@ -60,12 +60,13 @@ class Losses:
             consistency = self.section.bcr_real * on_reals + self.section.bcr_fake * on_fakes
             scalars["loss/bcr"] = consistency.detach()
             loss = loss + consistency
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return scalars
 
     def _inconsistency(self, images: Tensor, logits: Tensor, random: torch.Generator) -> Tensor:
         augmented = self.discriminator(consistency_augment(images, random))
-        return (augmented - logits).square().mean()
+        difference: Tensor = augmented - logits
+        return difference.square().mean()
 
     def d_r1(self, batch: Batch) -> Scalars:
         """`gamma / 2 * interval * E |grad D(real)|²`, lazily: weighed by the steps that it stands for."""
@@ -79,5 +80,5 @@ class Losses:
     def g_nonsaturating(self, batch: Batch) -> Scalars:
         """`softplus(-D(G(z)))`."""
         loss = F.softplus(-self.discriminator(self.generator(batch.g_latents))).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return {"loss/g": loss.detach()}

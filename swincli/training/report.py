@@ -190,4 +190,3 @@ def announcement(state: TrainingState, images: int, device: torch.device) -> lis
         f"G has {sizes['generator']:,} parameters, D {sizes['discriminator']:,}, at {recipe.model.size} px on {device}",
         f"{images:,} training images; {format_count(recipe.train.total)} to be shown, {recipe.train.batch} a step",
     ]
-

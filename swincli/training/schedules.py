@@ -20,4 +20,4 @@ def ema_decay(images_seen: int, batch: int, ema: EmaSection) -> float:
     half_life = float(ema.half_life)
     if ema.ramp is not None:
         half_life = min(half_life, images_seen * ema.ramp)
-    return 0.5 ** (batch / max(half_life, 1e-8))
+    return float(0.5 ** (batch / max(half_life, 1e-8)))

@@ -1,4 +1,4 @@
-"""Statistics gathered between two lines of stats.jsonl; part of the state, so that no line has a hole after a resume."""
+"""Statistics between two lines of stats.jsonl; part of the state, so that no line has a hole after a resume."""
 
 from __future__ import annotations
 

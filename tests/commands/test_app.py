@@ -27,6 +27,18 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 # Starting
 
 
+def test_help_loads_neither_torch_nor_pydantic_nor_numpy() -> None:
+    probe = """
+import sys
+from swincli.commands.app import run
+run(["--help"])
+sys.stderr.write(" ".join(name for name in ("torch", "pydantic", "numpy") if name in sys.modules))
+"""
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert "prepare-data" in result.stdout
+    assert result.stderr == ""
+
+
 def test_help_of_every_command_loads_nothing_heavy() -> None:
     probe = f"""
 import sys, typer

@@ -88,9 +88,7 @@ def test_a_damaged_memory_is_made_again(
     whole = path.read_bytes()
     array = io.BytesIO()
     np.save(array, np.zeros(3))
-    path.write_bytes(
-        {"empty": b"", "cut": whole[:-9], "garbage": b"garbage" * 99, "array": array.getvalue()}[damage]
-    )
+    path.write_bytes({"empty": b"", "cut": whole[:-9], "garbage": b"garbage" * 99, "array": array.getvalue()}[damage])
     found = measured(folder, tiny, MOMENTS, quiet)
     assert passes == [4, 4]
     np.testing.assert_array_equal(found.moments.scatter, expected.moments.scatter)

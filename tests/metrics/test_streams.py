@@ -117,7 +117,10 @@ def test_an_empty_folder_and_a_missing_one_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty holds no files"), open_images(str(tmp_path / "empty")):
         pass
-    with pytest.raises(DataError, match="nowhere: no such store, folder or zip"), open_images(str(tmp_path / "nowhere")):
+    with (
+        pytest.raises(DataError, match="nowhere: no such store, folder or zip"),
+        open_images(str(tmp_path / "nowhere")),
+    ):
         pass
 
 

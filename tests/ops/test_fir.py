@@ -10,7 +10,9 @@ from torch import Tensor
 from swincli.ops import fir
 
 
-def plain_upfirdn(x: Tensor, *, up: int = 1, down: int = 1, padding: tuple[int, int] = (0, 0), gain: float = 1) -> Tensor:
+def plain_upfirdn(
+    x: Tensor, *, up: int = 1, down: int = 1, padding: tuple[int, int] = (0, 0), gain: float = 1
+) -> Tensor:
     """Insert zeros, pad, correlate with the 4x4 kernel and drop pixels: four loops, no cleverness."""
     taps = np.array([1.0, 3.0, 3.0, 1.0]) / 8
     kernel = np.outer(taps, taps) * gain

@@ -1,0 +1,110 @@
+"""`swincli sample` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from swincli.commands.app import run
+from swincli.model.generator import Generator
+from swincli.model.weights import save_model
+from swincli.recipe import Recipe
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def model(tiny_recipe: Callable[..., Recipe], tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    recipe = tiny_recipe("model.adain_gamma=1.0")
+    generator = Generator(recipe.model)
+    for parameter in generator.parameters():
+        parameter.data.mul_(2)  # an untrained network is nearly gray; this one shows more
+    path = tmp_path / "run" / "model-000000000010.safetensors"
+    save_model(path, generator, recipe, 10)
+    return path
+
+
+def sample(model: Path, out: Path, *arguments: str) -> int:
+    return run(["sample", "--checkpoint", str(model), "--out", str(out), "--device", "cpu", *arguments])
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image).astype(int)
+
+
+def test_files_are_named_by_seed_and_listed(model: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert sample(model, tmp_path / "out", "--seeds", "0-2,45", "--grid", "2x2") == 0
+    expected = [str(tmp_path / "out" / f"{name}.png") for name in (*(f"seed-{s:06d}" for s in (0, 1, 2, 45)), "grid")]
+    assert capsys.readouterr().out.splitlines() == expected
+    assert pixels(tmp_path / "out/grid.png").shape == (32, 32, 3)
+    with Image.open(tmp_path / "out/seed-000045.png") as image:
+        assert "seed=45" in image.text["swincli"]  # type: ignore[attr-defined]
+
+
+def test_json(model: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert sample(model, tmp_path / "out", "--seeds", "3", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"images": [str(tmp_path / "out/seed-000003.png")], "grid": None}
+
+
+def test_a_seed_gives_the_same_image_at_every_batch_size(model: Path, tmp_path: Path) -> None:
+    for batch in ("1", "3", "8"):
+        assert sample(model, tmp_path / batch, "--seeds", "0-7", "--batch", batch) == 0
+    for seed in range(8):
+        images = [pixels(tmp_path / batch / f"seed-{seed:06d}.png") for batch in ("1", "3", "8")]
+        assert max(np.abs(images[0] - other).max() for other in images[1:]) <= 1
+
+
+def test_different_seeds_differ_and_truncation_draws_them_together(model: Path, tmp_path: Path) -> None:
+    spread = []
+    for truncation in ("1.0", "0.5", "0"):
+        assert sample(model, tmp_path / truncation, "--seeds", "0-7", "--truncation", truncation) == 0
+        images = np.stack([pixels(tmp_path / truncation / f"seed-{seed:06d}.png") for seed in range(8)])
+        spread.append(images.std(axis=0).mean())
+    assert spread[0] > spread[1] > spread[2] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seeds", "5-2"], "--seeds 5-2: the range 5-2 runs backwards; write 2-5"),
+        (["--seeds", "a"], "--seeds a: 'a' is not a seed"),
+        (["--seeds", "4294967296"], "above the largest one"),
+        (["--seeds", "0", "--grid", "8"], "--grid 8: '8' is not a grid size"),
+        ([], "missing option '--seeds'"),
+        (["--seeds", "0", "--batch", "0"], "--batch"),
+    ],
+)
+def test_wrong_use_exits_with_2(
+    model: Path, tmp_path: Path, capsys: Capture, arguments: list[str], message: str
+) -> None:
+    assert sample(model, tmp_path / "out", *arguments) == 2
+    output = capsys.readouterr()
+    assert message in output.err
+    assert "hint:" in output.err
+    assert output.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_and_garbage_checkpoints_exit_with_1(tmp_path: Path, capsys: Capture) -> None:
+    garbage = tmp_path / "garbage.safetensors"
+    garbage.write_bytes(b"no model at all")
+    for checkpoint in (garbage, tmp_path / "missing"):
+        assert sample(checkpoint, tmp_path / "out", "--seeds", "0") == 1
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert str(checkpoint) in error
+        assert "Traceback" not in error
+
+
+def test_a_folder_that_cannot_be_made(model: Path, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert sample(model, tmp_path / "file" / "out", "--seeds", "0") == 1
+    assert "error: writing" in capsys.readouterr().err

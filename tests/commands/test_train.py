@@ -1,0 +1,150 @@
+"""`swincli train` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from swincli.commands.app import run
+from swincli.data.store import Store
+
+Capture = pytest.CaptureFixture[str]
+
+
+def train(recipe: Path, out: Path, *arguments: str) -> int:
+    return run(["train", str(recipe), "--out", str(out), "--device", "cpu", *arguments])
+
+
+def test_prints_the_model_and_goes_on_with_the_same_command(
+    tiny_recipe_file: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "run"
+    assert train(tiny_recipe_file, out, "--set", "train.total=8") == 0
+    assert capsys.readouterr().out.splitlines() == [str(out / "model-000000000008.safetensors")]
+    assert train(tiny_recipe_file, out, "--set", "train.total=16", "--json") == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out) == {
+        "run": str(out),
+        "images_seen": 16,
+        "model": str(out / "model-000000000016.safetensors"),
+    }
+    assert "going on from" in output.err
+    assert "total = 16" in (out / "recipe.toml").read_text()
+
+
+def test_the_run_is_named_after_the_recipe(
+    tiny_recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", str(tiny_recipe_file), "--set", "train.total=4"]) == 0
+    assert (tmp_path / "runs/tiny/model-000000000004.safetensors").is_file()
+
+
+def test_flags_win_over_set_which_wins_over_the_recipe(
+    tiny_recipe_file: Path, tmp_path: Path, store: Store, capsys: Capture
+) -> None:
+    arguments = ["--data", str(store.path), "--seed", "7", "--set", "data.path=nowhere", "--set", "train.seed=3"]
+    assert train(tiny_recipe_file, tmp_path / "run", "--set", "train.total=4", *arguments) == 0
+    written = (tmp_path / "run/recipe.toml").read_text()
+    assert "seed = 7" in written
+    assert f'path = "{store.path}"' in written
+
+
+def test_a_source_is_prepared_where_the_store_is_missing(
+    tiny_recipe_file: Path, tmp_path: Path, pictures: Path, capsys: Capture
+) -> None:
+    data = tmp_path / "made" / "store"
+    arguments = ["--set", f'data.source="{pictures}"', "--set", "train.total=4", "--data", str(data)]
+    assert train(tiny_recipe_file, tmp_path / "run", *arguments) == 0
+    assert len(Store.open(data)) == 10
+    assert "preparing it from" in capsys.readouterr().err
+
+
+def test_dry_run_writes_nothing(tiny_recipe_file: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert train(tiny_recipe_file, tmp_path / "run", "--dry-run", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["training images"] == 10
+    assert facts["steps"] == 6
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--set", "train.batch"], 2, "not of the form section.key=value"),
+        (["--set", "train.batsh=2"], 2, 'did you mean "batch"?'),
+        (["--set", "train.total=4", "--device", "mps"], 1, "--device mps: not available"),
+        (["--data", "nowhere"], 1, "nowhere"),
+        (["--resume", "maybe"], 2, "--resume"),
+        (["--set", "model.wavelet=harr"], 2, "harr"),
+    ],
+)
+def test_wrong_use(
+    tiny_recipe_file: Path, tmp_path: Path, capsys: Capture, arguments: list[str], code: int, message: str
+) -> None:
+    assert train(tiny_recipe_file, tmp_path / "run", *arguments) == code
+    output = capsys.readouterr()
+    assert output.err.startswith("error: ")
+    assert message in output.err
+    assert output.out == ""
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_pictures_is_no_store(
+    tiny_recipe_file: Path, tmp_path: Path, pictures: Path, capsys: Capture
+) -> None:
+    assert train(tiny_recipe_file, tmp_path / "run", "--data", str(pictures)) == 1
+    error = capsys.readouterr().err
+    assert "not a store of images" in error
+    assert f"swincli prepare-data {pictures}" in error
+
+
+def test_an_unwritable_run_folder(tiny_recipe_file: Path, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert train(tiny_recipe_file, tmp_path / "file" / "run") == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_finish_the_step_save_and_exit_with_0(
+    tiny_recipe_file: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "swincli", "train", str(tiny_recipe_file), "--out", str(out), "--device", "cpu"]
+    process = subprocess.Popen(
+        [*command, "--set", "train.total=100k"], stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}
+    )
+    while not (out / "stats.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "finishing the step and saving" in said
+    assert "run the same command to go on" in said
+    states = sorted(out.glob("state-*.pt"))
+    seen = int(states[-1].stem.removeprefix("state-"))
+    assert (out / f"model-{seen:012d}.safetensors").exists()
+    assert not list(out.glob(".*partial*"))
+
+
+def test_killed_and_started_again_ends_as_if_nothing_had_been(tiny_recipe_file: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "swincli", "train", str(tiny_recipe_file), "--device", "cpu", "--quiet", "--out"]
+    arguments = ["--set", "train.total=80"]
+    subprocess.run([*command, str(tmp_path / "whole"), *arguments], check=True, capture_output=True)
+    process = subprocess.Popen([*command, str(tmp_path / "killed"), *arguments], stdout=subprocess.DEVNULL)
+    while not (tmp_path / "killed/state-000000000016.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    subprocess.run([*command, str(tmp_path / "killed"), *arguments], check=True, capture_output=True)
+    name = "model-000000000080.safetensors"
+    assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
