@@ -22,6 +22,7 @@ from swincli.synthesis.latents import z_from_seeds
 from swincli.synthesis.sampling import default_batch
 from swincli.training.ema import update_ema
 from swincli.training.losses import Batch
+from swincli.training.measuring import start_measuring
 from swincli.training.phases import Phase, make_phases
 from swincli.training.preflight import check_data, check_disk, rehearse
 from swincli.training.randomness import derive
@@ -64,6 +65,7 @@ def train(
     state = open_run(folder, recipe, store, device, console, resume=resume)
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe)
     report = Report(console, folder, device)
+    measuring = start_measuring(folder, state, store, console)
     for line in announcement(state, len(store), device):
         console.say(line)
     if state.images_seen == 0:
@@ -85,6 +87,8 @@ def train(
                 save_samples(folder, state)
             if done or crossed(state.images_seen, batch, recipe.run.snapshot):
                 model = folder.save(state)
+            if measuring and crossed(state.images_seen, batch, recipe.evaluate.every):
+                report.last_metric = measuring.measure(state)
             if done:
                 break
     finished = state.images_seen >= total

@@ -31,12 +31,7 @@ def test_translation_is_a_shift_of_at_most_an_eighth_with_black_moving_in() -> N
     after = _translate(before, derive(0, "t"))
     shifts = set()
     for image, moved in zip(before, after, strict=True):
-        found = [
-            (dy, dx)
-            for dy in range(-2, 3)
-            for dx in range(-2, 3)
-            if torch.equal(_shift(image, dy, dx), moved)
-        ]
+        found = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if torch.equal(_shift(image, dy, dx), moved)]
         assert len(found) == 1
         shifts.update(found)
     assert len(shifts) == 25

@@ -93,7 +93,7 @@ def test_a_dumped_recipe_spells_every_key_that_is_set() -> None:
 
 
 def test_extends_goes_over_two_levels(write: Write) -> None:
-    write('[model]\nsize = 32\n[train]\nbatch = 4\nseed = 1\n[loss]\nr1_gamma = 1.0\n', "far/base.toml")
+    write("[model]\nsize = 32\n[train]\nbatch = 4\nseed = 1\n[loss]\nr1_gamma = 1.0\n", "far/base.toml")
     write('extends = "far/base.toml"\n[train]\nbatch = 8\ntotal = "2k"\n', "middle.toml")
     recipe = load_recipe(write('extends = "middle.toml"\n[train]\ntotal = "3k"\n'))
     train = recipe.train
@@ -254,7 +254,7 @@ d_lr = 1e-3
     assert caught.value.problems == [
         "model.size (my.toml:3): 33 is not a power of two from 16 to 1024; 32 is near",
         'model.sise (my.toml:2): unknown key; did you mean "size"?',
-        "train.total (my.toml:7): '12q' is not a number of images; write 25000, \"25k\" or \"2.5M\"",
+        'train.total (my.toml:7): \'12q\' is not a number of images; write 25000, "25k" or "2.5M"',
         'train.batch (my.toml:6): must be a whole number, not "x"',
         'train.g_lr (my.toml:8): must be a number, not "1"',
         'loss.d_lr (my.toml:12): unknown key; did you mean "train.d_lr"?',

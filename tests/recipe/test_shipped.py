@@ -69,7 +69,6 @@ def test_published_recipes_have_the_published_networks(name: str) -> None:
 def test_published_recipes_tell_command_hardware_hours_and_fid(name: str) -> None:
     text = opening(name)
     assert f"swincli train recipes/{name}.toml" in text
-    assert f"-m swincli train recipes/{name}.toml" in text
     store = load_recipe(name).data.path
     assert f" {store} --resolution {PUBLISHED[name].size}\n" in text
     assert "Hardware:  8 GPUs of 32 GB each in the paper\n" in text
