@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from swincli.errors import ResourceError, from_os_error
@@ -33,7 +34,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             raise ResourceError(f"writing {path}: no space left on the disk", "Free some space.") from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder could not be made, there is nothing to remove
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from swincli.console import Console
 from swincli.data.prepare import PrepareOptions, prepare
 from swincli.data.store import Store
 from swincli.recipe import Recipe, load_recipe
+
+# Tiny networks gain nothing from threads, and lose much where something else runs beside the tests.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
 
 TINY_RECIPE = """
 [model]

@@ -47,9 +47,7 @@ def test_the_run_is_named_after_the_recipe(
     assert (tmp_path / "runs/tiny/model-000000000004.safetensors").is_file()
 
 
-def test_flags_win_over_set_which_wins_over_the_recipe(
-    tiny_recipe_file: Path, tmp_path: Path, store: Store, capsys: Capture
-) -> None:
+def test_flags_win_over_set_which_wins_over_the_recipe(tiny_recipe_file: Path, tmp_path: Path, store: Store) -> None:
     arguments = ["--data", str(store.path), "--seed", "7", "--set", "data.path=nowhere", "--set", "train.seed=3"]
     assert train(tiny_recipe_file, tmp_path / "run", "--set", "train.total=4", *arguments) == 0
     written = (tmp_path / "run/recipe.toml").read_text()

@@ -61,8 +61,8 @@ def test_a_metric_that_fails_does_not_stop_the_run(
 def test_what_cannot_work_is_said_before_training_starts(
     tiny_recipe: Callable[..., Recipe], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    recipe = tiny_recipe(*EVERY, 'evaluate.metrics=["fidd"]')
     with pytest.raises(UsageError, match='unknown metric "fidd"'):
-        recipe = tiny_recipe(*EVERY, 'evaluate.metrics=["fidd"]')
         train(recipe, store, tmp_path / "a", CPU, Console(quiet=True), resume=True)
 
     def missing(*_: object) -> Path:
