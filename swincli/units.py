@@ -23,14 +23,14 @@ def parse_count(text: str | int) -> int:
         ValueError: not a count, negative, or not a whole number of images.
     """
     if isinstance(text, bool) or not isinstance(text, str | int):
-        raise ValueError(f"{text!r} is not a number of images; write 25000 or \"25k\"")
+        raise ValueError(f'{text!r} is not a number of images; write 25000 or "25k"')
     if isinstance(text, int):
         if text < 0:
             raise ValueError(f"{text} is negative")
         return text
     match = re.fullmatch(COUNT_PATTERN, text)
     if match is None:
-        raise ValueError(f"{text!r} is not a number of images; write 25000, \"25k\" or \"2.5M\"")
+        raise ValueError(f'{text!r} is not a number of images; write 25000, "25k" or "2.5M"')
     whole, fraction, unit = match[1].replace("_", ""), match[2] or "", match[3].lower()
     scaled, decimals = int(whole + fraction) * _COUNT_SCALE[unit], int(10 ** len(fraction))
     if scaled % decimals:

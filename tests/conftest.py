@@ -73,3 +73,18 @@ def tiny_recipe_file(tmp_path: Path, store: Store) -> Path:
 def tiny_recipe(tiny_recipe_file: Path) -> Callable[..., Recipe]:
     """The same recipe, read with overrides such as "train.total=40"."""
     return lambda *overrides: load_recipe(str(tiny_recipe_file), overrides)
+
+
+@pytest.fixture(scope="session")
+def labelled_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Twelve 16 px pictures of two classes, as a store: eight blue ones (label 0) and four red ones (label 1)."""
+    folder, random = tmp_path_factory.mktemp("labelled"), np.random.default_rng(1)
+    for name, count, channel in (("blue", 8, 2), ("red", 4, 0)):
+        (folder / name).mkdir()
+        for index in range(count):
+            picture = random.integers(0, 60, (16, 16, 3), dtype=np.uint8)
+            picture[..., channel] += 180
+            Image.fromarray(picture).save(folder / name / f"{index}.png")
+    path = tmp_path_factory.mktemp("stores") / "labelled"
+    prepare(str(folder), path, PrepareOptions(16, labels="folders", workers=1), Console(quiet=True))
+    return Store.open(path)

@@ -53,9 +53,14 @@ def evaluate(
     truncation: Annotated[
         float, typer.Option(min=0, help="Below 1: more typical, less varied images.", rich_help_panel=_FAKES)
     ] = 1.0,
+    detector: Annotated[
+        str, typer.Option(metavar="NAME", help="Network that looks at the pictures.", rich_help_panel=_MEASURE)
+    ] = "inception",
     detector_weights: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="TorchScript detector; Inception v3 by default.", rich_help_panel=_MEASURE),
+        typer.Option(
+            metavar="FILE", help="The detector's TorchScript file, or another one's.", rich_help_panel=_MEASURE
+        ),
     ] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Images at once.", rich_help_panel="Everywhere")
@@ -77,17 +82,17 @@ def evaluate(
         from swincli.metrics.protocol import append_record
         from swincli.metrics.streams import open_images
         from swincli.metrics.table import parse_metrics
-        from swincli.metrics.weights import find_detector_weights
+        from swincli.metrics.weights import find_detector_weights, parse_detector
 
-        names = parse_metrics(metric)
+        names, kind = parse_metrics(metric), parse_detector(detector)
         runtime.configure()
         place = runtime.choose_device(device.value)
         with (
             open_images(data) as reference,
             _open_fakes(images, checkpoint, count, seed, truncation, batch, place) as fakes,
         ):
-            detector = load_detector(find_detector_weights(detector_weights, console), place)
-            result = measure(fakes, reference, names, detector, console=console, seed=seed, batch=batch)
+            network = load_detector(find_detector_weights(detector_weights, console, kind), place)
+            result = measure(fakes, reference, names, network, console=console, seed=seed, batch=batch)
         console.show(_table(result))
         for caution in result.cautions:
             console.warn(caution)
@@ -134,6 +139,7 @@ def _open_fakes(
 ) -> Iterator[ImageStream]:
     from swincli.metrics.streams import fake_seeds, model_origin, open_images, stream_batches, stream_subset
     from swincli.model.weights import find_checkpoint, load_model
+    from swincli.synthesis.classes import labels_as_trained
     from swincli.synthesis.sampling import generate
 
     if images is not None:
@@ -142,7 +148,8 @@ def _open_fakes(
     else:
         seeds = fake_seeds(count, seed)
         model = load_model(find_checkpoint(checkpoint), place)
-        pictures = generate(model, seeds, truncation=truncation, batch=batch)
+        labels = labels_as_trained(model, seeds)
+        pictures = generate(model, seeds, truncation=truncation, batch=batch, labels=labels)
         yield stream_batches(pictures, model_origin(model, seeds, truncation))
 
 

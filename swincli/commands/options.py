@@ -32,9 +32,7 @@ JsonOption = Annotated[
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.", rich_help_panel=PANEL)
 ]
-DebugOption = Annotated[
-    bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=PANEL)
-]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=PANEL)]
 DeviceOption = Annotated[
     Device, typer.Option(help="Where the networks run; auto takes CUDA, then MPS, then the CPU.", rich_help_panel=PANEL)
 ]

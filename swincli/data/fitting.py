@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from swincli.data.entries import Entry
 from swincli.data.images import Crop, Filter, crop_center, decode, resize
 from swincli.data.rejection import ImageError, Rejected
-from swincli.data.sources import Entry
 from swincli.errors import ResourceError
 
 FEW = 256  # up to so many, starting processes costs more than it saves

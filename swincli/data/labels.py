@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from swincli.data.entries import Source
 from swincli.data.rejection import ImageError
-from swincli.data.sources import Source
 from swincli.errors import DataError, from_os_error
 
 _NAMED = 3  # missing labels that the error names

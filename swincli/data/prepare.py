@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from swincli import __version__
 from swincli.console import Console
+from swincli.data.entries import Source
 from swincli.data.fitting import Fit, Fitted, Oblong, fit_all
 from swincli.data.images import Crop, Filter
 from swincli.data.labels import number_labels, read_labels
 from swincli.data.manifest import CHANNELS, Manifest
 from swincli.data.rejection import Rejected
-from swincli.data.sources import Source, open_source, printable
+from swincli.data.sources import open_source, printable
 from swincli.data.staging import check_destination, check_outside, check_space, staged
 from swincli.data.writing import StoreWriter, write_manifest
 from swincli.errors import DataError, UsageError, from_os_error

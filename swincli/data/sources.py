@@ -8,65 +8,18 @@ from __future__ import annotations
 
 import lzma
 import os
-import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from types import TracebackType
-from typing import IO, Self
 
-from swincli.data.images import HEAD_BYTES, require_image
+from swincli.data.builtin import open_builtin
+from swincli.data.entries import Entry, Source, read_file, read_image
 from swincli.data.rejection import ImageError
 from swincli.errors import DataError, from_os_error
-from swincli.units import format_bytes
 
-LARGEST_FILE = 512 * 2**20  # a bound on the memory of one file
 _LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "system volume information"}
 _SOURCES_HINT = "SOURCE is a folder of pictures, a .zip of them, builtin:emoji or builtin:emoji-faces."
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A file of a source: its path inside it, and `read`, which raises `ImageError` where it is of no use."""
-
-    name: str
-    read: Callable[[], bytes]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Files in the order of their names.
-
-    Attributes:
-        text: The source as it was asked for.
-        entries: Its files, by name.
-        credit: Who made the pictures, where they come along with swincli.
-        close: Lets go of an open archive; leaving the `with` block calls it.
-    """
-
-    text: str
-    entries: list[Entry]
-    credit: str | None = None
-    close: Callable[[], None] = field(default=lambda: None, repr=False)
-
-    def __iter__(self) -> Iterator[Entry]:
-        return iter(self.entries)
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def locate(self, name: str) -> str:
-        """Name an entry as a person would look for it: by the path of its file, or of the archive and the entry."""
-        return f"{self.text.rstrip('/')}/{name}" if Path(self.text).is_dir() else f"{self.text}:{name}"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
 
 def open_source(text: str) -> Source:
@@ -77,8 +30,6 @@ def open_source(text: str) -> Source:
         UsageError: an unknown builtin name.
     """
     if text.startswith("builtin:"):
-        from swincli.data.builtin import open_builtin
-
         return open_builtin(text)
     path = Path(text)
     if path.is_dir():
@@ -93,30 +44,6 @@ def open_source(text: str) -> Source:
         source.close()
         raise DataError(f"{text} holds no files", _SOURCES_HINT)
     return source
-
-
-def read_file(path: Path, name: str) -> bytes:
-    """Read a picture's file, as far as it can be one.
-
-    Raises:
-        ImageError: no regular file, unreadable, too large, or by its first bytes not an image.
-    """
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError(name, "not a file")
-        with path.open("rb") as stream:
-            return _read_image(stream, status.st_size, name)
-    except OSError as error:
-        raise ImageError(name, f"cannot be read: {error.strerror or error}") from error
-
-
-def _read_image(stream: IO[bytes], size: int, name: str) -> bytes:
-    head = stream.read(HEAD_BYTES)
-    require_image(head, name)
-    if size > LARGEST_FILE:
-        raise ImageError(name, f"too large: a file of {format_bytes(size)}")
-    return head + stream.read()
 
 
 def _is_hidden(name: str) -> bool:
@@ -180,7 +107,7 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> 
         raise ImageError(name, "encrypted")
     try:
         with archive.open(info) as stream:
-            return _read_image(stream, info.file_size, name)
+            return read_image(stream, info.file_size, name)
     except NotImplementedError as error:
         raise ImageError(name, f"cannot be unpacked: {error}") from error
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as error:

@@ -27,6 +27,7 @@ class Fakes:
         seeds: First and last seed of generated ones.
         truncation: Strength of truncation of generated ones; 1 is none.
         images_seen: How far their model was trained.
+        classes: How the classes of generated ones were chosen; None for an unconditional model.
     """
 
     source: str
@@ -35,6 +36,7 @@ class Fakes:
     seeds: tuple[int, int] | None = None
     truncation: float | None = None
     images_seen: int | None = None
+    classes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Protocol:
             drawn.append(f"after {fakes.images_seen:,} images")
         if fakes.seeds is not None:
             drawn.append(f"seeds {fakes.seeds[0]}-{fakes.seeds[1]}, truncation {fakes.truncation:g}")
+        if fakes.classes is not None:
+            drawn.append(f"classes {fakes.classes}")
         real = [f"{reference.num:,} of {reference.source}", _side(reference.resolution), reference.content_hash[:12]]
         return [
             ("fakes", ", ".join(drawn)),

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from swincli.console import Advance
+from swincli.data.entries import Entry, Source
 from swincli.data.images import decode
 from swincli.data.rejection import ImageError
-from swincli.data.sources import Entry, Source, open_source
+from swincli.data.sources import open_source
 from swincli.data.store import Store, is_store
 from swincli.errors import DataError, UsageError
 from swincli.metrics.features import Loader
@@ -80,6 +81,7 @@ def model_origin(model: Model, seeds: range, truncation: float) -> Fakes:
         seeds=(seeds[0], seeds[-1]),
         truncation=truncation,
         images_seen=model.images_seen,
+        classes="drawn as in the training images" if model.classes else None,
     )
 
 

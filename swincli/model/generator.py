@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.model.attention import DoubleAttention
+from swincli.model.attention import GroupedAttention
+from swincli.model.conditioning import embed, make_embedding
 from swincli.model.layers import EqualLinear, PixelNorm
-from swincli.model.position import add_position
-from swincli.model.style import AdaptiveInstanceNorm
+from swincli.model.position import POSITIONS
+from swincli.model.style import STYLES
 from swincli.ops import fir
 from swincli.recipe.schema import ModelSection
 
@@ -17,51 +21,66 @@ FIRST_RESOLUTION = 4
 MAPPING_LR_MUL = 0.01
 
 
-class Mlp(nn.Module):
-    """Two linear layers with a GELU between, position by position."""
-
-    def __init__(self, channels: int, ratio: int) -> None:
-        super().__init__()
-        self.expand = nn.Linear(channels, channels * ratio)
-        self.contract = nn.Linear(channels * ratio, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`[..., C] -> [..., C]`."""
-        out: Tensor = self.contract(F.gelu(self.expand(x)))
-        return out
+UPSAMPLINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "bilinear": functools.partial(F.interpolate, scale_factor=2, mode="bilinear", align_corners=False),
+    "nearest": functools.partial(F.interpolate, scale_factor=2, mode="nearest"),
+}
+"""How features `[B, C, H, W]` are doubled."""
 
 
 class Block(nn.Module):
-    """Style-modulated double attention, then a style-modulated MLP, each added to what came in."""
+    """Attention, then an MLP, each normalised before and added to what came in; style enters as `STYLES` says."""
 
-    def __init__(self, config: ModelSection, resolution: int, channels: int) -> None:
+    def __init__(self, config: ModelSection, resolution: int, channels: int, index: int) -> None:
         super().__init__()
-        side = FIRST_RESOLUTION if resolution == FIRST_RESOLUTION else min(config.window, resolution)
-        self.norm1 = AdaptiveInstanceNorm(channels, config.latent_dim, config.adain_gamma)
-        self.attention = DoubleAttention(channels, config.heads(channels), side, resolution)
-        self.norm2 = AdaptiveInstanceNorm(channels, config.latent_dim, config.adain_gamma)
-        self.mlp = Mlp(channels, config.mlp_ratio)
+        style = STYLES[config.style]
+        self.norm1 = style.norm(config, channels)
+        self.attention = GroupedAttention(
+            channels,
+            config.heads(channels),
+            side=FIRST_RESOLUTION if resolution == FIRST_RESOLUTION else min(config.window, resolution),
+            resolution=resolution,
+            kind=config.attention,
+            block=index,
+            relative_bias=config.relative_bias,
+        )
+        self.cross = style.cross(config, channels) if style.cross else None
+        self.norm2 = style.norm(config, channels)
+        self.mlp = style.mlp(config, channels)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""
         x = x + self.attention(self.norm1(x, w))
-        out: Tensor = x + self.mlp(self.norm2(x, w))
+        if self.cross is not None:
+            x = x + self.cross(x, w)
+        out: Tensor = x + self.mlp(self.norm2(x, w), w)
         return out
 
 
 class Upsample(nn.Module):
-    """Bilinear doubling, LayerNorm, a linear change of width, and the position encoding with a learned strength."""
+    """Doubling, LayerNorm, a linear change of width, and a position encoding with a learned strength that starts at 0.
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    Args:
+        config: The recipe's [model] section.
+        resolution: Side of the doubled map.
+        inputs: Channels in.
+        outputs: Channels out.
+    """
+
+    def __init__(self, config: ModelSection, resolution: int, inputs: int, outputs: int) -> None:
         super().__init__()
+        self.enlarge = UPSAMPLINGS[config.upsampling]
         self.norm = nn.LayerNorm(inputs)
         self.reduction = nn.Linear(inputs, outputs, bias=False)
-        self.position_strength = nn.Parameter(torch.zeros(1))
+        encoding = POSITIONS[config.position]
+        self.position_strength = nn.Parameter(torch.zeros(1)) if encoding else None
+        self.position = encoding(resolution, outputs) if encoding else None
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, H, W, C] -> [B, 2H, 2W, C']`."""
-        x = F.interpolate(x.permute(0, 3, 1, 2), scale_factor=2, mode="bilinear", align_corners=False)
-        return add_position(self.reduction(self.norm(x.permute(0, 2, 3, 1))), self.position_strength)
+        x = self.enlarge(x.permute(0, 3, 1, 2))
+        x = self.reduction(self.norm(x.permute(0, 2, 3, 1)))
+        return x if self.position is None else self.position(x, self.position_strength)
 
 
 class ToRGB(nn.Module):
@@ -85,9 +104,9 @@ class Level(nn.Module):
         super().__init__()
         channels = config.channels("g")
         width = channels[resolution]
-        self.blocks = nn.ModuleList(Block(config, resolution, width) for _ in range(2))
+        self.blocks = nn.ModuleList(Block(config, resolution, width, index) for index in range(2))
         following = channels.get(2 * resolution)
-        self.upsample = Upsample(width, following) if following else None
+        self.upsample = Upsample(config, 2 * resolution, width, following) if following else None
         self.to_rgb = ToRGB(following or width)
 
     def forward(self, x: Tensor, codes: Tensor) -> Tensor:
@@ -107,19 +126,28 @@ class Generator(nn.Module):
     def __init__(self, config: ModelSection) -> None:
         super().__init__()
         self.latent_dim, self.num_ws, self.resolution = config.latent_dim, config.num_ws, config.size
-        layers = (
-            EqualLinear(config.latent_dim, config.latent_dim, lr_mul=MAPPING_LR_MUL, activation=True)
-            for _ in range(config.mapping_layers)
-        )
+        widths = [config.latent_dim] * config.mapping_layers
+        widths[0] *= 2 if config.classes else 1  # z and the class's vector, side by side
+        layers = (EqualLinear(width, config.latent_dim, lr_mul=MAPPING_LR_MUL, activation=True) for width in widths)
         self.mapping = nn.Sequential(PixelNorm(), *layers)
+        self.embedding = make_embedding(config.classes, config.latent_dim)
         width = config.channels("g")[FIRST_RESOLUTION]
         self.constant = nn.Parameter(torch.randn(1, width, FIRST_RESOLUTION, FIRST_RESOLUTION))
+        start = STYLES[config.style].start
+        self.start = start(config, width) if start else None
         self.levels = nn.ModuleList(Level(config, resolution) for resolution in config.resolutions)
         self.apply(_initialise)
 
-    def map(self, z: Tensor) -> Tensor:
-        """z `[B, latent_dim]` ~ N(0, 1) -> w `[B, latent_dim]`."""
-        w: Tensor = self.mapping(z)
+    def map(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """z `[B, latent_dim]` ~ N(0, 1) -> w `[B, latent_dim]`.
+
+        A conditional generator takes the labels as well, int64 `[B]`.
+        """
+        vectors = embed(self.embedding, labels)
+        normalise, *layers = self.mapping
+        w: Tensor = normalise(z) if vectors is None else torch.cat([normalise(z), vectors], dim=1)
+        for layer in layers:
+            w = layer(w)
         return w
 
     def broadcast(self, w: Tensor) -> Tensor:
@@ -129,6 +157,8 @@ class Generator(nn.Module):
     def synthesise(self, w_plus: Tensor) -> Tensor:
         """w+ `[B, num_ws, latent_dim]` -> image `[B, 3, size, size]` in the network's pixel range, not clipped."""
         x = self.constant.permute(0, 2, 3, 1).expand(len(w_plus), -1, -1, -1)
+        if self.start is not None:
+            x = x + self.start(w_plus[:, 0])
         image: Tensor | None = None
         for index, level in enumerate(self.levels):
             assert isinstance(level, Level)
@@ -138,9 +168,9 @@ class Generator(nn.Module):
         assert image is not None
         return image
 
-    def forward(self, z: Tensor) -> Tensor:
-        """z `[B, latent_dim]` -> image `[B, 3, size, size]`."""
-        return self.synthesise(self.broadcast(self.map(z)))
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """z `[B, latent_dim]`, and int64 labels `[B]` where it is conditional -> image `[B, 3, size, size]`."""
+        return self.synthesise(self.broadcast(self.map(z, labels)))
 
 
 def _initialise(module: nn.Module) -> None:

@@ -76,6 +76,8 @@ class ModelSection(Section):
     """Length of z and of w."""
     mapping_layers: Annotated[int, Field(ge=1)] = 8
     """Layers of the mapping network, z to w."""
+    classes: Annotated[int, Field(ge=0)] = 0
+    """Classes that G and D are conditioned on, as many as the store has label names; 0 for none."""
     g_width: Annotated[int, Field(ge=4)] = 512
     """Channels of G from 4 to 32 px; above, they halve with every doubling of the side, times g_multiplier."""
     g_multiplier: Annotated[int, Field(ge=1)] = 2
@@ -96,10 +98,22 @@ class ModelSection(Section):
     """Side of an attention window in pixels; maps no larger than it get full attention."""
     mlp_ratio: Annotated[int, Field(ge=1)] = 4
     """Hidden width of the MLPs, as a multiple of the channels."""
+    style: Literal["adain", "adaln", "adabn", "modulated-mlp", "cross-attention", "none"] = "adain"
+    """How w reaches the blocks of G; with "none" they are Swin's own, and w makes the first 4 px map."""
     adain_gamma: float = 0.0
-    """Value that the scale of AdaIN starts from: 0 as in the original release, 1 to start from plain instance norm."""
+    """Value that the scale of AdaIN, AdaLN and AdaBN starts from: 0 as in the original release, 1 for no change."""
+    attention: Literal["double", "single"] = "double"
+    """Windows of G's attention: regular ones for half of the heads and shifted for the rest, or Swin's by turns."""
+    relative_bias: bool = True
+    """Learned bias of attention for the relative position of two pixels of a window."""
+    position: Literal["spe", "learned", "none"] = "spe"
+    """Position encoding after every doubling of G's map: sinusoidal, learned for every row and column, or none."""
+    upsampling: Literal["bilinear", "nearest"] = "bilinear"
+    """How G's maps are doubled."""
+    discriminator: Literal["wavelet", "plain", "patch"] = "wavelet"
+    """Kind of D: with wavelet coefficients at every scale, StyleGAN2's residual one, or one that judges patches."""
     wavelet: str = "haar"
-    """Wavelet of the discriminator, by PyWavelets' name."""
+    """Wavelet of the wavelet discriminator, by PyWavelets' name."""
     spectral_norm: bool = True
     """Spectral normalisation of every layer of D; without it D's layers are equalised."""
     pixel_mean: Triple = (0.5, 0.5, 0.5)
@@ -188,6 +202,8 @@ class TrainSection(Section):
     """Images a step, over all processes."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of everything: weights, latents, data order, augmentation."""
+    init: Name | None = None
+    """Checkpoint to start from: an original .pt, a .safetensors model, or a run folder."""
     g_lr: Annotated[float, Field(gt=0)] = 5e-5
     """Learning rate of G."""
     d_lr: Annotated[float, Field(gt=0)] = 2e-4
@@ -223,6 +239,10 @@ class LossSection(Section):
     """Weight of balanced consistency regularisation on reals; the release uses 10."""
     bcr_fake: Annotated[float, Field(ge=0)] = 0.0
     """The same on fakes."""
+    tv: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the total variation of G's images at the start."""
+    tv_until: PositiveImageCount | None = None
+    """Images over which that weight falls linearly to 0; left out, it stays."""
 
 
 class AugmentSection(Section):

@@ -15,15 +15,15 @@ from swincli.data import augment
 from swincli.data.loading import training_indices
 from swincli.data.store import Store
 from swincli.errors import TrainingError, UsageError
-from swincli.model.pixels import to_network, to_pictures
+from swincli.model.pixels import to_network
 from swincli.recipe import Recipe
-from swincli.synthesis.grids import save_png, tile
-from swincli.synthesis.latents import z_from_seeds
-from swincli.synthesis.sampling import default_batch
 from swincli.training.ema import update_ema
+from swincli.training.initialise import initialise
+from swincli.training.labels import batch_labels, training_classes
 from swincli.training.losses import Batch
 from swincli.training.measuring import start_measuring
 from swincli.training.phases import Phase, make_phases
+from swincli.training.pictures import save_reals, save_samples
 from swincli.training.preflight import check_data, check_disk, rehearse
 from swincli.training.randomness import derive
 from swincli.training.report import Report, announcement, crossed
@@ -68,7 +68,7 @@ def train(
     measuring = start_measuring(folder, state, store, console)
     for line in announcement(state, len(store), device):
         console.say(line)
-    if state.images_seen == 0:
+    if state.images_seen == 0 or not folder.states():
         check_disk(folder, state)
         rehearse(folder, state, lambda: [phase.run(next_batch(state, store, device)) for phase in phases])
         save_reals(folder, recipe, store)
@@ -112,11 +112,14 @@ def open_run(
     if found and not resume:
         raise UsageError(f"{folder.path}: holds a run already (--resume never)", "Give another --out.")
     state = build_state(recipe, store.content_hash, device)
+    state.classes = training_classes(recipe.model.classes, store)
     if found:
         path, content = found
         check_same_run(content, path, recipe, store.content_hash, console)
         restore(state, content)
         console.say(f"going on from {path}")
+    elif recipe.train.init is not None:
+        initialise(state, recipe.train.init, console)
     folder.prepare(recipe)
     folder.truncate_logs(state.images_seen)
     return state
@@ -131,7 +134,8 @@ def next_batch(state: TrainingState, store: Store, device: torch.device) -> Batc
     if state.recipe.augment.flip:
         reals = augment.flip(reals, derive(train.seed, "flip", seen))
     latents = torch.randn(2, train.batch, model.latent_dim, generator=derive(train.seed, "latents", seen)).to(device)
-    return Batch(reals, latents[0], latents[1], derive(train.seed, "augment", seen))
+    labels = batch_labels(store, indices, train.seed, seen).to(device) if model.classes else [None] * 3
+    return Batch(reals, latents[0], latents[1], derive(train.seed, "augment", seen), seen, *labels)
 
 
 def run_step(state: TrainingState, phases: list[Phase], batch: Batch) -> dict[str, float]:
@@ -165,22 +169,3 @@ def check_finite(scalars: dict[str, float], state: TrainingState, folder: RunFol
             f"The last good state is {states[0] if states else 'none'}. Lower train.d_lr and train.g_lr, or raise "
             "loss.r1_gamma, in a new run.",
         )
-
-
-@torch.no_grad()
-def save_samples(folder: RunFolder, state: TrainingState) -> None:
-    """Write the grid of the first seeds, so that pictures of a run can be laid side by side."""
-    model, (columns, rows) = state.recipe.model, state.recipe.run.grid
-    z = z_from_seeds(range(columns * rows), model.latent_dim).to(next(state.average.parameters()).device)
-    images = [
-        to_pictures(state.average(part), model.pixel_mean, model.pixel_std).cpu()
-        for part in z.split(default_batch(model.size))
-    ]
-    save_png(folder.samples(state.images_seen), tile(torch.cat(images), columns))
-
-
-def save_reals(folder: RunFolder, recipe: Recipe, store: Store) -> None:
-    """Write a grid of training images to compare the samples with."""
-    columns, rows = recipe.run.grid
-    indices = training_indices(len(store), recipe.train.seed, 0, min(columns * rows, len(store)))
-    save_png(folder.path / "reals.png", tile(torch.from_numpy(store.fetch(indices)), columns))

@@ -11,7 +11,8 @@ from swincli.metrics.protocol import append_record
 from swincli.metrics.streams import fake_seeds, model_origin, open_images, stream_batches
 from swincli.metrics.table import parse_metrics
 from swincli.metrics.weights import find_detector_weights
-from swincli.model.weights import Model, mean_w
+from swincli.model.weights import Model, centres
+from swincli.synthesis.classes import labels_as_trained
 from swincli.synthesis.sampling import generate
 from swincli.training.run_folder import RunFolder
 from swincli.training.state import TrainingState
@@ -38,11 +39,13 @@ class Measuring:
                 generator=state.average,
                 recipe=state.recipe,
                 images_seen=state.images_seen,
-                w_mean=mean_w(state.average),
                 path=self.folder.model(state.images_seen),
+                classes=state.classes,
+                **centres(state.average),
             )
             seeds = fake_seeds(self.section.num, 0)
-            fakes = stream_batches(generate(model, seeds), model_origin(model, seeds, 1.0))
+            pictures = generate(model, seeds, labels=labels_as_trained(model, seeds))
+            fakes = stream_batches(pictures, model_origin(model, seeds, 1.0))
             with open_images(str(self.store.path)) as reference:
                 quiet = Console(quiet=True)
                 result = evaluate(fakes, reference, self.metrics, self.detector, console=quiet)

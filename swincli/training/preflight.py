@@ -13,9 +13,10 @@ from swincli.console import Console
 from swincli.data.prepare import PrepareOptions, prepare
 from swincli.data.store import Store, is_store
 from swincli.errors import DataError, RecipeError, ResourceError
-from swincli.model.discriminator import Discriminator
+from swincli.model.discriminators import make_discriminator
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe
+from swincli.training.labels import training_classes
 from swincli.training.run_folder import RunFolder
 from swincli.training.state import TrainingState, read_state, restore
 from swincli.units import format_bytes
@@ -54,7 +55,7 @@ def describe_plan(recipe: Recipe) -> dict[str, object]:
         SwincliError: the recipe's networks cannot be built, or its images do not fit.
     """
     with torch.device("meta"):
-        generator, discriminator = Generator(recipe.model), Discriminator(recipe.model)
+        generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
     path = _data_path(recipe)
     images: int | None = None
     if path.exists() or recipe.data.source is None:
@@ -75,7 +76,7 @@ def check_data(recipe: Recipe, store: Store) -> None:
     """Compare the images with the recipe.
 
     Raises:
-        DataError: they have another size, or there are fewer than a batch.
+        DataError: they have another size, there are fewer than a batch, or their labels are not the recipe's classes.
     """
     size, batch = recipe.model.size, recipe.train.batch
     if store.resolution != size:
@@ -88,6 +89,7 @@ def check_data(recipe: Recipe, store: Store) -> None:
             f"{store.path}: {len(store)} images are fewer than a batch (train.batch = {batch})",
             f"Add images, or --set train.batch={len(store)} or less.",
         )
+    training_classes(recipe.model.classes, store)
 
 
 def check_disk(folder: RunFolder, state: TrainingState) -> None:

@@ -64,7 +64,7 @@ class RunFolder:
         The state comes last: a kill between the two leaves the older state in force, and the model is written again.
         """
         model = self.model(state.images_seen)
-        save_model(model, state.average, state.recipe, state.images_seen)
+        save_model(model, state.average, state.recipe, state.images_seen, state.classes)
         save_state(self.state(state.images_seen), state)
         for old in self.states()[state.recipe.run.keep :]:
             old.unlink()

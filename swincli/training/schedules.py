@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swincli.recipe.schema import EmaSection, TrainSection
+from swincli.recipe.schema import EmaSection, LossSection, TrainSection
 
 
 def lr_scale(images_seen: int, train: TrainSection) -> float:
@@ -13,6 +13,11 @@ def lr_scale(images_seen: int, train: TrainSection) -> float:
     if train.decay_from is None or images_seen <= train.decay_from:
         return 1.0
     return max(0.0, (train.total - images_seen) / (train.total - train.decay_from))
+
+
+def tv_weight(images_seen: int, loss: LossSection) -> float:
+    """Weight of total variation in force: `tv` at the start, linearly to 0 at `tv_until`."""
+    return loss.tv if loss.tv_until is None else loss.tv * max(0.0, 1.0 - images_seen / loss.tv_until)
 
 
 def ema_decay(images_seen: int, batch: int, ema: EmaSection) -> float:

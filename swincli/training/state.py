@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from swincli.errors import CheckpointError
 from swincli.files import write_atomically
-from swincli.model.discriminator import Discriminator
+from swincli.model.classes import Classes
+from swincli.model.discriminators import make_discriminator
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe, dump_recipe
 from swincli.recipe.loading import parse_recipe
@@ -35,25 +37,27 @@ class TrainingState:
         images_seen: Images shown so far.
         seconds: Time spent in training so far.
         window: Statistics since the last line of stats.jsonl.
+        classes: What the networks are conditioned on; None where they are not. It follows from the store.
     """
 
     recipe: Recipe
     data_hash: str
     generator: Generator
-    discriminator: Discriminator
+    discriminator: nn.Module
     average: Generator
     g_optimizer: torch.optim.Adam
     d_optimizer: torch.optim.Adam
     images_seen: int = 0
     seconds: float = 0.0
     window: Window = field(default_factory=Window)
+    classes: Classes | None = None
 
 
 def build_state(recipe: Recipe, data_hash: str, device: torch.device) -> TrainingState:
     """A run before its first step; the weights follow from the recipe's seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(recipe.train.seed, "weights").initial_seed())
-        generator, discriminator = Generator(recipe.model), Discriminator(recipe.model)
+        generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
     generator, discriminator = generator.to(device), discriminator.to(device)
     average = copy.deepcopy(generator).eval()
     for network in (generator, discriminator, average):

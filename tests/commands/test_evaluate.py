@@ -138,6 +138,7 @@ def test_the_same_command_prints_the_same_digits(reals: Path, trained: Path, scr
     [
         (["--metric", "fidd"], 2, 'unknown metric "fidd"'),
         (["--metric", ","], 2, "--metric: names no metric"),
+        (["--detector", "clip"], 2, 'unknown detector "clip"'),
         (["--num", "many"], 2, "--num: 'many' is not a number"),
         (["--num", "1"], 2, "--num 1: measuring takes at least 2"),
         (["--images", "reals", "--checkpoint", "runs"], 2, "--images and --checkpoint"),

@@ -13,8 +13,9 @@ from PIL import Image
 
 from swincli.commands.app import run
 from swincli.model.generator import Generator
-from swincli.model.weights import save_model
+from swincli.model.weights import load_model, save_model
 from swincli.recipe import Recipe
+from swincli.synthesis.latents import z_from_seeds
 
 Capture = pytest.CaptureFixture[str]
 
@@ -51,7 +52,21 @@ def test_files_are_named_by_seed_and_listed(model: Path, tmp_path: Path, capsys:
 
 def test_json(model: Path, tmp_path: Path, capsys: Capture) -> None:
     assert sample(model, tmp_path / "out", "--seeds", "3", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"images": [str(tmp_path / "out/seed-000003.png")], "grid": None}
+    expected = {"images": [str(tmp_path / "out/seed-000003.png")], "grid": None, "attention": [], "classes": None}
+    assert json.loads(capsys.readouterr().out) == expected
+
+
+def test_attention_is_drawn_for_every_seed(model: Path, tmp_path: Path, capsys: Capture) -> None:
+    drawn = ["--attention", "--attention-layers", "8,16.1", "--attention-at", "3,4", "--attention-at", "15,15"]
+    assert sample(model, tmp_path / "out", "--seeds", "3,7", *drawn) == 0
+    names = ["seed-000003.png", "seed-000007.png", "seed-000003-attention.png", "seed-000007-attention.png"]
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / "out" / name) for name in names]
+    with Image.open(tmp_path / "out" / names[2]) as page:
+        assert page.width > 3 * 512
+        assert page.height > 4 * 512  # two points by two layers
+        assert "seed=3" in page.text["swincli"]  # type: ignore[attr-defined]
+    assert sample(model, tmp_path / "out", "--seeds", "3", "--attention", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["attention"] == [str(tmp_path / "out" / names[2])]
 
 
 def test_a_seed_gives_the_same_image_at_every_batch_size(model: Path, tmp_path: Path) -> None:
@@ -78,8 +93,12 @@ def test_different_seeds_differ_and_truncation_draws_them_together(model: Path, 
         (["--seeds", "a"], "--seeds a: 'a' is not a seed"),
         (["--seeds", "4294967296"], "above the largest one"),
         (["--seeds", "0", "--grid", "8"], "--grid 8: '8' is not a grid size"),
-        ([], "missing option '--seeds'"),
+        ([], "--seeds, --latents: exactly one of them"),
+        (["--seeds", "0", "--latents", "a.npz"], "--seeds, --latents: exactly one of them"),
         (["--seeds", "0", "--batch", "0"], "--batch"),
+        (["--seeds", "0", "--attention", "--attention-layers", "32"], "the model has no layer 32"),
+        (["--seeds", "0", "--attention", "--attention-at", "16,0"], "--attention-at 16,0: outside the image"),
+        (["--seeds", "0", "--attention-at", "1,1"], "no attention is drawn"),
     ],
 )
 def test_wrong_use_exits_with_2(
@@ -91,6 +110,23 @@ def test_wrong_use_exits_with_2(
     assert "hint:" in output.err
     assert output.out == ""
     assert not (tmp_path / "out").exists()
+
+
+def test_latents_of_a_seed_give_its_image(model: Path, tmp_path: Path, capsys: Capture) -> None:
+    z = z_from_seeds([5, 6], 16)
+    generator = load_model(model, torch.device("cpu")).generator
+    w = generator.map(z)
+    arrays = {"z": z, "w": w, "w_plus": generator.broadcast(w)}
+    assert sample(model, tmp_path / "seeds", "--seeds", "5-6", "--truncation", "0.8") == 0
+    for name, values in arrays.items():
+        np.savez(tmp_path / f"{name}.npz", **{name: values.detach().numpy()})
+        arguments = ("--latents", str(tmp_path / f"{name}.npz"), "--truncation", "0.8", "--grid", "2x1")
+        capsys.readouterr()
+        assert sample(model, tmp_path / name, *arguments) == 0
+        files = [tmp_path / name / f"{stem}.png" for stem in ("latent-0000", "latent-0001", "grid")]
+        assert capsys.readouterr().out.splitlines() == list(map(str, files))
+        for file, seed in zip(files, (5, 6), strict=False):
+            assert np.abs(pixels(file) - pixels(tmp_path / f"seeds/seed-{seed:06d}.png")).max() <= 1
 
 
 def test_missing_and_garbage_checkpoints_exit_with_1(tmp_path: Path, capsys: Capture) -> None:

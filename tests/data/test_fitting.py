@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from swincli.data import fitting
+from swincli.data.entries import Entry
 from swincli.data.fitting import Fit, Fitted, Oblong, fit, fit_all
 from swincli.data.rejection import ImageError, Rejected
-from swincli.data.sources import Entry, open_source
+from swincli.data.sources import open_source
 from swincli.errors import ResourceError
 
 HOW = Fit(16, "center", "box")

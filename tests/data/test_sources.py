@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from swincli.data import sources
+from swincli.data import entries
 from swincli.data.rejection import ImageError
 from swincli.data.sources import open_source
 from swincli.errors import DataError, ResourceError
@@ -101,7 +101,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_files_are_not_read_further_than_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "film.mp4").write_bytes(b"\0\0\0\x20ftypisom" + b"\0" * 100)
     (tmp_path / "large.gif").write_bytes(GIF)
-    monkeypatch.setattr(sources, "LARGEST_FILE", len(GIF) - 1)
+    monkeypatch.setattr(entries, "LARGEST_FILE", len(GIF) - 1)
     assert reason_of(tmp_path, 0).startswith("not an image")
     assert reason_of(tmp_path, 1) == "too large: a file of 46 B"
     assert reason_of(pack(tmp_path / "x.zip", "a.gif")) == "too large: a file of 46 B"

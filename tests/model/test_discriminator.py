@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from swincli.errors import UsageError
-from swincli.model.discriminator import Discriminator, append_minibatch_std
+from swincli.model.discriminator import Discriminator
 from swincli.model.layers import EqualLinear, SpectralWeight
+from swincli.model.one_logit import append_minibatch_std
 from swincli.ops import fir
 from swincli.ops.wavelet import dwt, inverse_dwt, wavelet_filters
 from swincli.recipe.schema import ModelSection

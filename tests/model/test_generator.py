@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
+from swincli.model.adaptive_norm import AdaptiveInstanceNorm
 from swincli.model.generator import Generator, Upsample
 from swincli.model.position import sine_table
-from swincli.model.style import AdaptiveInstanceNorm
 from swincli.recipe.schema import ModelSection
 
 TINY = {"latent_dim": 16, "g_width": 16, "d_width": 8, "mapping_layers": 2}
@@ -81,7 +81,7 @@ def test_position_encoding_is_the_formula() -> None:
 
 def test_position_encoding_starts_at_zero_and_tells_rows_from_columns() -> None:
     torch.manual_seed(0)
-    upsample = Upsample(8, 8)
+    upsample = Upsample(ModelSection(), 8, 8, 8)
     x = torch.randn(1, 4, 4, 8)
     without = upsample(x)
     torch.nn.init.ones_(upsample.position_strength)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from swincli.model.discriminator import Discriminator
+from swincli.model.discriminators import make_discriminator
 from swincli.model.generator import Generator
 from swincli.recipe import load_recipe
 from swincli.recipe.shipped import shipped_recipes
@@ -23,7 +23,7 @@ PUBLISHED = {  # parameters of G and D, from the original release
 def test_networks_of_every_shipped_recipe(name: str) -> None:
     recipe = load_recipe(name)
     with torch.device("meta"):
-        generator, discriminator = Generator(recipe.model), Discriminator(recipe.model)
+        generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
     size = recipe.model.size
     image = generator(torch.empty(recipe.train.batch, recipe.model.latent_dim, device="meta"))
     assert image.shape == (recipe.train.batch, 3, size, size)

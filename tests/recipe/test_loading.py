@@ -60,9 +60,9 @@ RECIPES = st.builds(
     model=st.builds(
         ModelSection,
         size=st.sampled_from([16, 64, 1024]),
-        adain_gamma=st.floats(-2, 2),
+        adain_gamma=st.floats(-2, 2, allow_subnormal=False),
         wavelet=st.text(min_size=1, max_size=8),
-        pixel_mean=st.tuples(*[st.floats(0, 1)] * 3),
+        pixel_mean=st.tuples(*[st.floats(0, 1, allow_subnormal=False)] * 3),
     ),
     train=st.builds(
         TrainSection,
@@ -70,8 +70,8 @@ RECIPES = st.builds(
         decay_from=st.none() | st.just(0),
         seed=st.integers(0, 2**32 - 1),
     ),
-    loss=st.builds(LossSection, r1_gamma=st.floats(0, 1e6)),
-    ema=st.builds(EmaSection, ramp=st.none() | st.floats(1e-6, 1)),
+    loss=st.builds(LossSection, r1_gamma=st.floats(0, 1e6, allow_subnormal=False)),
+    ema=st.builds(EmaSection, ramp=st.none() | st.floats(1e-6, 1, allow_subnormal=False)),
     evaluate=st.builds(EvaluateSection, metrics=st.lists(st.text(max_size=8), max_size=3)),
     run=st.builds(RunSection, grid=st.tuples(st.integers(1, 99), st.integers(1, 99))),
 )

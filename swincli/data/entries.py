@@ -1,0 +1,86 @@
+"""What a source of pictures is: named entries that can be read, in the order of their names."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from swincli.data.images import HEAD_BYTES, require_image
+from swincli.data.rejection import ImageError
+from swincli.units import format_bytes
+
+LARGEST_FILE = 512 * 2**20  # a bound on the memory of one file
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of a source: its path inside it, and `read`, which raises `ImageError` where it is of no use."""
+
+    name: str
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files in the order of their names.
+
+    Attributes:
+        text: The source as it was asked for.
+        entries: Its files, by name.
+        credit: Who made the pictures, where they come along with swincli.
+        close: Lets go of an open archive; leaving the `with` block calls it.
+    """
+
+    text: str
+    entries: list[Entry]
+    credit: str | None = None
+    close: Callable[[], None] = field(default=lambda: None, repr=False)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def locate(self, name: str) -> str:
+        """Name an entry as a person would look for it: by the path of its file, or of the archive and the entry."""
+        return f"{self.text.rstrip('/')}/{name}" if Path(self.text).is_dir() else f"{self.text}:{name}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def read_file(path: Path, name: str) -> bytes:
+    """Read a picture's file, as far as it can be one.
+
+    Raises:
+        ImageError: no regular file, unreadable, too large, or by its first bytes not an image.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(name, "not a file")
+        with path.open("rb") as stream:
+            return read_image(stream, status.st_size, name)
+    except OSError as error:
+        raise ImageError(name, f"cannot be read: {error.strerror or error}") from error
+
+
+def read_image(stream: IO[bytes], size: int, name: str) -> bytes:
+    """Read a picture of `size` bytes from a stream, as far as it can be one.
+
+    Raises:
+        ImageError: too large, or by its first bytes not an image.
+    """
+    head = stream.read(HEAD_BYTES)
+    require_image(head, name)
+    if size > LARGEST_FILE:
+        raise ImageError(name, f"too large: a file of {format_bytes(size)}")
+    return head + stream.read()

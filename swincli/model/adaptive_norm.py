@@ -1,0 +1,102 @@
+"""Normalisations that w sets the scale and the shift of: AdaIN, AdaLN and AdaBN (StyleSwin, section 3.1, AdaNorm)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from swincli.model.layers import EqualLinear
+
+EPS = 1e-5
+
+
+def scale_and_shift(channels: int, latent_dim: int, gamma_init: float) -> EqualLinear:
+    """The equalised linear layer that makes (gamma, beta) `[B, 2 C]` of w; gamma starts around `gamma_init`."""
+    bias = torch.zeros(2 * channels)
+    bias[:channels] = gamma_init
+    return EqualLinear(latent_dim, 2 * channels, bias_init=bias)
+
+
+class AdaptiveInstanceNorm(nn.Module):
+    """Normalise every channel over the positions of an image, then scale and shift it by functions of w.
+
+    `gamma * (x - mean) / sqrt(variance + 1e-5) + beta`, the variance biased; (gamma, beta) is one equalised linear
+    layer of w (Huang and Belongie, 2017).
+
+    Args:
+        channels: Channels of x.
+        latent_dim: Length of w.
+        gamma_init: What gamma's bias starts from.
+    """
+
+    def __init__(self, channels: int, latent_dim: int, gamma_init: float = 0.0) -> None:
+        super().__init__()
+        self.style = scale_and_shift(channels, latent_dim, gamma_init)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""
+        gamma, beta = self.style(w)[:, None, None].chunk(2, dim=-1)
+        variance, mean = torch.var_mean(x, dim=(1, 2), correction=0, keepdim=True)
+        scale = gamma * torch.rsqrt(variance + EPS)
+        return torch.addcmul(beta - mean * scale, x, scale)
+
+
+class AdaptiveLayerNorm(nn.Module):
+    """Normalise every position over its channels, then scale and shift it by functions of w, as AdaIN does.
+
+    Args:
+        channels: Channels of x.
+        latent_dim: Length of w.
+        gamma_init: What gamma's bias starts from.
+    """
+
+    def __init__(self, channels: int, latent_dim: int, gamma_init: float = 0.0) -> None:
+        super().__init__()
+        self.style = scale_and_shift(channels, latent_dim, gamma_init)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""
+        gamma, beta = self.style(w)[:, None, None].chunk(2, dim=-1)
+        return torch.addcmul(beta, F.layer_norm(x, x.shape[-1:], eps=EPS), gamma)
+
+
+class AdaptiveBatchNorm(nn.Module):
+    """Normalise every channel over the positions of all images, then scale and shift it by functions of w.
+
+    In training the statistics are the batch's, and a running average of them is kept (weight 0.1 for the newest);
+    otherwise they are that average, so that an image does not depend on those beside it.
+
+    Args:
+        channels: Channels of x.
+        latent_dim: Length of w.
+        gamma_init: What gamma's bias starts from.
+    """
+
+    def __init__(self, channels: int, latent_dim: int, gamma_init: float = 0.0) -> None:
+        super().__init__()
+        self.style = scale_and_shift(channels, latent_dim, gamma_init)
+        self.norm = nn.BatchNorm1d(channels, eps=EPS, affine=False)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""
+        gamma, beta = self.style(w)[:, None, None].chunk(2, dim=-1)
+        normal = self.norm(x.reshape(-1, x.shape[-1])).view(x.shape)
+        return torch.addcmul(beta, normal, gamma)
+
+
+class LayerNorm(nn.Module):
+    """Swin's layer norm, which w has no part in.
+
+    Args:
+        channels: Channels of x.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:  # noqa: ARG002
+        """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""
+        out: Tensor = self.norm(x)
+        return out

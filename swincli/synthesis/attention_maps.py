@@ -1,0 +1,159 @@
+"""What a position of a generator's features attends to, taken from the forward pass itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from swincli.errors import UsageError
+from swincli.model.attention import WindowAttention
+from swincli.model.generator import Block, Generator, Level
+from swincli.recipe.schema import ModelSection
+
+BLOCKS = 2  # at every resolution
+SHOWN = 2  # layers, where none are asked for
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One block of the generator: the side of its map in pixels, and its number at that side, from 1."""
+
+    resolution: int
+    block: int
+
+
+@dataclass(frozen=True)
+class AttentionMap:
+    """What one position attends to with one group of heads.
+
+    Attributes:
+        layer: The block.
+        heads: First and last head of the group, from 1.
+        side: Side of a window in positions of the map.
+        shift: How far the windows are shifted.
+        row: The position that looks.
+        column: The same.
+        weights: Mean over the group's heads, float32 `[resolution, resolution]` on the CPU; sums to 1.
+    """
+
+    layer: Layer
+    heads: tuple[int, int]
+    side: int
+    shift: int
+    row: int
+    column: int
+    weights: Tensor
+
+    @property
+    def window(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of what can be attended to, in positions; windows are cut at the border."""
+        left, right = _span(self.column, self.side, self.shift, self.layer.resolution)
+        top, bottom = _span(self.row, self.side, self.shift, self.layer.resolution)
+        return left, top, right, bottom
+
+
+def _span(position: int, side: int, shift: int, length: int) -> tuple[int, int]:
+    start = (position - shift) // side * side + shift
+    return max(start, 0), min(start + side, length)
+
+
+def default_layers(config: ModelSection) -> list[Layer]:
+    """The last blocks at the smallest two resolutions that are larger than a window; else the last block of all."""
+    windowed = [resolution for resolution in config.resolutions if resolution > config.window]
+    return [Layer(resolution, BLOCKS) for resolution in windowed[:SHOWN] or config.resolutions[-1:]]
+
+
+def parse_layers(text: str, config: ModelSection) -> list[Layer]:
+    """Read layers of a model: "16,32" for the last blocks at 16 and 32 px, "16.1" for the first block at 16 px.
+
+    Raises:
+        UsageError: not a list of layers, or the model has no such layer.
+    """
+    layers = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,9})(?:\.(\d))?\s*", part)
+        if match is None:
+            raise UsageError(
+                f"--attention-layers {text}: {part.strip()!r} is not a layer",
+                "Write sides of feature maps, such as 16,32, or 16.1 for the first block at 16 px.",
+            )
+        layer = Layer(int(match[1]), int(match[2] or BLOCKS))
+        if layer.resolution not in config.resolutions or not 1 <= layer.block <= BLOCKS:
+            sides = ", ".join(map(str, config.resolutions))
+            raise UsageError(
+                f"--attention-layers {text}: the model has no layer {part.strip()}",
+                f"It has blocks 1 and 2 at {sides} px.",
+            )
+        layers.append(layer)
+    return layers
+
+
+def parse_point(text: str, size: int) -> tuple[int, int]:
+    """Read a point of an image: "40,25" is 40 px from the left and 25 from the top.
+
+    Raises:
+        UsageError: not a point, or outside the image.
+    """
+    match = re.fullmatch(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*", text)
+    if match is None:
+        hint = "Write pixels from the left and the top, such as 40,25."
+        raise UsageError(f"--attention-at {text}: not a point", hint)
+    point = int(match[1]), int(match[2])
+    if max(point) >= size:
+        raise UsageError(
+            f"--attention-at {text}: outside the image, which is {size} px wide and high",
+            f"Both numbers go from 0 to {size - 1}.",
+        )
+    return point
+
+
+@torch.inference_mode()
+def record_attention(
+    generator: Generator, w: Tensor, layers: Sequence[Layer], points: Sequence[tuple[int, int]]
+) -> tuple[Tensor, list[list[AttentionMap]]]:
+    """Make one image, and note on the way what points of it attend to.
+
+    Args:
+        generator: The network.
+        w: One code, `[1, latent_dim]`.
+        layers: The blocks to look into.
+        points: Pixels of the image, from the left and the top.
+
+    Returns:
+        The image `[1, 3, size, size]` in the network's pixel range, and for every point, and for every layer of it,
+        the maps of the layer's groups of heads.
+    """
+    cells = [(layer, point) for point in points for layer in layers]
+    recorded: list[list[AttentionMap]] = [[] for _ in cells]
+    with ExitStack() as hooks:
+        for (layer, (x, y)), maps in zip(cells, recorded, strict=True):
+            row, column = (place * layer.resolution // generator.resolution for place in (y, x))
+            for attend in _groups(generator, layer):
+                note = partial(_note, maps, layer, row, column)
+                hooks.callback(attend.register_forward_pre_hook(note).remove)
+        image = generator.synthesise(generator.broadcast(w))
+    return image, recorded
+
+
+def _groups(generator: Generator, layer: Layer) -> list[WindowAttention]:
+    level = generator.levels[layer.resolution.bit_length() - 3]
+    assert isinstance(level, Level)
+    block = level.blocks[layer.block - 1]
+    assert isinstance(block, Block)
+    return [attend for attend in block.attention.halves if isinstance(attend, WindowAttention)]
+
+
+def _note(
+    maps: list[AttentionMap], layer: Layer, row: int, column: int, attend: WindowAttention, given: tuple[Tensor]
+) -> None:
+    """A forward pre-hook: what the position attends to, given what the group of heads is about to work on."""
+    weights = attend.weights_of(given[0], row, column)[0].float().mean(dim=0).cpu()
+    first = len(maps) * attend.heads + 1
+    heads = (first, first + attend.heads - 1)
+    maps.append(AttentionMap(layer, heads, attend.side, attend.shift, row, column, weights))

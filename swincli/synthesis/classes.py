@@ -1,0 +1,64 @@
+"""Which class an image is of: asked for, drawn for a seed, or by the row of a grid."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from swincli.errors import UsageError
+from swincli.model.weights import Model
+from swincli.synthesis.named_images import NamedImages
+
+_PURPOSE = zlib.crc32(b"class")  # keeps these draws apart from all others that a seed may start
+
+
+def draw_labels(seeds: Sequence[int], shares: Sequence[float]) -> Tensor:
+    """One label for every seed, int64 `[N]`: label l with probability `shares[l]`, whatever the other seeds are."""
+    chances = [np.random.default_rng((seed, _PURPOSE)).random() for seed in seeds]
+    ends = np.cumsum(shares)
+    labels = np.searchsorted(ends / ends[-1], chances, side="right")
+    return torch.from_numpy(labels.astype(np.int64))
+
+
+def labels_as_trained(model: Model, seeds: Sequence[int]) -> Tensor | None:
+    """One label for every seed, as often as among the training images; None for an unconditional model."""
+    return draw_labels(seeds, model.classes.shares) if model.classes else None
+
+
+def name_images(model: Model, seeds: list[int], text: str | None) -> NamedImages:
+    """Images of seeds: seed-000012, of a class drawn from all alike or of the one that `text` names.
+
+    Where `text` names several, each seed gives an image of every class, class by class: seed-000012-class-003.
+
+    Raises:
+        UsageError: the model has no such class, or none at all.
+    """
+    stems, classes = [f"seed-{seed:06d}" for seed in seeds], model.classes
+    if classes is None:
+        if text is not None:
+            raise UsageError(f"--class {text}: {model.path} is of a model without classes", "Leave --class out.")
+        return NamedImages(seeds, None, stems, None)
+    chosen = classes.find(text) if text is not None else []
+    labels = torch.tensor(chosen).repeat_interleave(len(seeds)) if chosen else draw_labels(seeds, classes.even)
+    if len(chosen) > 1:
+        stems = [f"{stem}-class-{label:03d}" for label in chosen for stem in stems]
+    names = [classes.names[label] for label in labels.tolist()]
+    return NamedImages(seeds * max(1, len(chosen)), labels, stems, names)
+
+
+def labels_by_row(rows: int, classes: int) -> list[int]:
+    """The class of every row of a grid: in order, each on as many rows; some only, where there are more than rows."""
+    return [row * classes // rows for row in range(rows)]
+
+
+def seeds_by_row(labels: Sequence[int], columns: int) -> list[list[int]]:
+    """Seeds of a grid's rows: 0 to columns - 1 in a class's first row, the next ones in its second, and so on.
+
+    A column thus shows one z in every class.
+    """
+    ranks = [list(labels[:row]).count(label) for row, label in enumerate(labels)]
+    return [list(range(rank * columns, (rank + 1) * columns)) for rank in ranks]

@@ -1,0 +1,111 @@
+"""The ablation recipes: what each changes, and that docs/ablations.md tells the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from swincli.model.discriminators import make_discriminator
+from swincli.model.generator import Generator
+from swincli.recipe import load_recipe
+from swincli.recipe.shipped import header, shipped_recipes
+
+PAGE = (Path(__file__).parents[2] / "docs" / "ablations.md").read_text(encoding="utf-8")
+ABLATIONS = [name for name in shipped_recipes() if name.startswith("ablations/")]
+BASES: dict[str, tuple[str, dict[str, Any]]] = {  # recipe -> the one it is compared with, and all that differs
+    "swin-baseline": (
+        "ffhq256",
+        {
+            "model.style": "none",
+            "model.attention": "single",
+            "model.position": "none",
+            "model.discriminator": "plain",
+            "model.g_multiplier": 1,
+            "loss.bcr_real": 0.0,
+            "loss.bcr_fake": 0.0,
+        },
+    ),
+    "style-injection": ("ablations/swin-baseline", {"model.style": "adain"}),
+    "double-attention": ("ablations/style-injection", {"model.attention": "double"}),
+    "wavelet-discriminator": ("ablations/double-attention", {"model.discriminator": "wavelet"}),
+    "sine-position": ("ablations/wavelet-discriminator", {"model.position": "spe"}),
+    "larger-model": ("ablations/sine-position", {"model.g_multiplier": 2}),
+    "style-adaln": ("ablations/style-injection", {"model.style": "adaln"}),
+    "style-adabn": ("ablations/style-injection", {"model.style": "adabn"}),
+    "style-modulated-mlp": ("ablations/style-injection", {"model.style": "modulated-mlp"}),
+    "style-cross-attention": ("ablations/style-injection", {"model.style": "cross-attention"}),
+    "artifacts-plain": ("ffhq1024", {"model.discriminator": "plain"}),
+    "artifacts-patch": ("ffhq1024", {"model.discriminator": "patch"}),
+    "artifacts-tv": ("ablations/artifacts-plain", {"loss.tv": 10.0, "loss.tv_until": 12_800_000}),
+    "learned-position": ("ffhq256", {"model.position": "learned"}),
+    "no-relative-bias": ("ffhq256", {"model.relative_bias": False}),
+    "nearest-upsampling": ("ffhq256", {"model.upsampling": "nearest"}),
+    "wavelet-db2": ("ffhq256", {"model.wavelet": "db2"}),
+}
+
+
+def keys_of(name: str) -> dict[str, Any]:
+    sections = load_recipe(name).model_dump()
+    return {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
+
+
+def test_every_ablation_is_known_here() -> None:
+    assert sorted(ABLATIONS) == sorted(f"ablations/{name}" for name in BASES)
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_a_recipe_changes_what_it_says_and_nothing_else(name: str) -> None:
+    base, expected = BASES[name]
+    before, after = keys_of(base), keys_of(f"ablations/{name}")
+    assert {key: value for key, value in after.items() if value != before[key]} == expected
+
+
+def test_the_ladder_ends_at_the_paper_s_recipe() -> None:
+    bcr = ["loss.bcr_real=10.0", "loss.bcr_fake=10.0"]
+    assert load_recipe("ablations/larger-model", bcr) == load_recipe("ffhq256")
+
+
+def test_total_variation_ends_with_the_run() -> None:
+    recipe = load_recipe("ablations/artifacts-tv")
+    assert recipe.loss.tv_until == recipe.train.total
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_headers_tell_command_hardware_hours_and_fid(name: str) -> None:
+    text, recipe = header(shipped_recipes()[name]), load_recipe(name)
+    store, run = recipe.data.path, name.removeprefix("ablations/")
+    assert f" {store} --resolution {recipe.model.size}\n" in text
+    assert f"Train:     swincli train recipes/{name}.toml\n" in text
+    assert f"--checkpoint runs/{run} --data {store} " in text
+    assert "Hours:     not measured\nFID:       not measured" in text
+
+
+def rows() -> dict[str, list[str]]:
+    """Cells of every row of the page's tables that names a recipe in a cell of its own."""
+    split = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line[:1] == "|"]
+    return {cell.strip("`"): row for row in split for cell in row if re.fullmatch("`(ablations/)?[a-z0-9-]+`", cell)}
+
+
+def test_the_page_has_a_row_for_every_recipe() -> None:
+    assert set(rows()) == {*ABLATIONS, "ffhq256", "ffhq1024"}
+    assert all(row[-1] == "not measured" for row in rows().values())
+
+
+def test_the_page_gives_published_figures_only_where_the_recipe_does() -> None:
+    given = {name: row[-2] for name, row in rows().items() if re.match(r"\d", row[-2])}
+    assert given == {"ffhq256": "2.81", "ffhq1024": "5.07"}
+    for name, fid in given.items():
+        assert f"FID:       {fid} published" in header(shipped_recipes()[name])
+
+
+@pytest.mark.parametrize("name", [*ABLATIONS, "ffhq256", "ffhq1024"])
+def test_the_page_gives_the_parameters(name: str) -> None:
+    model = load_recipe(name).model
+    with torch.device("meta"):
+        networks = Generator(model), make_discriminator(model)
+    millions = (sum(parameter.numel() for parameter in network.parameters()) / 1e6 for network in networks)
+    assert rows()[name][-3] == ", ".join(f"{count:.1f}" for count in millions)
