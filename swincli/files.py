@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from swincli.errors import ResourceError, from_os_error
 
@@ -26,7 +28,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise from_os_error(error, f"writing {path}") from error
     except Exception as error:  # torch and safetensors hide the operating system's error in their own
@@ -38,8 +40,24 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
+def append_line(log: Path, values: Mapping[str, Any]) -> None:
+    """Append one JSON line to a log and sync it to the disk.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    try:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise from_os_error(error, f"writing {log}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Ask the system to write a folder's list of names, where it can."""
+    if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from swincli.data.manifest import LABELS_FILE, MANIFEST_FILE, is_store
 from swincli.errors import DataError, ResourceError, UsageError
+from swincli.files import sync_folder
 from swincli.units import format_bytes
 
 
@@ -81,10 +82,10 @@ def staged(dest: Path, *, force: bool) -> Iterator[Path]:
     try:
         partial.mkdir()
         yield partial
-        _sync(partial)
+        sync_folder(partial)
         check_destination(dest, force=force)
         _take_place(partial, real)
-        _sync(real.parent)
+        sync_folder(real.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -113,14 +114,3 @@ def _stranger(folder: Path) -> str | None:
         if name not in (MANIFEST_FILE, LABELS_FILE) and not is_shard:
             return name
     return None
-
-
-def _sync(folder: Path) -> None:
-    """Ask the system to write a folder's list of names, where it can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

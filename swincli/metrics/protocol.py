@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from swincli import __version__
-from swincli.errors import from_os_error
+from swincli.files import append_line
 
 _LIBRARIES = ("torch", "numpy", "pillow", "clean-fid")
 
@@ -114,12 +113,7 @@ def append_record(run: Path, values: dict[str, float], protocol: Protocol) -> No
         "protocol": dataclasses.asdict(protocol),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    path = run / "metrics.jsonl"
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-    except OSError as error:
-        raise from_os_error(error, f"writing {path}") from None
+    append_line(run / "metrics.jsonl", record)
 
 
 def _side(resolution: int | None) -> str:

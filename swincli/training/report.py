@@ -16,7 +16,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from swincli.console import PLAIN_SECONDS, Console
-from swincli.training.run_folder import RunFolder, append_line
+from swincli.files import append_line
+from swincli.training.run_folder import RunFolder
 from swincli.training.state import TrainingState
 from swincli.units import format_bytes, format_count, format_duration
 

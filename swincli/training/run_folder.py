@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -94,14 +93,6 @@ class RunFolder:
             kept = [line for line in log.read_text(encoding="utf-8").splitlines() if _seen(line) <= images_seen]
             text = "".join(f"{line}\n" for line in kept)
             write_atomically(log, lambda path, text=text: path.write_text(text, encoding="utf-8"))  # type: ignore[misc]
-
-
-def append_line(log: Path, values: dict[str, Any]) -> None:
-    """Append one JSON line to a log and hand it to the operating system at once."""
-    with log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(values) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _seen(line: str) -> float:
