@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from picture_folders import PictureFolder
 from PIL import Image
 from scripted_networks import MeanColours, save_script
 
 from swincli.console import Console
 from swincli.metrics.detectors import Detector, load_detector
 from swincli.metrics.weights import find_detector_weights
-
-PictureFolder = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)

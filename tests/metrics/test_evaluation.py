@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import PictureFolder
+from picture_folders import PictureFolder
 from scripted_networks import save_script
 from torch import Tensor, nn
 

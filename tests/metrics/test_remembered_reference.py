@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PictureFolder
+from picture_folders import PictureFolder
 
 from swincli.console import Console
 from swincli.metrics import reference

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import PictureFolder
+from picture_folders import PictureFolder
 from PIL import Image
 
 from swincli.console import Console
