@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from swincli.recipe.positions import key_lines
 
-SCALARS = st.one_of(st.integers(-9, 9), st.booleans(), st.text(max_size=12), st.lists(st.text(max_size=6), max_size=3))
+# TOML reads every line end of a multi-line string as "\n", so a "\r" would not come back as it was.
+CHARACTERS = st.characters(exclude_characters="\r", exclude_categories=["Cs"])
+TEXTS = st.text(CHARACTERS, max_size=12)
+SCALARS = st.one_of(st.integers(-9, 9), st.booleans(), TEXTS, st.lists(TEXTS, max_size=3))
 KEYS = st.text(alphabet='ab_-9 ."#=[', min_size=1, max_size=4)
 TREES = st.dictionaries(KEYS, st.one_of(SCALARS, st.dictionaries(KEYS, SCALARS, max_size=4)), max_size=4)
 
