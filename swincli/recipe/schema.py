@@ -114,6 +114,8 @@ class ModelSection(Section):
     """Kind of D: with wavelet coefficients at every scale, StyleGAN2's residual one, or one that judges patches."""
     wavelet: str = "haar"
     """Wavelet of the wavelet discriminator, by PyWavelets' name."""
+    std_group: Annotated[int, Field(ge=1)] = 4
+    """Images whose deviation D is shown together (minibatch deviation): the largest divisor of the batch up to this."""
     spectral_norm: bool = True
     """Spectral normalisation of every layer of D; without it D's layers are equalised."""
     pixel_mean: Triple = (0.5, 0.5, 0.5)
@@ -203,7 +205,11 @@ class TrainSection(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of everything: weights, latents, data order, augmentation."""
     init: Name | None = None
-    """Checkpoint to start from: an original .pt, a .safetensors model, or a run folder."""
+    """Checkpoint to start from: a run folder or its state, a .safetensors model, or an original .pt."""
+    init_mode: Literal["continue", "fine-tune"] = "continue"
+    """Go on counting images from the checkpoint with its Adam moments, or count from 0 with new ones."""
+    freeze_d: Annotated[int, Field(ge=0)] = 0
+    """Resolutions of D, from that of the image down, that are not trained (FreezeD, for fine-tuning on few images)."""
     g_lr: Annotated[float, Field(gt=0)] = 5e-5
     """Learning rate of G."""
     d_lr: Annotated[float, Field(gt=0)] = 2e-4
@@ -259,6 +265,20 @@ class EmaSection(Section):
     """Images after which an old weight counts half."""
     ramp: Annotated[float, Field(gt=0)] | None = None
     """Early in training the half-life is at most this share of the images seen; left out, it is constant."""
+    decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Weight of the old average in every step, in place of half_life and ramp; the original release's is 0.99778."""
+    power: list[Annotated[float, Field(ge=0.01, le=0.28)]] = []
+    """Two relative widths of power-function averages kept beside it, such as [0.05, 0.1], to choose a width later."""
+    power_every: PositiveImageCount = 200_000
+    """Images between two snapshots of those averages."""
+
+    @model_validator(mode="after")
+    def _averages_fit(self) -> Self:
+        if self.power and (len(self.power) != 2 or self.power[0] >= self.power[1]):
+            raise _misfit("power", "must hold two widths, the smaller one first, or none")
+        if self.decay is not None and self.ramp is not None:
+            raise _misfit("decay", "is constant and knows no ramp; give one of the two")
+        return self
 
 
 class EvaluateSection(Section):
@@ -287,6 +307,22 @@ class RunSection(Section):
     """Columns and rows of the sample grid."""
     log: PositiveImageCount = 1_000
     """Images between two lines of stats.jsonl."""
+    tensorboard: bool = True
+    """Write scalars, grids and the recipe for TensorBoard, in the run's tensorboard folder."""
+    wandb: Name | None = None
+    """Project of Weights & Biases to report to, where the package wandb is installed."""
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """Precision of most matrix products in training; auto takes bf16 where the machine is fast at it."""
+    tf32: bool = False
+    """Let CUDA round the factors of float32 matrix products to TF32: faster, with 10 bits of mantissa."""
+    micro_batch: Annotated[int, Field(ge=1)] | None = None
+    """Images of one pass of a process; gradients are summed over passes. Left out, a process's whole share."""
+    recompute_from: Annotated[int, Field(ge=4)] | None = None
+    """Side from which G's and D's activations are computed again in the backward pass, to save memory."""
+    compile: bool = False
+    """Compile the networks with torch.compile; R1 uses them uncompiled."""
+    channels_last: bool = False
+    """Keep D's feature maps in channels-last layout."""
 
     @field_validator("name")
     @classmethod

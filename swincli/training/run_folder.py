@@ -14,7 +14,15 @@ from swincli.recipe import Recipe, dump_recipe
 from swincli.training.state import TrainingState, read_state, recipe_of, save_state
 
 # What may change between two sessions of a run: how long it goes on, and what it writes. The rest makes it another run.
-FREE_KEYS = ("train.total", "train.decay_from", "data.path", "data.source", "data.crop", "data.filter")
+FREE_KEYS = (
+    "train.total",
+    "train.decay_from",
+    "data.path",
+    "data.source",
+    "data.crop",
+    "data.filter",
+    "ema.power_every",
+)
 FREE_SECTIONS = ("run", "evaluate")
 
 
