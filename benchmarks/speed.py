@@ -29,7 +29,6 @@ from swincli.model.generator import Generator
 from swincli.recipe.schema import ModelSection, Recipe
 from swincli.training.losses import Batch
 from swincli.training.phases import make_optimizers, make_phases
-from swincli.training.randomness import derive
 
 BATCH = {16: 16, 32: 16, 64: 8, 128: 4, 256: 4, 512: 2, 1024: 1}
 STEP_BATCH = {16: 16, 32: 16, 64: 8, 128: 4, 256: 2, 512: 1, 1024: 1}
@@ -95,7 +94,7 @@ def measure(size: int, repeats: int) -> list[dict[str, Any]]:
     judged = share(f"D forward and backward, {size} px, batch {step_batch}", judge, 3 * forward_d * step_batch, repeats)
     phases = make_phases(generator, discriminator, *make_optimizers(generator, discriminator, Recipe()), Recipe())
     latents = torch.randn(2, step_batch, 512)
-    work = Batch(x, latents[0], latents[1], derive(0, "augment"))
+    work = [Batch(x, latents[0], latents[1])]
     lazy = seconds(lambda: phases[1].run(work), repeats)
     step = share(
         f"training step without R1, {size} px, batch {step_batch}",

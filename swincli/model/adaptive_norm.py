@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swincli.model.layers import EqualLinear
+from swincli.ops.precision import in_float32
 
 EPS = 1e-5
 
@@ -34,8 +35,9 @@ class AdaptiveInstanceNorm(nn.Module):
         super().__init__()
         self.style = scale_and_shift(channels, latent_dim, gamma_init)
 
+    @in_float32
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""
+        """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`, in float32 under autocast."""
         gamma, beta = self.style(w)[:, None, None].chunk(2, dim=-1)
         variance, mean = torch.var_mean(x, dim=(1, 2), correction=0, keepdim=True)
         scale = gamma * torch.rsqrt(variance + EPS)
@@ -55,8 +57,9 @@ class AdaptiveLayerNorm(nn.Module):
         super().__init__()
         self.style = scale_and_shift(channels, latent_dim, gamma_init)
 
+    @in_float32
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""
+        """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`, in float32 under autocast."""
         gamma, beta = self.style(w)[:, None, None].chunk(2, dim=-1)
         return torch.addcmul(beta, F.layer_norm(x, x.shape[-1:], eps=EPS), gamma)
 
@@ -78,8 +81,9 @@ class AdaptiveBatchNorm(nn.Module):
         self.style = scale_and_shift(channels, latent_dim, gamma_init)
         self.norm = nn.BatchNorm1d(channels, eps=EPS, affine=False)
 
+    @in_float32
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""
+        """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`, in float32 under autocast."""
         gamma, beta = self.style(w)[:, None, None].chunk(2, dim=-1)
         normal = self.norm(x.reshape(-1, x.shape[-1])).view(x.shape)
         return torch.addcmul(beta, normal, gamma)

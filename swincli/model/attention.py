@@ -17,25 +17,25 @@ Shifts = Callable[[int, int], tuple[int, ...]]
 
 
 @constant
-def relative_index(side: int) -> Tensor:
+def relative_index(side: int, *, device: torch.device | None = None) -> Tensor:
     """Row of the bias table for every pair of positions of a window: int64 `[side², side²]` (Liu et al., 2021).
 
     Entry (q, k) is `(dy + side - 1) (2 side - 1) + dx + side - 1` for the offset (dy, dx) from k to q.
     """
-    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    y, x = torch.meshgrid(*2 * [torch.arange(side, device=device)], indexing="ij")
     position = torch.stack([y.flatten(), x.flatten()])
     offset = position[:, :, None] - position[:, None, :] + side - 1
     return offset[0] * (2 * side - 1) + offset[1]
 
 
 @constant
-def edge_masks(side: int) -> Tensor:
+def edge_masks(side: int, *, device: torch.device | None = None) -> Tensor:
     """Which pairs of a window at the border must not see each other after the shift: bool `[2, side², side²]`.
 
     The first mask is for the lower border, the second for the right one; true where query and key come from opposite
     sides of the image.
     """
-    wrapped = torch.arange(side) >= side - side // 2
+    wrapped = torch.arange(side, device=device) >= side - side // 2
     both = torch.stack([wrapped.repeat_interleave(side), wrapped.repeat(side)])
     return both[:, :, None] != both[:, None, :]
 

@@ -14,7 +14,8 @@ from swincli.model.conditioning import embed, make_embedding, project
 from swincli.model.layers import Conv
 from swincli.model.one_logit import LAST_RESOLUTION, one_logit, one_logit_layers
 from swincli.ops import fir
-from swincli.ops.wavelet import BANDS, dwt, wavelet_filters
+from swincli.ops.recompute import checkpointed, is_due
+from swincli.ops.wavelet import BANDS, dwt, filter_banks, wavelet_filters
 from swincli.recipe.schema import ModelSection
 
 
@@ -26,9 +27,17 @@ class TrunkBlock(nn.Module):
         self.conv1 = Conv(inputs, inputs, 3, spectral=spectral)
         self.conv2 = Conv(inputs, outputs, 3, stride=2, spectral=spectral)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`[B, C, H, W] -> [B, C', H/2, W/2]`."""
-        out: Tensor = self.conv2(fir.blur(self.conv1(x), padding=2))
+    def forward(self, x: Tensor, *, recompute: bool = False) -> Tensor:
+        """`[B, C, H, W] -> [B, C', H/2, W/2]`; with `recompute` nothing inside is kept for the backward pass.
+
+        The weights are made outside of what is computed again, as making them moves the vectors of spectral norm.
+        """
+        weights = (self.conv1.kernel(), self.conv2.kernel())
+        return checkpointed(self.halve, x, *weights) if recompute else self.halve(x, *weights)
+
+    def halve(self, x: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """The block with the weights of its convolutions: a pure function of them, which can be compiled."""
+        out: Tensor = self.conv2(fir.blur(self.conv1(x, first), padding=2), second)
         return out
 
 
@@ -38,14 +47,18 @@ class Discriminator(nn.Module):
     Args:
         config: The recipe's [model] section.
 
+    Attributes:
+        recompute_from: Side of the maps from which on activations are computed again in the backward pass.
+
     Raises:
         UsageError: the wavelet is unknown, or longer than the smallest image it is applied to.
     """
 
     def __init__(self, config: ModelSection) -> None:
         super().__init__()
-        self.wavelet = config.wavelet
-        taps = wavelet_filters(config.wavelet).shape[-1]
+        self.banks, self.std_group = filter_banks(config.wavelet), config.std_group
+        self.recompute_from: int | None = None
+        taps = len(self.banks[0])
         if taps > 4 * LAST_RESOLUTION:
             raise UsageError(
                 f"model.wavelet: {config.wavelet} has {taps} taps, too many for 8 px images",
@@ -65,11 +78,11 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
         """`[B, 3, size, size]` in the network's pixel range, int64 labels `[B]` if conditional -> logits `[B, 1]`."""
-        filters = wavelet_filters(self.wavelet, device=image.device, dtype=image.dtype)
+        filters = wavelet_filters(self.banks, device=image.device, dtype=image.dtype)
         x = self.from_wavelet[0](dwt(image, filters))
         for block, from_wavelet in zip(self.trunk, self.from_wavelet[1:], strict=True):
             # the release transforms back, downsamples and transforms again: the image pyramid is the same thing
             image = fir.downsample(image)
-            x = block(x) + from_wavelet(dwt(image, filters))
-        features = one_logit(x, self.final_conv, self.hidden, self.hidden_bias, self.logit)
+            x = block(x, recompute=is_due(x, self.recompute_from)) + from_wavelet(dwt(image, filters))
+        features = one_logit(x, self.std_group, self.final_conv, self.hidden, self.hidden_bias, self.logit)
         return project(features, embed(self.embedding, labels))

@@ -15,6 +15,8 @@ from swincli.model.layers import EqualLinear, PixelNorm
 from swincli.model.position import POSITIONS
 from swincli.model.style import STYLES
 from swincli.ops import fir
+from swincli.ops.precision import in_float32
+from swincli.ops.recompute import checkpointed, is_due
 from swincli.recipe.schema import ModelSection
 
 FIRST_RESOLUTION = 4
@@ -91,8 +93,9 @@ class ToRGB(nn.Module):
         self.conv = nn.Conv2d(channels, 3, 1)
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
 
+    @in_float32
     def forward(self, x: Tensor) -> Tensor:
-        """`[B, H, W, C] -> [B, 3, H, W]`."""
+        """`[B, H, W, C] -> [B, 3, H, W]`, in float32 under autocast: rounded colours would show."""
         rgb = F.linear(x, self.conv.weight.flatten(1), self.conv.bias)
         return rgb.permute(0, 3, 1, 2) + self.bias
 
@@ -121,11 +124,15 @@ class Generator(nn.Module):
 
     Args:
         config: The recipe's [model] section.
+
+    Attributes:
+        recompute_from: Side of the maps from which on activations are computed again in the backward pass.
     """
 
     def __init__(self, config: ModelSection) -> None:
         super().__init__()
         self.latent_dim, self.num_ws, self.resolution = config.latent_dim, config.num_ws, config.size
+        self.recompute_from: int | None = None
         widths = [config.latent_dim] * config.mapping_layers
         widths[0] *= 2 if config.classes else 1  # z and the class's vector, side by side
         layers = (EqualLinear(width, config.latent_dim, lr_mul=MAPPING_LR_MUL, activation=True) for width in widths)
@@ -162,7 +169,8 @@ class Generator(nn.Module):
         image: Tensor | None = None
         for index, level in enumerate(self.levels):
             assert isinstance(level, Level)
-            x = level(x, w_plus[:, 2 * index : 2 * index + 2])
+            codes = w_plus[:, 2 * index : 2 * index + 2]
+            x = checkpointed(level, x, codes) if is_due(x, self.recompute_from) else level(x, codes)
             rgb = level.to_rgb(x)
             image = rgb if image is None else (fir.upsample(image) if level.upsample else image) + rgb
         assert image is not None

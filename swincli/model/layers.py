@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swincli.ops.precision import in_float32
+
 SLOPE = 0.2
 GAIN = math.sqrt(2.0)
 
@@ -52,8 +54,9 @@ class EqualLinear(nn.Module):
         self.lr_mul = lr_mul
         self.activation = activation
 
+    @in_float32
     def forward(self, x: Tensor) -> Tensor:
-        """`[..., inputs] -> [..., outputs]`."""
+        """`[..., inputs] -> [..., outputs]`, in float32 under autocast: mapping and styles are small and sensitive."""
         out = F.linear(x, self.weight * self.scale, self.bias * self.lr_mul)
         return scaled_leaky_relu(out) if self.activation else out
 
@@ -87,6 +90,7 @@ class SpectralWeight(nn.Module):
         self.register_buffer("u", F.normalize(torch.randn(rows), dim=0))
         self.register_buffer("v", F.normalize(torch.randn(columns), dim=0))
 
+    @in_float32
     def forward(self) -> Tensor:
         """The weight to use, of the shape given and of spectral norm about 1."""
         matrix = self.weight.flatten(1)
@@ -143,6 +147,7 @@ class Conv(nn.Module):
         self.stride = stride
         self.padding = size // 2 if stride == 1 else 0
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`[B, inputs, H, W] -> [B, outputs, H', W']`."""
-        return scaled_leaky_relu(F.conv2d(x, self.kernel(), self.bias, self.stride, self.padding))
+    def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        """`[B, inputs, H, W] -> [B, outputs, H', W']`; `weight` is what `kernel` gave, if it was asked."""
+        weight = self.kernel() if weight is None else weight
+        return scaled_leaky_relu(F.conv2d(x, weight, self.bias, self.stride, self.padding))

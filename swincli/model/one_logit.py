@@ -6,21 +6,26 @@ import torch
 from torch import Tensor, nn
 
 from swincli.model.layers import Conv, Linear, scaled_leaky_relu
+from swincli.ops.precision import in_float32
 
-STD_GROUP = 4
 LAST_RESOLUTION = 4
 
 Layers = tuple[Conv, Linear, nn.Parameter | None, Linear]
 
 
-def append_minibatch_std(x: Tensor) -> Tensor:
+def deviation_group(batch: int, largest: int) -> int:
+    """Images of one group of the minibatch deviation: the largest divisor of the batch up to `largest`."""
+    return next(size for size in range(min(largest, batch), 0, -1) if batch % size == 0)
+
+
+def append_minibatch_std(x: Tensor, largest: int) -> Tensor:
     """Append the standard deviation over groups of images as one more channel: `[B, C, H, W] -> [B, C + 1, H, W]`.
 
-    A group holds 4 images, or as many as the batch divides into where it does not divide by 4; its members are B / 4
-    apart (Karras et al., 2018). The deviation is averaged over channels and positions.
+    A group holds `largest` images, or as many as the batch divides into where it does not divide by that; of g images,
+    they are B / g apart (Karras et al., 2018). The deviation is averaged over channels and positions.
     """
     batch, channels, height, width = x.shape
-    group = next(size for size in range(min(STD_GROUP, batch), 0, -1) if batch % size == 0)
+    group = deviation_group(batch, largest)
     grouped = x.view(group, batch // group, channels, height, width)
     deviation = (grouped.var(dim=0, correction=0) + 1e-8).sqrt().mean(dim=(1, 2, 3))
     feature = deviation.repeat(group).view(batch, 1, 1, 1).expand(-1, 1, height, width)
@@ -41,9 +46,15 @@ def one_logit_layers(channels: int, *, spectral: bool, outputs: int = 1) -> Laye
     return final_conv, hidden, hidden_bias, Linear(channels, outputs, spectral=spectral)
 
 
-def one_logit(x: Tensor, final_conv: Conv, hidden: Linear, hidden_bias: nn.Parameter | None, logit: Linear) -> Tensor:
-    """`[B, C, 4, 4] -> [B, outputs]` through the layers of `one_logit_layers`."""
-    x = hidden(final_conv(append_minibatch_std(x)).flatten(1))
+@in_float32
+def one_logit(
+    x: Tensor, group: int, final_conv: Conv, hidden: Linear, hidden_bias: nn.Parameter | None, logit: Linear
+) -> Tensor:
+    """`[B, C, 4, 4] -> [B, outputs]` through the layers of `one_logit_layers`, in float32 under autocast.
+
+    `group` is the largest group of the minibatch deviation.
+    """
+    x = hidden(final_conv(append_minibatch_std(x, group)).flatten(1))
     if hidden_bias is not None:
         x = x + hidden_bias
     logits: Tensor = logit(scaled_leaky_relu(x))

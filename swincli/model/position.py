@@ -19,14 +19,16 @@ Builder = Callable[[int, int], nn.Module]
 
 
 @constant
-def sine_table(length: int, dim: int) -> Tensor:
+def sine_table(length: int, dim: int, *, device: torch.device | None = None) -> Tensor:
     """Encoding of the positions 1 ... length: float32 `[length, dim]`, sines then cosines, dim even.
 
     The frequencies are `exp(-i ln(10000) / (dim / 2 - 1))` for i = 0 ... dim / 2 - 1.
     """
     half = dim // 2
-    frequency = torch.exp(torch.arange(half, dtype=torch.float32) * -(math.log(10_000) / max(half - 1, 1)))
-    angle = torch.arange(1, length + 1, dtype=torch.float32)[:, None] * frequency
+    frequency = torch.exp(
+        torch.arange(half, dtype=torch.float32, device=device) * -(math.log(10_000) / max(half - 1, 1))
+    )
+    angle = torch.arange(1, length + 1, dtype=torch.float32, device=device)[:, None] * frequency
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 

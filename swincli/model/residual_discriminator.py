@@ -16,6 +16,8 @@ from swincli.model.discriminator import TrunkBlock
 from swincli.model.layers import Conv, Linear, make_weight
 from swincli.model.one_logit import LAST_RESOLUTION, one_logit, one_logit_layers
 from swincli.ops import fir
+from swincli.ops.precision import in_float32
+from swincli.ops.recompute import is_due
 from swincli.recipe.schema import ModelSection
 
 PATCH_HALVINGS = 3  # what a logit sees is then 66 px wide, close to the 70 px of Isola et al., 2017
@@ -29,9 +31,9 @@ class ResidualBlock(nn.Module):
         self.body = TrunkBlock(inputs, outputs, spectral=spectral)
         self.skip = make_weight(outputs, inputs, 1, 1, spectral=spectral)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`[B, C, H, W] -> [B, C', H/2, W/2]`."""
-        out: Tensor = (self.body(x) + F.conv2d(fir.downsample(x), self.skip())) / math.sqrt(2)
+    def forward(self, x: Tensor, *, recompute: bool = False) -> Tensor:
+        """`[B, C, H, W] -> [B, C', H/2, W/2]`; `recompute` as in `TrunkBlock`."""
+        out: Tensor = (self.body(x, recompute=recompute) + F.conv2d(fir.downsample(x), self.skip())) / math.sqrt(2)
         return out
 
 
@@ -44,6 +46,15 @@ def _trunk(config: ModelSection, sides: list[int]) -> nn.Sequential:
     return nn.Sequential(Conv(3, channels[config.size], 1, spectral=spectral), *blocks)
 
 
+def _through(trunk: nn.Sequential, image: Tensor, recompute_from: int | None) -> Tensor:
+    """`[B, 3, size, size]` through `_trunk`."""
+    from_rgb, *blocks = trunk
+    x: Tensor = from_rgb(image)
+    for block in blocks:
+        x = block(x, recompute=is_due(x, recompute_from))
+    return x
+
+
 class PlainDiscriminator(nn.Module):
     """Image `[B, 3, size, size]` -> logit `[B, 1]`, high for reals.
 
@@ -53,6 +64,8 @@ class PlainDiscriminator(nn.Module):
 
     def __init__(self, config: ModelSection) -> None:
         super().__init__()
+        self.std_group = config.std_group
+        self.recompute_from: int | None = None
         self.trunk = _trunk(config, config.resolutions[::-1])
         width = config.channels("d")[LAST_RESOLUTION]
         layers = one_logit_layers(width, spectral=config.spectral_norm, outputs=width if config.classes else 1)
@@ -61,7 +74,8 @@ class PlainDiscriminator(nn.Module):
 
     def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
         """`[B, 3, size, size]` in the network's pixel range, int64 labels `[B]` if conditional -> logits `[B, 1]`."""
-        features = one_logit(self.trunk(image), self.final_conv, self.hidden, self.hidden_bias, self.logit)
+        trunk = _through(self.trunk, image, self.recompute_from)
+        features = one_logit(trunk, self.std_group, self.final_conv, self.hidden, self.hidden_bias, self.logit)
         return project(features, embed(self.embedding, labels))
 
 
@@ -79,6 +93,7 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         sides = config.resolutions[::-1][: PATCH_HALVINGS + 1]
         width = config.channels("d")[sides[-1]]
+        self.recompute_from: int | None = None
         self.trunk = _trunk(config, sides)
         self.final_conv = Conv(width, width, 3, spectral=config.spectral_norm)
         self.logit = Linear(width, width if config.classes else 1, spectral=config.spectral_norm)
@@ -86,6 +101,10 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
         """`[B, 3, size, size]` in the network's pixel range, int64 labels `[B]` if conditional -> `[B, 1, h, w]`."""
-        x = self.final_conv(self.trunk(image))
-        features: Tensor = self.logit(x.permute(0, 2, 3, 1))
-        return project(features.permute(0, 3, 1, 2), embed(self.embedding, labels))
+        features = self._judge(_through(self.trunk, image, self.recompute_from))
+        return project(features, embed(self.embedding, labels))
+
+    @in_float32
+    def _judge(self, x: Tensor) -> Tensor:
+        out: Tensor = self.logit(self.final_conv(x).permute(0, 2, 3, 1))
+        return out.permute(0, 3, 1, 2)

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from swincli.ops.precision import in_float32
+
 TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
@@ -39,15 +41,19 @@ class _Blur(torch.autograd.Function):
 
 def blur(x: Tensor, padding: int) -> Tensor:
     """Smooth `[B, C, H, W]`, padding every side with zeros: `[B, C, H + 2 padding - 3, W + 2 padding - 3]`."""
+    if torch.compiler.is_compiling():  # it makes kernels of its own, and has trouble with gradients of ours
+        return F.conv2d(x, _kernel(x), padding=padding, groups=x.shape[1])
     out: Tensor = _Blur.apply(x, padding)  # type: ignore[no-untyped-call]
     return out
 
 
+@in_float32
 def downsample(x: Tensor) -> Tensor:
     """Filter and keep every second pixel: `[B, C, H, W] -> [B, C, H/2, W/2]`."""
     return F.conv2d(x, _kernel(x), stride=2, padding=1, groups=x.shape[1])
 
 
+@in_float32
 def upsample(x: Tensor) -> Tensor:
     """Insert zeros and filter with gain 4, so that brightness is kept: `[B, C, H, W] -> [B, C, 2H, 2W]`."""
     return F.conv_transpose2d(x, _kernel(x, gain=4.0), stride=2, padding=1, groups=x.shape[1])

@@ -12,19 +12,19 @@ from torch import Tensor
 
 from swincli.errors import UsageError
 from swincli.ops.constant import constant
+from swincli.ops.precision import in_float32
+
+Banks = tuple[tuple[float, ...], tuple[float, ...]]
 
 BANDS = ("ll", "lh", "hl", "hh")
 
 
-@constant
-def wavelet_filters(name: str, inverse: bool = False) -> Tensor:
-    """Filters `[4, F, F]` (float64 unless `dtype` says otherwise) of the bands ll, lh, hl, hh.
-
-    lh is high-pass along the height (top minus bottom, with Haar), hl along the width.
+def filter_banks(name: str, inverse: bool = False) -> Banks:
+    """A wavelet's low-pass and high-pass taps, as a correlation applies them.
 
     Args:
         name: PyWavelets' name, such as "haar".
-        inverse: The filters of `inverse_dwt` instead of those of `dwt`.
+        inverse: The taps of `inverse_dwt` instead of those of `dwt`.
 
     Raises:
         UsageError: PyWavelets knows no discrete wavelet of that name.
@@ -34,17 +34,27 @@ def wavelet_filters(name: str, inverse: bool = False) -> Tensor:
     if name not in pywt.wavelist(kind="discrete"):
         raise UsageError(f"model.wavelet: no such wavelet as {name!r}", "Take haar, db2, sym4, coif1 or bior2.2.")
     wavelet = pywt.Wavelet(name)
-    banks = (wavelet.rec_lo, wavelet.rec_hi) if inverse else (wavelet.dec_lo[::-1], wavelet.dec_hi[::-1])
-    low, high = (torch.tensor(bank, dtype=torch.float64) for bank in banks)
+    low, high = (wavelet.rec_lo, wavelet.rec_hi) if inverse else (wavelet.dec_lo[::-1], wavelet.dec_hi[::-1])
+    return tuple(low), tuple(high)
+
+
+@constant
+def wavelet_filters(banks: Banks, *, device: torch.device | None = None) -> Tensor:
+    """Filters `[4, F, F]` (float64 unless `dtype` says otherwise) of the bands ll, lh, hl, hh from `filter_banks`.
+
+    lh is high-pass along the height (top minus bottom, with Haar), hl along the width.
+    """
+    low, high = (torch.tensor(bank, dtype=torch.float64, device=device) for bank in banks)
     return torch.stack([torch.outer(rows, columns) for columns in (low, high) for rows in (low, high)])
 
 
+@in_float32
 def dwt(x: Tensor, filters: Tensor) -> Tensor:
     """One level of the transform: `[B, C, H, W] -> [B, 4C, H/2, W/2]`, ordered [ll, lh, hl, hh] x C.
 
     Args:
         x: Images of even height and width.
-        filters: `wavelet_filters(name)` in the dtype and on the device of `x`.
+        filters: `wavelet_filters(filter_banks(name))` in the dtype and on the device of `x`.
     """
     channels, length = x.shape[1], filters.shape[-1]
     before, after = length // 2 - 1, length // 2 - 1
@@ -60,7 +70,7 @@ def inverse_dwt(bands: Tensor, filters: Tensor) -> Tensor:
 
     Args:
         bands: What `dwt` returned.
-        filters: `wavelet_filters(name, True)`.
+        filters: `wavelet_filters(filter_banks(name, inverse=True))`.
     """
     batch, channels, height, width = bands.shape[0], bands.shape[1] // 4, bands.shape[2], bands.shape[3]
     length = filters.shape[-1]

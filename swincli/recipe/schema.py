@@ -224,6 +224,14 @@ class TrainSection(Section):
     """Largest norm of D's gradient in its logistic step; 0 for no clipping."""
 
     @model_validator(mode="after")
+    def _transfer_has_a_source(self) -> Self:
+        if self.init is None and self.freeze_d:
+            raise _misfit("freeze_d", "keeps layers of a checkpoint's D; give train.init as well")
+        if self.init is None and self.init_mode == "fine-tune":
+            raise _misfit("init_mode", "fine-tunes a checkpoint; give train.init as well")
+        return self
+
+    @model_validator(mode="after")
     def _decay_ends(self) -> Self:
         if self.decay_from is not None and self.decay_from >= self.total > 0:
             raise _misfit(

@@ -10,7 +10,7 @@ from swincli.model.discriminator import Discriminator
 from swincli.model.layers import EqualLinear, SpectralWeight
 from swincli.model.one_logit import append_minibatch_std
 from swincli.ops import fir
-from swincli.ops.wavelet import dwt, inverse_dwt, wavelet_filters
+from swincli.ops.wavelet import dwt, filter_banks, inverse_dwt, wavelet_filters
 from swincli.recipe.schema import ModelSection
 
 TINY = {"latent_dim": 16, "g_width": 16, "d_width": 8, "mapping_layers": 2}
@@ -64,7 +64,7 @@ def test_r1_gradients_are_right(spectral: bool) -> None:
 
 def test_the_image_pyramid_is_the_releases_chain_of_transforms() -> None:
     image = torch.randn(1, 3, 32, 32, dtype=torch.float64)
-    forward, inverse = wavelet_filters("haar"), wavelet_filters("haar", True)
+    forward, inverse = wavelet_filters(filter_banks("haar")), wavelet_filters(filter_banks("haar", inverse=True))
     chain = dwt(fir.downsample(inverse_dwt(dwt(image, forward), inverse)), forward)
     torch.testing.assert_close(dwt(fir.downsample(image), forward), chain)
 
@@ -97,7 +97,7 @@ def test_spectral_weight_keeps_a_pending_backward_right() -> None:
 @pytest.mark.parametrize(("batch", "group"), [(1, 1), (2, 2), (3, 3), (4, 4), (6, 3), (8, 4), (5, 1), (7, 1)])
 def test_minibatch_deviation(batch: int, group: int) -> None:
     x = torch.randn(batch, 5, 4, 4, dtype=torch.float64)
-    out = append_minibatch_std(x)
+    out = append_minibatch_std(x, 4)
     assert out.shape == (batch, 6, 4, 4)
     for member in range(batch):
         mates = x[member % (batch // group) :: batch // group]

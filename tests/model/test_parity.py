@@ -26,7 +26,6 @@ from swincli.recipe.schema import ModelSection, Recipe
 from swincli.synthesis.latents import truncate
 from swincli.training.losses import Batch
 from swincli.training.phases import make_optimizers, make_phases
-from swincli.training.randomness import derive
 
 FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the parity vectors (../shared/parity) are not here")
@@ -158,12 +157,12 @@ def test_a_whole_training_iteration_in_float64(case_64: Case) -> None:
     }
     before = {name: parameter.clone() for name, parameter in names.items()}
     latents = torch.from_numpy(vectors["train_z"]).double()
-    batch = Batch(torch.from_numpy(vectors["x"]).double(), latents[0], latents[1], derive(0, "unused"))
+    batch = Batch(torch.from_numpy(vectors["x"]).double(), latents[0], latents[1])
     scalars: dict[str, torch.Tensor] = {}
     for network in (generator, discriminator):
         network.train()
     for phase in make_phases(generator, discriminator, *make_optimizers(generator, discriminator, recipe), recipe):
-        scalars |= phase.run(batch)
+        scalars |= phase.run([batch])
     got = [scalars[key].item() for key in ("loss/d", "grad/d", "loss/r1", "loss/g", "grad/g")]
     for name, value, expected in zip(
         ("D", "|grad D|", "R1", "G", "|grad G|"), got, vectors["train_scalars_f64"], strict=True

@@ -14,7 +14,7 @@ from swincli.recipe.shipped import find_shipped
 
 PUBLISHED = ("ffhq256", "celebahq256", "church256", "ffhq1024", "celebahq1024")
 PROCESSES = 8  # of every published run; a checkpoint says whether there were several, not how many
-EMA_BATCH = 32  # the release's average forgets by the step, as if a step always were so many images
+EMA_DECAY = 0.5 ** (32 / 10_000)  # the release's average forgets by the step, whatever the batch
 IMAGES_SEEN = "images_seen"  # an argument that the release does not know, written where nothing else tells
 Arguments = dict[str, Any]
 
@@ -82,7 +82,8 @@ def _settings(arguments: Arguments, steps: int) -> dict[str, dict[str, Any]]:
     if batch is not None:
         batch *= PROCESSES if arguments.get("distributed") else 1
         train["batch"] = batch
-        ema["half_life"] = max(1, int(batch * 10_000 // EMA_BATCH))
+        whole = batch * 10_000 % 32 == 0  # then images say the same, and go on saying it when the batch changes
+        ema |= {"half_life": batch * 10_000 // 32} if whole else {"decay": EMA_DECAY}
         if total is not None:
             train |= {"total": total * batch, "decay_from": start and start * batch}
     d_rate, g_rate = _number(arguments, "D_lr"), _number(arguments, "G_lr")
