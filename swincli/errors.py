@@ -6,7 +6,8 @@
     ├── DataError           pictures, stores, latents: missing, damaged or unfit
     ├── CheckpointError     models and training states: missing, damaged or of another shape
     ├── TrainingError       training cannot start or go on
-    └── ResourceError       the machine lacks it: disk space, permission, a device, weights
+    ├── ResourceError       the machine lacks it: disk space, permission, a device, weights
+    └── LeaderFailedError   one of several processes ends because another one has; which says why
 
 The command line prints `error: MESSAGE`, an empty line and `hint: HINT`. A message names the file or `section.key`.
 """
@@ -61,10 +62,16 @@ class ResourceError(SwincliError):
     """The machine lacks what is needed: disk space, permission, a device, weights."""
 
 
+class LeaderFailedError(SwincliError):
+    """What the leading one of several processes could not do; it has said so itself."""
+
+
 def from_os_error(error: OSError, doing: str) -> SwincliError:
     """Put an operating system's refusal into words: `doing` is what was attempted, such as "writing runs/a"."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResourceError(f"{doing}: no space left on the disk", "Free some space, or write to another disk.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return ResourceError(f"{doing}: permission denied", "Change its permissions, or choose another place.")
+    if error.errno == errno.EFBIG:
+        return ResourceError(f"{doing}: {error.strerror}", "The system limits the size of files (see ulimit -f).")
     return ResourceError(f"{doing}: {error.strerror or error}")

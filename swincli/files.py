@@ -7,12 +7,13 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from swincli.errors import ResourceError, from_os_error
+from swincli.errors import from_os_error
 
-_FULL = 2**20  # free bytes under which a failed write is put down to a full disk
+_PROBE = 2**20  # bytes that a disk is asked to take where a write has failed
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -25,6 +26,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
+        temporary.chmod(_usual_mode())  # safetensors writes files that nobody else may read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -32,25 +34,37 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as error:
         raise from_os_error(error, f"writing {path}") from error
     except Exception as error:  # torch and safetensors hide the operating system's error in their own
-        if path.parent.is_dir() and shutil.disk_usage(path.parent).free < _FULL:
-            raise ResourceError(f"writing {path}: no space left on the disk", "Free some space.") from error
-        raise
+        refusal = _refusal(temporary)
+        if refusal is None:
+            raise
+        raise from_os_error(refusal, f"writing {path}") from error
     finally:
         with suppress(OSError):  # where the folder could not be made, there is nothing to remove
             temporary.unlink(missing_ok=True)
 
 
+def _usual_mode() -> int:
+    """Permissions of a new file as the user's umask has them."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
 def append_line(log: Path, values: Mapping[str, Any]) -> None:
-    """Append one JSON line to a log and sync it to the disk.
+    """Append one JSON line to a log and sync it to the disk; a line that does not fit is not begun.
 
     Raises:
         ResourceError: the file cannot be written.
     """
     try:
-        with log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with _open_raw(log) as file:
+            length = file.tell()
+            try:
+                _write_whole(file, (json.dumps(values) + "\n").encode())
+            except BaseException:
+                with suppress(OSError):
+                    file.truncate(length)
+                raise
     except OSError as error:
         raise from_os_error(error, f"writing {log}") from error
 
@@ -64,3 +78,33 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that are free on the disk that holds a path, or will hold it once it is made."""
+    place = path.resolve()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+def _refusal(path: Path) -> OSError | None:
+    """What the system says to more bytes in a file that could not be written; None where it takes them."""
+    try:
+        with _open_raw(path) as file:
+            _write_whole(file, bytes(_PROBE))
+    except OSError as error:
+        return error
+    return None
+
+
+def _open_raw(path: Path) -> FileIO:
+    """A file to append to, without a buffer that would try again when it is closed."""
+    return path.open("ab", buffering=0)
+
+
+def _write_whole(file: FileIO, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:  # a disk that is nearly full takes a part, and refuses the next
+        rest = rest[file.write(rest) :]
+    os.fsync(file.fileno())

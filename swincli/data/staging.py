@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from swincli.data.manifest import LABELS_FILE, MANIFEST_FILE, is_store
 from swincli.errors import DataError, ResourceError, UsageError
-from swincli.files import sync_folder
+from swincli.files import free_bytes, sync_folder
 from swincli.units import format_bytes
 
 
@@ -55,10 +58,7 @@ def check_space(dest: Path, needed: int, why: str) -> None:
     Raises:
         ResourceError: not enough space is free.
     """
-    parent = dest.resolve().parent
-    while not parent.exists():
-        parent = parent.parent
-    free = shutil.disk_usage(parent).free
+    free = free_bytes(dest.resolve().parent)
     if needed > free:
         message = f"{dest}: {why} need {format_bytes(needed)}, the disk has {format_bytes(free)} free"
         raise ResourceError(message, "Free some space, choose another disk, or take fewer with --max-images.")
@@ -68,17 +68,17 @@ def check_space(dest: Path, needed: int, why: str) -> None:
 def staged(dest: Path, *, force: bool) -> Iterator[Path]:
     """Hand out an empty folder beside `dest` that takes its place when the block ends well, and vanishes if not.
 
-    What lies at `dest` is removed only after the new folder has its name.
+    What lies at `dest` is removed only after the new folder has its name. What processes that were killed have left
+    beside it is cleared away first.
 
     Raises:
         DataError: `check_destination` refuses, before the block or, if something came up meanwhile, after it.
     """
-    check_destination(dest, force=force)
     real = dest.resolve()
-    partial = real.with_name(f".{real.name}.partial-{os.getpid()}")
+    clear_remains(real)
+    check_destination(dest, force=force)
+    partial = _beside(real, "partial")
     real.parent.mkdir(parents=True, exist_ok=True)
-    if partial.exists():
-        shutil.rmtree(partial)  # of a killed process that had our number
     try:
         partial.mkdir()
         yield partial
@@ -90,11 +90,49 @@ def staged(dest: Path, *, force: bool) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def clear_remains(real: Path) -> None:
+    """Remove what killed processes have left beside a store, and give back its name to one that they were replacing.
+
+    Only processes of this machine are known to be dead; what others have begun on a shared disk is left alone.
+
+    Args:
+        real: Where the store is, or is to be, without links.
+    """
+    for replaced in _remains(real, "replaced"):
+        if not real.exists():
+            replaced.rename(real)
+        shutil.rmtree(replaced, ignore_errors=True)
+    for partial in _remains(real, "partial"):
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _beside(real: Path, kind: str) -> Path:
+    """A hidden name beside a store that belongs to this process."""
+    return real.with_name(f".{real.name}.{kind}-{_machine()}-{os.getpid()}")
+
+
+def _remains(real: Path, kind: str) -> list[Path]:
+    """What processes of this machine that live no more, or had our number, have left under such names."""
+    start = f".{real.name}.{kind}-{_machine()}-"
+    beside = [path for path in real.parent.iterdir() if path.name.startswith(start)] if real.parent.is_dir() else []
+    numbers = {path: path.name.removeprefix(start) for path in beside}
+    return [
+        path
+        for path, number in numbers.items()
+        if number.isdigit() and (int(number) == os.getpid() or not psutil.pid_exists(int(number)))
+    ]
+
+
+def _machine() -> str:
+    """This machine's name, as far as it can be part of a file's."""
+    return "".join(letter for letter in platform.node() if letter.isalnum()) or "here"
+
+
 def _take_place(new: Path, real: Path) -> None:
     if not real.exists():
         new.rename(real)
         return
-    old = real.with_name(f".{real.name}.replaced-{os.getpid()}")
+    old = _beside(real, "replaced")
     real.rename(old)
     try:
         new.rename(real)

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from swincli.data.staging import check_destination, check_outside, check_space, staged
+from swincli.commands.app import run
+from swincli.data.staging import check_destination, check_outside, check_space, clear_remains, staged
 from swincli.errors import DataError, ResourceError, UsageError
 
 
@@ -27,7 +32,7 @@ def test_nothing_bears_the_name_before_the_end(tmp_path: Path) -> None:
     dest = tmp_path / "deep" / "store"
     with staged(dest, force=False) as folder:
         assert folder.parent == dest.parent
-        assert folder.name == f".store.partial-{os.getpid()}"
+        assert folder.name == f".store.partial-{machine()}-{os.getpid()}"
         (folder / "x").write_text("new")
         assert not dest.exists()
     assert names(dest) == ["x"]
@@ -131,10 +136,66 @@ def test_a_link_keeps_pointing_at_the_store(tmp_path: Path) -> None:
     assert names(store) == ["x"]
 
 
-def test_remains_of_a_killed_process_of_our_number_are_cleared(tmp_path: Path) -> None:
-    make_store(tmp_path / f".store.partial-{os.getpid()}")
+def test_remains_of_killed_processes_are_cleared_and_others_work_left_alone(tmp_path: Path) -> None:
+    for number in (dead(), os.getpid()):
+        make_store(tmp_path / f".store.partial-{machine()}-{number}")
+    others = [
+        f".store.partial-{machine()}-{os.getppid()}",  # lives
+        f".store.partial-elsewhere-{dead()}",  # of another machine on a shared disk: nobody here knows
+        f".store.partial-{machine()}-",
+        f".store2.partial-{machine()}-{dead()}",
+    ]
+    for name in others:
+        make_store(tmp_path / name)
     with staged(tmp_path / "store", force=False) as folder:
         assert names(folder) == []
+        assert names(tmp_path) == sorted([*others, folder.name])
+    assert names(tmp_path) == sorted([*others, "store"])
+
+
+def test_a_store_whose_replacement_was_killed_halfway_gets_its_name_back(tmp_path: Path) -> None:
+    make_store(tmp_path / f".store.replaced-{machine()}-{dead()}", "images-00001.npy")
+    make_store(tmp_path / f".store.partial-{machine()}-{dead()}")
+    with pytest.raises(DataError, match="exists"), staged(tmp_path / "store", force=False):
+        pass
+    assert "images-00001.npy" in names(tmp_path / "store")
+    assert names(tmp_path) == ["store"]
+
+
+def test_what_a_finished_replacement_left_is_removed(tmp_path: Path) -> None:
+    make_store(tmp_path / f".store.replaced-{machine()}-{dead()}")
+    new = make_store(tmp_path / "store", "images-00001.npy")
+    clear_remains(new)
+    assert names(tmp_path) == ["store"]
+    assert "images-00001.npy" in names(new)
+
+
+def test_a_killed_prepare_data_leaves_nothing_after_the_next(tmp_path: Path, pictures: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; from swincli.data import prepare as module;"
+        "module.write_manifest = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
+        "from swincli.commands.app import run; run(sys.argv[1:])"
+    )
+    command = ["prepare-data", str(pictures), str(tmp_path / "store"), "--resolution", "16", "--workers", "1"]
+    killed = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert [name.rpartition("-")[0] for name in names(tmp_path) if name.startswith(".")] == [
+        f".store.partial-{machine()}"
+    ]
+    assert run(command) == 0
+    assert names(tmp_path) == ["pictures", "store"]
+
+
+def machine() -> str:
+    """This machine, as it stands in hidden names."""
+    return "".join(letter for letter in platform.node() if letter.isalnum())
+
+
+def dead() -> int:
+    """The number of a process that lives no more."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
 
 
 def test_a_store_inside_its_source_is_refused(tmp_path: Path) -> None:

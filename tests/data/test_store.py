@@ -20,7 +20,7 @@ from swincli.data.manifest import Manifest, read_manifest
 from swincli.data.store import Store, is_store
 from swincli.data.verification import verify_store
 from swincli.data.writing import StoreWriter, npy_header, write_manifest
-from swincli.errors import DataError
+from swincli.errors import DataError, ResourceError
 
 SIDE = 4
 EACH = SIDE * SIDE * 3
@@ -235,3 +235,44 @@ def test_verification_names_every_damaged_file_and_a_damaged_manifest(tmp_path: 
     edit(lambda raw: raw.update(content_hash="0" * 64))(tmp_path)
     with pytest.raises(DataError, match="content_hash is not that"):
         verify_store(tmp_path, Console(quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda shard: shard.unlink(), "images-00001.npy is missing"),
+        (
+            lambda shard: shard.write_bytes(shard.read_bytes()[:150]),
+            "images-00001.npy is damaged: 150 bytes instead of",
+        ),
+        (lambda shard: shard.write_bytes(b""), "images-00001.npy is damaged: 0 bytes"),
+        (
+            lambda shard: shard.write_bytes(shard.read_bytes() * 2),
+            "images-00001.npy is damaged: 640 bytes instead of 320",
+        ),
+    ],
+)
+def test_what_becomes_of_a_shard_after_opening_is_noticed(
+    tmp_path: Path, change: Callable[[Path], object], message: str
+) -> None:
+    store = Store.open(build(tmp_path, per_shard=4))
+    change(tmp_path / "images-00001.npy")
+    assert np.array_equal(store.fetch(np.arange(4)), pixels(4))  # of the shard before it
+    with pytest.raises(DataError, match=message):
+        store.fetch(np.arange(10))
+
+
+def test_a_shard_that_the_system_does_not_read(tmp_path: Path) -> None:
+    store = Store.open(build(tmp_path))
+    shard = tmp_path / "images-00000.npy"
+    shard.unlink()
+    shard.mkdir()
+    with pytest.raises(ResourceError, match=r"reading .*images-00000.npy: "):
+        store.fetch(np.arange(3))
+
+
+def test_a_store_that_has_moved_away(tmp_path: Path) -> None:
+    store = Store.open(build(tmp_path / "store"))
+    (tmp_path / "store").rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="is missing"):
+        store.fetch(np.arange(3))
