@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -54,8 +54,23 @@ def evaluate(
         float, typer.Option(min=0, help="Below 1: more typical, less varied images.", rich_help_panel=_FAKES)
     ] = 1.0,
     detector: Annotated[
-        str, typer.Option(metavar="NAME", help="Network that looks at the pictures.", rich_help_panel=_MEASURE)
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Network that looks at the pictures: inception, efficientnet, or a TorchScript file.",
+            rich_help_panel=_MEASURE,
+        ),
     ] = "inception",
+    detector_size: Annotated[
+        int,
+        typer.Option(
+            min=8, metavar="N", help="Side in pixels that a detector from a file takes.", rich_help_panel=_MEASURE
+        ),
+    ] = 224,
+    detector_pixels: Annotated[
+        Literal["imagenet", "clip", "inception", "0-1", "0-255"],
+        typer.Option(help="How a detector from a file expects pixels.", rich_help_panel=_MEASURE),
+    ] = "imagenet",
     detector_weights: Annotated[
         Path | None,
         typer.Option(
@@ -82,16 +97,17 @@ def evaluate(
         from swincli.metrics.protocol import append_record
         from swincli.metrics.streams import open_images
         from swincli.metrics.table import parse_metrics
-        from swincli.metrics.weights import find_detector_weights, parse_detector
+        from swincli.metrics.weights import choose_detector
 
-        names, kind = parse_metrics(metric), parse_detector(detector)
+        names = parse_metrics(metric)
+        weights = choose_detector(detector, detector_weights, detector_size, detector_pixels, console)
         runtime.configure()
         place = runtime.choose_device(device.value)
         with (
             open_images(data) as reference,
             _open_fakes(images, checkpoint, count, seed, truncation, batch, place) as fakes,
         ):
-            network = load_detector(find_detector_weights(detector_weights, console, kind), place)
+            network = load_detector(weights, place)
             result = measure(fakes, reference, names, network, console=console, seed=seed, batch=batch)
         console.show(_table(result))
         for caution in result.cautions:

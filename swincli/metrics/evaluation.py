@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from swincli.console import Console
-from swincli.errors import DataError
+from swincli.errors import DataError, UsageError
 from swincli.metrics.detectors import Detector
 from swincli.metrics.features import Collected, Need, collect
 from swincli.metrics.protocol import DetectorRecord, Protocol, Reference, library_versions
 from swincli.metrics.reference import measure_reference
 from swincli.metrics.streams import ImageSet, ImageStream
-from swincli.metrics.table import METRICS
+from swincli.metrics.table import METRICS, Context
+from swincli.model.weights import Model
 from swincli.units import format_duration
 
 
@@ -40,6 +42,8 @@ def evaluate(
     console: Console,
     seed: int = 0,
     batch: int | None = None,
+    model: Model | None = None,
+    plots: Path | None = None,
 ) -> Evaluation:
     """Measure pictures against a reference.
 
@@ -51,18 +55,28 @@ def evaluate(
         console: Told how far it is.
         seed: Recorded, and used by metrics that draw.
         batch: Pictures at once through the detector; 8 on a CPU, 64 elsewhere.
+        model: What makes the fakes, where a model does.
+        plots: Folder that pictures and plots of the metrics go to.
 
     Raises:
-        DataError: a picture cannot be read, or there are fewer than promised, or than 2.
+        DataError: a picture cannot be read, or there are fewer than promised, or than a metric takes.
+        UsageError: a metric needs classes, and the detector names none.
     """
     rows = {name: METRICS[name] for name in metrics}
     needs: frozenset[Need] = frozenset().union(*(row.needs for row in rows.values()))
+    if "logits" in needs and not detector.classes:
+        raise UsageError(f"--metric is: {detector.name} names no classes", "Use one that does: --detector efficientnet")
+    fewest = min(fakes.origin.num, reference.count)
+    for name, row in rows.items():
+        if fewest < row.least:
+            raise DataError(f"--metric {name}: takes at least {row.least} pictures a side, and one has {fewest}")
     batch = batch or (8 if detector.device.type == "cpu" else 64)
-    record, real = measure_reference(reference, detector, needs, batch, console)
+    record, real = measure_reference(reference, detector, needs - {"logits"}, batch, console)
     drawn = _collect_fakes(fakes, detector, needs, batch, console)
     values: dict[str, float] = {}
+    context = Context(seed, detector.device, model, reference, plots)
     for row in rows.values():
-        values |= row.measure(drawn, real, seed)
+        values |= row.measure(drawn, real, context)
     protocol = Protocol(
         fakes=fakes.origin,
         reference=record,
@@ -73,7 +87,6 @@ def evaluate(
         device=str(detector.device),
         versions=library_versions(),
     )
-    fewest = min(drawn.count, real.count)
     cautions = [f"under {row.enough:,} pictures, {row.caution}" for row in rows.values() if fewest < row.enough]
     return Evaluation(values, protocol, cautions + _size_cautions(fakes, record))
 

@@ -1,19 +1,11 @@
-"""The Fréchet distance between two Gaussians, and with it FID (Heusel et al., NeurIPS 2017)."""
+"""The Fréchet distance between two Gaussians; of the features of two sides it is FID (Heusel et al., NeurIPS 2017)."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swincli.metrics.features import Collected
 from swincli.metrics.moments import Moments
-
-
-def fid(fakes: Collected, reference: Collected, seed: int) -> dict[str, float]:  # noqa: ARG001
-    """Fréchet inception distance between the features of fakes and reference; uses their moments."""
-    assert fakes.moments is not None
-    assert reference.moments is not None
-    return {"fid": frechet_distance(fakes.moments, reference.moments)}
 
 
 def frechet_distance(first: Moments, second: Moments) -> float:
@@ -21,6 +13,7 @@ def frechet_distance(first: Moments, second: Moments) -> float:
 
     The trace of the square root is the sum of the roots of the eigenvalues of S1 S2, which with S1 = L L^T are those of
     the symmetric L^T S2 L. N samples leave at most N - 1 of them above zero; the others, rounding noise, are left out.
+    Where the number of one side is not known, the rank of its covariance takes its place (`Moments.given`).
 
     Args:
         first: Moments of at least 2 features [D].

@@ -14,7 +14,7 @@ class Moments:
     """First and second moments of features.
 
     Attributes:
-        count: Number of features N.
+        count: Number of features N; of moments that came without it, the fewest that they can come from.
         mean: [D] float64.
         scatter: [D, D] float64, the sum of outer products of the centred features: (N - 1) times the covariance.
     """
@@ -30,6 +30,12 @@ class Moments:
         mean = exact.mean(axis=0)
         exact -= mean
         return cls(len(exact), mean, exact.T @ exact)
+
+    @classmethod
+    def given(cls, mean: NDArray[np.float64], covariance: NDArray[np.float64]) -> Self:
+        """Moments that came as a mean [D] and a covariance [D, D], of a number of features that nobody knows."""
+        rank = max(1, int(np.linalg.matrix_rank(covariance, hermitian=True)))
+        return cls(rank + 1, mean, covariance * rank)
 
     def merge(self, other: Self) -> Self:
         """Moments of both sets of features together (Chan, Golub and LeVeque 1979)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -40,12 +41,25 @@ class Fakes:
 
 @dataclass(frozen=True)
 class Reference:
-    """The real pictures: where they lie, how many, their side in pixels if they share one, and a hash of them all."""
+    """The real pictures.
+
+    Attributes:
+        source: Where they lie, or lay when their statistics were saved.
+        num: How many; None of statistics that do not say.
+        resolution: Their side in pixels, if they share one.
+        content_hash: Of all pictures that lie there; of another program's statistics, of the file.
+        drawn_from: How many lie there, where `num` of them were drawn.
+        drawn_with: The seed that drew them.
+        statistics: The file of statistics that was used in their place.
+    """
 
     source: str
-    num: int
+    num: int | None
     resolution: int | None
     content_hash: str
+    drawn_from: int | None = None
+    drawn_with: int | None = None
+    statistics: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +73,7 @@ class DetectorRecord:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How both sides came to the numbers."""
+    """How both sides came to the numbers; `preset` names the known protocol that was asked for."""
 
     fakes: Fakes
     reference: Reference
@@ -69,6 +83,7 @@ class Protocol:
     seed: int
     device: str
     versions: dict[str, str]
+    preset: str | None = None
 
     def rows(self) -> list[tuple[str, str]]:
         """What to show people, as name and value."""
@@ -80,10 +95,10 @@ class Protocol:
             drawn.append(f"seeds {fakes.seeds[0]}-{fakes.seeds[1]}, truncation {fakes.truncation:g}")
         if fakes.classes is not None:
             drawn.append(f"classes {fakes.classes}")
-        real = [f"{reference.num:,} of {reference.source}", _side(reference.resolution), reference.content_hash[:12]]
         return [
+            *([("protocol", self.preset)] if self.preset else []),
             ("fakes", ", ".join(drawn)),
-            ("reference", ", ".join(real)),
+            ("reference", _describe(reference)),
             ("detector", f"{self.detector.name}, sha256 {self.detector.sha256[:12]}, on {self.device}"),
             ("resize", f"{self.resize}, from {self.quantisation}"),
             ("versions", ", ".join(f"{name} {number}" for name, number in self.versions.items())),
@@ -101,8 +116,10 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
-def append_record(run: Path, values: dict[str, float], protocol: Protocol) -> None:
-    """Add one line to a run's `metrics.jsonl`.
+def append_record(
+    run: Path, values: dict[str, float], protocol: Protocol, intervals: Mapping[str, tuple[float, float]] | None = None
+) -> None:
+    """Add one line to a run's `metrics.jsonl`; intervals only where there are any.
 
     Raises:
         ResourceError: the file cannot be written.
@@ -110,10 +127,23 @@ def append_record(run: Path, values: dict[str, float], protocol: Protocol) -> No
     record: dict[str, Any] = {
         "images_seen": protocol.fakes.images_seen,
         "metrics": values,
+        **({"intervals": intervals} if intervals else {}),
         "protocol": dataclasses.asdict(protocol),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     append_line(run / "metrics.jsonl", record)
+
+
+def _describe(reference: Reference) -> str:
+    number = "an unknown number" if reference.num is None else f"{reference.num:,}"
+    parts = [f"{number} of {reference.source}"]
+    if reference.drawn_from is not None:
+        parts.append(f"drawn from {reference.drawn_from:,} with seed {reference.drawn_with}")
+    if reference.num is not None:
+        parts.append(_side(reference.resolution))
+    if reference.statistics is not None and reference.statistics != reference.source:
+        parts.append(f"by {reference.statistics}")
+    return ", ".join([*parts, reference.content_hash[:12]])
 
 
 def _side(resolution: int | None) -> str:

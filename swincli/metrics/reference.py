@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,22 @@ from swincli.metrics.detectors import Detector
 from swincli.metrics.features import Collected, Need, collect
 from swincli.metrics.moments import Moments
 from swincli.metrics.protocol import Reference
+from swincli.metrics.spectrum import Spectrum
 from swincli.metrics.streams import ImageSet
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
 class ReferenceKey:
-    """Everything that the features of a reference depend on."""
+    """Everything that the features of a reference depend on; `part` says which of its pictures were drawn."""
 
     content_hash: str
     detector_sha256: str
     resize: str
     count: int
     width: int
+    part: str = "all"
     format: int = FORMAT
 
     @property
@@ -44,7 +46,7 @@ class ReferenceKey:
 def measure_reference(
     images: ImageSet, detector: Detector, needs: frozenset[Need], batch: int, console: Console
 ) -> tuple[Reference, Collected]:
-    """All pictures of a reference through the detector, or what is remembered of them.
+    """The pictures of a reference through the detector, or what is remembered of them.
 
     Moments are kept whatever the metrics need: they are small beside the work. A cache that cannot be read is made
     again; one that cannot be written is a warning.
@@ -52,10 +54,7 @@ def measure_reference(
     Raises:
         DataError: a picture cannot be read.
     """
-    with console.progress("Looking through the reference", images.count) as advance:
-        content_hash = images.content_hash(advance)
-    key = ReferenceKey(content_hash, detector.sha256, detector.resize.name, images.count, detector.width)
-    reference = Reference(images.source, images.count, images.resolution, content_hash)
+    key, reference = identify(images, detector, console)
     remembered = load(key, needs)
     if remembered is not None:
         console.say(f"Reference: {images.count:,} images of {images.source}, remembered")
@@ -69,6 +68,21 @@ def measure_reference(
     return reference, collected
 
 
+def identify(images: ImageSet, detector: Detector, console: Console) -> tuple[ReferenceKey, Reference]:
+    """What is remembered goes by, and what the protocol says of it.
+
+    Raises:
+        DataError: a picture cannot be read.
+    """
+    part = images.part
+    with console.progress("Looking through the reference", part.of if part else images.count) as advance:
+        content_hash = images.content_hash(advance)
+    drawn = f"{part.seed} of {part.of}" if part else "all"
+    key = ReferenceKey(content_hash, detector.sha256, detector.resize.name, images.count, detector.width, drawn)
+    record = Reference(images.source, images.count, images.resolution, content_hash)
+    return key, replace(record, drawn_from=part.of, drawn_with=part.seed) if part else record
+
+
 def save(key: ReferenceKey, collected: Collected) -> None:
     """Remember what was collected.
 
@@ -80,6 +94,8 @@ def save(key: ReferenceKey, collected: Collected) -> None:
         arrays |= {"mean": collected.moments.mean, "scatter": collected.moments.scatter}
     if collected.features is not None:
         arrays["features"] = collected.features
+    if collected.spectrum is not None:
+        arrays["spectrum"] = collected.spectrum.total
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
@@ -96,10 +112,11 @@ def load(key: ReferenceKey, needs: frozenset[Need]) -> Collected | None:
                 return None
             moments = Moments(key.count, arrays["mean"], arrays["scatter"]) if "moments" in needs else None
             features = arrays["features"] if "features" in needs else None
+            spectrum = Spectrum(key.count, arrays["spectrum"]) if "spectrum" in needs else None
     except Exception:  # a damaged archive raises nearly anything
         return None
     if moments is not None and (moments.mean.shape != (key.width,) or moments.scatter.shape != (key.width, key.width)):
         return None
     if features is not None and features.shape != (key.count, key.width):
         return None
-    return Collected(key.count, moments, features)
+    return Collected(key.count, moments, features, spectrum=spectrum)

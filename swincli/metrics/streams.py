@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -42,6 +42,14 @@ class ImageStream:
 
 
 @dataclass(frozen=True)
+class Part:
+    """How pictures were drawn from a larger set: from how many, and with which seed."""
+
+    of: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class ImageSet:
     """Pictures that lie somewhere and can be read in any order.
 
@@ -49,8 +57,10 @@ class ImageSet:
         source: Where they lie.
         count: How many there are, at least 2.
         resolution: Their side in pixels; None where sizes may differ.
-        content_hash: A hash of all of them; reads them where it is not known yet, and tells how many it has read.
+        content_hash: A hash of all that lie there; reads them where it is not known yet, and tells how many it has
+            read.
         read: The pictures of some indices, in that order.
+        part: How these were drawn, where more lie there.
     """
 
     source: str
@@ -58,6 +68,7 @@ class ImageSet:
     resolution: int | None
     content_hash: Callable[[Advance], str]
     read: Callable[[NDArray[np.int64]], Iterator[Loader]]
+    part: Part | None = None
 
 
 def fake_seeds(num: int, seed: int) -> range:
@@ -96,6 +107,17 @@ def stream_subset(images: ImageSet, num: int, seed: int) -> ImageStream:
     if images.count > num:
         indices = np.sort(np.random.default_rng(seed).choice(indices, num, replace=False))
     return ImageStream(images.read(indices), Fakes(images.source, len(indices), images.resolution))
+
+
+def draw_subset(images: ImageSet, num: int, seed: int) -> ImageSet:
+    """`num` pictures of a set drawn at random, or the whole set where it has no more.
+
+    They are other ones than `stream_subset` draws with the same seed, so that one set may serve as both sides.
+    """
+    if images.count <= num:
+        return images
+    indices = np.sort(np.random.default_rng((seed, 1)).choice(images.count, num, replace=False))
+    return replace(images, count=num, read=lambda chosen: images.read(indices[chosen]), part=Part(images.count, seed))
 
 
 @contextmanager

@@ -3,12 +3,58 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import torch
 
 from swincli.errors import UsageError
+from swincli.metrics.extrapolation import fid_infinity
 from swincli.metrics.features import Collected, Need
-from swincli.metrics.frechet import fid
+from swincli.metrics.frechet import frechet_distance
+from swincli.metrics.inception_score import inception_score
+from swincli.metrics.kernel import kernel_distance
+from swincli.metrics.manifold import COVERAGE_K, PRECISION_K, Overlap, overlap
+from swincli.metrics.memorization import nearest_reals
+from swincli.metrics.memorization_plot import draw_nearest
+from swincli.metrics.spectrum import WINDOW, spectral_distance
+from swincli.metrics.spectrum_plot import draw_spectra
+from swincli.metrics.streams import ImageSet
+from swincli.model.weights import Model
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What metrics are given beside the two sides.
+
+    Attributes:
+        seed: Of whatever they draw.
+        device: Where what is large is computed.
+        model: What made the fakes, where a model did.
+        reference: The real pictures themselves.
+        plots: Folder that pictures and plots go to; None for none.
+    """
+
+    seed: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    model: Model | None = None
+    reference: ImageSet | None = None
+    plots: Path | None = None
+    _known: dict[str, Any] = field(default_factory=dict)
+
+    def once(self, name: str, work: Callable[[], T]) -> T:
+        """The result of work that several metrics share."""
+        if name not in self._known:
+            self._known[name] = work()
+        return cast("T", self._known[name])
+
+
+Values = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -17,40 +63,169 @@ class Metric:
 
     Attributes:
         needs: What it is computed from.
-        measure: Values by name, from fakes, reference and the seed of whatever it draws.
+        measure: Values by name, from fakes, reference and the context.
         enough: Pictures a side below which the value is known to be off.
         caution: What to say then.
+        headline: The value that tells which of two models is better.
+        higher_is_better: Whether that is the one with more of it.
+        least: Pictures a side below which there is no value.
     """
 
     needs: frozenset[Need]
-    measure: Callable[[Collected, Collected, int], dict[str, float]]
+    measure: Callable[[Collected, Collected, Context], Values]
     enough: int
     caution: str
+    headline: str = ""
+    higher_is_better: bool = False
+    least: int = 2
+
+
+def _fid(fakes: Collected, reference: Collected, context: Context) -> Values:  # noqa: ARG001
+    assert fakes.moments is not None
+    assert reference.moments is not None
+    return {"fid": frechet_distance(fakes.moments, reference.moments)}
+
+
+def _kid(fakes: Collected, reference: Collected, context: Context) -> Values:
+    assert fakes.features is not None
+    assert reference.features is not None
+    result = kernel_distance(fakes.features, reference.features, context.seed)
+    return {"kid": result.mean, "kid_std": result.deviation}
+
+
+def _overlap(fakes: Collected, reference: Collected, context: Context) -> Overlap:
+    assert fakes.features is not None
+    assert reference.features is not None
+    f, r = fakes.features, reference.features
+    return context.once("overlap", lambda: overlap(f, r, context.device))
+
+
+def _precision_recall(fakes: Collected, reference: Collected, context: Context) -> Values:
+    result = _overlap(fakes, reference, context)
+    return {"precision": float(result.precision.mean()), "recall": float(result.recall.mean())}
+
+
+def _density_coverage(fakes: Collected, reference: Collected, context: Context) -> Values:
+    result = _overlap(fakes, reference, context)
+    return {"density": float(result.density.mean()), "coverage": float(result.coverage.mean())}
+
+
+def _fid_infinity(fakes: Collected, reference: Collected, context: Context) -> Values:
+    assert fakes.features is not None
+    assert reference.moments is not None
+    return {"fid_infinity": fid_infinity(fakes.features, reference.moments, context.seed).value}
+
+
+def _inception_score(fakes: Collected, reference: Collected, context: Context) -> Values:  # noqa: ARG001
+    assert fakes.logits is not None
+    result = inception_score(fakes.logits)
+    return {"is": result.mean, "is_std": result.deviation}
+
+
+def _spectrum(fakes: Collected, reference: Collected, context: Context) -> Values:
+    assert fakes.spectrum is not None
+    assert reference.spectrum is not None
+    window = context.model.recipe.model.window if context.model else WINDOW
+    values = {"spectrum": spectral_distance(fakes.spectrum, reference.spectrum)}
+    excess = fakes.spectrum.grid_excess(window) - reference.spectrum.grid_excess(window)
+    if math.isfinite(excess):
+        values["window_grid"] = excess
+    if context.plots is not None:
+        draw_spectra(context.plots / "spectrum.png", fakes.spectrum, reference.spectrum, window)
+    return values
+
+
+def _memorization(fakes: Collected, reference: Collected, context: Context) -> Values:
+    assert fakes.features is not None
+    assert reference.features is not None
+    nearest = nearest_reals(fakes.features, reference.features, context.device)
+    if context.plots is not None and context.reference is not None and fakes.samples:
+        draw_nearest(context.plots / "memorization.png", fakes.samples, nearest, context.reference)
+    return {"authenticity": float(nearest.authentic.mean())}
 
 
 METRICS = {
     "fid": Metric(
         needs=frozenset({"moments"}),
-        measure=fid,
+        measure=_fid,
         enough=2048,
         caution="fid is biased upwards, the more the fewer the pictures; compare it only at equal numbers",
+        headline="fid",
+    ),
+    "kid": Metric(
+        needs=frozenset({"features"}),
+        measure=_kid,
+        enough=1000,
+        caution="kid's subsets are smaller than the 1,000 pictures of published figures, and its kid_std larger",
+        headline="kid",
+    ),
+    "pr": Metric(
+        needs=frozenset({"features"}),
+        measure=_precision_recall,
+        enough=10_000,
+        caution="precision and recall depend on the number of pictures; compare them only at equal numbers",
+        headline="precision",
+        higher_is_better=True,
+        least=PRECISION_K + 1,
+    ),
+    "dc": Metric(
+        needs=frozenset({"features"}),
+        measure=_density_coverage,
+        enough=1000,
+        caution="density and coverage vary much from one draw to the next",
+        headline="coverage",
+        higher_is_better=True,
+        least=COVERAGE_K + 1,
+    ),
+    "fid-infinity": Metric(
+        needs=frozenset({"features", "moments"}),
+        measure=_fid_infinity,
+        enough=5000,
+        caution="the line that fid-infinity is read from is steep and uncertain",
+        headline="fid_infinity",
+        least=20,
+    ),
+    "is": Metric(
+        needs=frozenset({"logits"}),
+        measure=_inception_score,
+        enough=5000,
+        caution="the inception score is biased downwards, the more the fewer the pictures",
+        headline="is",
+        higher_is_better=True,
+    ),
+    "spectrum": Metric(
+        needs=frozenset({"spectrum"}),
+        measure=_spectrum,
+        enough=100,
+        caution="mean spectra are noisy",
+        headline="spectrum",
+    ),
+    "memorization": Metric(
+        needs=frozenset({"features", "samples"}),
+        measure=_memorization,
+        enough=1000,
+        caution="authenticity is uncertain by several hundredths",
+        headline="authenticity",
+        higher_is_better=True,
     ),
 }
 
+ALIASES = {"precision": "pr", "recall": "pr", "density": "dc", "coverage": "dc", "fid_infinity": "fid-infinity", "authenticity": "memorization"}
+
 
 def parse_metrics(text: str) -> list[str]:
-    """Read a comma-separated list of metrics; each is taken once.
+    """Read a comma-separated list of metrics, such as "fid,kid,precision,recall"; each is taken once.
 
     Raises:
         UsageError: an unknown metric, or none.
     """
     known = ", ".join(METRICS)
-    names = list(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
     if not names:
-        raise UsageError("--metric: names no metric", f"There is: {known}.")
+        raise UsageError("--metric: names no metric", f"There are: {known}.")
     for name in names:
-        if name not in METRICS:
-            near = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.5)
+        if name not in METRICS and name not in ALIASES:
+            near = difflib.get_close_matches(name, [*METRICS, *ALIASES], n=1, cutoff=0.5)
             guess = f'Did you mean "{near[0]}"? ' if near else ""
-            raise UsageError(f'--metric: unknown metric "{name}"', f"{guess}There is: {known}.")
-    return names
+            raise UsageError(f'--metric: unknown metric "{name}"', f"{guess}There are: {known}.")
+    return list(dict.fromkeys(ALIASES.get(name, name) for name in names))

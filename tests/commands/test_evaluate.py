@@ -170,3 +170,37 @@ def test_a_damaged_picture_is_named(reals: Path, scripted: Path, capsys: Capture
     assert evaluate(scripted, "--data", reals, "--images", reals) == 1
     assert "error: reals/3.png: damaged" in capsys.readouterr().err
     assert not Path("cache/reference").exists()
+
+
+def test_all_metrics_of_two_folders_in_one_pass(scripted: Path, capsys: Capture) -> None:
+    random = np.random.default_rng(1)
+    for name, high in (("many-reals", 100), ("many-fakes", 120)):
+        Path(name).mkdir()
+        for number in range(24):
+            pixels = random.integers(0, high, (32, 32, 3), np.uint8)
+            Image.fromarray(pixels).save(Path(name) / f"{number}.png")
+    metrics = "fid,kid,precision,recall,dc,fid-infinity,spectrum"
+    detector = ["--detector", str(scripted), "--detector-size", "32", "--device", "cpu"]
+    command = ["evaluate", "--data", "many-reals", "--images", "many-fakes", "--metric", metrics, *detector, "--json"]
+    assert run(command) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert set(first["metrics"]) == {
+        *("fid", "kid", "kid_std", "precision", "recall", "density", "coverage", "fid_infinity"),
+        *("spectrum", "window_grid"),
+    }
+    assert first["metrics"]["spectrum"] > 1  # decibels that the fakes have more of
+    assert run(command) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["metrics"] == first["metrics"]
+    assert "remembered" in output.err
+
+
+def test_what_a_metric_cannot_do_without(scripted: Path, reals: Path, capsys: Capture) -> None:
+    common = ["evaluate", "--data", str(reals), "--images", str(reals), "--detector", str(scripted), "--device", "cpu"]
+    assert run([*common, "--metric", "is"]) == 2
+    assert "names no classes" in capsys.readouterr().err
+    assert run([*common, "--metric", "fid-infinity"]) == 1
+    assert "--metric fid-infinity: takes at least 20 pictures a side, and one has 7" in capsys.readouterr().err
+    Image.new("RGB", (20, 16)).save(reals / "wider.png")
+    assert run([*common, "--metric", "spectrum"]) == 1
+    assert "px cannot be averaged" in capsys.readouterr().err

@@ -60,34 +60,34 @@ def test_an_unknown_detector_goes_by_its_file_and_hash(tiny: Detector, tiny_weig
 
 def test_pictures_are_normalised_to_one_either_side_of_zero(tiny: Detector) -> None:
     images = torch.stack([torch.full((3, 299, 299), value) for value in (0.0, 128.0, 192.0)])
-    features = tiny.features(images)
+    features = tiny.detect(images).features
     assert features.dtype == np.float32
     np.testing.assert_allclose(features[:, 0], [-1, 0, 0.5], atol=1e-6)
 
 
 def test_of_a_network_that_resizes_itself_the_layers_are_used(tiny: Detector, tmp_path: Path) -> None:
     images = torch.rand(2, 3, 299, 299, generator=torch.Generator().manual_seed(0)) * 255
-    np.testing.assert_array_equal(load(SelfResizing(), tmp_path).features(images), tiny.features(images))
+    np.testing.assert_array_equal(load(SelfResizing(), tmp_path).detect(images).features, tiny.detect(images).features)
 
 
 def test_maps_of_one_pixel_are_features_too(tmp_path: Path) -> None:
     detector = load(Maps(), tmp_path)
     assert detector.width == 3
-    assert detector.features(torch.zeros(4, 3, 299, 299)).shape == (4, 3)
+    assert detector.detect(torch.zeros(4, 3, 299, 299)).features.shape == (4, 3)
 
 
 def test_a_callers_autocast_and_gradients_make_no_difference(tmp_path: Path) -> None:
     torch.manual_seed(0)
     detector = load(nn.Sequential(nn.Conv2d(3, 5, 7, stride=16), nn.AdaptiveAvgPool2d(1)), tmp_path)
     images = torch.rand(2, 3, 299, 299, generator=torch.Generator().manual_seed(0)) * 255
-    expected = detector.features(images)
+    expected = detector.detect(images).features
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        np.testing.assert_array_equal(detector.features(images.requires_grad_()), expected)
+        np.testing.assert_array_equal(detector.detect(images.requires_grad_()).features, expected)
 
 
 def test_the_callers_precision_is_put_back(tiny: Detector) -> None:
     before = torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision
-    tiny.features(torch.zeros(1, 3, 299, 299))
+    tiny.detect(torch.zeros(1, 3, 299, 299))
     assert (torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision) == before
 
 

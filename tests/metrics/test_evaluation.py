@@ -21,6 +21,7 @@ from swincli.metrics import table
 from swincli.metrics.detectors import Detector, load_detector
 from swincli.metrics.evaluation import Evaluation, evaluate
 from swincli.metrics.features import Collected, collect
+from swincli.metrics.frechet import frechet_distance
 from swincli.metrics.moments import Moments
 from swincli.metrics.protocol import Fakes, append_record
 from swincli.metrics.resizing import pillow_resize
@@ -61,8 +62,8 @@ def test_fid_is_that_of_features_computed_one_by_one(
     for folder in folders:
         with open_images(str(folder)) as images:
             resized = [pillow_resize().single(load()) for load in images.read(np.arange(images.count))]
-        sides.append(np.stack([tiny.features(torch.from_numpy(picture)[None])[0] for picture in resized]))
-    expected = table.fid(*(Collected(len(side), Moments.of(side), None) for side in sides), 0)["fid"]
+        sides.append(np.stack([tiny.detect(torch.from_numpy(picture)[None]).features[0] for picture in resized]))
+    expected = frechet_distance(*(Moments.of(side) for side in sides))
     assert measured(*folders, tiny, quiet).values["fid"] == pytest.approx(expected, rel=1e-6)
 
 
@@ -123,11 +124,11 @@ def test_sides_of_two_known_sizes_earn_a_caution(tiny: Detector, quiet: Console,
 def test_a_new_metric_is_one_row_and_shares_the_pass(
     picture_folder: PictureFolder, tiny: Detector, quiet: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def distances(fakes: Collected, reference: Collected, seed: int) -> dict[str, float]:
+    def distances(fakes: Collected, reference: Collected, context: table.Context) -> dict[str, float]:
         assert fakes.features.shape == (5, 12)
         assert reference.features.shape == (6, 12)
         apart = np.linalg.norm(fakes.features[:, None] - reference.features[None], axis=2)
-        return {"nearest": float(apart.min()), "farthest": float(apart.max()) + seed}
+        return {"nearest": float(apart.min()), "farthest": float(apart.max()) + context.seed}
 
     monkeypatch.setitem(table.METRICS, "distances", Metric(frozenset({"features"}), distances, 2, ""))
     seen: list[int] = []
@@ -144,7 +145,7 @@ def test_names_of_metrics_are_checked() -> None:
     assert parse_metrics(" FID, fid ,") == ["fid"]
     with pytest.raises(UsageError, match='unknown metric "fidd"') as caught:
         parse_metrics("fid,fidd")
-    assert caught.value.hint == 'Did you mean "fid"? There is: fid.'
+    assert caught.value.hint == 'Did you mean "fid"? There are: fid, kid, pr, dc, fid-infinity, is, spectrum.'
     with pytest.raises(UsageError, match="names no metric"):
         parse_metrics(" ,")
 

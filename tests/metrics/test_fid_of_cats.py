@@ -76,9 +76,9 @@ def test_features_are_those_of_the_plain_network_whatever_the_batch(cats: Path, 
     resized = torch.from_numpy(np.stack([pillow_resize().single(picture) for picture in pictures]))
     with torch.no_grad():
         plain = network((resized - 128) / 128).numpy()
-    together = inception.features(resized)
+    together = inception.detect(resized).features
     np.testing.assert_allclose(together, plain, rtol=1e-5, atol=1e-5)
-    apart = np.concatenate([inception.features(part) for part in resized.split(5)])
+    apart = np.concatenate([inception.detect(part).features for part in resized.split(5)])
     assert np.abs(apart - together).max() < 1e-6 * np.abs(together).max()
-    by_torch = inception.features(torch_resize().batch(pictures, torch.device("cpu")))
+    by_torch = inception.detect(torch_resize().batch(pictures, torch.device("cpu"))).features
     assert np.abs(by_torch - together).max() < 1e-3 * np.abs(together).max()
