@@ -43,12 +43,13 @@ def boundary(*, json_mode: bool, quiet: bool, debug: bool) -> Iterator[Console]:
     """Hand out the console and turn every error of the body into `error:`, `hint:` and an exit code.
 
     Expected errors exit with their own code, refusals of the operating system and bugs with 1, Ctrl-C with 130. With
-    `debug` the traceback is shown as well.
+    `debug` the traceback is shown as well. Of several processes only one says what all of them have found.
     """
     from swincli.console import Console
     from swincli.errors import SwincliError, from_os_error
+    from swincli.launch import is_follower
 
-    console = Console(json_mode=json_mode, quiet=quiet)
+    console = Console(json_mode=json_mode, quiet=quiet or is_follower())
     try:
         yield console
     except SwincliError as error:
@@ -77,10 +78,12 @@ def _mute_stdout() -> None:
 
 
 def _fail(console: Console, error: BaseException, debug: bool) -> None:
-    from swincli.errors import SwincliError
+    from swincli.errors import LeaderFailedError, SwincliError, UsageError
+    from swincli.launch import is_follower
 
     if debug:
         console.stderr.print_exception()
     assert isinstance(error, SwincliError)
-    console.error(error.message, error.hint)
+    if not (is_follower() and isinstance(error, LeaderFailedError | UsageError)):
+        console.error(error.message, error.hint)
     raise typer.Exit(error.exit_code) from None

@@ -34,6 +34,14 @@ def train(
         Literal["auto", "never"],
         typer.Option(help="Go on with a run that is there, or never touch one.", rich_help_panel=RUN),
     ] = "auto",
+    max_time: Annotated[
+        str | None,
+        typer.Option(
+            metavar="3h50m",
+            help="Stop and save in time to have ended this long after the start; the same command goes on.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check recipe, data and networks; write nothing.", rich_help_panel=RUN)
     ] = False,
@@ -46,26 +54,52 @@ def train(
     with boundary(json_mode=json_mode, quiet=quiet, debug=debug) as console:
         from swincli.recipe import load_recipe
 
+        seconds = None if max_time is None else _read_duration("--max-time", max_time)
         flags = [f"data.path={_quoted(data)}"] if data is not None else []
         flags += [f"train.seed={seed}"] if seed is not None else []
         loaded = load_recipe(recipe, [*(overrides or []), *flags])
         folder = out or Path("runs") / (loaded.run.name or Path(recipe).stem)
 
         from swincli import runtime
+        from swincli.launch import in_company, world_size
+        from swincli.processes import join_processes, local_device
         from swincli.training.loop import train as train_run
         from swincli.training.preflight import describe_plan, open_training_store
 
-        runtime.configure()
-        place = runtime.choose_device(device.value)
+        runtime.configure(tf32=loaded.run.tf32)
+        place = runtime.choose_device(local_device(device.value) if in_company() else device.value)
         if dry_run:
-            facts = {"run": str(folder), **describe_plan(loaded)}
+            facts = {"run": str(folder), **describe_plan(loaded, console, world_size())}
             console.emit(facts, [f"{name}: {value}" for name, value in facts.items()])
             return
-        store = open_training_store(loaded, console)
-        result = train_run(loaded, store, folder, place, console, resume=resume == "auto")
-        console.emit(
-            {"run": str(result.run), "images_seen": result.images_seen, "model": str(result.model)}, [str(result.model)]
-        )
+        with join_processes(place) as processes:
+            processes.from_leader(lambda: len(open_training_store(loaded, console)))  # prepared once
+            store = open_training_store(loaded, console)
+            result = train_run(
+                loaded,
+                store,
+                folder,
+                place,
+                console,
+                resume=resume == "auto",
+                max_time=seconds,
+                processes=processes,
+            )
+        if processes.leader:
+            console.emit(
+                {"run": str(result.run), "images_seen": result.images_seen, "model": str(result.model)},
+                [str(result.model)],
+            )
+
+
+def _read_duration(option: str, text: str) -> float:
+    from swincli.errors import UsageError
+    from swincli.units import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
 
 
 def _quoted(text: str) -> str:

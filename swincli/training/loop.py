@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from swincli.console import Console
-from swincli.data import augment
-from swincli.data.loading import training_indices
 from swincli.data.store import Store
-from swincli.errors import TrainingError, UsageError
-from swincli.model.pixels import to_network
+from swincli.errors import LeaderFailedError, TrainingError, UsageError
+from swincli.processes import Processes, explain_lost_company
 from swincli.recipe import Recipe
-from swincli.training.ema import update_ema
+from swincli.training.batches import next_passes
+from swincli.training.boards import check_boards
+from swincli.training.ema import move_averages
+from swincli.training.engine import start_engine
 from swincli.training.initialise import initialise
-from swincli.training.labels import batch_labels, training_classes
+from swincli.training.labels import training_classes
 from swincli.training.losses import Batch
-from swincli.training.measuring import start_measuring
+from swincli.training.measuring import Measuring, start_measuring
+from swincli.training.memory import is_out_of_memory, out_of_memory
 from swincli.training.phases import Phase, make_phases
 from swincli.training.pictures import save_reals, save_samples
+from swincli.training.power_snapshots import save_power_snapshots
 from swincli.training.preflight import check_data, check_disk, rehearse
-from swincli.training.randomness import derive
 from swincli.training.report import Report, announcement, crossed
 from swincli.training.run_folder import RunFolder, check_same_run
-from swincli.training.schedules import ema_decay, lr_scale
-from swincli.training.state import TrainingState, build_state, restore
-from swincli.training.stopping import stop_on_signals
+from swincli.training.schedules import lr_scale
+from swincli.training.sharing import Shares, share_batch
+from swincli.training.state import TrainingState, build_state, from_bytes, restore, to_bytes
+from swincli.training.stopping import Stop, stop_when_asked
 from swincli.units import format_duration
 
 
@@ -45,127 +49,221 @@ class TrainResult:
 
 
 def train(
-    recipe: Recipe, store: Store, out: Path, device: torch.device, console: Console, *, resume: bool
+    recipe: Recipe,
+    store: Store,
+    out: Path,
+    device: torch.device,
+    console: Console,
+    *,
+    resume: bool,
+    max_time: float | None = None,
+    processes: Processes | None = None,
 ) -> TrainResult:
     """Train until `train.total` images, or go on with what lies in `out`.
 
     Args:
         recipe: The experiment.
         store: Training images of the recipe's size.
-        out: Run folder.
-        device: Where the networks live.
-        console: Where the run reports.
+        out: Run folder; only the leading process touches it.
+        device: Where the networks of this process live.
+        console: Where the run reports; quiet in all processes but the leading one.
         resume: Go on with a run that is there; without it, one that is there is an error.
+        max_time: Seconds, from the start of this process, by which to have stopped and saved.
+        processes: Those that share the batch; this one alone by default.
 
     Raises:
-        SwincliError: data, disk, an existing run, or numbers that are no longer finite.
+        SwincliError: data, disk, memory, an existing run, or numbers that are no longer finite.
     """
+    processes = processes or Processes()
+    shares = share_batch(recipe, processes.world)
     check_data(recipe, store)
     folder = RunFolder(out)
-    state = open_run(folder, recipe, store, device, console, resume=resume)
-    phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe)
-    report = Report(console, folder, device)
-    measuring = start_measuring(folder, state, store, console)
-    for line in announcement(state, len(store), device):
-        console.say(line)
-    if state.images_seen == 0 or not folder.states():
-        check_disk(folder, state)
-        rehearse(folder, state, lambda: [phase.run(next_batch(state, store, device)) for phase in phases])
-        save_reals(folder, recipe, store)
-    if not folder.samples(state.images_seen).exists():
-        save_samples(folder, state)
-    model = folder.model(state.images_seen)
-    total, batch = recipe.train.total, recipe.train.batch
-    with stop_on_signals(console) as stop, report.following(state):
-        while state.images_seen < total:
-            started = time.monotonic()
-            scalars = run_step(state, phases, next_batch(state, store, device))
-            check_finite(scalars, state, folder)
-            report.step(state, scalars, time.monotonic() - started)
-            done = state.images_seen >= total or stop.reason is not None
-            if done or crossed(state.images_seen, batch, recipe.run.samples):
+    state = open_run(folder, recipe, store, device, console, processes, resume=resume)
+    engine = start_engine(recipe.run, state.generator, state.discriminator, device, processes)
+    phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine)
+
+    def passes() -> list[Batch]:
+        return next_passes(recipe, store, state.images_seen, shares, processes.rank, device)
+
+    with (
+        folder.telling_last_state() if processes.leader else contextlib.nullcontext(),
+        explaining(recipe, device, shares, processes),
+        stop_when_asked(console, max_time) as stop,
+    ):
+        report = measuring = None
+        if processes.leader:
+            report = Report(console, folder, device, processes.world)
+            measuring = start_measuring(folder, state, store, console)
+            for line in announcement(state, len(store), device):
+                console.say(line)
+        processes.from_leader(lambda: check_disk(folder, state, console))
+        # The reals are the last file of a run's start: where they are missing, a kill cut it short.
+        starting = processes.from_leader(lambda: not folder.states() or not folder.reals.exists())
+        if starting:
+            rehearse(folder, state, lambda: [phase.run(passes()) for phase in phases], processes)
+        if processes.leader and (starting or max_time is not None):
+            with stop.timing("save"):  # a time limit has to know beforehand how long the last one will take
                 save_samples(folder, state)
-            if done or crossed(state.images_seen, batch, recipe.run.snapshot):
-                model = folder.save(state)
-            if measuring and crossed(state.images_seen, batch, recipe.evaluate.every):
-                report.last_metric = measuring.measure(state)
-            if done:
-                break
-    finished = state.images_seen >= total
+                if max_time is not None:
+                    folder.save(state)
+        if processes.leader and starting:
+            save_reals(folder, recipe, store)
+        with report.following(state) if report else contextlib.nullcontext():
+            if report:
+                measure_if_missing(state, folder, report, measuring, stop)
+            while state.images_seen < recipe.train.total:
+                started = time.monotonic()
+                with stop.timing("step"):
+                    scalars = run_step(state, phases, passes())
+                agreed = processes.mean({**scalars, "stop": float(stop.reason is not None)})
+                stopping = agreed.pop("stop") > 0
+                if stopping:
+                    stop.ask("another process was asked to stop")
+                done = stopping or state.images_seen >= recipe.train.total
+                check_finite(agreed, state, folder, processes)
+                if report:
+                    folder.check_there()
+                    report.step(state, agreed, time.monotonic() - started)
+                    with stop.timing("save"):
+                        write_what_is_due(state, folder, report, done=done)
+                    measure_if_missing(state, folder, report, measuring, stop)
+                if done:
+                    break
+    finished = state.images_seen >= recipe.train.total
     if not finished:
-        console.say(f"stopped at {state.images_seen:,} of {total:,} images; run the same command to go on")
+        seen, total = state.images_seen, recipe.train.total
+        console.say(f"{stop.reason}: stopped at {seen:,} of {total:,} images; all of it lies in {out}")
+        console.say("run the same command to go on")
     elif state.seconds:
         console.say(f"trained on {state.images_seen:,} images in {format_duration(state.seconds)}")
-    return TrainResult(out, state.images_seen, model, finished)
+    if processes.leader and (best := folder.best(recipe)):
+        console.say(f"best {recipe.evaluate.metrics[0]}: {best[1]:.4g}, of {folder.model(best[0])}")
+    return TrainResult(out, state.images_seen, folder.model(state.images_seen), finished)
 
 
 def open_run(
-    folder: RunFolder, recipe: Recipe, store: Store, device: torch.device, console: Console, *, resume: bool
+    folder: RunFolder,
+    recipe: Recipe,
+    store: Store,
+    device: torch.device,
+    console: Console,
+    processes: Processes,
+    *,
+    resume: bool,
 ) -> TrainingState:
-    """The state to train from: the newest good one of the run, or a new one.
+    """The state to train from: the newest good one of the run, or a new one; the same in all processes.
 
     Raises:
         UsageError: there is a run, and it is not to be continued.
         RecipeError: the run there is another experiment.
     """
-    found = folder.newest_state(console)
-    if found and not resume:
-        raise UsageError(f"{folder.path}: holds a run already (--resume never)", "Give another --out.")
     state = build_state(recipe, store.content_hash, device)
     state.classes = training_classes(recipe.model.classes, store)
-    if found:
-        path, content = found
-        check_same_run(content, path, recipe, store.content_hash, console)
-        restore(state, content)
-        console.say(f"going on from {path}")
-    elif recipe.train.init is not None:
-        initialise(state, recipe.train.init, console)
-    folder.prepare(recipe)
-    folder.truncate_logs(state.images_seen)
+
+    def lead() -> None:
+        check_boards(recipe)
+        found = folder.newest_state(console)
+        if found and not resume:
+            raise UsageError(f"{folder.path}: holds a run already (--resume never)", "Give another --out.")
+        if found:
+            path, content = found
+            check_same_run(content, path, recipe, store.content_hash, console)
+            restore(state, content)
+            console.say(f"going on from {path}")
+        elif recipe.train.init is not None:
+            initialise(state, recipe.train.init, console)
+        folder.prepare(recipe)
+        folder.rewind(state.images_seen, recipe)
+
+    processes.from_leader(lead)
+    if processes.world > 1:
+        data = processes.from_leader(lambda: to_bytes(state))
+        if not processes.leader:
+            restore(state, from_bytes(data))
     return state
 
 
-def next_batch(state: TrainingState, store: Store, device: torch.device) -> Batch:
-    """What the next step works on: a function of the seed and the images seen, and of nothing else."""
-    train, seen = state.recipe.train, state.images_seen
-    model = state.recipe.model
-    indices = training_indices(len(store), train.seed, seen, train.batch)
-    reals = to_network(torch.from_numpy(store.fetch(indices)).to(device), model.pixel_mean, model.pixel_std)
-    if state.recipe.augment.flip:
-        reals = augment.flip(reals, derive(train.seed, "flip", seen))
-    latents = torch.randn(2, train.batch, model.latent_dim, generator=derive(train.seed, "latents", seen)).to(device)
-    labels = batch_labels(store, indices, train.seed, seen).to(device) if model.classes else [None] * 3
-    return Batch(reals, latents[0], latents[1], derive(train.seed, "augment", seen), seen, *labels)
-
-
-def run_step(state: TrainingState, phases: list[Phase], batch: Batch) -> dict[str, float]:
-    """One step of everything: the rates, every phase that is due, the average; returns what to report."""
+def run_step(state: TrainingState, phases: list[Phase], passes: list[Batch]) -> dict[str, float]:
+    """One step of everything: the rates, every phase that is due, the averages; returns what to report."""
     train, number = state.recipe.train, state.images_seen // state.recipe.train.batch
     scale = lr_scale(state.images_seen, train)
     for optimizer in (state.g_optimizer, state.d_optimizer):
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * scale
-    scalars: dict[str, Tensor] = {}
+    scalars: dict[str, torch.Tensor] = {}
     for phase in phases:
         if number % phase.interval == 0:
-            scalars |= phase.run(batch)
+            scalars |= phase.run(passes)
     state.images_seen += train.batch
-    update_ema(state.average, state.generator, ema_decay(state.images_seen, train.batch, state.recipe.ema))
+    move_averages(state)
     values = torch.stack([value.detach().float() for value in scalars.values()]).tolist()
     return dict(zip(scalars, values, strict=True))
 
 
-def check_finite(scalars: dict[str, float], state: TrainingState, folder: RunFolder) -> None:
+def write_what_is_due(state: TrainingState, folder: RunFolder, report: Report, *, done: bool) -> None:
+    """After a step: the grid, and the state with all that belongs to it, where it is time for them; both if `done`."""
+    recipe, seen, batch = state.recipe, state.images_seen, state.recipe.train.batch
+    measured = recipe.evaluate.every and crossed(seen, batch, recipe.evaluate.every)  # a best state has to be there
+    if done or crossed(seen, batch, recipe.run.samples):
+        save_samples(folder, state)
+        report.pictures(state)
+    if done or crossed(seen, batch, recipe.ema.power_every):
+        save_power_snapshots(folder, state)
+    if done or measured or crossed(seen, batch, recipe.run.snapshot):
+        report.flush()
+        folder.save(state)
+
+
+def measure_if_missing(
+    state: TrainingState, folder: RunFolder, report: Report, measuring: Measuring | None, stop: Stop
+) -> None:
+    """Measure the state that has just been saved, or that the run goes on from, where that is due and was not done.
+
+    The state that measured best is kept.
+    """
+    if measuring is not None and measuring.missing(state.images_seen):
+        if values := measuring.measure(state, lambda: stop.reason is not None):
+            report.metric(state, values)
+        folder.prune(state.recipe)
+
+
+# Where a number comes from; they stand in the order in which a step computes them, and what follows is an aftermath.
+PHASE_OF = {"loss/d": "D", "loss/bcr": "D", "grad/d": "D", "loss/r1": "R1", "grad/r1": "R1"}
+
+
+def check_finite(
+    scalars: dict[str, float], state: TrainingState, folder: RunFolder, processes: Processes | None = None
+) -> None:
     """Stop at the first loss or gradient that is no number; the state on the disk is from before it.
 
     Raises:
         TrainingError: there is one.
+        LeaderFailedError: the same, where another process leads.
     """
     broken = [name for name, value in scalars.items() if not math.isfinite(value)]
-    if broken:
-        states = folder.states()
-        raise TrainingError(
-            f"{', '.join(broken)} not finite after {state.images_seen:,} images",
-            f"The last good state is {states[0] if states else 'none'}. Lower train.d_lr and train.g_lr, or raise "
-            "loss.r1_gamma, in a new run.",
-        )
+    if not broken:
+        return
+    if processes is not None and not processes.leader:
+        raise LeaderFailedError(f"process {processes.rank}: {', '.join(broken)} not finite")
+    states, phase = folder.states(), PHASE_OF.get(broken[0], "G")
+    raise TrainingError(
+        f"phase {phase}: {', '.join(broken)} not finite after {state.images_seen:,} images",
+        f"The last good state is {states[0] if states else 'none'}; the same command would come to the same numbers. "
+        "Start a new run with lower train.d_lr and train.g_lr, or a higher loss.r1_gamma.",
+    )
+
+
+@contextlib.contextmanager
+def explaining(recipe: Recipe, device: torch.device, shares: Shares, processes: Processes) -> Iterator[None]:
+    """Say what to do where PyTorch's errors do not.
+
+    Raises:
+        ResourceError: memory ran out, or another process was lost.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(error, recipe, device, shares.images_in_a_pass, processes.world) from error
+        explain_lost_company(error, processes)
+        raise

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from swincli.recipe import Recipe
+from swincli.training.engine import Engine
+from swincli.training.freezing import trained_parameters
 from swincli.training.losses import Batch, Losses, Scalars
 
 EPS = 1e-8
@@ -16,51 +19,73 @@ EPS = 1e-8
 
 @dataclass(frozen=True)
 class Phase:
-    """One backward and one optimiser step.
+    """A backward, of the whole batch or in several passes, and one optimiser step.
 
     Attributes:
         name: What it is called in reports and errors.
-        network: The network that it moves.
-        optimizer: What moves it.
+        parameters: What it moves.
+        optimizer: What moves them.
         interval: Run in every step whose number divides by it.
-        loss: Forward and backward; returns scalars to report.
+        loss: Forward and backward of a pass; returns scalars to report.
         clip: Largest norm of the gradient; 0 for any.
         norm_key: Name under which the gradient's norm is reported.
+        vectors: Buffers that a forward moves (spectral norm's); every pass starts from the same ones.
+        alone: Makes the context of a pass that is not the last: gradients stay with the process until then.
     """
 
     name: str
-    network: nn.Module
+    parameters: list[nn.Parameter]
     optimizer: torch.optim.Optimizer
     interval: int
     loss: Callable[[Batch], Scalars]
     clip: float = 0.0
     norm_key: str = ""
+    vectors: list[Tensor] = field(default_factory=list)
+    alone: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
 
-    def run(self, batch: Batch) -> Scalars:
-        """Move the network once and return the scalars, among them the gradient's norm before clipping."""
-        self.network.requires_grad_(True)
-        scalars = self.loss(batch)
-        parameters = list(self.network.parameters())
-        for parameter in parameters:
-            if parameter.grad is None:  # such as the last bias under R1; Adam is to count the step all the same
-                parameter.grad = torch.zeros_like(parameter)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip or float("inf"))
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.network.requires_grad_(False)
+    def run(self, passes: Sequence[Batch]) -> Scalars:
+        """Move the network once by all passes; returns means of their scalars, and the gradient's norm before clipping.
+
+        The passes are equal parts of a batch, so the mean of their gradients is that of the whole.
+        """
+        for parameter in self.parameters:
+            parameter.requires_grad_(True)
+        start = [vector.clone() for vector in self.vectors] if len(passes) > 1 else []
+        collected = []
+        for number, batch in enumerate(passes, start=1):
+            for vector, value in zip(self.vectors, start, strict=False):
+                vector.copy_(value)
+            with self.alone() if number < len(passes) else contextlib.nullcontext():
+                collected.append(self.loss(batch))
+        norm = self._step(len(passes))
+        for parameter in self.parameters:
+            parameter.requires_grad_(False)
+        scalars = {name: torch.stack([each[name] for each in collected]).mean() for name in collected[0]}
         return scalars | {self.norm_key: norm} if self.norm_key else scalars
 
+    def _step(self, passes: int) -> Tensor:
+        for parameter in self.parameters:
+            if parameter.grad is None:  # Adam is to count the step all the same
+                parameter.grad = torch.zeros_like(parameter)
+        if passes > 1:
+            torch._foreach_mul_([p.grad for p in self.parameters if p.grad is not None], 1.0 / passes)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip or float("inf"))
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm
 
-def make_optimizer(network: nn.Module, lr: float, betas: tuple[float, float], interval: int) -> torch.optim.Adam:
+
+def make_optimizer(
+    parameters: list[nn.Parameter], lr: float, betas: tuple[float, float], interval: int
+) -> torch.optim.Adam:
     """Adam, with rate and betas corrected for a lazy regulariser that steps it once more every `interval` steps.
 
     The correction is `interval / (interval + 1)` (Karras et al., 2020, appendix B); interval 0 stands for none.
     """
     ratio = interval / (interval + 1) if interval else 1.0
-    device = next(network.parameters()).device
     corrected = (betas[0] ** ratio, betas[1] ** ratio)
-    fused = device.type in ("cpu", "cuda")
-    optimizer = torch.optim.Adam(network.parameters(), lr=lr * ratio, betas=corrected, eps=EPS, fused=fused)
+    fused = parameters[0].device.type in ("cpu", "cuda")
+    optimizer = torch.optim.Adam(parameters, lr=lr * ratio, betas=corrected, eps=EPS, fused=fused)
     for group in optimizer.param_groups:
         group["base_lr"] = group["lr"]
     return optimizer
@@ -69,12 +94,21 @@ def make_optimizer(network: nn.Module, lr: float, betas: tuple[float, float], in
 def make_optimizers(
     generator: nn.Module, discriminator: nn.Module, recipe: Recipe
 ) -> tuple[torch.optim.Adam, torch.optim.Adam]:
-    """The optimisers of G and of D that a recipe asks for."""
+    """The optimisers of G and of D that a recipe asks for.
+
+    Raises:
+        RecipeError: more of D is to be frozen than there is.
+    """
     train, loss = recipe.train, recipe.loss
     betas = (train.beta1, train.beta2)
     return (
-        make_optimizer(generator, train.g_lr, betas, 0),
-        make_optimizer(discriminator, train.d_lr, betas, loss.r1_interval if loss.r1_gamma else 0),
+        make_optimizer(list(generator.parameters()), train.g_lr, betas, 0),
+        make_optimizer(
+            trained_parameters(discriminator, train.freeze_d),
+            train.d_lr,
+            betas,
+            loss.r1_interval if loss.r1_gamma else 0,
+        ),
     )
 
 
@@ -84,11 +118,27 @@ def make_phases(
     g_optimizer: torch.optim.Optimizer,
     d_optimizer: torch.optim.Optimizer,
     recipe: Recipe,
+    engine: Engine | None = None,
 ) -> list[Phase]:
-    """The phases of a step in their order: D, R1 where it is due, G."""
-    losses = Losses(generator, discriminator, recipe.loss)
-    phases = [Phase("D", discriminator, d_optimizer, 1, losses.d_logistic, recipe.train.clip, "grad/d")]
+    """The phases of a step in their order: D, R1 where it is due, G.
+
+    Args:
+        generator, discriminator: The networks themselves.
+        g_optimizer, d_optimizer: What moves them, and so says which parameters are trained.
+        recipe: The experiment.
+        engine: How the networks run on this machine; as they are, by default.
+    """
+    engine = engine or Engine()
+    g_parameters, d_parameters = (optimizer.param_groups[0]["params"] for optimizer in (g_optimizer, d_optimizer))
+    g, d = engine.trained(generator, g_parameters), engine.trained(discriminator, d_parameters)
+    for_d = Losses(generator, d, recipe.loss, engine.precision, engine.compiled)
+    for_g = Losses(g, discriminator, recipe.loss, engine.precision, engine.compiled)
+    vectors, alone = list(discriminator.buffers()), engine.without_exchange
+    phases = [
+        Phase("D", d_parameters, d_optimizer, 1, for_d.d_logistic, recipe.train.clip, "grad/d", vectors, alone(d))
+    ]
     if recipe.loss.r1_gamma:
-        phases.append(Phase("R1", discriminator, d_optimizer, recipe.loss.r1_interval, losses.d_r1))
-    phases.append(Phase("G", generator, g_optimizer, 1, losses.g_nonsaturating, 0.0, "grad/g"))
+        interval = recipe.loss.r1_interval
+        phases.append(Phase("R1", d_parameters, d_optimizer, interval, for_d.d_r1, 0.0, "grad/r1", vectors, alone(d)))
+    phases.append(Phase("G", g_parameters, g_optimizer, 1, for_g.g_nonsaturating, 0.0, "grad/g", vectors, alone(g)))
     return phases

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,13 +13,20 @@ from swincli.console import Console
 from swincli.data.prepare import PrepareOptions, prepare
 from swincli.data.store import Store, is_store
 from swincli.errors import DataError, RecipeError, ResourceError
+from swincli.files import free_bytes
 from swincli.model.discriminators import make_discriminator
 from swincli.model.generator import Generator
+from swincli.processes import Processes
 from swincli.recipe import Recipe
+from swincli.training.freezing import frozen_parameters
+from swincli.training.initialise import check_init
 from swincli.training.labels import training_classes
 from swincli.training.run_folder import RunFolder
+from swincli.training.sharing import share_batch
 from swincli.training.state import TrainingState, read_state, restore
 from swincli.units import format_bytes
+
+STATS_LINE = 600  # bytes of a line of stats.jsonl, about
 
 
 def open_training_store(recipe: Recipe, console: Console) -> Store:
@@ -48,14 +55,23 @@ def _data_path(recipe: Recipe) -> Path:
     return Path(recipe.data.path)
 
 
-def describe_plan(recipe: Recipe) -> dict[str, object]:
+def describe_plan(recipe: Recipe, console: Console, processes: int = 1) -> dict[str, object]:
     """What a run would be, found out without writing anything.
 
+    Args:
+        recipe: The experiment.
+        console: Where warnings go.
+        processes: How many would share the batch.
+
     Raises:
-        SwincliError: the recipe's networks cannot be built, or its images do not fit.
+        SwincliError: the recipe's networks cannot be built, its batch not be shared, its images or the checkpoint that
+            it starts from do not fit.
     """
+    shares = share_batch(recipe, processes)
     with torch.device("meta"):
         generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
+    frozen_parameters(discriminator, recipe.train.freeze_d)
+    start = check_init(recipe, console)
     path = _data_path(recipe)
     images: int | None = None
     if path.exists() or recipe.data.source is None:
@@ -68,7 +84,10 @@ def describe_plan(recipe: Recipe) -> dict[str, object]:
         "training images": images if images is not None else f"to be prepared from {recipe.data.source}",
         "images to show": recipe.train.total,
         "steps": -(-recipe.train.total // recipe.train.batch),
-        "a training state": format_bytes(state_bytes(generator, discriminator)),
+        "images in a pass": shares.images_in_a_pass,
+        "a training state": format_bytes(state_bytes(generator, discriminator, len(recipe.ema.power))),
+        "all files of the run": format_bytes(disk_needs(recipe, generator, discriminator).whole),
+        **({"start": start} if start else {}),
     }
 
 
@@ -92,37 +111,73 @@ def check_data(recipe: Recipe, store: Store) -> None:
     training_classes(recipe.model.classes, store)
 
 
-def check_disk(folder: RunFolder, state: TrainingState) -> None:
-    """See that the states and a few models will fit.
+@dataclass(frozen=True)
+class DiskNeeds:
+    """Bytes that a run writes from a moment on: `soon`, before its third save, and `whole`, by its end; states once."""
+
+    soon: int
+    whole: int
+
+
+def disk_needs(recipe: Recipe, generator: nn.Module, discriminator: nn.Module, images_seen: int = 0) -> DiskNeeds:
+    """What a run will write after so many images; grids are counted as if PNG saved nothing."""
+    run, ahead = recipe.run, max(0, recipe.train.total - images_seen)
+    model, widths = _bytes(generator), len(recipe.ema.power)
+    saves = min(run.snapshot, recipe.evaluate.every or run.snapshot)
+    states = run.keep + bool(recipe.evaluate.every) + 1  # the best one, and one that is being written
+    fixed = states * state_bytes(generator, discriminator, widths)
+    grid = run.grid[0] * run.grid[1] * recipe.model.size**2 * 3
+    averages = widths * model // 2
+
+    def by_the_end(saved: int, drawn: int, averaged: int) -> int:
+        return fixed + saved * model + drawn * grid + averaged * averages
+
+    return DiskNeeds(
+        soon=by_the_end(3, 3, 1),
+        whole=by_the_end(ahead // saves + 2, ahead // run.samples + 3, ahead // recipe.ema.power_every + 1)
+        + (ahead // run.log + 1) * STATS_LINE,
+    )
+
+
+def check_disk(folder: RunFolder, state: TrainingState, console: Console | None = None) -> None:
+    """See that the states and a few models and grids will fit; say so where all that the run writes will not.
 
     Raises:
-        ResourceError: they will not.
+        ResourceError: not even the first of them will.
     """
-    one_state = state_bytes(state.generator, state.discriminator)
-    needed = (state.recipe.run.keep + 1) * one_state + 3 * _bytes(state.generator)
-    free = shutil.disk_usage(folder.path).free
-    if free < needed:
+    needs = disk_needs(state.recipe, state.generator, state.discriminator, state.images_seen)
+    there = sum(path.stat().st_size for path in folder.states())
+    free = free_bytes(folder.path)
+    if free < needs.soon - there:
         raise ResourceError(
-            f"{folder.path}: {format_bytes(free)} free, and the run needs at least {format_bytes(needed)}",
+            f"{folder.path}: {format_bytes(free)} free, and the run needs at least {format_bytes(needs.soon - there)}",
             "Free some space, lower run.keep, or give an --out on another disk.",
+        )
+    if console is not None and free < needs.whole - there:
+        console.warn(
+            f"{folder.path}: {format_bytes(free)} free, and all files of the run may come to "
+            f"{format_bytes(needs.whole - there)}; raise run.snapshot to keep fewer models, or free some space in time"
         )
 
 
-def rehearse(folder: RunFolder, state: TrainingState, step: Callable[[], object]) -> None:
+def rehearse(
+    folder: RunFolder, state: TrainingState, step: Callable[[], object], processes: Processes | None = None
+) -> None:
     """Save the untrained state, run one step of everything, and go back to what was saved.
 
     The save is real: it is the state that a run killed before its first snapshot starts from again.
     """
-    folder.save(state)
+    processes = processes or Processes()
+    processes.from_leader(lambda: folder.save(state))
     step()
     for optimizer in (state.g_optimizer, state.d_optimizer):
         optimizer.state.clear()
-    restore(state, read_state(folder.state(state.images_seen)))
+    restore(state, processes.from_leader(lambda: read_state(folder.state(state.images_seen))))
 
 
-def state_bytes(generator: nn.Module, discriminator: nn.Module) -> int:
-    """Size of a state file: weights and two moments of both networks, and G's average."""
-    return 4 * _bytes(generator) + 3 * _bytes(discriminator)
+def state_bytes(generator: nn.Module, discriminator: nn.Module, widths: int = 0) -> int:
+    """Size of a state file: weights and two moments of both networks, G's average, and one more for each width."""
+    return (4 + widths) * _bytes(generator) + 3 * _bytes(discriminator)
 
 
 def _bytes(network: nn.Module) -> int:

@@ -21,7 +21,12 @@ def tv_weight(images_seen: int, loss: LossSection) -> float:
 
 
 def ema_decay(images_seen: int, batch: int, ema: EmaSection) -> float:
-    """Weight of the old average in one step: `0.5 ** (batch / half_life)`; `ramp` shortens the half-life early on."""
+    """Weight of the old average in one step: `decay` where it is given, whatever the batch.
+
+    Else it is `0.5 ** (batch / half_life)`, and `ramp` shortens the half-life early on.
+    """
+    if ema.decay is not None:
+        return ema.decay
     half_life = float(ema.half_life)
     if ema.ramp is not None:
         half_life = min(half_life, images_seen * ema.ramp)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import io
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ class TrainingState:
         generator, discriminator: The networks in training mode.
         average: EMA of the generator.
         g_optimizer, d_optimizer: Adam.
+        power: Power-function averages of the generator, one for each width of `ema.power`.
         images_seen: Images shown so far.
         seconds: Time spent in training so far.
         window: Statistics since the last line of stats.jsonl.
@@ -47,6 +50,7 @@ class TrainingState:
     average: Generator
     g_optimizer: torch.optim.Adam
     d_optimizer: torch.optim.Adam
+    power: list[Generator] = field(default_factory=list)
     images_seen: int = 0
     seconds: float = 0.0
     window: Window = field(default_factory=Window)
@@ -63,19 +67,16 @@ def build_state(recipe: Recipe, data_hash: str, device: torch.device) -> Trainin
     for network in (generator, discriminator, average):
         network.requires_grad_(False)
     optimizers = make_optimizers(generator, discriminator, recipe)
-    return TrainingState(recipe, data_hash, generator, discriminator, average, *optimizers)
+    power = [copy.deepcopy(average) for _ in recipe.ema.power]
+    return TrainingState(recipe, data_hash, generator, discriminator, average, *optimizers, power)
 
 
 _PARTS = ("generator", "discriminator", "average", "g_optimizer", "d_optimizer")
 
 
-def save_state(path: Path, state: TrainingState) -> None:
-    """Write a state; the file holds tensors and plain values only, and loads with `weights_only=True`.
-
-    Raises:
-        ResourceError: the file cannot be written.
-    """
-    content: dict[str, Any] = {
+def content_of(state: TrainingState) -> dict[str, Any]:
+    """All of a state as tensors and plain values, which `restore` takes back; the tensors share its memory."""
+    return {
         "format": FORMAT,
         "recipe": dump_recipe(state.recipe),
         "data_hash": state.data_hash,
@@ -83,18 +84,56 @@ def save_state(path: Path, state: TrainingState) -> None:
         "seconds": state.seconds,
         "window": state.window.as_dict(),
         **{part: getattr(state, part).state_dict() for part in _PARTS},
+        "power": [average.state_dict() for average in state.power],
     }
+
+
+def to_bytes(state: TrainingState) -> bytes:
+    """All of a state as a file of it would hold it, for a process that reads no files."""
+    buffer = io.BytesIO()
+    torch.save(content_of(state), buffer)
+    return buffer.getvalue()
+
+
+def from_bytes(data: bytes) -> dict[str, Any]:
+    """The inverse of `to_bytes`, with the tensors on the CPU, for `restore`."""
+    content: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return content
+
+
+def save_state(path: Path, state: TrainingState) -> None:
+    """Write a state; the file loads with `weights_only=True`.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    content = content_of(state)
     write_atomically(path, lambda temporary: torch.save(content, temporary))
 
 
-def read_state(path: Path) -> dict[str, Any]:
+def is_state(path: Path) -> bool:
+    """Whether a file is a training state of swincli's, of whatever version; only its outline is read."""
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception:  # torch raises a different one for everything that it does not take
+        return False
+    return isinstance(content, dict) and str(content.get("format", "")).startswith(FORMAT.rstrip("0123456789"))
+
+
+def read_state(path: Path, *, mapped: bool = False) -> dict[str, Any]:
     """Read a state file into plain values and tensors on the CPU.
+
+    Args:
+        path: The file.
+        mapped: Leave the tensors on the disk until they are used, for a look at what a state is.
 
     Raises:
         CheckpointError: the file is damaged or no state of swincli's.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch raises a different one for every way of being damaged
         raise CheckpointError(f"{path}: damaged ({type(error).__name__})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -111,6 +150,8 @@ def restore(state: TrainingState, content: dict[str, Any]) -> None:
     try:
         for part in _PARTS:
             getattr(state, part).load_state_dict(content[part])
+        for average, weights in zip(state.power, content.get("power", []), strict=True):
+            average.load_state_dict(weights)
     except (KeyError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"the training state does not fit the recipe: {error}") from error
     state.images_seen = content["images_seen"]

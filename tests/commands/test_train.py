@@ -82,6 +82,13 @@ def test_dry_run_writes_nothing(tiny_recipe_file: Path, tmp_path: Path, capsys: 
         (["--data", "nowhere"], 1, "nowhere"),
         (["--resume", "maybe"], 2, "--resume"),
         (["--set", "model.wavelet=harr"], 2, "harr"),
+        (["--max-time", "soon"], 2, "--max-time: 'soon' is not a duration"),
+        (["--max-time", "0m"], 2, "--max-time: '0m' is no time at all"),
+        (["--max-time", "soon", "--dry-run"], 2, "--max-time"),
+        (["--set", "train.init=nowhere", "--dry-run"], 1, "nowhere: no such run or model"),
+        (["--set", "run.micro_batch=3", "--dry-run"], 2, "run.micro_batch: 3, and D judges groups of 4 images"),
+        (["--set", "train.freeze_d=1"], 2, "train.freeze_d (--set): keeps layers of a checkpoint's D"),
+        (["--set", "train.init_mode=fine-tune"], 2, "train.init_mode (--set): fine-tunes a checkpoint"),
     ],
 )
 def test_wrong_use(
@@ -110,9 +117,27 @@ def test_an_unwritable_run_folder(tiny_recipe_file: Path, tmp_path: Path, capsys
     assert capsys.readouterr().err.startswith("error: ")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_time_limit_stops_saves_and_tells_how_to_go_on(
+    tiny_recipe_file: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """The process of these tests is older than the limit: every session takes the one step that it always takes."""
+    out = tmp_path / "run"
+    for images in (4, 8):
+        assert train(tiny_recipe_file, out, "--max-time", "1s") == 0
+        output = capsys.readouterr()
+        assert f"--max-time reached: stopped at {images} of 24 images" in output.err
+        assert f"{out}" in output.err
+        assert "run the same command to go on" in output.err
+        assert output.out.splitlines() == [str(out / f"model-{images:012d}.safetensors")]
+    assert train(tiny_recipe_file, out, "--max-time", "2d") == 0
+    assert train(tiny_recipe_file, tmp_path / "whole") == 0
+    name = "model-000000000024.safetensors"
+    assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
 def test_signals_finish_the_step_save_and_exit_with_0(
-    tiny_recipe_file: Path, tmp_path: Path, number: signal.Signals
+    tiny_recipe_file: Path, tmp_path: Path, numbers: list[signal.Signals]
 ) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "swincli", "train", str(tiny_recipe_file), "--out", str(out), "--device", "cpu"]
@@ -122,7 +147,8 @@ def test_signals_finish_the_step_save_and_exit_with_0(
     while not (out / "stats.jsonl").exists():
         assert process.poll() is None
         time.sleep(0.1)
-    process.send_signal(number)
+    for number in numbers:
+        process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "finishing the step and saving" in said
@@ -135,7 +161,7 @@ def test_signals_finish_the_step_save_and_exit_with_0(
 
 def test_killed_and_started_again_ends_as_if_nothing_had_been(tiny_recipe_file: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "swincli", "train", str(tiny_recipe_file), "--device", "cpu", "--quiet", "--out"]
-    arguments = ["--set", "train.total=80"]
+    arguments = ["--set", "train.total=40"]
     subprocess.run([*command, str(tmp_path / "whole"), *arguments], check=True, capture_output=True)
     process = subprocess.Popen([*command, str(tmp_path / "killed"), *arguments], stdout=subprocess.DEVNULL)
     while not (tmp_path / "killed/state-000000000016.pt").exists():
@@ -144,5 +170,5 @@ def test_killed_and_started_again_ends_as_if_nothing_had_been(tiny_recipe_file: 
     process.kill()
     process.wait()
     subprocess.run([*command, str(tmp_path / "killed"), *arguments], check=True, capture_output=True)
-    name = "model-000000000080.safetensors"
+    name = "model-000000000040.safetensors"
     assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
+from first_steps import passes_of_next_step
 from torch import nn
 
+from swincli.data.augment import draw_consistency
 from swincli.data.store import Store
 from swincli.recipe import Recipe
 from swincli.recipe.schema import LossSection
-from swincli.training.loop import next_batch, run_step
+from swincli.training.loop import run_step
 from swincli.training.losses import Batch, Losses, total_variation
 from swincli.training.phases import make_phases
 from swincli.training.randomness import derive
@@ -45,7 +48,8 @@ class Shifted(nn.Module):
 @pytest.fixture
 def batch() -> Batch:
     torch.manual_seed(0)
-    return Batch(torch.randn(4, 3, 4, 4), torch.randn(4, 48), torch.randn(4, 48), derive(0, "augment"))
+    draws = draw_consistency(4, 4, derive(0, "augment"))
+    return Batch(torch.randn(4, 3, 4, 4), torch.randn(4, 48), torch.randn(4, 48), of_reals=draws, of_fakes=draws)
 
 
 def test_total_variation_of_known_images() -> None:
@@ -67,7 +71,7 @@ def test_its_weight_falls_linearly_to_nothing() -> None:
 def test_it_is_added_to_g_s_loss_at_the_weight_in_force(batch: Batch) -> None:
     generator, discriminator = Shifted(), Patches()
     section = LossSection(tv=8.0, tv_until=1000)
-    batch = Batch(batch.reals, batch.d_latents, batch.g_latents, batch.augment, images_seen=500)
+    batch = replace(batch, images_seen=500)
     scale = nn.Parameter(torch.tensor(1.0))
     losses = Losses(lambda z: scale * generator(z), discriminator, section)  # type: ignore[arg-type]
     scalars = losses.g_nonsaturating(batch)
@@ -81,7 +85,7 @@ def test_it_is_added_to_g_s_loss_at_the_weight_in_force(batch: Batch) -> None:
 
 
 def test_once_annealed_it_is_neither_computed_nor_reported(batch: Batch) -> None:
-    late = Batch(batch.reals, batch.d_latents, batch.g_latents, batch.augment, images_seen=1000)
+    late = replace(batch, images_seen=1000)
     losses = Losses(Shifted(), Patches(), LossSection(tv=8.0, tv_until=1000))
     assert "loss/tv" in losses.g_nonsaturating(batch)
     assert "loss/tv" not in losses.g_nonsaturating(late)
@@ -91,13 +95,13 @@ def test_the_loop_tells_the_losses_how_far_it_is(tiny_recipe: Callable[..., Reci
     recipe = tiny_recipe("loss.tv=1", "loss.tv_until=8")
     state = build_state(recipe, store.content_hash, CPU)
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe)
-    reported = ["loss/tv" in run_step(state, phases, next_batch(state, store, CPU)) for _ in range(4)]
+    reported = ["loss/tv" in run_step(state, phases, passes_of_next_step(state, store)) for _ in range(4)]
     assert reported == [True, True, False, False]
 
 
 def test_r1_of_patches_that_do_not_overlap_is_that_of_the_patches_alone(batch: Batch) -> None:
     patches = batch.reals.unfold(2, 2, 2).unfold(3, 2, 2).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, 2, 2)
-    alone = Batch(patches, batch.d_latents, batch.g_latents, batch.augment)
+    alone = replace(batch, reals=patches)
     whole, apart = (Losses(Shifted(), Patches(), LossSection()).d_r1(reals) for reals in (batch, alone))
     torch.testing.assert_close(whole["loss/r1"], apart["loss/r1"])
 

@@ -7,12 +7,14 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from first_steps import passes_of_next_step
 from torch import nn
 
+from swincli.data.augment import draw_consistency
 from swincli.data.store import Store
 from swincli.recipe import Recipe
 from swincli.recipe.schema import LossSection
-from swincli.training.loop import next_batch, run_step
+from swincli.training.loop import run_step
 from swincli.training.losses import Batch, Losses
 from swincli.training.phases import make_optimizer, make_phases
 from swincli.training.randomness import derive
@@ -43,7 +45,8 @@ class Constant(nn.Module):
 
 @pytest.fixture
 def batch() -> Batch:
-    return Batch(torch.randn(4, 3, 4, 4), torch.randn(4, 8), torch.randn(4, 8), derive(0, "augment"))
+    draws = draw_consistency(4, 4, derive(0, "augment"))
+    return Batch(torch.randn(4, 3, 4, 4), torch.randn(4, 8), torch.randn(4, 8), of_reals=draws, of_fakes=draws)
 
 
 def test_d_logistic(batch: Batch) -> None:
@@ -85,7 +88,7 @@ def test_bcr_weighs_what_augmentation_changes(batch: Batch) -> None:
 
 
 def test_lazy_correction_of_adam() -> None:
-    group = make_optimizer(Linear(), 2e-4, (0.0, 0.99), 16).param_groups[0]
+    group = make_optimizer(list(Linear().parameters()), 2e-4, (0.0, 0.99), 16).param_groups[0]
     assert group["lr"] == pytest.approx(2e-4 * 16 / 17)
     assert group["betas"] == pytest.approx((0.0, 0.99 ** (16 / 17)))
 
@@ -94,7 +97,7 @@ def test_clipping_and_the_norm_before_it(tiny_recipe: Callable[..., Recipe], sto
     state = build_state(tiny_recipe("train.clip=1e-12"), store.content_hash, CPU)
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, state.recipe)
     before = [parameter.clone() for parameter in state.discriminator.parameters()]
-    scalars = phases[0].run(next_batch(state, store, CPU))
+    scalars = phases[0].run(passes_of_next_step(state, store))
     assert scalars["grad/d"] > 1e-3
     moved = [(a - b).abs().max().item() for a, b in zip(state.discriminator.parameters(), before, strict=True)]
     assert max(moved) < 2e-8  # Adam divides by the gradient's size plus 1e-8: what is far below that does not move
@@ -104,7 +107,7 @@ def test_three_golden_steps(tiny_recipe: Callable[..., Recipe], store: Store) ->
     """Losses of a fixed seed, so that no change to networks, losses, data order or seeds goes unseen."""
     state = build_state(tiny_recipe(), store.content_hash, CPU)
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, state.recipe)
-    steps = [run_step(state, phases, next_batch(state, store, CPU)) for _ in range(3)]
+    steps = [run_step(state, phases, passes_of_next_step(state, store)) for _ in range(3)]
     got = [step[key] for step in steps for key in ("loss/d", "loss/g")]
     assert got == pytest.approx([1.4249, 0.6371, 1.4054, 0.6376, 1.4173, 0.6376], abs=2e-4)
     assert ["loss/r1" in step for step in steps] == [True, False, True]

@@ -26,3 +26,10 @@ def test_ema_ramp_shortens_the_half_life_early() -> None:
     ema = EmaSection(half_life=10_000, ramp=0.05)
     assert ema_decay(1_000, 50, ema) == pytest.approx(0.5)
     assert ema_decay(10**6, 32, ema) == pytest.approx(0.5 ** (32 / 10_000))
+
+
+def test_a_constant_decay_is_the_same_at_any_time_and_batch() -> None:
+    ema = EmaSection(decay=0.5 ** (32 / 10_000))
+    assert [ema_decay(seen, batch, ema) for seen, batch in ((4, 4), (10**7, 4), (10**7, 512))] == [
+        0.5 ** (32 / 10_000)
+    ] * 3

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from first_steps import passes_of_next_step
 
 from swincli.console import Console
 from swincli.data.store import Store
@@ -14,7 +15,7 @@ from swincli.model.weights import load_model
 from swincli.recipe import Recipe
 from swincli.synthesis.sampling import generate
 from swincli.training import loop
-from swincli.training.loop import next_batch, run_step, train
+from swincli.training.loop import run_step, train
 from swincli.training.phases import make_phases
 from swincli.training.run_folder import RunFolder
 from swincli.training.state import build_state, read_state, restore, save_state
@@ -59,7 +60,7 @@ def test_adabn_s_statistics_follow_the_generator_into_the_average(tiny_recipe: M
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, state.recipe)
     fresh = {name: value.clone() for name, value in state.average.named_buffers()}
     for _ in range(2):
-        run_step(state, phases, next_batch(state, store, CPU))
+        run_step(state, phases, passes_of_next_step(state, store))
     buffers = dict(state.average.named_buffers())
     assert len(buffers) == 3 * 3 * 2 * 2  # mean, variance and count of two norms, at two blocks, at three sides
     for name, value in state.generator.named_buffers():
@@ -71,7 +72,7 @@ def test_adabn_s_statistics_are_in_the_state_file(tiny_recipe: MakeRecipe, store
     recipe = tiny_recipe("model.style=adabn")
     state = build_state(recipe, store.content_hash, CPU)
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe)
-    run_step(state, phases, next_batch(state, store, CPU))
+    run_step(state, phases, passes_of_next_step(state, store))
     save_state(tmp_path / "state.pt", state)
     again = build_state(recipe, store.content_hash, CPU)
     restore(again, read_state(tmp_path / "state.pt"))

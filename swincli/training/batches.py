@@ -1,0 +1,55 @@
+"""What a step works on: a function of the seed and of the images seen, and of nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from swincli.data import augment
+from swincli.data.loading import training_indices
+from swincli.data.store import Store
+from swincli.model.pixels import to_network
+from swincli.recipe import Recipe
+from swincli.training.labels import batch_labels
+from swincli.training.losses import Batch
+from swincli.training.randomness import derive
+from swincli.training.sharing import Shares
+
+
+def next_passes(
+    recipe: Recipe, store: Store, images_seen: int, shares: Shares, rank: int, device: torch.device
+) -> list[Batch]:
+    """The passes of a step of one process. Everything is drawn for the whole batch; its share is taken from that.
+
+    Args:
+        recipe: The experiment.
+        store: Training images.
+        images_seen: Images shown before the step.
+        shares: How the batch is dealt out.
+        rank: Number of the process.
+        device: Where the networks are.
+
+    Raises:
+        DataError: the images cannot be read.
+    """
+    model, seed, count = recipe.model, recipe.train.seed, recipe.train.batch
+    mine = shares.of_process(rank)
+    indices = training_indices(len(store), seed, images_seen, count)
+    pixels = torch.from_numpy(store.fetch(indices[mine.numpy()])).to(device)
+    reals = to_network(pixels, model.pixel_mean, model.pixel_std)
+    if recipe.augment.flip:
+        reals = augment.flip(reals, augment.draw_flips(count, derive(seed, "flip", images_seen))[mine])
+    latents = torch.randn(2, count, model.latent_dim, generator=derive(seed, "latents", images_seen))[:, mine]
+    d_latents, g_latents = latents.to(device)
+    batch = Batch(reals, d_latents, g_latents, images_seen)
+    if recipe.loss.bcr_real or recipe.loss.bcr_fake:
+        random = derive(seed, "augment", images_seen)
+        of_reals, of_fakes = (augment.draw_consistency(count, model.size, random).take(mine) for _ in range(2))
+        batch = replace(batch, of_reals=of_reals, of_fakes=of_fakes)
+    if model.classes:
+        labels, d_labels, g_labels = batch_labels(store, indices, seed, images_seen)[:, mine].to(device)
+        batch = replace(batch, labels=labels, d_labels=d_labels, g_labels=g_labels)
+    if shares.passes == 1:
+        return [batch]
+    return [batch.take(shares.of_pass(number)) for number in range(shares.passes)]

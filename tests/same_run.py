@@ -1,0 +1,58 @@
+"""Comparing two run folders to the last bit, but for what the clock and the machine decide."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from swincli.training.state import read_state
+
+
+def files(run: Path) -> list[str]:
+    return sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file())
+
+
+def lines(log: Path) -> list[dict[str, Any]]:
+    """A log without what the clock and the machine decide."""
+    kept = []
+    for line in log.read_text().splitlines():
+        values = json.loads(line)
+        kept.append(
+            {key: value for key, value in values.items() if key != "time" and not key.startswith(("sec", "mem"))}
+        )
+    return kept
+
+
+def without_clock(value: Any) -> Any:
+    """A state's content, with tensors as exact bytes and without seconds."""
+    if isinstance(value, dict):
+        return {key: without_clock(item) for key, item in value.items() if key != "seconds"}
+    if isinstance(value, list | tuple):
+        return [without_clock(item) for item in value]
+    if isinstance(value, torch.Tensor):
+        return value.dtype, value.shape, value.numpy().tobytes()
+    return value
+
+
+def assert_same_run(run: Path, unbroken: Path) -> None:
+    """Every file of one run is in the other, with the same content to the last bit."""
+    assert files(run) == files(unbroken)
+    for name in files(unbroken):
+        if name.endswith(".pt"):
+            assert without_clock(read_state(run / name)) == without_clock(read_state(unbroken / name)), name
+        elif name.endswith(".jsonl"):
+            assert lines(run / name) == [{**line, **_moved(line, run, unbroken)} for line in lines(unbroken / name)], (
+                name
+            )
+        else:
+            assert (run / name).read_bytes() == (unbroken / name).read_bytes(), name
+
+
+def _moved(line: dict[str, Any], run: Path, unbroken: Path) -> dict[str, Any]:
+    """The protocol of a measurement, had it been of the other folder."""
+    if "protocol" not in line:
+        return {}
+    return {"protocol": json.loads(json.dumps(line["protocol"]).replace(str(unbroken), str(run)))}

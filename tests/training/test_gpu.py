@@ -1,0 +1,95 @@
+"""Training on CUDA: the choices of [run] that only a GPU can show, each against the plain run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from swincli import runtime
+from swincli.console import Console
+from swincli.data.store import Store
+from swincli.processes import Processes
+from swincli.recipe import Recipe
+from swincli.training.batches import next_passes
+from swincli.training.engine import start_engine
+from swincli.training.loop import run_step, train
+from swincli.training.phases import make_phases
+from swincli.training.sharing import share_batch
+from swincli.training.state import build_state
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"),
+]
+CUDA = torch.device("cuda")
+MakeRecipe = Callable[..., Recipe]
+FULL = ("train.batch=8", "loss.bcr_real=1", "loss.bcr_fake=1", "augment.flip=true", "model.g_width=64")
+
+
+def three_steps(recipe: Recipe, store: Store, device: torch.device = CUDA) -> tuple[list[dict[str, float]], int]:
+    """What three steps report, and the most memory that they took."""
+    runtime.configure(tf32=recipe.run.tf32)
+    state = build_state(recipe, store.content_hash, device)
+    engine = start_engine(recipe.run, state.generator, state.discriminator, device, Processes())
+    phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    shares = share_batch(recipe, 1)
+    steps = [
+        run_step(state, phases, next_passes(recipe, store, state.images_seen, shares, 0, device)) for _ in range(3)
+    ]
+    return steps, torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
+
+
+def assert_close(ours: list[dict[str, float]], theirs: list[dict[str, float]], tolerance: float) -> None:
+    for mine, yours in zip(ours, theirs, strict=True):
+        assert mine.keys() == yours.keys()
+        for key in mine:
+            if key.startswith("loss/"):
+                assert mine[key] == pytest.approx(yours[key], rel=tolerance, abs=tolerance), key
+
+
+def test_a_gpu_trains_as_the_cpu_does(tiny_recipe: MakeRecipe, store: Store) -> None:
+    on_cpu = three_steps(tiny_recipe(*FULL), store, torch.device("cpu"))
+    assert_close(three_steps(tiny_recipe(*FULL), store)[0], on_cpu[0], 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("choice", "tolerance"),
+    [
+        ("run.precision=bf16", 3e-2),
+        ("run.tf32=true", 5e-3),
+        ("run.micro_batch=4", 1e-4),
+        ("run.recompute_from=4", 1e-4),
+        ("run.channels_last=true", 1e-4),
+        ("run.compile=true", 1e-3),
+    ],
+)
+def test_choices_change_speed_and_memory_alone(
+    tiny_recipe: MakeRecipe, store: Store, choice: str, tolerance: float
+) -> None:
+    plain = three_steps(tiny_recipe(*FULL), store)
+    assert_close(three_steps(tiny_recipe(*FULL, choice), store)[0], plain[0], tolerance)
+
+
+@pytest.mark.parametrize("choice", ["run.micro_batch=4", "run.recompute_from=4", "run.precision=bf16"])
+def test_what_is_to_save_memory_does(tiny_recipe: MakeRecipe, store: Store, choice: str) -> None:
+    wide = (*FULL, "model.g_width=256", "model.d_width=256", "train.batch=8", "model.size=16")
+    assert three_steps(tiny_recipe(*wide, choice), store)[1] < three_steps(tiny_recipe(*wide), store)[1]
+
+
+def test_auto_takes_bf16() -> None:
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        pytest.skip("this GPU has no bfloat16")
+    assert runtime.choose_precision("auto", CUDA) == torch.bfloat16
+
+
+def test_a_whole_run_in_bf16(tiny_recipe: MakeRecipe, store: Store, tmp_path: Path) -> None:
+    recipe = tiny_recipe(*FULL, "run.precision=bf16", "train.total=24")
+    result = train(recipe, store, tmp_path / "run", CUDA, Console(quiet=True), resume=True)
+    assert result.finished
+    assert result.model.is_file()
