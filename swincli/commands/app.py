@@ -10,6 +10,7 @@ import typer
 
 from swincli import __version__
 from swincli.commands.convert import convert
+from swincli.commands.doctor import doctor
 from swincli.commands.evaluate import evaluate
 from swincli.commands.prepare_data import prepare_data
 from swincli.commands.recipe import recipe_app
@@ -53,6 +54,7 @@ app.command("train", epilog=_example("swincli train quickstart"))(train)
 app.command("sample", epilog=_example("swincli sample --seeds 0-31 --truncation 0.7 --grid 8x4"))(sample)
 app.command("evaluate", epilog=_example("swincli evaluate --metric fid --data datasets/photos-256"))(evaluate)
 app.add_typer(recipe_app, name="recipe")
+app.command("doctor", epilog=_example("swincli doctor quickstart"))(doctor)
 app.command("convert", epilog=_example("swincli convert FFHQ_256.pt ffhq256.safetensors"))(convert)
 
 

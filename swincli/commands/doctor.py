@@ -1,0 +1,82 @@
+"""`swincli doctor`: what this machine has, and what a recipe comes to on it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from swincli.commands.options import DebugOption, Device, DeviceOption, JsonOption, QuietOption, boundary
+
+EXPERIMENT = "The experiment"
+
+
+def doctor(
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="[RECIPE]", help="A recipe's path, or a shipped recipe's name.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="section.key=value", help="Change a key; may be repeated.", rich_help_panel=EXPERIMENT
+        ),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Store of images (data.path).", rich_help_panel=EXPERIMENT)
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Steps to measure, after some to warm up; what fits into a minute by default.",
+            rich_help_panel=EXPERIMENT,
+        ),
+    ] = None,
+    device: DeviceOption = Device.auto,
+    json_mode: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Look at the machine: PyTorch, devices, cores, memory, disk, weights.
+
+    With a recipe: also its networks, and the time and memory that training takes here, from a few steps with noise.
+
+    Nothing is written. It exits with 1 where something cannot be used as it is.
+    """
+    with boundary(json_mode=json_mode, quiet=quiet, debug=debug) as console:
+        from swincli.errors import UsageError
+        from swincli.recipe import load_recipe
+
+        if recipe is None and (overrides or data is not None or steps is not None):
+            raise UsageError("--set, --data and --steps need a recipe", "For example swincli doctor quickstart")
+        flags = [f"data.path={_quoted(data)}"] if data is not None else []
+        loaded = load_recipe(recipe, [*(overrides or []), *flags]) if recipe is not None else None
+
+        from swincli import runtime
+        from swincli.diagnosis.diagnosis import diagnose
+        from swincli.diagnosis.machine import machine_findings, survey
+        from swincli.diagnosis.report import findings_view, lines_of, machine_view, recipe_view
+
+        runtime.configure(tf32=loaded is not None and loaded.run.tf32)
+        place = runtime.choose_device(device.value)
+        machine = survey(place)
+        found, facts = machine_findings(machine), machine.facts()
+        if not json_mode:
+            console.emit({}, lines_of(machine_view(machine, found)))  # at once: measuring a recipe takes its time
+        lines: list[str] = []
+        if loaded is not None and recipe is not None:
+            diagnosis = diagnose(loaded, machine, place, console, steps)
+            found += diagnosis.findings
+            facts["recipe"] = {"name": recipe, **diagnosis.facts()}
+            lines = lines_of(recipe_view(recipe, diagnosis))
+        facts["findings"] = [finding.facts() for finding in found]
+        console.emit(facts, [*lines, *lines_of(findings_view(found))])
+        if any(finding.severity == "error" for finding in found):
+            raise typer.Exit(1)
+
+
+def _quoted(text: str) -> str:
+    import json
+
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""What `swincli doctor` finds out: the machine and its software, and what a recipe costs on it."""

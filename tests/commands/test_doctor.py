@@ -1,0 +1,152 @@
+"""`swincli doctor` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swincli.commands.app import run
+from swincli.data.store import Store
+from swincli.diagnosis.report import findings_view, lines_of
+from swincli.diagnosis.words import brief, counted, share, short
+
+Capture = pytest.CaptureFixture[str]
+GUIDE = Path(__file__).resolve().parents[2] / "docs/guides/memory.md"
+
+
+def doctor(*arguments: str) -> int:
+    return run(["doctor", *arguments, "--device", "cpu"])
+
+
+def facts_of(capsys: Capture, *arguments: str) -> dict[str, Any]:
+    assert doctor(*arguments, "--json") == 0
+    facts: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return facts
+
+
+def test_the_machine_is_described(capsys: Capture) -> None:
+    assert doctor() == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    lines = out.splitlines()
+    assert lines[0] == "Machine"
+    names = [line[4:14].strip() for line in lines if re.match(r"  [✓!✗] ", line)]
+    wanted = ["versions", "system", "processor", "memory", "GPU", "device", "disk", "weights", "packages", "compiler"]
+    assert list(dict.fromkeys(names)) == wanted
+    assert not any("\x1b" in line or line != line.rstrip() for line in lines)
+
+
+def test_the_machine_in_json_is_plain(capsys: Capture) -> None:
+    facts = facts_of(capsys)
+    assert facts["versions"]["python"] == sys.version.split()[0]
+    assert facts["memory"]["total"] > facts["memory"]["available"] > 0
+    assert 1 <= facts["processor"]["usable_cores"] <= facts["processor"]["cores"]
+    assert facts["device"] == "cpu"
+    assert "recipe" not in facts
+    assert {finding["severity"] for finding in facts["findings"]} <= {"warning"}
+
+
+def test_a_recipe_is_measured(tiny_recipe_file: Path, capsys: Capture, store: Store) -> None:
+    assert doctor(str(tiny_recipe_file), "--steps", "2") == 0
+    out, err = capsys.readouterr()
+    assert "16 px, 4 images a step" in out
+    assert "measured in 2 steps" in out
+    assert f"10 images in {store.path}" in out.replace("\n               ", "")
+    assert re.search(r"R1 .* 2 steps", out)
+    assert "measuring 2 steps of 4 images" in err
+
+
+def test_a_recipe_in_json(tiny_recipe_file: Path, capsys: Capture) -> None:
+    measured = facts_of(capsys, str(tiny_recipe_file), "--steps", "1", "--set", "train.total=2000")["recipe"]
+    estimate = measured["estimate"]
+    phases = estimate["phases"]
+    assert phases["R1"]["seconds_a_step"] == pytest.approx(phases["R1"]["seconds"] / 2)
+    assert estimate["seconds_a_step"] == pytest.approx(sum(phase["seconds_a_step"] for phase in phases.values()))
+    assert estimate["sec_per_kimg"] == pytest.approx(1000 * estimate["seconds_a_step"] / 4)
+    assert estimate["hours"] == pytest.approx(2 * estimate["sec_per_kimg"] / 3600)
+    assert estimate["exact"] is True
+    assert measured["data"]["images"] == 10
+
+
+def test_the_guide_names_every_key(tiny_recipe_file: Path, capsys: Capture) -> None:
+    guide = GUIDE.read_text(encoding="utf-8")
+    facts = facts_of(capsys, str(tiny_recipe_file), "--steps", "1")
+    wanted = {*facts, *facts["recipe"], *facts["recipe"]["estimate"], *facts["processor"], *facts["recipe"]["files"]}
+    assert sorted(key for key in wanted if f"`{key}`" not in guide) == []
+
+
+def test_quiet_leaves_the_result(tiny_recipe_file: Path, capsys: Capture) -> None:
+    assert doctor(str(tiny_recipe_file), "--steps", "1", "--quiet") == 0
+    out, err = capsys.readouterr()
+    assert "sec/kimg" in out
+    assert err == ""
+
+
+def test_it_writes_nothing(tiny_recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert doctor(str(tiny_recipe_file), "--steps", "1") == 0
+    assert list(folder.iterdir()) == []
+
+
+def test_what_cannot_be_trained_is_a_failure_with_a_report(tiny_recipe_file: Path, capsys: Capture) -> None:
+    assert doctor(str(tiny_recipe_file), "--set", "run.micro_batch=3", "--set", "train.batch=64") == 1
+    out, _ = capsys.readouterr()
+    assert "✗ error: the recipe: run.micro_batch: 3" in out
+    assert out.count("✗ error:") == 2  # the data are too few as well
+    assert "parameters" in out
+    assert "sec/kimg" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["nope"], 2, "nope: no such recipe"),
+        (["quickstart", "--set", "train.batsh=2"], 2, 'did you mean "batch"?'),
+        (["quickstart", "--set", "train.batch"], 2, "not of the form section.key=value"),
+        (["--set", "train.batch=2"], 2, "need a recipe"),
+        (["--steps", "2"], 2, "need a recipe"),
+        (["quickstart", "--steps", "0"], 2, "--steps"),
+        (["quickstart", "--set", "model.wavelet=none"], 2, "model.wavelet: no such wavelet"),
+    ],
+)
+def test_wrong_use(arguments: list[str], code: int, message: str, capsys: Capture) -> None:
+    assert doctor(*arguments) == code
+    assert message in capsys.readouterr().err
+
+
+def test_an_absent_device(capsys: Capture) -> None:
+    assert run(["doctor", "--device", "mps"]) == 1
+    assert "--device mps: not available" in capsys.readouterr().err
+
+
+def test_a_terminal_without_unicode_gets_ascii() -> None:
+    command = [sys.executable, "-m", "swincli", "doctor", "--device", "cpu"]
+    environment = {"PYTHONIOENCODING": "ascii", "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+    result = subprocess.run(command, capture_output=True, check=True, env=environment)
+    assert result.stdout.decode("ascii").startswith("Machine\n  + versions")
+    assert result.stderr == b""
+
+
+def test_nothing_amiss_is_said() -> None:
+    assert lines_of(findings_view([])) == ["✓ nothing amiss was found"]
+
+
+def test_words() -> None:
+    assert [counted(number, "image") for number in (1, 1500)] == ["1 image", "1,500 images"]
+    assert [short(number) for number in (95_608_077_312, 17_000_000, 1234)] == ["95.6 G", "17.0 M", "1,234"]
+    assert [brief(value) for value in (0.01234, 0.365, 1.0, 81.23, 1234.0)] == [
+        "12.3 ms",
+        "365 ms",
+        "1.00 s",
+        "81.2 s",
+        "20m 34s",
+    ]
+    assert [share(part, 100) for part in (0.0, 0.1, 33.3, 100)] == ["0%", "<1%", "33%", "100%"]
