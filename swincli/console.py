@@ -97,11 +97,18 @@ class Console:
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn(unit),
+                TextColumn("{task.fields[rate]}"),
                 TimeRemainingColumn(elapsed_when_finished=True),
             )
             with RichProgress(*columns, console=self.stderr, transient=True) as bar:
-                task = bar.add_task(description, total=total)
-                yield lambda count=1: bar.advance(task, count)
+                task = bar.add_task(description, total=total, rate="")
+
+                def advance(count: int = 1) -> None:
+                    bar.advance(task, count)
+                    speed = bar.tasks[task].speed
+                    bar.update(task, rate="" if speed is None else f"{speed:,.1f} {unit}/s")
+
+                yield advance
         else:
             yield self._plain_progress(description, total, unit)
 
@@ -118,8 +125,8 @@ class Console:
             last = now
             line = f"{description}: {done:,}"
             if total:
-                remaining = (now - started) / done * (total - done)
-                line += f" of {total:,} {unit}, {format_duration(remaining)} left"
+                rate = done / max(now - started, 1e-9)
+                line += f" of {total:,} {unit}, {rate:,.1f} {unit}/s, {format_duration((total - done) / rate)} left"
             else:
                 line += f" {unit}"
             self.say(line)
