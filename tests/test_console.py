@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
+import time
 
 import pytest
 from rich.console import Console as RichConsole
@@ -91,7 +93,7 @@ def test_progress_off_a_terminal_is_a_line_now_and_then(capsys: Capture, monkeyp
     assert out == ""
     lines = err.splitlines()
     assert lines[0].startswith("Reading: 1,500 of 2,000 images, ")
-    assert lines[0].endswith(" left")
+    assert re.search(r"images, [\d,]+\.\d images/s, .* left$", lines[0])
     assert lines[1:] == ["Writing: 1 files", "Writing: 2 files"]
 
 
@@ -108,8 +110,10 @@ def test_progress_on_a_terminal_is_a_bar() -> None:
     assert console.live
     with console.progress("Reading", 4) as advance:
         advance()
+        time.sleep(0.01)
         advance(3)
     assert "4/4" in screen.getvalue()
+    assert re.search(r"images +[\d,]+\.\d images/s", screen.getvalue())
 
 
 def test_quiet_is_never_live() -> None:

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from swincli.commands.options import DebugOption, Device, DeviceOption, JsonOption, QuietOption, boundary
 
-if TYPE_CHECKING:
-    import torch
-    from rich.table import Table
-
-    from swincli.metrics.evaluation import Evaluation
-    from swincli.metrics.streams import ImageStream
-
 _FAKES, _REFERENCE, _MEASURE = "What is judged", "What it is judged by", "How"
+_RESULTS = "What comes of it"
 
 
 def evaluate(
-    data: Annotated[
-        str,
-        typer.Option(
-            metavar="STORE|DIR|ZIP", help="Real pictures; all are used, and remembered.", rich_help_panel=_REFERENCE
-        ),
-    ],
-    metric: Annotated[
-        str, typer.Option(metavar="NAMES", help="Metrics, separated by commas.", rich_help_panel=_MEASURE)
-    ] = "fid",
+    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Runs to compare, with --compare.")] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(
@@ -44,8 +28,9 @@ def evaluate(
         ),
     ] = None,
     num: Annotated[
-        str, typer.Option(metavar="N", help='Pictures to judge, such as "10k".', rich_help_panel=_FAKES)
-    ] = "50000",
+        str | None,
+        typer.Option(metavar="N", help='Pictures to judge, such as "10k"; 50k by default.', rich_help_panel=_FAKES),
+    ] = None,
     seed: Annotated[
         int,
         typer.Option(min=0, help="Images of seeds SEED x NUM and on; or which of --images.", rich_help_panel=_FAKES),
@@ -53,6 +38,47 @@ def evaluate(
     truncation: Annotated[
         float, typer.Option(min=0, help="Below 1: more typical, less varied images.", rich_help_panel=_FAKES)
     ] = 1.0,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STORE|DIR|ZIP",
+            help="Real pictures; all are used, and remembered.",
+            rich_help_panel=_REFERENCE,
+        ),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npz",
+            help="Statistics in place of --data: of --save-reference, or another program's mu and sigma.",
+            rich_help_panel=_REFERENCE,
+        ),
+    ] = None,
+    num_reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N", help="Take so many of --data, drawn with --seed; all by default.", rich_help_panel=_REFERENCE
+        ),
+    ] = None,
+    save_reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npz",
+            help="Write what the metrics need of --data; judges nothing unless told what.",
+            rich_help_panel=_REFERENCE,
+        ),
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(metavar="NAMES", help="Metrics, separated by commas.", rich_help_panel=_MEASURE)
+    ] = "fid",
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A known protocol: styleswin (50k images by 50k real ones) or full (50k by all).",
+            rich_help_panel=_MEASURE,
+        ),
+    ] = None,
     detector: Annotated[
         str,
         typer.Option(
@@ -77,6 +103,23 @@ def evaluate(
             metavar="FILE", help="The detector's TorchScript file, or another one's.", rich_help_panel=_MEASURE
         ),
     ] = None,
+    intervals: Annotated[
+        bool | None,
+        typer.Option(
+            "--intervals/--no-intervals",
+            help="95 % intervals beside the values; by default where the pictures are few.",
+            show_default=False,
+            rich_help_panel=_RESULTS,
+        ),
+    ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write pictures and plots of the metrics there.", rich_help_panel=_RESULTS),
+    ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Compare the measurements of RUN ... instead.", rich_help_panel=_RESULTS),
+    ] = False,
     batch: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Images at once.", rich_help_panel="Everywhere")
     ] = None,
@@ -85,17 +128,31 @@ def evaluate(
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Measure how close generated pictures, or any others, come to real ones."""
+    """Measure how close generated pictures, or any others, come to real ones; or compare what runs have measured."""
     with boundary(json_mode=json_mode, quiet=quiet, debug=debug) as console:
-        from swincli.errors import ResourceError
+        from swincli.commands import evaluating
+        from swincli.metrics.presets import choose_numbers, read_count
 
-        count = _read_count(num)
-        _check_sides(images, checkpoint, truncation)
+        if compare:
+            given = {"--data": data, "--reference": reference, "--images": images, "--checkpoint": checkpoint}
+            evaluating.check_compare(
+                runs, {**given, "--save-reference": save_reference, "--protocol": protocol, "--num": num}
+            )
+            evaluating.compare(runs or [], plots, console)
+            return
+        evaluating.check_no_runs(runs)
+        numbers = choose_numbers(
+            protocol,
+            read_count("--num", num),
+            read_count("--num-reference", num_reference),
+            truncation,
+        )
+        fakes = evaluating.FakesAsked(images, checkpoint, numbers.num, seed, truncation, batch)
+        real = evaluating.RealAsked(data, reference, numbers, seed, save_reference)
+        fakes.check()
+        real.check(protocol, num_reference is not None)
         from swincli import runtime
         from swincli.metrics.detectors import load_detector
-        from swincli.metrics.evaluation import evaluate as measure
-        from swincli.metrics.protocol import append_record
-        from swincli.metrics.streams import open_images
         from swincli.metrics.table import parse_metrics
         from swincli.metrics.weights import choose_detector
 
@@ -103,85 +160,5 @@ def evaluate(
         weights = choose_detector(detector, detector_weights, detector_size, detector_pixels, console)
         runtime.configure()
         place = runtime.choose_device(device.value)
-        with (
-            open_images(data) as reference,
-            _open_fakes(images, checkpoint, count, seed, truncation, batch, place) as fakes,
-        ):
-            network = load_detector(weights, place)
-            result = measure(fakes, reference, names, network, console=console, seed=seed, batch=batch)
-        console.show(_table(result))
-        for caution in result.cautions:
-            console.warn(caution)
-        console.emit(result.as_dict(), [f"{name} {value:.5g}" for name, value in result.values.items()])
-        run = _run_of(fakes.origin.source) if images is None else None
-        if run is not None:
-            try:
-                append_record(run, result.values, result.protocol)
-            except ResourceError as error:
-                console.warn(f"not recorded in the run: {error.message}")
-
-
-def _read_count(text: str) -> int:
-    from swincli.errors import UsageError
-    from swincli.units import parse_count
-
-    try:
-        count = parse_count(text)
-    except ValueError as error:
-        raise UsageError(f"--num: {error}") from None
-    if count < 2:
-        raise UsageError(f"--num {text}: measuring takes at least 2 pictures")
-    return count
-
-
-def _check_sides(images: str | None, checkpoint: str | None, truncation: float) -> None:
-    from swincli.errors import UsageError
-
-    if images is not None and checkpoint is not None:
-        raise UsageError("--images and --checkpoint: only one of them can be judged", "Leave one of them out.")
-    if images is not None and truncation != 1.0:
-        raise UsageError("--truncation: pictures that are there already cannot be truncated", "Leave it out.")
-
-
-@contextmanager
-def _open_fakes(
-    images: str | None,
-    checkpoint: str | None,
-    count: int,
-    seed: int,
-    truncation: float,
-    batch: int | None,
-    place: torch.device,
-) -> Iterator[ImageStream]:
-    from swincli.metrics.streams import fake_seeds, model_origin, open_images, stream_batches, stream_subset
-    from swincli.model.weights import find_checkpoint, load_model
-    from swincli.synthesis.classes import labels_as_trained
-    from swincli.synthesis.sampling import generate
-
-    if images is not None:
-        with open_images(images) as chosen:
-            yield stream_subset(chosen, count, seed)
-    else:
-        seeds = fake_seeds(count, seed)
-        model = load_model(find_checkpoint(checkpoint), place)
-        labels = labels_as_trained(model, seeds)
-        pictures = generate(model, seeds, truncation=truncation, batch=batch, labels=labels)
-        yield stream_batches(pictures, model_origin(model, seeds, truncation))
-
-
-def _run_of(model: str) -> Path | None:
-    """The run folder that a model file lies in, if it is one."""
-    folder = Path(model).parent
-    return folder if (folder / "recipe.toml").is_file() else None
-
-
-def _table(result: Evaluation) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for name, value in result.values.items():
-        table.add_row(f"[bold]{name}[/]", f"[bold]{value:.5g}[/]")
-    for name, text in result.protocol.rows():
-        table.add_row(name, escape(text))
-    return table
+        how = evaluating.How(names, lambda: load_detector(weights, place), place, intervals, plots, batch)
+        evaluating.measure(fakes, real, how, console)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +12,50 @@ from swincli.console import Console
 from swincli.errors import DataError, UsageError
 from swincli.metrics.detectors import Detector
 from swincli.metrics.features import Collected, Need, collect
+from swincli.metrics.intervals import EXTRA_NEEDS, SUPPORTED, Interval, measure_intervals
 from swincli.metrics.protocol import DetectorRecord, Protocol, Reference, library_versions
-from swincli.metrics.reference import measure_reference
+from swincli.metrics.reference import identify, measure_reference
+from swincli.metrics.statistics import Statistics, save_statistics
 from swincli.metrics.streams import ImageSet, ImageStream
-from swincli.metrics.table import METRICS, Context
+from swincli.metrics.table import METRICS, Context, Metric
 from swincli.model.weights import Model
 from swincli.units import format_duration
+
+OF_FAKES: frozenset[Need] = frozenset({"logits", "samples"})  # what the real side is never asked for
+FEW_REALS = 10_000  # up to which intervals may have the reference measured again for its features
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Values by name, how they were measured, and what to bear in mind when reading them."""
+    """Values by name, how they were measured, what to bear in mind when reading them, and 95 % intervals of some."""
 
     values: dict[str, float]
     protocol: Protocol
     cautions: list[str]
+    intervals: dict[str, Interval] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: "metrics", "protocol" and "cautions"."""
-        return {"metrics": self.values, "protocol": asdict(self.protocol), "cautions": self.cautions}
+        """For JSON: "metrics", "protocol", "cautions" and "intervals"."""
+        return {
+            "metrics": self.values,
+            "protocol": asdict(self.protocol),
+            "cautions": self.cautions,
+            "intervals": {name: list(ends) for name, ends in self.intervals.items()},
+        }
+
+
+@dataclass(frozen=True)
+class _Real:
+    """The real side: what the protocol says of it, what is known of it, and what to bear in mind."""
+
+    record: Reference
+    collected: Collected
+    cautions: list[str]
 
 
 def evaluate(
     fakes: ImageStream,
-    reference: ImageSet,
+    reference: ImageSet | Statistics,
     metrics: Sequence[str],
     detector: Detector,
     *,
@@ -44,12 +64,14 @@ def evaluate(
     batch: int | None = None,
     model: Model | None = None,
     plots: Path | None = None,
+    intervals: bool | None = False,
+    preset: str | None = None,
 ) -> Evaluation:
     """Measure pictures against a reference.
 
     Args:
         fakes: The pictures to judge; gone through once.
-        reference: The real ones; all are used, and remembered between runs.
+        reference: The real ones; all are used, and remembered between runs. Or what a file knows of them.
         metrics: Names from the table of metrics.
         detector: Makes the features.
         console: Told how far it is.
@@ -57,43 +79,148 @@ def evaluate(
         batch: Pictures at once through the detector; 8 on a CPU, 64 elsewhere.
         model: What makes the fakes, where a model does.
         plots: Folder that pictures and plots of the metrics go to.
+        intervals: Whether to add 95 % intervals; None adds those of metrics that have fewer pictures than they take.
+        preset: The known protocol that this follows, recorded.
 
     Raises:
-        DataError: a picture cannot be read, or there are fewer than promised, or than a metric takes.
-        UsageError: a metric needs classes, and the detector names none.
+        DataError: a picture cannot be read, there are fewer than promised, or than a metric takes, or statistics of
+            another detector or resize, or without something that a metric takes.
+        UsageError: a metric needs classes, and the detector names none; or a model, and there is none.
     """
-    rows = {name: METRICS[name] for name in metrics}
-    needs: frozenset[Need] = frozenset().union(*(row.needs for row in rows.values()))
-    if "logits" in needs and not detector.classes:
-        raise UsageError(f"--metric is: {detector.name} names no classes", "Use one that does: --detector efficientnet")
-    fewest = min(fakes.origin.num, reference.count)
-    for name, row in rows.items():
-        if fewest < row.least:
-            raise DataError(f"--metric {name}: takes at least {row.least} pictures a side, and one has {fewest}")
-    batch = batch or (8 if detector.device.type == "cpu" else 64)
-    record, real = measure_reference(reference, detector, needs - {"logits"}, batch, console)
-    drawn = _collect_fakes(fakes, detector, needs, batch, console)
+    plan = _plan(metrics, fakes, reference, detector, intervals)
+    images = None if isinstance(reference, Statistics) else reference
+    context = Context(seed, detector.device, model, images, plots, console)
+    for row in plan.rows.values():
+        row.check(context)
+    batch = batch or default_batch(detector)
+    real = _real_side(reference, detector, plan, batch, console)
+    drawn = _collect_fakes(fakes, detector, plan.needs | plan.extra, batch, console)
     values: dict[str, float] = {}
-    context = Context(seed, detector.device, model, reference, plots)
-    for row in rows.values():
-        values |= row.measure(drawn, real, context)
+    for row in plan.rows.values():
+        values |= row.measure(drawn, real.collected, context)
     protocol = Protocol(
         fakes=fakes.origin,
-        reference=record,
+        reference=real.record,
         detector=DetectorRecord(detector.name, detector.sha256, detector.width),
         resize=detector.resize.name,
         quantisation="uint8",
         seed=seed,
         device=str(detector.device),
         versions=library_versions(),
+        preset=preset,
     )
-    cautions = [f"under {row.enough:,} pictures, {row.caution}" for row in rows.values() if fewest < row.enough]
-    return Evaluation(values, protocol, cautions + _size_cautions(fakes, record))
+    cautions = [f"under {plan.rows[name].enough:,} pictures, {plan.rows[name].caution}" for name in plan.few]
+    cautions += [*_size_cautions(fakes, real.record), *real.cautions]
+    bounds = measure_intervals(plan.bounded, values, drawn, real.collected, context, console)
+    return Evaluation(values, protocol, cautions, bounds)
+
+
+def save_reference(
+    path: Path,
+    reference: ImageSet,
+    metrics: Sequence[str],
+    detector: Detector,
+    *,
+    console: Console,
+    batch: int | None = None,
+    intervals: bool = False,
+) -> Reference:
+    """Write what metrics need to know of a reference to a file that can take its place.
+
+    Args:
+        path: The `.npz`.
+        reference: The real pictures.
+        metrics: Names from the table of metrics.
+        detector: Makes the features.
+        console: Told how far it is.
+        batch: Pictures at once through the detector; 8 on a CPU, 64 elsewhere.
+        intervals: Whether to add what their intervals need.
+
+    Raises:
+        DataError: a picture cannot be read.
+        ResourceError: the file cannot be written.
+    """
+    always: frozenset[Need] = frozenset({"moments"})
+    needs = always.union(*(METRICS[name].needs for name in metrics))
+    if intervals:
+        needs = needs.union(*(EXTRA_NEEDS.get(name, frozenset()) for name in metrics))
+    batch = batch or default_batch(detector)
+    record, collected = measure_reference(reference, detector, needs - OF_FAKES, batch, console)
+    save_statistics(path, record, collected, detector)
+    return record
+
+
+def default_batch(detector: Detector) -> int:
+    """Pictures at once through a detector, where nobody says how many."""
+    return 8 if detector.device.type == "cpu" else 64
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be done.
+
+    Attributes:
+        rows: The metrics by name.
+        needs: What they are computed from.
+        few: Those that have fewer pictures than they take.
+        bounded: Those that get intervals.
+        extra: What these intervals take beside that.
+    """
+
+    rows: dict[str, Metric]
+    needs: frozenset[Need]
+    few: list[str]
+    bounded: list[str]
+    extra: frozenset[Need]
+
+
+def _plan(
+    metrics: Sequence[str],
+    fakes: ImageStream,
+    reference: ImageSet | Statistics,
+    detector: Detector,
+    intervals: bool | None,
+) -> _Plan:
+    rows = {name: METRICS[name] for name in metrics}
+    needs: frozenset[Need] = frozenset().union(*(row.needs for row in rows.values()))
+    if "logits" in needs and not detector.classes:
+        raise UsageError(f"--metric is: {detector.name} names no classes", "Use one that does: --detector efficientnet")
+    fewest = _fewest(fakes, reference)
+    for name, row in rows.items():
+        if fewest < row.least:
+            raise DataError(f"--metric {name}: takes at least {row.least} pictures a side, and one has {fewest}")
+    few = [name for name, row in rows.items() if fewest < row.enough]
+    asked = [] if intervals is False else few if intervals is None else list(rows)
+    bounded = [name for name in asked if name in SUPPORTED]
+    extra: frozenset[Need] = frozenset().union(*(EXTRA_NEEDS.get(name, frozenset()) for name in bounded))
+    return _Plan(rows, needs, few, bounded, extra)
+
+
+def _fewest(fakes: ImageStream, reference: ImageSet | Statistics) -> int:
+    """Pictures of the side that has fewer of them, as far as that is known."""
+    count = reference.record.num if isinstance(reference, Statistics) else reference.count
+    return fakes.origin.num if count is None else min(fakes.origin.num, count)
+
+
+def _real_side(
+    reference: ImageSet | Statistics, detector: Detector, plan: _Plan, batch: int, console: Console
+) -> _Real:
+    """What is needed of the real side; the extra of intervals only where it costs little."""
+    needs = plan.needs - OF_FAKES
+    if isinstance(reference, Statistics):
+        reference.require(detector, needs)
+        return _Real(reference.record, reference.collected, reference.cautions)
+    if not needs:
+        return _Real(identify(reference, detector, console)[1], Collected(reference.count), [])
+    wanted = needs | plan.extra if reference.count <= FEW_REALS else needs
+    return _Real(*measure_reference(reference, detector, wanted, batch, console), [])
 
 
 def _collect_fakes(
     fakes: ImageStream, detector: Detector, needs: frozenset[Need], batch: int, console: Console
 ) -> Collected:
+    if not needs:  # not of the pictures, but of the model
+        return Collected(fakes.origin.num)
     started = time.monotonic()
     with console.progress("Fakes", fakes.origin.num) as advance:
         collected = collect(fakes.pictures, detector, needs, batch, advance)

@@ -28,9 +28,9 @@ def kernel_distance(
         reals: Features [M, D].
         seed: Draws the subsets, each without replacement.
         subsets: How many to draw.
-        size: Pictures a side of a subset; fewer where a side has fewer.
+        size: Pictures a side of a subset; at most half of a side, so that subsets differ.
     """
-    size = min(size, len(fakes), len(reals))
+    size = min(size, max(2, min(len(fakes), len(reals)) // 2))
     random = np.random.default_rng(seed)
     values = np.array(
         [

@@ -1,9 +1,8 @@
 """Memorization: whether fakes are training pictures over again.
 
 Two sides can be close because the fakes are as the reals are, or because they are the reals. Alaa et al. (ICML 2022,
-"How Faithful is your Synthetic Data?", section 3.2) tell these apart by distances: what was copied lies nearer to a
-real than that one's own neighbours do. Distances are Euclidean in the detector's features, as there, and as for
-precision and recall.
+"How Faithful is your Synthetic Data?") tell these apart by distances: what was copied lies nearer to a real than that
+one's own neighbours do. Distances are Euclidean in the detector's features, as for precision and recall.
 """
 
 from __future__ import annotations

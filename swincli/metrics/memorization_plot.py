@@ -33,9 +33,7 @@ def draw_nearest(path: Path, samples: list[NDArray[np.uint8]], nearest: Nearest,
     closeness = nearest.closeness[: len(samples)]
     order = np.argsort(closeness, kind="stable")[: ROWS * COLUMNS]
     loaders = reference.read(nearest.real[order])
-    pairs = [
-        _pair(samples[fake], load(), f"{closeness[fake]:.2f}") for fake, load in zip(order, loaders, strict=True)
-    ]
+    pairs = [_pair(samples[fake], load(), f"{closeness[fake]:.2f}") for fake, load in zip(order, loaders, strict=True)]
     columns = min(COLUMNS, len(pairs))
     pairs += [torch.full_like(pairs[0], 255)] * (-len(pairs) % columns)
     sheet = torch.cat([tile(torch.stack([_heading()] * columns), columns), tile(torch.stack(pairs), columns)])

@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass
 
 from swincli.errors import UsageError
+from swincli.units import parse_count
 
 DEFAULT_NUM = 50_000
 
@@ -78,3 +79,20 @@ def choose_numbers(name: str | None, num: int | None, num_reference: int | None,
     return Numbers(
         num or preset.num, num_reference or preset.num_reference, f"{name} ({', '.join(changed)})" if changed else name
     )
+
+
+def read_count(option: str, text: str | None) -> int | None:
+    """A number of pictures such as "10k"; None where none is given.
+
+    Raises:
+        UsageError: no number, or one below 2.
+    """
+    if text is None:
+        return None
+    try:
+        count = parse_count(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
+    if count < 2:
+        raise UsageError(f"{option} {text}: measuring takes at least 2 pictures")
+    return count

@@ -3,7 +3,7 @@
 Attention in windows that do not look at each other draws edges along a grid, StyleSwin's blocking artifact (Zhang et
 al., 2022, section 3.3 and figure 5), as coarse JPEG does. The steps at these edges are up in one place and down in the
 next, so they cancel at the grid's own frequencies, the multiples of 1 / 8 cycles a pixel, and raise those beside them.
-What does have the grid's period is how strong the edges are (Wang, Bovik and Evan, ICIP 2000, "Blind measurement of
+What does have the grid's period is how strong the edges are (Wang, Bovik and Evans, ICIP 2000, "Blind measurement of
 blocking artifacts in images"); and since all pictures share one grid, it can be averaged over them by position.
 """
 
@@ -35,7 +35,7 @@ class Spectrum:
     """
 
     count: int
-    total: NDArray[np.float64]
+    total: NDArray[np.floating]
 
     def __post_init__(self) -> None:
         if self.total.ndim != 3 or len(self.total) != 3:
@@ -47,7 +47,7 @@ class Spectrum:
         luma = picture @ np.array(LUMA) / 255.0
         height, width = luma.shape
         taper = np.outer(np.hanning(height), np.hanning(width))
-        total = np.zeros((3, height, width))
+        total = np.zeros((3, height, width), np.float32)  # of one; many may wait to be added up, in float64
         total[0] = np.abs(np.fft.fft2((luma - luma.mean()) * taper)) ** 2 / (height * width)
         total[1, :, 1:] = np.diff(luma, axis=1) ** 2
         total[2, 1:] = np.diff(luma, axis=0) ** 2
@@ -55,7 +55,7 @@ class Spectrum:
 
     def merge(self, other: Self) -> Self:
         """Of the pictures of both; they must have one size."""
-        return type(self)(self.count + other.count, self.total + other.total)
+        return type(self)(self.count + other.count, np.add(self.total, other.total, dtype=np.float64))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -66,7 +66,7 @@ class Spectrum:
     @property
     def power(self) -> NDArray[np.float64]:
         """The mean spectrum, [H, W]."""
-        mean: NDArray[np.float64] = self.total[0] / self.count
+        mean: NDArray[np.float64] = self.total[0].astype(np.float64) / self.count
         return mean
 
     def by_frequency(self) -> NDArray[np.float64]:
@@ -91,7 +91,8 @@ class Spectrum:
         if min(self.size) < 2 * period:
             return np.full(period, np.nan)
         strengths = np.zeros(period)
-        for along in (self.total[1].mean(axis=0), self.total[2].mean(axis=1)):
+        across, down = self.total[1].mean(axis=0, dtype=np.float64), self.total[2].mean(axis=1, dtype=np.float64)
+        for along in (across, down):
             strengths += [along[period + position :: period].mean() for position in range(period)]
         levels = decibels(strengths / (2 * self.count))
         return levels - np.median(levels)

@@ -22,7 +22,7 @@ def draw_spectra(path: Path, fakes: Spectrum, reals: Spectrum, period: int = WIN
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.2), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)
     power, edges = figure.subplots(1, 2, width_ratios=(3, 2))
     sides = ((reals, "reals", REALS, "o"), (fakes, "fakes", FAKES, "s"))
     for side, name, colour, marker in sides:
@@ -35,11 +35,13 @@ def draw_spectra(path: Path, fakes: Spectrum, reals: Spectrum, period: int = WIN
         power.axvline(line, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
     power.set(title="Power spectra", xlabel="cycles per pixel", ylabel="power, dB", xlim=(0, 0.5))
     power.set_xticks([0, *lines], ["0", *(f"{number}/{period}" for number in range(1, period // 2 + 1))])
-    edges.set(title="Edges inside windows", xlabel=f"position in a window of {period} px", ylabel="over the median, dB")
+    edges.set(
+        title="Edges by position", xlabel=f"position in a window of {period} px", ylabel="strength, dB over median"
+    )
     edges.set_xticks(range(period))
     low, high = edges.get_ylim()
     edges.set_ylim(min(low, -1.0), max(high, 1.0))  # so that what is next to nothing looks like it
     for axes in (power, edges):
         axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
-    write_atomically(path, lambda temporary: canvas.print_png(temporary))
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))

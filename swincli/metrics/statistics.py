@@ -112,7 +112,7 @@ def save_statistics(path: Path, reference: Reference, collected: Collected, dete
     if collected.features is not None:
         arrays["features"] = collected.features
     if collected.spectrum is not None:
-        arrays["spectrum"] = collected.spectrum.power
+        arrays["spectrum"] = collected.spectrum.total / collected.spectrum.count
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
@@ -154,7 +154,7 @@ def _own(path: Path, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]])
     if features is not None:
         features = _numbers(path, "features", features, (count, len(mean))).astype(np.float32)
     if spectrum is not None:
-        spectrum = _numbers(path, "spectrum", spectrum, (None, None)) * count
+        spectrum = _numbers(path, "spectrum", spectrum, (3, None, None)) * count
     collected = Collected(
         count,
         Moments(count, mean, covariance * (count - 1)),
@@ -170,7 +170,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path}: not an .npz file, or a damaged one", _NOT_OURS)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             known = {HEADER, "features", "spectrum", *(name for names in FOREIGN for name in names)}
             ours = HEADER in stored.files
             return {

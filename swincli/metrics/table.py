@@ -11,7 +11,8 @@ from typing import Any, TypeVar, cast
 
 import torch
 
-from swincli.errors import UsageError
+from swincli.console import Console
+from swincli.errors import DataError, UsageError
 from swincli.metrics.extrapolation import fid_infinity
 from swincli.metrics.features import Collected, Need
 from swincli.metrics.frechet import frechet_distance
@@ -20,12 +21,17 @@ from swincli.metrics.kernel import kernel_distance
 from swincli.metrics.manifold import COVERAGE_K, PRECISION_K, Overlap, overlap
 from swincli.metrics.memorization import nearest_reals
 from swincli.metrics.memorization_plot import draw_nearest
+from swincli.metrics.path_length import path_lengths, trimmed_mean
+from swincli.metrics.perceptual import find_perceptual_weights, load_perceptual
 from swincli.metrics.spectrum import WINDOW, spectral_distance
 from swincli.metrics.spectrum_plot import draw_spectra
 from swincli.metrics.streams import ImageSet
 from swincli.model.weights import Model
+from swincli.synthesis.sampling import default_batch
 
 T = TypeVar("T")
+
+MOST_PAIRS = 5000  # of codes for path lengths; at 256 px a pair takes seconds on a CPU
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Context:
         model: What made the fakes, where a model did.
         reference: The real pictures themselves.
         plots: Folder that pictures and plots go to; None for none.
+        console: Told how far long work is.
     """
 
     seed: int = 0
@@ -45,6 +52,7 @@ class Context:
     model: Model | None = None
     reference: ImageSet | None = None
     plots: Path | None = None
+    console: Console = field(default_factory=lambda: Console(quiet=True))
     _known: dict[str, Any] = field(default_factory=dict)
 
     def once(self, name: str, work: Callable[[], T]) -> T:
@@ -55,6 +63,10 @@ class Context:
 
 
 Values = dict[str, float]
+
+
+def _takes_nothing(context: Context) -> None:
+    """Most metrics need no more than the two sides."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,7 @@ class Metric:
         headline: The value that tells which of two models is better.
         higher_is_better: Whether that is the one with more of it.
         least: Pictures a side below which there is no value.
+        check: Raises where the context lacks what it takes; for before the pictures are gone through.
     """
 
     needs: frozenset[Need]
@@ -78,6 +91,7 @@ class Metric:
     headline: str = ""
     higher_is_better: bool = False
     least: int = 2
+    check: Callable[[Context], None] = _takes_nothing
 
 
 def _fid(fakes: Collected, reference: Collected, context: Context) -> Values:  # noqa: ARG001
@@ -125,6 +139,9 @@ def _inception_score(fakes: Collected, reference: Collected, context: Context) -
 def _spectrum(fakes: Collected, reference: Collected, context: Context) -> Values:
     assert fakes.spectrum is not None
     assert reference.spectrum is not None
+    if fakes.spectrum.size != reference.spectrum.size:
+        sizes = " and ".join(f"{width} x {height}" for height, width in (fakes.spectrum.size, reference.spectrum.size))
+        raise DataError(f"--metric spectrum: cannot compare pictures of {sizes} px", "Bring both sides to one size.")
     window = context.model.recipe.model.window if context.model else WINDOW
     values = {"spectrum": spectral_distance(fakes.spectrum, reference.spectrum)}
     excess = fakes.spectrum.grid_excess(window) - reference.spectrum.grid_excess(window)
@@ -142,6 +159,27 @@ def _memorization(fakes: Collected, reference: Collected, context: Context) -> V
     if context.plots is not None and context.reference is not None and fakes.samples:
         draw_nearest(context.plots / "memorization.png", fakes.samples, nearest, context.reference)
     return {"authenticity": float(nearest.authentic.mean())}
+
+
+def _check_path_length(context: Context) -> None:
+    if context.model is None:
+        raise UsageError("--metric ppl: measures a model, not pictures", "Give --checkpoint in place of --images.")
+    find_perceptual_weights()
+
+
+def _path_length(fakes: Collected, reference: Collected, context: Context) -> Values:  # noqa: ARG001
+    _check_path_length(context)
+    model = context.model
+    assert model is not None
+    distance = load_perceptual(find_perceptual_weights(), model.device)
+    pairs, batch = min(fakes.count, MOST_PAIRS), max(1, default_batch(max(128, model.recipe.model.size)) // 4)
+    values = {}
+    for space in ("w", "z"):
+        with context.console.progress(f"Path length in {space.upper()}", pairs, "pairs") as advance:
+            values[f"ppl_{space}"] = trimmed_mean(
+                path_lengths(model, space, pairs, context.seed, distance, batch, advance)
+            )
+    return values
 
 
 METRICS = {
@@ -208,9 +246,24 @@ METRICS = {
         headline="authenticity",
         higher_is_better=True,
     ),
+    "ppl": Metric(
+        needs=frozenset(),
+        measure=_path_length,
+        enough=1000,
+        caution="a few long steps weigh heavily in ppl",
+        headline="ppl_w",
+        check=_check_path_length,
+    ),
 }
 
-ALIASES = {"precision": "pr", "recall": "pr", "density": "dc", "coverage": "dc", "fid_infinity": "fid-infinity", "authenticity": "memorization"}
+ALIASES = {
+    "precision": "pr",
+    "recall": "pr",
+    "density": "dc",
+    "coverage": "dc",
+    "fid_infinity": "fid-infinity",
+    "authenticity": "memorization",
+}
 
 
 def parse_metrics(text: str) -> list[str]:

@@ -109,7 +109,7 @@ class Measuring:
                 return _until(images.read(indices), asked_to_stop)
 
             reference = replace(images, read=read)
-            return evaluate(fakes, reference, self.metrics, self.detector, console=Console(quiet=True))
+            return evaluate(fakes, reference, self.metrics, self.detector, console=Console(quiet=True), model=model)
 
 
 def _until(items: Iterator[T], asked_to_stop: Asked) -> Iterator[T]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def test_the_result_joins_the_runs_record(reals: Path, trained: Path, scripted: 
     assert f"fid {first['metrics']['fid']:.5g}\n" in capsys.readouterr().out
     assert first["metrics"] != second["metrics"]
     assert second["protocol"]["fakes"]["truncation"] == 0.5
-    assert set(first) == {"images_seen", "metrics", "protocol", "time"}
+    assert set(first) == {"images_seen", "metrics", "protocol", "time", "intervals"}
 
 
 def test_a_record_that_cannot_be_written_costs_no_result(
@@ -145,6 +146,14 @@ def test_the_same_command_prints_the_same_digits(reals: Path, trained: Path, scr
         (["--images", "reals", "--truncation", "0.5"], 2, "--truncation"),
         (["--images", "nowhere"], 1, "nowhere: no such store, folder or zip"),
         (["--seed", "90000"], 2, "--seed 90000"),
+        (["--reference", "own.npz"], 2, "--data and --reference: only one"),
+        (["--num-reference", "1"], 2, "--num-reference 1: measuring takes at least 2"),
+        (["--save-reference", "reals.zip"], 2, "--save-reference reals.zip: the file's name must end in .npz"),
+        (["--protocol", "style"], 2, 'unknown protocol "style"'),
+        (["--protocol", "full", "--num-reference", "5"], 2, "--protocol full: takes all real pictures"),
+        (["--protocol", "styleswin", "--truncation", "0.7"], 2, "--protocol styleswin: its images are not truncated"),
+        (["runs/first"], 2, "runs/first: what is it for?"),
+        (["--compare", "runs/first"], 2, "--compare and --data"),
         ([], 1, "no trained model under runs/"),
         (["--checkpoint", "nowhere"], 1, "nowhere"),
         (["--detector-weights", "nowhere.pt", "--images", "reals"], 1, "nowhere.pt: no such file"),
@@ -204,3 +213,107 @@ def test_what_a_metric_cannot_do_without(scripted: Path, reals: Path, capsys: Ca
     Image.new("RGB", (20, 16)).save(reals / "wider.png")
     assert run([*common, "--metric", "spectrum"]) == 1
     assert "px cannot be averaged" in capsys.readouterr().err
+
+
+def test_saved_statistics_take_the_place_of_the_pictures(reals: Path, scripted: Path, capsys: Capture) -> None:
+    assert evaluate(scripted, "--data", reals, "--save-reference", "kept/own.npz", "--metric", "fid,kid") == 0
+    assert capsys.readouterr().out == "kept/own.npz\n"
+    common = ["--images", reals, "--metric", "fid,kid", "--json"]
+    assert evaluate(scripted, "--reference", "kept/own.npz", *common) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert evaluate(scripted, "--data", reals, *common, "--save-reference", "again.npz") == 0
+    expected = json.loads(capsys.readouterr().out)
+    assert expected["reference"] == "again.npz"
+    assert found["metrics"] == pytest.approx(expected["metrics"], rel=1e-9, abs=1e-9)
+    assert found["protocol"]["reference"]["statistics"] == "kept/own.npz"
+    assert found["protocol"]["reference"]["source"] == "reals"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "--data or --reference: one of them is required"),
+        (["--reference", "gone.npz"], 1, "gone.npz: no such file"),
+        (["--reference", "own.npz", "--num-reference", "5"], 2, "--num-reference: nothing can be drawn"),
+        (["--reference", "own.npz", "--save-reference", "new.npz"], 2, "--save-reference: takes real pictures"),
+        (["--reference", "own.npz", "--metric", "spectrum"], 1, "own.npz: holds no spectrum"),
+        (["--reference", "part.npz", "--protocol", "full"], 1, "part.npz: is of 4 pictures drawn from 7, and"),
+        (["--reference", "part.npz", "--protocol", "styleswin"], 1, "--protocol styleswin takes 50,000"),
+        (["--reference", "own.npz", "--protocol", "styleswin"], 0, "warning: the protocol takes 50,000 fakes"),
+        (["--reference", "own.npz", "--detector", "other.pt"], 1, "own.npz: made by another detector (tiny.pt"),
+    ],
+)
+def test_what_saved_statistics_cannot_be_used_for(
+    arguments: list[str], code: int, message: str, reals: Path, scripted: Path, capsys: Capture
+) -> None:
+    assert evaluate(scripted, "--data", reals, "--save-reference", "own.npz", "--quiet") == 0
+    assert evaluate(scripted, "--data", reals, "--num-reference", 4, "--save-reference", "part.npz", "--quiet") == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.script(nn.Sequential(MeanColours(), nn.Identity())).save("other.pt")
+    capsys.readouterr()
+    given = ["--detector", str(scripted)] if "--detector" not in arguments else []
+    size = ["--detector-size", "299", "--detector-pixels", "inception"]
+    assert run(["evaluate", "--images", str(reals), "--device", "cpu", *given, *size, *arguments]) == code
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.err.count("error:") == (code > 0)
+
+
+def test_a_protocol_says_what_it_could_not_have(reals: Path, scripted: Path, capsys: Capture) -> None:
+    command = ["--data", reals, "--images", reals, "--protocol", "styleswin", "--num", 5, "--num-reference", 6]
+    assert evaluate(scripted, *command, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    protocol = printed["protocol"]
+    assert protocol["preset"] == "styleswin (num 5, num-reference 6)"
+    assert protocol["fakes"]["num"] == 5
+    assert (protocol["reference"]["num"], protocol["reference"]["drawn_from"]) == (6, 7)
+    assert evaluate(scripted, "--data", reals, "--images", reals, "--protocol", "styleswin") == 0
+    said = capsys.readouterr().err
+    assert "warning: 50,000 real pictures were asked for and reals holds 7; all are used" in said
+    assert "warning: the protocol takes 50,000 fakes and reals holds 7" in said
+
+
+def test_intervals_come_where_pictures_are_few_or_when_asked_for(reals: Path, scripted: Path, capsys: Capture) -> None:
+    command = ["--data", reals, "--images", reals, "--num", 6, "--metric", "fid,kid,pr,dc,spectrum"]
+    assert evaluate(scripted, *command) == 0
+    assert re.search(r"^fid +0(\.\d+)? \[0, \d", capsys.readouterr().err, re.MULTILINE)
+    results = []
+    for option in ("--intervals", "--intervals", "--no-intervals"):
+        assert evaluate(scripted, *command, option, "--json") == 0
+        results.append(json.loads(capsys.readouterr().out))
+    assert results[0]["intervals"] == results[1]["intervals"]
+    assert set(results[0]["intervals"]) == {"fid", "kid", "precision", "recall", "density", "coverage"}
+    for name, (low, high) in results[0]["intervals"].items():
+        assert low <= results[0]["metrics"][name] <= high
+        assert low < high
+    assert results[2]["intervals"] == {}
+    assert results[2]["metrics"] == results[0]["metrics"]
+
+
+def test_runs_are_compared_by_what_was_measured(reals: Path, trained: Path, scripted: Path, capsys: Capture) -> None:
+    second = Path("runs/second")
+    second.mkdir()
+    for folder, num in ((trained, 3), (second, 3), (second, 4)):
+        if folder == second and not (second / "recipe.toml").exists():
+            save_model(second / "model-000000002000.safetensors", Generator(SMALL.model), SMALL, 2000)
+            (second / "recipe.toml").touch()
+        assert evaluate(scripted, "--data", reals, "--checkpoint", folder, "--num", num) == 0
+    capsys.readouterr()
+    assert run(["evaluate", "--compare", "runs/first", "runs/second", "--plots", "drawn"]) == 0
+    printed = capsys.readouterr()
+    first, other = printed.out.splitlines()
+    assert first.startswith("runs/first fid ")
+    assert other.startswith("runs/second fid ")
+    assert "1,000" in printed.err
+    assert "2,000" in printed.err
+    assert Path("drawn/comparison.png").is_file()
+    assert run(["evaluate", "--compare", "runs/first", "runs/second", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert [row["run"] for row in data["runs"]] == ["runs/first", "runs/second"]
+    assert data["runs"][1]["metrics"]["fid"]["interval"] is not None
+    assert data["cautions"] == []
+    assert run(["evaluate", "--compare"]) == 2
+    assert "--compare: no runs to compare" in capsys.readouterr().err
+    assert run(["evaluate", "--compare", "runs"]) == 1
+    assert "runs: nothing was measured of this run" in capsys.readouterr().err

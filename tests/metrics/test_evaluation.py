@@ -17,15 +17,16 @@ from torch import Tensor, nn
 
 from swincli.console import Console
 from swincli.errors import DataError, ResourceError, UsageError
-from swincli.metrics import table
+from swincli.metrics import evaluation, table
 from swincli.metrics.detectors import Detector, load_detector
-from swincli.metrics.evaluation import Evaluation, evaluate
+from swincli.metrics.evaluation import Evaluation, evaluate, save_reference
 from swincli.metrics.features import Collected, collect
 from swincli.metrics.frechet import frechet_distance
 from swincli.metrics.moments import Moments
 from swincli.metrics.protocol import Fakes, append_record
 from swincli.metrics.resizing import pillow_resize
-from swincli.metrics.streams import open_images, stream_batches, stream_subset
+from swincli.metrics.statistics import Statistics, open_statistics
+from swincli.metrics.streams import ImageSet, open_images, stream_batches, stream_subset
 from swincli.metrics.table import Metric, parse_metrics
 from swincli.metrics.weights import find_detector_weights
 
@@ -145,7 +146,7 @@ def test_names_of_metrics_are_checked() -> None:
     assert parse_metrics(" FID, fid ,") == ["fid"]
     with pytest.raises(UsageError, match='unknown metric "fidd"') as caught:
         parse_metrics("fid,fidd")
-    assert caught.value.hint == 'Did you mean "fid"? There are: fid, kid, pr, dc, fid-infinity, is, spectrum.'
+    assert caught.value.hint == f'Did you mean "fid"? There are: {", ".join(table.METRICS)}.'
     with pytest.raises(UsageError, match="names no metric"):
         parse_metrics(" ,")
 
@@ -202,3 +203,52 @@ def test_nothing_of_it_imports_torchvision(picture_folder: PictureFolder, tiny_w
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "fid 0\n"
+
+
+def test_what_needs_no_pictures_costs_no_pass(
+    picture_folder: PictureFolder, tiny: Detector, quiet: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    network = tiny.network
+    counting = replace(tiny, network=lambda images: seen.append(len(images)) or network(images))
+    counts = Metric(frozenset(), lambda fakes, reals, _: {"counts": fakes.count + reals.count / 100}, 2, "")
+    monkeypatch.setitem(table.METRICS, "counts", counts)
+    fakes, reals = picture_folder("fakes", 5, seed=1), picture_folder("reals", 6)
+    result = measured(fakes, reals, counting, quiet, ["counts"])
+    assert result.values == {"counts": 5.06}
+    assert len(result.protocol.reference.content_hash) == 64
+    assert seen == []
+
+
+def test_a_metric_that_lacks_something_says_so_before_the_pictures_are_gone_through(
+    picture_folder: PictureFolder, tiny: Detector, quiet: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(context: table.Context) -> None:
+        if context.model is None:
+            raise UsageError("no model")
+
+    monkeypatch.setitem(table.METRICS, "fid", replace(table.METRICS["fid"], check=check))
+    silent = replace(tiny, network=lambda _: pytest.fail("looked at a picture"))
+    with pytest.raises(UsageError, match="no model"):
+        measured(picture_folder("fakes", 5), picture_folder("reals", 6), silent, quiet)
+
+
+def test_intervals_against_many_or_unknown_reals_draw_the_fakes_alone(
+    picture_folder: PictureFolder, tiny: Detector, quiet: Console, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fakes, reals = picture_folder("fakes", 9, seed=1), picture_folder("reals", 10, brightness=120)
+    path = tmp_path / "own.npz"
+    with open_images(str(fakes)) as judged, open_images(str(reals)) as images:
+
+        def ends(reference: ImageSet | Statistics) -> tuple[float, float]:
+            stream = stream_subset(judged, 50, 0)
+            return evaluate(stream, reference, ["fid"], tiny, console=quiet, intervals=True).intervals["fid"]
+
+        both = ends(images)
+        save_reference(path, images, ["fid"], tiny, console=quiet)
+        alone = ends(open_statistics(path))
+        monkeypatch.setenv("SWINCLI_CACHE", str(tmp_path / "other"))
+        monkeypatch.setattr(evaluation, "FEW_REALS", 5)
+        assert ends(images) == pytest.approx(alone, rel=1e-6)
+    assert sum(both) == pytest.approx(sum(alone), rel=1e-6)  # around the same value
+    assert both[1] - both[0] > alone[1] - alone[0] > 0
