@@ -112,11 +112,19 @@ class Level(nn.Module):
         self.upsample = Upsample(config, 2 * resolution, width, following) if following else None
         self.to_rgb = ToRGB(following or width)
 
-    def forward(self, x: Tensor, codes: Tensor) -> Tensor:
-        """`[B, H, W, C], [B, 2, latent_dim] -> [B, H', W', C']`, H' = 2H but at the last level."""
+    def forward(self, x: Tensor, codes: Tensor, *, recompute: bool = False) -> Tensor:
+        """`[B, H, W, C], [B, 2, latent_dim] -> [B, H', W', C']`, H' = 2H but at the last level.
+
+        With `recompute` only what goes from one part to the next is kept for the backward pass.
+        """
+        run = checkpointed if recompute else _run
         for index, block in enumerate(self.blocks):
-            x = block(x, codes[:, index])
-        return self.upsample(x) if self.upsample else x
+            x = run(block, x, codes[:, index])
+        return run(self.upsample, x) if self.upsample else x
+
+
+def _run(module: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    return module(*tensors)
 
 
 class Generator(nn.Module):
@@ -170,7 +178,7 @@ class Generator(nn.Module):
         for index, level in enumerate(self.levels):
             assert isinstance(level, Level)
             codes = w_plus[:, 2 * index : 2 * index + 2]
-            x = checkpointed(level, x, codes) if is_due(x, self.recompute_from) else level(x, codes)
+            x = level(x, codes, recompute=is_due(x, self.recompute_from))
             rgb = level.to_rgb(x)
             image = rgb if image is None else (fir.upsample(image) if level.upsample else image) + rgb
         assert image is not None
