@@ -47,17 +47,17 @@ class Bench:
             state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine
         )
 
-    def step(self, load: Load, advance: Callable[[], None]) -> Seconds:
+    def step(self, load: Load, tell: Callable[[str], None]) -> Seconds:
         """Run every phase once and move the averages; returns what each took.
 
         Args:
             load: Images to do it with.
-            advance: Called after each phase.
+            tell: Told the name of each phase before it begins.
         """
         passes, seconds = noise(self.recipe, load, self.device), Seconds()
         for phase in self.phases:
+            tell(phase.name)
             seconds[phase.name] = self._time(lambda phase=phase: phase.run(passes))  # type: ignore[misc]
-            advance()
         self.state.images_seen += self.recipe.train.batch
         seconds[AVERAGES] = self._time(lambda: move_averages(self.state))
         return seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class Data:
 
     def facts(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"path": self.path, "images": self.images, "source": self.source}
+        return asdict(self)
 
 
 def look_at_data(recipe: Recipe) -> tuple[Data, list[Finding]]:
@@ -103,9 +103,10 @@ def _precision_findings(recipe: Recipe, machine: Machine, device: torch.device) 
         found.append(warning("settings", message, "Set run.precision=auto, which takes fp32 here."))
     if run.tf32 and not has_tf32(device):
         found.append(warning("settings", f"run.tf32: changes nothing on {device}, which has no TF32"))
-    if run.recompute_from is not None and run.recompute_from > recipe.model.size:
-        message = f"run.recompute_from: {run.recompute_from} recomputes nothing of networks of {recipe.model.size} px"
-        found.append(warning("settings", message, f"Set it to {recipe.model.size} or less."))
+    size = recipe.model.size
+    if run.recompute_from is not None and run.recompute_from > size:
+        message = f"run.recompute_from: {run.recompute_from} recomputes nothing of networks of {size} px"
+        found.append(warning("settings", message, f"Set it to {size} or less."))
     return found
 
 

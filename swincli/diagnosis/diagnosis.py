@@ -13,11 +13,11 @@ from swincli.diagnosis.cost import Cost, cost_of
 from swincli.diagnosis.estimate import Estimate, estimate
 from swincli.diagnosis.findings import Finding, failure
 from swincli.diagnosis.machine import Machine
-from swincli.diagnosis.trial import Trial, try_recipe
+from swincli.diagnosis.trial import Trial, too_little_memory, try_recipe
 from swincli.errors import SwincliError
 from swincli.recipe import Recipe
 from swincli.runtime import choose_precision
-from swincli.training.memory import memory_hint, out_of_memory
+from swincli.training.memory import memory_hint
 from swincli.training.sharing import share_batch
 from swincli.units import format_bytes
 
@@ -110,8 +110,8 @@ def _memory(recipe: Recipe, measured: Estimate, trial: Trial, machine: Machine, 
     """Whether training is expected to find enough memory, and what to change where it is not."""
     images = measured.pass_images
     if trial.refused:
-        smallest = min(load.images for load in trial.refused)
-        return [failure("memory", out_of_memory(MemoryError(), recipe, device, smallest))]
+        smallest, fitting = min(trial.refused, key=lambda load: load.total), trial.known.load.images
+        return [failure("memory", too_little_memory(MemoryError(), recipe, device, smallest, fitting))]
     total, free = memory_of(machine, device)
     free += trial.before  # what this process held already counts as used
     if measured.memory <= free:

@@ -6,11 +6,14 @@ Steps grow from one image on and do not count; then some of the largest that is 
 from __future__ import annotations
 
 import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
 
-from swincli.console import Console
+from swincli.console import PLAIN_SECONDS, Console
 from swincli.diagnosis.bench import Bench, Seconds
 from swincli.diagnosis.load import Known, Load, loads_of, next_load
 from swincli.diagnosis.machine import available_memory
@@ -18,7 +21,7 @@ from swincli.diagnosis.peak import PeakMemory
 from swincli.diagnosis.words import counted
 from swincli.errors import ResourceError
 from swincli.recipe import Recipe
-from swincli.training.memory import is_out_of_memory, out_of_memory
+from swincli.training.memory import is_out_of_memory, memory_hint, out_of_memory
 from swincli.training.sharing import share_batch
 from swincli.units import format_duration
 
@@ -86,12 +89,29 @@ def try_recipe(recipe: Recipe, device: torch.device, console: Console, steps: in
             taken = [_step(bench, known.load, console, f"step {number + 1} of {count}") for number in range(count)]
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
-            raise out_of_memory(error, recipe, device, loads[0].images) from error
+            raise too_little_memory(error, recipe, device, loads[0], fitting=0) from error
         raise
     medians = {name: statistics.median(seconds[name] for seconds in taken) for name in taken[0]}
     known = Known(known.load, sum(medians.values()), known.fixed, peak.bytes)
     intervals = {phase.name: phase.interval for phase in bench.phases}
     return Trial(known, before, count, medians, intervals, tuple(refused), compiling)
+
+
+def too_little_memory(
+    error: BaseException, recipe: Recipe, device: torch.device, load: Load, fitting: int
+) -> ResourceError:
+    """What to say of a load that did not fit.
+
+    Args:
+        error: What PyTorch raised.
+        recipe: The experiment.
+        device: Where.
+        load: What was tried.
+        fitting: Images of the largest passes that did fit; 0 for none.
+    """
+    images = share_batch(recipe, 1).images_in_a_pass
+    said = out_of_memory(error, recipe, device, load.images)
+    return ResourceError(said.message, memory_hint(recipe, device, images, at_most=fitting))
 
 
 def _compile(bench: Bench, load: Load, console: Console) -> float:
@@ -151,9 +171,27 @@ def _if_it_fits(bench: Bench, load: Load, console: Console) -> float | None:
 
 
 def _warm_up(bench: Bench, load: Load, console: Console) -> float:
-    return sum(_step(bench, load, console, f"trying {load}").values())
+    return sum(_step(bench, load, console, f"trying {load} (does not count)").values())
 
 
 def _step(bench: Bench, load: Load, console: Console, doing: str) -> Seconds:
-    with console.progress(doing, len(bench.phases), "phases") as advance:
-        return bench.step(load, advance)
+    with _telling(console, doing) as tell:
+        return bench.step(load, tell)
+
+
+@contextmanager
+def _telling(console: Console, doing: str) -> Iterator[Callable[[str], None]]:
+    """Say which phase runs: in place on a terminal, by a line now and then elsewhere."""
+    if console.live:
+        with console.stderr.status(doing) as status:
+            yield lambda phase: status.update(f"{doing}: {phase}")
+        return
+    last = time.monotonic()
+
+    def tell(phase: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PLAIN_SECONDS:
+            last = time.monotonic()
+            console.say(f"{doing}: {phase}")
+
+    yield tell

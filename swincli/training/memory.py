@@ -16,8 +16,8 @@ from swincli.runtime import choose_precision
 from swincli.training.sharing import share_batch
 from swincli.units import format_bytes
 
-# Most activations are held from 64 px on, next to none below 16. What is computed again is held while it is used, so
-# that the largest side alone gains nothing.
+# Most activations are held from 64 px on, next to none below 16. The largest side alone is not worth its while: a block
+# that is being computed again is held as before.
 FIRST_RECOMPUTED, LAST_RECOMPUTED = 64, 16
 ONE_PASS = "adabn"  # the style whose statistics are over the whole batch, which then cannot be taken in parts
 

@@ -13,6 +13,7 @@ from swincli.data.store import Store
 from swincli.diagnosis.cost import cost_of
 from swincli.recipe import Recipe, load_recipe
 from swincli.training.loop import train
+from swincli.training.pace import crossed
 
 AT_64 = ["model.size=64"]
 
@@ -62,3 +63,14 @@ def test_files_are_those_that_a_run_leaves(
     assert files.model <= models[0].stat().st_size < files.model + room
     for average in averages:
         assert files.average <= average.stat().st_size < files.average + room
+
+
+@pytest.mark.parametrize(("total", "every"), [(48, 0), (48, 12), (50, 12), (40, 8), (36, 24)])
+def test_models_are_counted_as_the_loop_saves(total: int, every: int, tiny_recipe: Callable[..., Recipe]) -> None:
+    seen, batch, saves = 0, 2, 1
+    while seen < total:
+        seen += batch
+        due = crossed(seen, batch, 8) or (every > 0 and crossed(seen, batch, every))
+        saves += due or seen >= total
+    recipe = tiny_recipe(f"train.total={total}", f"evaluate.every={every}", "train.batch=2")
+    assert cost_of(recipe).files.models == saves

@@ -9,8 +9,10 @@ import torch
 
 from swincli.console import Console
 from swincli.diagnosis.bench import AVERAGES, Bench, noise
+from swincli.diagnosis.diagnosis import diagnose
 from swincli.diagnosis.estimate import estimate
 from swincli.diagnosis.load import Known, Load
+from swincli.diagnosis.machine import survey
 from swincli.diagnosis.peak import PeakMemory
 from swincli.diagnosis.trial import Trial, try_recipe
 from swincli.errors import RecipeError, ResourceError
@@ -66,11 +68,11 @@ def out_of_memory_above(images: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let steps of more images fail as on a GPU that is too small; there is none here to fill."""
     step = Bench.step
 
-    def limited(bench: Bench, load: Load, advance: Callable[[], None]) -> dict[str, float]:
+    def limited(bench: Bench, load: Load, tell: Callable[[str], None]) -> dict[str, float]:
         if load.images > images:
             bench.state.generator.requires_grad_(True)
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return step(bench, load, advance)
+        return step(bench, load, tell)
 
     monkeypatch.setattr(Bench, "step", limited)
 
@@ -82,10 +84,20 @@ def test_a_load_that_does_not_fit_is_passed_over(tiny_recipe: MakeRecipe, monkey
     assert shown.refused == (Load(16), Load(8))
 
 
+def test_the_largest_passes_that_fit_are_proposed(tiny_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    out_of_memory_above(4, monkeypatch)
+    diagnosis = diagnose(tiny_recipe("train.batch=32"), survey(CPU), CPU, Console(quiet=True), steps=1)
+    (finding,) = [finding for finding in diagnosis.findings if finding.about == "memory"]
+    assert (finding.severity, finding.message) == ("error", "not enough memory on cpu for passes of 8 images at 16 px")
+    assert "  --set run.micro_batch=4  (" in finding.hint
+    assert diagnosis.estimate is not None
+
+
 def test_a_load_that_never_fits_is_an_error(tiny_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
     out_of_memory_above(0, monkeypatch)
-    with pytest.raises(ResourceError, match=r"passes of 1 image at 16 px: it could not get 2\.00 GiB more"):
-        trial(tiny_recipe())
+    with pytest.raises(ResourceError, match=r"passes of 1 image at 16 px: it could not get 2\.00 GiB more") as caught:
+        trial(tiny_recipe("train.batch=8"))
+    assert "--set run.micro_batch=4" in (caught.value.hint or "")  # training takes 8
 
 
 def test_a_batch_that_cannot_be_dealt_out_is_an_error(tiny_recipe: MakeRecipe) -> None:
