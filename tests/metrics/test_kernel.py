@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics.pairwise import polynomial_kernel
 
 from swincli.metrics.kernel import kernel_distance, mmd
 
@@ -47,3 +48,11 @@ def test_same_seed_same_digits() -> None:
     x, y = features(50), features(50, 0.2, 1)
     assert kernel_distance(x, y, 3) == kernel_distance(x, y, 3)
     assert kernel_distance(x, y, 3, size=20) != kernel_distance(x, y, 4, size=20)
+
+
+def test_the_kernel_is_scikit_learn_s() -> None:
+    x, y = features(30), features(40, 0.3, 1)
+    within = [polynomial_kernel(side.astype(np.float64), degree=3, coef0=1) for side in (x, y)]
+    between = polynomial_kernel(x.astype(np.float64), y.astype(np.float64), degree=3, coef0=1)
+    unbiased = sum((k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)) for k in within) - 2 * between.mean()
+    assert mmd(x, y) == pytest.approx(unbiased, rel=1e-12)

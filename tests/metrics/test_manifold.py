@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import prdc
 import pytest
 import torch
 
@@ -61,3 +62,14 @@ def test_neighbours_leave_out_oneself_but_not_one_s_twin() -> None:
     first, second = neighbour_distances(x, (1, 2))
     assert first.tolist() == [0, 0, 9]
     assert second.tolist() == [9, 9, 9]
+
+
+@pytest.mark.parametrize("k", [3, 5])
+def test_they_are_prdc_s(k: int) -> None:
+    """Naeem et al.'s own package, on the same features."""
+    random = np.random.default_rng(2)
+    fakes, reals = random.standard_normal((150, 16)) * 0.9 + 0.2, random.standard_normal((200, 16))
+    expected = prdc.compute_prdc(real_features=reals, fake_features=fakes, nearest_k=k)
+    result = overlap(fakes, reals, precision_k=k, coverage_k=k)
+    for name, value in expected.items():
+        assert getattr(result, name).mean() == pytest.approx(value, rel=1e-12), name
