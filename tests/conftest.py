@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
 from swincli.console import Console
 from swincli.data.prepare import PrepareOptions, prepare
 from swincli.data.store import Store
 from swincli.recipe import Recipe, load_recipe
+
+settings.register_profile("swincli", deadline=None)  # how long a test takes is the machine's affair
+settings.load_profile("swincli")
 
 # Tiny networks gain nothing from threads, and lose much where something else runs beside the tests.
 torch.set_num_threads(1)

@@ -263,6 +263,8 @@ def _record(model: str | None, result: Evaluation, console: Console) -> None:
 
 def _result_table(result: Evaluation) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column()
+    table.add_column(overflow="fold")  # a path is of use as a whole only
     for name, value in result.values.items():
         ends = result.intervals.get(name)
         table.add_row(f"[bold]{name}[/]", f"[bold]{value:.5g}[/]" + (escape(f" {_between(ends)}") if ends else ""))

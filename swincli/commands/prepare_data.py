@@ -136,6 +136,8 @@ def _summary(result: PrepareResult) -> Table:
     from swincli.units import format_bytes
 
     table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column()
+    table.add_column(overflow="fold")  # a path is of use as a whole only
     side = result.manifest.resolution
     table.add_row("images", f"{result.images:,} of {side} x {side} px")
     if result.manifest.label_names is not None:

@@ -333,7 +333,7 @@ def test_lists_are_compared_and_what_is_free_is_told(
     said = capsys.readouterr().err
     assert "run.grid changed from (2, 2) to (3, 1)" in said
     assert "run.keep changed from 2 to 3" in said
-    fixed = ["model.g_channels=[8,8,8]", "train.clip=4", "ema.decay=0.9", "train.freeze_d=1"]
+    fixed = ["model.g_channels=[8,8,8]", "train.clip=4", "ema.decay=0.9", "train.beta1=0.5"]
     assert train(recipe, out, *(part for key in fixed for part in ("--set", key))) == 2
     assert_clear(capsys.readouterr().err, "4 problems", "model.g_channels", "train.clip: 4.0 now, 5.0 in the run")
 
