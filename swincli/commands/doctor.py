@@ -6,24 +6,26 @@ from typing import Annotated
 
 import typer
 
-from swincli.commands.options import DebugOption, Device, DeviceOption, JsonOption, QuietOption, boundary
-
-EXPERIMENT = "The experiment"
+from swincli.commands.options import (
+    EXPERIMENT,
+    DataOption,
+    DebugOption,
+    Device,
+    DeviceOption,
+    JsonOption,
+    OverridesOption,
+    QuietOption,
+    boundary,
+    overrides_of,
+)
 
 
 def doctor(
     recipe: Annotated[
         str | None, typer.Argument(metavar="[RECIPE]", help="A recipe's path, or a shipped recipe's name.")
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="section.key=value", help="Change a key; may be repeated.", rich_help_panel=EXPERIMENT
-        ),
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Store of images (data.path).", rich_help_panel=EXPERIMENT)
-    ] = None,
+    overrides: OverridesOption = None,
+    data: DataOption = None,
     steps: Annotated[
         int | None,
         typer.Option(
@@ -50,8 +52,7 @@ def doctor(
 
         if recipe is None and (overrides or data is not None or steps is not None):
             raise UsageError("--set, --data and --steps need a recipe", "For example swincli doctor quickstart")
-        flags = [f"data.path={_quoted(data)}"] if data is not None else []
-        loaded = load_recipe(recipe, [*(overrides or []), *flags]) if recipe is not None else None
+        loaded = load_recipe(recipe, overrides_of(overrides, data)) if recipe is not None else None
 
         from swincli import runtime
         from swincli.diagnosis.diagnosis import diagnose
@@ -74,9 +75,3 @@ def doctor(
         console.emit(facts, [*lines, *lines_of(findings_view(found))])
         if any(finding.severity == "error" for finding in found):
             raise typer.Exit(1)
-
-
-def _quoted(text: str) -> str:
-    import json
-
-    return json.dumps(text, ensure_ascii=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,25 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback o
 DeviceOption = Annotated[
     Device, typer.Option(help="Where the networks run; auto takes CUDA, then MPS, then the CPU.", rich_help_panel=PANEL)
 ]
+
+
+EXPERIMENT = "The experiment"
+OverridesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="section.key=value", help="Change a key; may be repeated.", rich_help_panel=EXPERIMENT
+    ),
+]
+DataOption = Annotated[
+    str | None, typer.Option(metavar="PATH", help="Store of images (data.path).", rich_help_panel=EXPERIMENT)
+]
+
+
+def overrides_of(overrides: list[str] | None, data: str | None, seed: int | None = None) -> list[str]:
+    """Overrides of a recipe in their order: those of --set, then --data and --seed, which win."""
+    flags = [f"data.path={json.dumps(data, ensure_ascii=False)}"] if data is not None else []
+    flags += [f"train.seed={seed}"] if seed is not None else []
+    return [*(overrides or []), *flags]
 
 
 @contextmanager

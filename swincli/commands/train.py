@@ -7,22 +7,26 @@ from typing import Annotated, Literal
 
 import typer
 
-from swincli.commands.options import DebugOption, Device, DeviceOption, JsonOption, QuietOption, boundary
+from swincli.commands.options import (
+    EXPERIMENT,
+    DataOption,
+    DebugOption,
+    Device,
+    DeviceOption,
+    JsonOption,
+    OverridesOption,
+    QuietOption,
+    boundary,
+    overrides_of,
+)
 
-EXPERIMENT, RUN = "The experiment", "The run"
+RUN = "The run"
 
 
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's path, or a shipped recipe's name.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="section.key=value", help="Change a key; may be repeated.", rich_help_panel=EXPERIMENT
-        ),
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Store of images (data.path).", rich_help_panel=EXPERIMENT)
-    ] = None,
+    overrides: OverridesOption = None,
+    data: DataOption = None,
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Seed of everything (train.seed).", rich_help_panel=EXPERIMENT)
     ] = None,
@@ -55,9 +59,7 @@ def train(
         from swincli.recipe import load_recipe
 
         seconds = None if max_time is None else _read_duration("--max-time", max_time)
-        flags = [f"data.path={_quoted(data)}"] if data is not None else []
-        flags += [f"train.seed={seed}"] if seed is not None else []
-        loaded = load_recipe(recipe, [*(overrides or []), *flags])
+        loaded = load_recipe(recipe, overrides_of(overrides, data, seed))
         folder = out or Path("runs") / (loaded.run.name or Path(recipe).stem)
 
         from swincli import runtime
@@ -100,9 +102,3 @@ def _read_duration(option: str, text: str) -> float:
         return parse_duration(text)
     except ValueError as error:
         raise UsageError(f"{option}: {error}") from None
-
-
-def _quoted(text: str) -> str:
-    import json
-
-    return json.dumps(text, ensure_ascii=False)

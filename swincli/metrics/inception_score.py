@@ -25,10 +25,16 @@ def inception_score(logits: NDArray[np.floating], splits: int = SPLITS) -> Incep
         logits: Of the classes, [N, C], in the order in which the pictures came.
         splits: Parts, each of consecutive pictures; fewer where there are fewer pictures.
     """
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    logs = log_probabilities(logits)
     scores = [_score(part) for part in np.array_split(logs, min(splits, len(logs)))]
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
+
+
+def log_probabilities(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Logarithms of the classes' probabilities, [N, C], from their logits; large ones do not overflow."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    logs: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return logs
 
 
 def _score(logs: NDArray[np.float64]) -> float:

@@ -47,15 +47,16 @@ def kernel_distance(
 def mmd(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
     """Unbiased squared MMD of features [N, D] and [M, D], both N and M of at least 2 (Gretton et al., 2012, eq. 3)."""
     one, other = x.astype(np.float64), y.astype(np.float64)
-    return _pairs(one) + _pairs(other) - 2.0 * float(_kernel(one, other).mean())
+    return _pairs(one) + _pairs(other) - 2.0 * float(cubic_kernel(one, other).mean())
 
 
 def _pairs(x: NDArray[np.float64]) -> float:
     """Mean of the kernel over pairs of different members."""
-    products = _kernel(x, x)
+    products = cubic_kernel(x, x)
     return float((products.sum() - products.trace()) / (len(x) * (len(x) - 1)))
 
 
-def _kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+def cubic_kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`(x·y / D + 1)³` of features [N, D] and [M, D]: [N, M]."""
     products: NDArray[np.float64] = (x @ y.T / x.shape[1] + 1.0) ** 3
     return products

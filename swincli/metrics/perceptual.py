@@ -10,7 +10,6 @@ Weights are those of the pip package `stlpips-pytorch`, whose code is not import
 
 from __future__ import annotations
 
-import importlib.util
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swincli.errors import ResourceError
-from swincli.metrics.weights import file_sha256
+from swincli.metrics.weights import file_in_package, file_sha256
 
 SHA256 = "44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250"
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # ImageNet's mean and deviation, for -1 to 1
@@ -90,9 +89,7 @@ def find_perceptual_weights() -> Path:
     Raises:
         ResourceError: the package is not installed, or its file is another one.
     """
-    spec = importlib.util.find_spec(_PACKAGE)
-    folders = spec.submodule_search_locations if spec else None
-    path = next((file for folder in folders or () if (file := Path(folder) / _FILE).is_file()), None)
+    path = file_in_package(_PACKAGE, _FILE)
     if path is None:
         raise ResourceError("no weights of the perceptual distance here: stlpips-pytorch is not installed", _HINT)
     if (sha256 := file_sha256(path)) != SHA256:

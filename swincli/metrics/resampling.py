@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swincli.metrics.frechet import frechet_distance
-from swincli.metrics.inception_score import SPLITS
+from swincli.metrics.inception_score import SPLITS, log_probabilities
+from swincli.metrics.kernel import cubic_kernel
 from swincli.metrics.moments import Moments
 
 Array = NDArray[np.float64]
@@ -105,7 +106,7 @@ def kid_sampler(fakes: NDArray[np.floating], reals: NDArray[np.floating], seed: 
     random = np.random.default_rng((seed, 3))
     f, r = (_some(side, MOST_IN_KERNEL, random) for side in (fakes, reals))
     share = max(len(f) / len(fakes), len(r) / len(reals))
-    ff, rr, fr = _kernel(f, f), _kernel(r, r), _kernel(f, r)
+    ff, rr, fr = cubic_kernel(f, f), cubic_kernel(r, r), cubic_kernel(f, r)
     np.fill_diagonal(ff, 0.0)
     np.fill_diagonal(rr, 0.0)
 
@@ -119,8 +120,7 @@ def kid_sampler(fakes: NDArray[np.floating], reals: NDArray[np.floating], seed: 
 def score_sampler(logits: NDArray[np.floating], seed: int) -> Sample:
     """The inception score of pictures drawn again within each of its parts; `logits` [N, C]."""
     random = np.random.default_rng((seed, 4))
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    logs = log_probabilities(logits)
     shares = np.exp(logs)
     own = (shares * logs).sum(axis=1)
     parts = np.array_split(np.arange(len(logs)), min(SPLITS, len(logs)))
@@ -163,11 +163,6 @@ def _some(features: NDArray[np.floating], most: int, random: np.random.Generator
     if len(features) > most:
         features = features[random.choice(len(features), most, replace=False)]
     return features.astype(np.float64)
-
-
-def _kernel(x: Array, y: Array) -> Array:
-    products: Array = (x @ y.T / x.shape[1] + 1.0) ** 3
-    return products
 
 
 def _different_pairs(kernel: Array, counts: Array) -> float:

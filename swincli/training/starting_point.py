@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from swincli.console import Console
 from swincli.errors import CheckpointError, RecipeError
 from swincli.model.discriminators import make_discriminator
 from swincli.model.generator import Generator
-from swincli.model.snapshot import AdamState, Snapshot, Weights, misfits
-from swincli.model.weights import find_checkpoint, read_snapshot
+from swincli.model.snapshot import AdamState, Snapshot, Weights
+from swincli.model.weights import check_fit, find_checkpoint, read_snapshot
 from swincli.training.freezing import trained_parameters
 from swincli.training.run_folder import RunFolder
 from swincli.training.state import is_state, read_state, recipe_of
@@ -80,7 +79,7 @@ def _of_state(path: Path, content: dict[str, Any]) -> StartingPoint:
             (discriminator, content["discriminator"]),
             *((generator, weights) for weights in power.values()),
         ):
-            _check_fit(path, network, weights)
+            check_fit(path, network, weights)
         trained = set(trained_parameters(discriminator, recipe.train.freeze_d))
         d_names = [name for name, parameter in discriminator.named_parameters() if parameter in trained]
         snapshot = Snapshot(
@@ -95,14 +94,6 @@ def _of_state(path: Path, content: dict[str, Any]) -> StartingPoint:
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged: {error!r}") from error
     return StartingPoint(path, snapshot, power)
-
-
-def _check_fit(path: Path, network: nn.Module, weights: Weights) -> None:
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    problems = misfits(wanted, {name: tuple(value.shape) for name, value in weights.items()})
-    if problems:
-        listed = "\n".join(f"  {problem}" for problem in problems)
-        raise CheckpointError(f"{path}: its weights do not fit its recipe\n{listed}")
 
 
 def _name_moments(content: dict[str, Any], names: list[str]) -> AdamState:
