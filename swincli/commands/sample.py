@@ -167,12 +167,13 @@ def _images(
     from swincli.synthesis.classes import name_images
     from swincli.synthesis.latent_files import name_latents, read_latents
     from swincli.synthesis.sampling import generate, generate_from
+    from swincli.synthesis.truncation import Truncation
 
     if latents is not None:
         codes = read_latents(latents, model.recipe.model)
-        return name_latents(codes, latents), generate_from(model, codes, truncation=truncation, batch=batch)
+        return name_latents(codes, latents), generate_from(model, codes, truncation=Truncation(truncation), batch=batch)
     named = name_images(model, seeds or [], of_class)
-    return named, generate(model, named.seeds, truncation=truncation, batch=batch, labels=named.labels)
+    return named, generate(model, named.seeds, truncation=Truncation(truncation), batch=batch, labels=named.labels)
 
 
 Views = tuple["list[Layer]", list[tuple[int, int]]]
@@ -199,11 +200,12 @@ def _draw_attention(
 
     from swincli.synthesis.attention_picture import attention_page
     from swincli.synthesis.grids import save_png
+    from swincli.synthesis.truncation import Truncation
 
     paths = []
     with console.progress("Drawing attention", len(named)) as advance:
         for index, (seed, stem) in enumerate(zip(named.seeds, named.stems, strict=True)):
-            page = attention_page(model, seed, *views, truncation=truncation, label=named.label(index))
+            page = attention_page(model, seed, *views, truncation=Truncation(truncation), label=named.label(index))
             path = out / f"{stem}-attention.png"
             save_png(path, torch.from_numpy(page), _notes(model, named, index, truncation))
             paths.append(path)

@@ -115,13 +115,13 @@ def parse_point(text: str, size: int) -> tuple[int, int]:
 
 @torch.inference_mode()
 def record_attention(
-    generator: Generator, w: Tensor, layers: Sequence[Layer], points: Sequence[tuple[int, int]]
+    generator: Generator, w_plus: Tensor, layers: Sequence[Layer], points: Sequence[tuple[int, int]]
 ) -> tuple[Tensor, list[list[AttentionMap]]]:
     """Make one image, and note on the way what points of it attend to.
 
     Args:
         generator: The network.
-        w: One code, `[1, latent_dim]`.
+        w_plus: The codes of one image, `[1, L, latent_dim]`.
         layers: The blocks to look into.
         points: Pixels of the image, from the left and the top.
 
@@ -137,7 +137,7 @@ def record_attention(
             for attend in _groups(generator, layer):
                 note = partial(_note, maps, layer, row, column)
                 hooks.callback(attend.register_forward_pre_hook(note).remove)
-        image = generator.synthesise(generator.broadcast(w))
+        image = generator.synthesise(w_plus)
     return image, recorded
 
 

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from swincli.model.pixels import to_pictures
 from swincli.model.weights import Model
 from swincli.synthesis.attention_maps import AttentionMap, Layer, record_attention
-from swincli.synthesis.sampling import styles
+from swincli.synthesis.codes import WHOLE, codes_of_seeds
+from swincli.synthesis.truncation import Truncation
 
 SMALLEST_PANEL = 512
 MARGIN, GAP, CAPTION, LEGEND = 28, 20, 34, 58
@@ -32,19 +33,19 @@ def attention_page(
     layers: Sequence[Layer],
     points: Sequence[tuple[int, int]],
     *,
-    truncation: float = 1.0,
+    truncation: Truncation = WHOLE,
     label: int | None = None,
 ) -> Pixels:
     """The page of one seed: where points of its image look at some layers, uint8 `[H, W, 3]`."""
     section = model.recipe.model
-    w = styles(model, [seed], truncation, None if label is None else torch.tensor([label]))
-    image, maps = record_attention(model.generator, w, layers, points)
+    codes = codes_of_seeds(model, [seed], truncation, None if label is None else torch.tensor([label]))
+    image, maps = record_attention(model.generator, codes, layers, points)
     picture = to_pictures(image, section.pixel_mean, section.pixel_std)[0].cpu().numpy()
     title = f"Attention in the image of seed {seed}"
     if label is not None and model.classes is not None:
         name = model.classes.names[label]
         title += f", class {name if name.isascii() else label}"  # Pillow's own font knows ASCII only
-    notes = f"{model.path.name}  ·  {model.images_seen:,} images  ·  truncation {truncation:g}"
+    notes = f"{model.path.name}  ·  {model.images_seen:,} images  ·  truncation {truncation.strength:g}"
     return draw_attention(picture, points, maps, title, notes)
 
 

@@ -1,4 +1,4 @@
-"""Where images come from: a z for every seed, and what may be done to its w."""
+"""Where images come from: a z for every seed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,3 @@ def z_from_seeds(seeds: Sequence[int], latent_dim: int) -> Tensor:
     """
     rows = [torch.randn(latent_dim, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     return torch.stack(rows) if rows else torch.empty(0, latent_dim)
-
-
-def truncate(w: Tensor, center: Tensor, strength: float) -> Tensor:
-    """Pull w `[..., latent_dim]` towards a centre: `center + strength (w - center)`.
-
-    1 leaves w as it is, 0 gives the centre: less variety, more typical images (Karras et al., 2019, appendix B).
-    """
-    return w if strength == 1.0 else center + strength * (w - center)

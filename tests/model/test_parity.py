@@ -23,7 +23,7 @@ from swincli.model.discriminator import Discriminator
 from swincli.model.generator import Generator
 from swincli.model.official import discriminator_names, generator_names
 from swincli.recipe.schema import ModelSection, Recipe
-from swincli.synthesis.latents import truncate
+from swincli.synthesis.truncation import truncate
 from swincli.training.losses import Batch
 from swincli.training.phases import make_optimizers, make_phases
 

@@ -37,7 +37,7 @@ def w(generator: Generator) -> torch.Tensor:
 
 def test_every_map_is_a_distribution_over_its_own_window(generator: Generator, w: torch.Tensor) -> None:
     layers, points = [Layer(4, 1), Layer(8, 2), Layer(16, 1), Layer(32, 2)], [(0, 0), (31, 31), (13, 22), (16, 16)]
-    _, recorded = record_attention(generator, w, layers, points)
+    _, recorded = record_attention(generator, generator.broadcast(w), layers, points)
     assert len(recorded) == len(layers) * len(points)
     for maps, (point, layer) in zip(recorded, [(p, one) for p in points for one in layers], strict=True):
         side = layer.resolution
@@ -65,7 +65,7 @@ def test_windows_are_cut_at_the_border() -> None:
 
 
 def test_recording_changes_nothing_and_leaves_nothing_behind(generator: Generator, w: torch.Tensor) -> None:
-    image, _ = record_attention(generator, w, [Layer(16, 1)], [(3, 4)])
+    image, _ = record_attention(generator, generator.broadcast(w), [Layer(16, 1)], [(3, 4)])
     assert torch.equal(image, generator.synthesise(generator.broadcast(w)))
     assert not any(module._forward_pre_hooks for module in generator.modules())
 
@@ -76,7 +76,7 @@ def test_weights_explain_what_the_heads_put_out(generator: Generator, w: torch.T
     assert isinstance(attend, WindowAttention)
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     handle = attend.register_forward_hook(lambda _, given, out: seen.append((given[0], out)))
-    _, [maps] = record_attention(generator, w, [Layer(16, 1)], [(10, 24)])
+    _, [maps] = record_attention(generator, generator.broadcast(w), [Layer(16, 1)], [(10, 24)])
     handle.remove()
     [(qkv, out)] = seen
     weights = attend.weights_of(qkv, 12, 5)
@@ -88,7 +88,9 @@ def test_weights_explain_what_the_heads_put_out(generator: Generator, w: torch.T
 def test_swins_attention_has_one_group_a_block() -> None:
     torch.manual_seed(0)
     network = Generator(CONFIG.model_copy(update={"attention": "single"})).requires_grad_(False)
-    _, recorded = record_attention(network, torch.zeros(1, 8), [Layer(16, 1), Layer(16, 2)], [(8, 8)])
+    _, recorded = record_attention(
+        network, network.broadcast(torch.zeros(1, 8)), [Layer(16, 1), Layer(16, 2)], [(8, 8)]
+    )
     assert [[(one.heads, one.shift) for one in maps] for maps in recorded] == [[((1, 4), 0)], [((1, 4), 2)]]
 
 

@@ -1,4 +1,4 @@
-"""A z for every seed, and truncation."""
+"""A z for every seed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swincli.synthesis.latents import truncate, z_from_seeds
+from swincli.synthesis.latents import z_from_seeds
 
 
 @settings(deadline=None)
@@ -22,10 +22,3 @@ def test_z_is_standard_normal() -> None:
     z = z_from_seeds(range(2000), 64)
     assert abs(z.mean().item()) < 0.02
     assert abs(z.std().item() - 1) < 0.02
-
-
-def test_truncation_is_the_formula() -> None:
-    w, center = torch.randn(3, 8), torch.randn(8)
-    assert truncate(w, center, 1.0) is w
-    torch.testing.assert_close(truncate(w, center, 0.0), center.expand(3, 8))
-    torch.testing.assert_close(truncate(w, center, 0.7), center + 0.7 * (w - center))

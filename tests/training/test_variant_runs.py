@@ -14,6 +14,7 @@ from swincli.data.store import Store
 from swincli.model.weights import load_model
 from swincli.recipe import Recipe
 from swincli.synthesis.sampling import generate
+from swincli.synthesis.truncation import Truncation
 from swincli.training import loop
 from swincli.training.loop import run_step, train
 from swincli.training.phases import make_phases
@@ -49,8 +50,8 @@ def test_a_run_of_every_variant_ends_in_a_model_that_samples(
         moved = [name for name in start[part] if not torch.equal(start[part][name], end[part][name])]
         assert len(moved) > 0.8 * len(start[part])
     model = load_model(result.model, CPU)
-    (images,) = generate(model, [0, 1], truncation=0.7)
-    (first,) = generate(model, [0], truncation=0.7)
+    (images,) = generate(model, [0, 1], truncation=Truncation(0.7))
+    (first,) = generate(model, [0], truncation=Truncation(0.7))
     assert images.shape == (2, 16, 16, 3)
     assert (images[0].int() - first[0].int()).abs().max() <= 1
 
