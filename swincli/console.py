@@ -10,7 +10,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -81,13 +81,16 @@ class Console:
         sys.stdout.flush()
 
     @contextmanager
-    def progress(self, description: str, total: int | None, unit: str = "images") -> Iterator[Advance]:
+    def progress(
+        self, description: str, total: int | None, unit: str = "images", status: Callable[[], str] | None = None
+    ) -> Iterator[Advance]:
         """Show how far a piece of work has come: a bar on a terminal, a line now and then elsewhere.
 
         Args:
             description: What is being done, such as "Reading".
             total: Number of items; None where it is not known.
             unit: What is counted.
+            status: What else to tell each time, such as a loss.
         """
         if self.quiet:
             yield _silent
@@ -98,21 +101,25 @@ class Console:
                 MofNCompleteColumn(),
                 TextColumn(unit),
                 TextColumn("{task.fields[rate]}"),
+                TextColumn("{task.fields[status]}"),
                 TimeRemainingColumn(elapsed_when_finished=True),
             )
             with RichProgress(*columns, console=self.stderr, transient=True) as bar:
-                task = bar.add_task(description, total=total, rate="")
+                task = bar.add_task(description, total=total, rate="", status="")
 
                 def advance(count: int = 1) -> None:
                     bar.advance(task, count)
                     speed = bar.tasks[task].speed
-                    bar.update(task, rate="" if speed is None else f"{speed:,.1f} {unit}/s")
+                    told = status() if status else ""
+                    bar.update(task, rate="" if speed is None else f"{speed:,.1f} {unit}/s", status=told)
 
                 yield advance
         else:
-            yield self._plain_progress(description, total, unit)
+            yield self._plain_progress(description, total, unit, status)
 
-    def _plain_progress(self, description: str, total: int | None, unit: str) -> Advance:
+    def _plain_progress(
+        self, description: str, total: int | None, unit: str, status: Callable[[], str] | None
+    ) -> Advance:
         started = last = time.monotonic()
         done = 0
 
@@ -129,7 +136,7 @@ class Console:
                 line += f" of {total:,} {unit}, {rate:,.1f} {unit}/s, {format_duration((total - done) / rate)} left"
             else:
                 line += f" {unit}"
-            self.say(line)
+            self.say(f"{line}, {status()}" if status else line)
 
         return advance
 

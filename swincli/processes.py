@@ -6,21 +6,36 @@ Small things are agreed on over gloo, on the CPU; gradients travel by whatever t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
 
-from swincli.errors import LeaderFailedError, ResourceError, UsageError
+from swincli.console import Advance
+from swincli.errors import LeaderFailedError, ResourceError, SwincliError, UsageError, from_os_error
 from swincli.launch import in_company, local_rank
 
-PATIENCE = timedelta(hours=6)  # how long one waits for the others: the leader measures while they do
+PATIENCE = timedelta(hours=6)  # how long one waits for the others: the leader computes metrics while they do
+TOGETHER = 64  # items that are never parted, where nobody says how many
 
 T = TypeVar("T")
+
+
+class Store(Protocol):
+    """What of a `torch.distributed.Store` is used here: texts and counters that all processes read and write."""
+
+    def add(self, key: str, value: int, /) -> int: ...  # and how much it is now
+    def set(self, key: str, value: str, /) -> None: ...
+    def check(self, keys: list[str], /) -> bool: ...
+
+
+def _unheard(count: int = 1) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -30,15 +45,33 @@ class Processes:
     Attributes:
         rank: Its number, from 0.
         world: How many there are.
+        store: Where they leave notes for each other while they work; None where there is only one.
     """
 
     rank: int = 0
     world: int = 1
+    store: Store | None = field(default=None, repr=False, compare=False)
+    _numbers: Iterator[int] = field(default_factory=itertools.count, repr=False, compare=False)
 
     @property
     def leader(self) -> bool:
         """Whether it is the one that writes and speaks."""
         return self.rank == 0
+
+    def share(self, count: int, together: int | None = None) -> range:
+        """Which of `count` items are this process's: in whole groups, those of rank 0 first.
+
+        Work that goes through its items in batches, of a size that divides that of the groups, then has the same
+        batches whatever the number of processes, and rounds alike.
+
+        Args:
+            count: Items of all processes.
+            together: Items of a group; 64 by default, which batches chosen here divide.
+        """
+        size = together or TOGETHER
+        groups = -(-count // size)
+        first, end = (size * (groups * rank // self.world) for rank in (self.rank, self.rank + 1))
+        return range(min(first, count), min(end, count))
 
     def from_leader(self, work: Callable[[], T]) -> T:
         """What `work` returns in the leading process, in all of them; plain values and CPU tensors.
@@ -63,6 +96,65 @@ class Processes:
         value: T = box[0]
         return value
 
+    def leader_first(self, work: Callable[[], T]) -> T:
+        """What `work` returns in this process; the leading one does it before the others.
+
+        So what it cannot do is said once, and what it fetches is there for all.
+
+        Raises:
+            SwincliError: as `in_all` does.
+        """
+        done: list[T] = []
+        self.from_leader(lambda: done.append(work()))
+        return self.in_all(lambda _: done[0] if done else work())
+
+    def in_all(self, work: Callable[[Advance], T], advance: Advance = _unheard) -> T:
+        """What `work` returns in this process, once all of them have come to the end of theirs.
+
+        Args:
+            work: Given a function to be told how many more items are done, which also ends it where another has failed.
+            advance: Told how many more items are done in all of them.
+
+        Raises:
+            SwincliError: in the leading process, what went wrong, wherever it did.
+            LeaderFailedError: in the others, if it did anywhere.
+        """
+        if self.store is None:
+            return work(advance)
+        notes = _Notes(self.store, str(next(self._numbers)), self.rank, advance)
+        value: Any = None
+        error: Exception | None = None
+        try:
+            value = work(notes.advance)
+        except Exception as caught:
+            error = caught
+            notes.fail()
+        failures = [words for words in self.from_all(_words(error, self.rank)) if words is not None]
+        if not failures:
+            notes.catch_up()
+            return value  # type: ignore[no-any-return]
+        if self.leader and error is not None and not isinstance(error, LeaderFailedError):
+            raise error
+        if self.leader:
+            raise SwincliError(*max(failures, key=any)) from error  # the first that has words
+        raise LeaderFailedError(f"process {self.rank}: the work could not be done") from error
+
+    def gather(self, value: T) -> list[T]:
+        """What each process has, by rank; empty in all but the leading one."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] | None = [None] * self.world if self.leader else None
+        dist.gather_object(value, values)
+        return values or []
+
+    def from_all(self, value: T) -> list[T]:
+        """What each process has, by rank, in all of them; for what is small."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value)
+        return values
+
     def mean(self, values: Mapping[str, float]) -> dict[str, float]:
         """The mean over all processes of numbers that each of them has under the same names."""
         if self.world == 1:
@@ -76,6 +168,51 @@ class Processes:
         return flag if self.world == 1 else self.mean({"flag": float(flag)})["flag"] > 0
 
 
+class _Notes:
+    """What processes let each other know during one piece of work: how far all of them are, and that one has failed."""
+
+    def __init__(self, store: Store, name: str, rank: int, advance: Advance) -> None:
+        self._store, self._rank, self._advance = store, rank, advance
+        self._done, self._failed = f"swincli/{name}/done", f"swincli/{name}/failed"
+        self._told = 0
+
+    def advance(self, count: int = 1) -> None:
+        """Note that so many more are done.
+
+        Raises:
+            LeaderFailedError: another process has failed.
+        """
+        self._tell(self._store.add(self._done, count))
+        if self._store.check([self._failed]):
+            raise LeaderFailedError(f"process {self._rank}: another one has failed")
+
+    def catch_up(self) -> None:
+        """Tell what the others have done since."""
+        self._tell(self._store.add(self._done, 0))
+
+    def fail(self) -> None:
+        """Have the others end where they next advance."""
+        self._store.set(self._failed, "1")
+
+    def _tell(self, done: int) -> None:
+        if done > self._told:
+            self._advance(done - self._told)
+            self._told = done
+
+
+def _words(error: Exception | None, rank: int) -> tuple[str, str | None] | None:
+    """Message and hint of an error, for the one that leads to say; no words of one that only follows from another."""
+    if error is None:
+        return None
+    if isinstance(error, LeaderFailedError):
+        return "", None
+    if isinstance(error, OSError):
+        error = from_os_error(error, str(error.filename or f"process {rank}"))
+    if isinstance(error, SwincliError):
+        return error.message, error.hint
+    return f"process {rank}: {type(error).__name__}: {error}", None
+
+
 def explain_lost_company(error: RuntimeError | MemoryError, processes: Processes) -> None:
     """Raise an error of our own where another process has gone; what it died of, it has said itself.
 
@@ -86,7 +223,7 @@ def explain_lost_company(error: RuntimeError | MemoryError, processes: Processes
     if processes.world > 1 and any(sign in str(error).lower() for sign in signs):
         raise ResourceError(
             f"process {processes.rank}: another process has stopped",
-            "Its own message says why. The same command goes on from the last state.",
+            "Its own message says why. Then give the same command again.",
         ) from error
 
 
@@ -120,20 +257,29 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
         device: Where the networks of this process are.
 
     Raises:
-        ResourceError: they cannot be reached.
+        ResourceError: they cannot be reached, or no longer.
     """
     if not in_company():
         yield Processes()
         return
+    from torch.distributed.rendezvous import rendezvous  # not there in builds without torch.distributed
+
     if device.type == "cuda":
         torch.cuda.set_device(device)
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+        store, rank, world = next(rendezvous("env://", timeout=PATIENCE))
+        store.set_timeout(PATIENCE)
+        backends = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backends, store=store, rank=rank, world_size=world, timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise ResourceError(
             f"the other processes cannot be reached: {error}", "Start all of them with torchrun, on a free port."
         ) from error
+    processes = Processes(rank, world, store)
     try:
-        yield Processes(dist.get_rank(), dist.get_world_size())
+        yield processes
+    except (RuntimeError, MemoryError) as error:
+        explain_lost_company(error, processes)
+        raise
     finally:
         dist.destroy_process_group()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,15 +41,41 @@ VERSIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 def write_cats(root: Path, count: int) -> None:
     """Folders of PNGs under `root`: `count` cats, as many `others`, and those in every version."""
+    for name, picture in _cats(0, count):
+        _save(picture, root / "cats" / name)
+    for name, picture in _cats(count, 2 * count):
+        _save(picture, root / "others" / name)
+        for version, make in VERSIONS.items():
+            _save(make(picture), root / version / name)
+
+
+def write_half(root: Path, count: int, features_of: Callable[[Path], np.ndarray]) -> None:
+    """A folder `half` under `root`: `count` cats with a mode dropped, undamaged and none of the first `count`.
+
+    Of twice as many cats (a folder `pool`) those on the fuller side of the strongest direction of their features.
+
+    Args:
+        root: As given to `write_cats`.
+        count: The same.
+        features_of: Features [2 count, D] of the pictures in a folder, in the order of their names.
+    """
+    for name, picture in _cats(count, 3 * count):
+        _save(picture, root / "pool" / name)
+    features = features_of(root / "pool").astype(np.float64)
+    _, _, directions = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)
+    side = (features - features.mean(axis=0)) @ directions[0] > 0
+    kept = side if side.mean() >= 0.5 else ~side
+    (root / "half").mkdir()
+    for path in np.array(sorted((root / "pool").iterdir()))[kept][:count]:
+        (root / "half" / path.name).hardlink_to(path)
+
+
+def _cats(start: int, stop: int) -> Iterator[tuple[str, Image.Image]]:
+    """Names and pictures of the cats from one number to before another, by name."""
     with zipfile.ZipFile(CATS) as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".webp"))
-        for number, name in enumerate(names[: 2 * count]):
-            picture = Image.open(io.BytesIO(archive.read(name))).convert("RGB")
-            file = f"{Path(name).stem}.png"
-            _save(picture, root / ("cats" if number < count else "others") / file)
-            if number >= count:
-                for version, make in VERSIONS.items():
-                    _save(make(picture), root / version / file)
+        for name in names[start:stop]:
+            yield f"{Path(name).stem}.png", Image.open(io.BytesIO(archive.read(name))).convert("RGB")
 
 
 def _save(picture: Image.Image, path: Path) -> None:

@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from swincli.commands.options import DebugOption, Device, DeviceOption, JsonOption, QuietOption, boundary
+from swincli.commands.options import DebugOption, Device, DeviceOption, JsonOption, QuietOption, boundary, given_options
 
 _FAKES, _REFERENCE, _MEASURE = "What is judged", "What it is judged by", "How"
 _RESULTS = "What comes of it"
 
 
 def evaluate(
+    context: typer.Context,
     runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Runs to compare, with --compare.")] = None,
     checkpoint: Annotated[
         str | None,
@@ -88,19 +89,22 @@ def evaluate(
         ),
     ] = "inception",
     detector_size: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=8, metavar="N", help="Side in pixels that a detector from a file takes.", rich_help_panel=_MEASURE
+            min=8,
+            metavar="N",
+            help="Side in pixels that a detector from a file takes; 224 by default.",
+            rich_help_panel=_MEASURE,
         ),
-    ] = 224,
+    ] = None,
     detector_pixels: Annotated[
-        Literal["imagenet", "clip", "inception", "0-1", "0-255"],
-        typer.Option(help="How a detector from a file expects pixels.", rich_help_panel=_MEASURE),
-    ] = "imagenet",
+        Literal["imagenet", "clip", "inception", "0-1", "0-255"] | None,
+        typer.Option(help="How a detector from a file expects pixels; imagenet by default.", rich_help_panel=_MEASURE),
+    ] = None,
     detector_weights: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="The detector's TorchScript file, or another one's.", rich_help_panel=_MEASURE
+            metavar="FILE", help="Inception's TorchScript file, or another one in its place.", rich_help_panel=_MEASURE
         ),
     ] = None,
     intervals: Annotated[
@@ -131,14 +135,13 @@ def evaluate(
     """Measure how close generated pictures, or any others, come to real ones; or compare what runs have measured."""
     with boundary(json_mode=json_mode, quiet=quiet, debug=debug) as console:
         from swincli.commands import evaluating
+        from swincli.launch import in_company, is_follower
         from swincli.metrics.presets import choose_numbers, read_count
 
         if compare:
-            given = {"--data": data, "--reference": reference, "--images": images, "--checkpoint": checkpoint}
-            evaluating.check_compare(
-                runs, {**given, "--save-reference": save_reference, "--protocol": protocol, "--num": num}
-            )
-            evaluating.compare(runs or [], plots, console)
+            evaluating.check_compare(runs, given_options(context))
+            if not is_follower():
+                evaluating.compare(runs or [], plots, console)
             return
         evaluating.check_no_runs(runs)
         numbers = choose_numbers(
@@ -155,10 +158,14 @@ def evaluate(
         from swincli.metrics.detectors import load_detector
         from swincli.metrics.table import parse_metrics
         from swincli.metrics.weights import choose_detector
+        from swincli.processes import join_processes, local_device
 
         names = parse_metrics(metric)
-        weights = choose_detector(detector, detector_weights, detector_size, detector_pixels, console)
         runtime.configure()
-        place = runtime.choose_device(device.value)
-        how = evaluating.How(names, lambda: load_detector(weights, place), place, intervals, plots, batch)
-        evaluating.measure(fakes, real, how, console)
+        place = runtime.choose_device(local_device(device.value) if in_company() else device.value)
+        with join_processes(place) as processes:
+            weights = processes.leader_first(
+                lambda: choose_detector(detector, detector_weights, detector_size, detector_pixels, console)
+            )
+            how = evaluating.How(names, lambda: load_detector(weights, place), place, intervals, plots, batch)
+            evaluating.measure(fakes, real, how, console, processes)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +30,13 @@ from swincli.metrics.streams import (
     stream_subset,
 )
 from swincli.model.weights import Model, find_checkpoint, load_model
+from swincli.processes import Processes
 from swincli.synthesis.classes import labels_as_trained
 from swincli.synthesis.sampling import generate
+from swincli.synthesis.truncation import Truncation
+
+OF_COMPARISON = ("--compare", "--plots", "--json", "--quiet", "--debug")
+"""Options that mean something beside --compare."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +62,21 @@ class FakesAsked:
             raise UsageError("--truncation: pictures that are there already cannot be truncated", "Leave it out.")
 
     @contextmanager
-    def open(self, place: torch.device) -> Iterator[tuple[ImageStream, Model | None]]:
-        """The pictures, and the model that makes them where one does."""
+    def open(self, place: torch.device, processes: Processes) -> Iterator[tuple[ImageStream, Model | None]]:
+        """This process's share of the pictures, and the model that makes them where one does."""
+
+        def share(count: int) -> range:
+            return processes.share(count, self.batch)
+
         if self.images is not None:
             with open_images(self.images) as chosen:
-                yield stream_subset(chosen, self.num, self.seed), None
+                yield stream_subset(chosen, self.num, self.seed, share), None
         else:
             seeds = fake_seeds(self.num, self.seed)
             model = load_model(find_checkpoint(self.checkpoint), place)
-            labels = labels_as_trained(model, seeds)
-            pictures = generate(model, seeds, truncation=self.truncation, batch=self.batch, labels=labels)
+            mine = seeds[share(len(seeds)).start : share(len(seeds)).stop]
+            labels = labels_as_trained(model, mine)
+            pictures = generate(model, mine, truncation=Truncation(self.truncation), batch=self.batch, labels=labels)
             yield stream_batches(pictures, model_origin(model, seeds, self.truncation)), model
 
 
@@ -131,43 +141,51 @@ class How:
     batch: int | None
 
 
-def measure(fakes: FakesAsked, real: RealAsked, how: How, console: Console) -> None:
-    """Measure, tell the result, and record it in the run that the model lies in.
+def measure(fakes: FakesAsked, real: RealAsked, how: How, console: Console, processes: Processes) -> None:
+    """Measure, and in the leading process tell the result, and record it in the run that the model lies in.
 
     Raises:
         SwincliError: something cannot be opened, read or measured.
     """
-    with real.open() as reference:
+    with ExitStack() as opened:
+        reference = processes.leader_first(lambda: opened.enter_context(real.open()))
         if real.save is not None and fakes.images is None and fakes.checkpoint is None:
-            _save(real.save, reference, how, how.detector(), console)
-            console.emit({"reference": str(real.save)}, [str(real.save)])
+            _save(real.save, reference, how, processes.leader_first(how.detector), console, processes)
+            if processes.leader:
+                console.emit({"reference": str(real.save)}, [str(real.save)])
             return
-        with fakes.open(how.place) as (stream, model):
-            detector = how.detector()
-            if real.save is not None:
-                _save(real.save, reference, how, detector, console)
-            result = evaluate(
-                stream,
-                reference,
-                how.metrics,
-                detector,
-                console=console,
-                seed=fakes.seed,
-                batch=how.batch,
-                model=model,
-                plots=how.plots,
-                intervals=how.intervals,
-                preset=real.numbers.preset,
-            )
+        stream, model = processes.leader_first(lambda: opened.enter_context(fakes.open(how.place, processes)))
+        detector = processes.leader_first(how.detector)
+        if real.save is not None:
+            _save(real.save, reference, how, detector, console, processes)
+        result = evaluate(
+            stream,
+            reference,
+            how.metrics,
+            detector,
+            console=console,
+            seed=fakes.seed,
+            batch=how.batch,
+            model=model,
+            plots=how.plots,
+            intervals=how.intervals,
+            preset=real.numbers.preset,
+            processes=processes,
+        )
+    if processes.leader:
+        cautions = [*result.cautions, *real.cautions(reference), *_too_few_fakes(fakes, real, stream)]
+        _tell(result, cautions, real.save, console)
+        _record(stream.origin.source if model else None, result, console)
+
+
+def _tell(result: Evaluation, cautions: list[str], saved: Path | None, console: Console) -> None:
     console.show(_result_table(result))
-    cautions = [*result.cautions, *real.cautions(reference), *_too_few_fakes(fakes, real, stream)]
     for caution in cautions:
         console.warn(caution)
     data = {**result.as_dict(), "cautions": cautions}
-    if real.save is not None:
-        data["reference"] = str(real.save)
+    if saved is not None:
+        data["reference"] = str(saved)
     console.emit(data, [f"{name} {value:.5g}" for name, value in result.values.items()])
-    _record(stream.origin.source if model else None, result, console)
 
 
 def compare(runs: list[str], plots: Path | None, console: Console) -> None:
@@ -191,15 +209,23 @@ def compare(runs: list[str], plots: Path | None, console: Console) -> None:
     console.emit({**comparison.as_dict(), "plot": None if path is None else str(path)}, lines)
 
 
-def check_compare(runs: list[str] | None, others: Mapping[str, object]) -> None:
+def check_compare(runs: list[str] | None, given: Sequence[str]) -> None:
     """Refuse options that have nothing to do with --compare, and --compare of nothing.
+
+    Args:
+        runs: What is to be compared.
+        given: The options on the command line.
 
     Raises:
         UsageError: either.
     """
-    for option, value in others.items():
-        if value is not None:
-            raise UsageError(f"--compare and {option}: runs are compared by what they have measured already")
+    foreign = [option for option in given if option not in OF_COMPARISON]
+    if foreign:
+        them = "it" if len(foreign) == 1 else "them"
+        raise UsageError(
+            f"--compare and {', '.join(foreign)}: runs are compared by what they have measured already",
+            f"Leave {them} out, or measure first without --compare.",
+        )
     if not runs:
         raise UsageError("--compare: no runs to compare", "Name them: swincli evaluate --compare runs/a runs/b")
 
@@ -230,7 +256,14 @@ def _require_preset(name: str, path: Path) -> None:
         )
 
 
-def _save(path: Path, reference: ImageSet | Statistics, how: How, detector: Detector, console: Console) -> None:
+def _save(
+    path: Path,
+    reference: ImageSet | Statistics,
+    how: How,
+    detector: Detector,
+    console: Console,
+    processes: Processes,
+) -> None:
     assert isinstance(reference, ImageSet)
     record = save_reference(
         path,
@@ -240,6 +273,7 @@ def _save(path: Path, reference: ImageSet | Statistics, how: How, detector: Dete
         console=console,
         batch=how.batch,
         intervals=how.intervals is True,
+        processes=processes,
     )
     console.say(f"Reference: {record.num:,} images, saved as {path}")
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,6 +59,50 @@ def overrides_of(overrides: list[str] | None, data: str | None, seed: int | None
     return [*(overrides or []), *flags]
 
 
+LATENTS = "Which images"
+CheckpointOption = Annotated[
+    str | None,
+    typer.Option(metavar="RUN|FILE", help="Run folder or model; else the newest run.", rich_help_panel=LATENTS),
+]
+TunedOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="What `project --tune` changed of the model, to be put on it.", rich_help_panel=LATENTS
+    ),
+]
+TruncationOption = Annotated[
+    float, typer.Option(help="Below 1: more typical, less varied images (0.7 is usual).", rich_help_panel=LATENTS)
+]
+TruncationLayersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Truncate the first N codes of w+ only; the finer ones vary.", rich_help_panel=LATENTS
+    ),
+]
+TruncationCentresOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="K", help="Truncate towards the nearest of K cluster centres of w.", rich_help_panel=LATENTS
+    ),
+]
+BatchOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="Images at once.", rich_help_panel=PANEL)]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite what is there.", rich_help_panel=PANEL)]
+
+
+def given_options(context: typer.Context) -> list[str]:
+    """The options that stand on the command line, such as "--data", in the order of the help."""
+    return [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.param_type_name == "option" and _is_given(context, parameter.name)
+    ]
+
+
+def _is_given(context: typer.Context, name: str | None) -> bool:
+    source = context.get_parameter_source(name) if name is not None else None
+    return source is not None and source.name == "COMMANDLINE"
+
+
 @contextmanager
 def boundary(*, json_mode: bool, quiet: bool, debug: bool) -> Iterator[Console]:
     """Hand out the console and turn every error of the body into `error:`, `hint:` and an exit code.
@@ -80,7 +125,8 @@ def boundary(*, json_mode: bool, quiet: bool, debug: bool) -> Iterator[Console]:
     except OSError as error:
         _fail(console, from_os_error(error, str(error.filename or "swincli")), debug)
     except KeyboardInterrupt:
-        console.error("interrupted")
+        if not is_follower():
+            console.error("interrupted")
         raise typer.Exit(130) from None
     except (typer.Exit, typer.Abort, typer.TyperException):
         raise

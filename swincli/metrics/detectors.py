@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from swincli.errors import ResourceError
 from swincli.metrics.efficientnet import load_efficientnet
+from swincli.metrics.exact import exact_float32
 from swincli.metrics.resizing import Resize, choose_resize
 from swincli.metrics.weights import DetectorWeights
 
@@ -125,7 +125,7 @@ def _hint(weights: DetectorWeights) -> str:
 
 
 def _run(network: Network, images: Tensor) -> Detected:
-    with torch.inference_mode(), torch.autocast(images.device.type, enabled=False), _full_precision():
+    with torch.inference_mode(), exact_float32(images.device):
         features, logits = network(images.float())
         return Detected(_array(features.flatten(1)), None if logits is None else _array(logits))
 
@@ -133,19 +133,6 @@ def _run(network: Network, images: Tensor) -> Detected:
 def _array(values: Tensor) -> NDArray[np.float32]:
     out: NDArray[np.float32] = values.float().cpu().numpy()
     return out
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Without TF32, which CUDA convolutions use by default."""
-    backends: Any = torch.backends
-    convolution, product = backends.cudnn.conv, backends.cuda.matmul
-    before = convolution.fp32_precision, product.fp32_precision
-    convolution.fp32_precision = product.fp32_precision = "ieee"
-    try:
-        yield
-    finally:
-        convolution.fp32_precision, product.fp32_precision = before
 
 
 def _first_line(error: Exception) -> str:

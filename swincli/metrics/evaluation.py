@@ -11,14 +11,16 @@ from typing import Any
 from swincli.console import Console
 from swincli.errors import DataError, UsageError
 from swincli.metrics.detectors import Detector
-from swincli.metrics.features import Collected, Need, collect
-from swincli.metrics.intervals import EXTRA_NEEDS, SUPPORTED, Interval, measure_intervals
+from swincli.metrics.features import Collected, Need
+from swincli.metrics.intervals import EXTRA_NEEDS, WAYS, Interval, measure_intervals
 from swincli.metrics.protocol import DetectorRecord, Protocol, Reference, library_versions
 from swincli.metrics.reference import identify, measure_reference
+from swincli.metrics.sharing import collect_shares
 from swincli.metrics.statistics import Statistics, save_statistics
 from swincli.metrics.streams import ImageSet, ImageStream
 from swincli.metrics.table import METRICS, Context, Metric
 from swincli.model.weights import Model
+from swincli.processes import Processes
 from swincli.units import format_duration
 
 OF_FAKES: frozenset[Need] = frozenset({"logits", "samples"})  # what the real side is never asked for
@@ -66,8 +68,11 @@ def evaluate(
     plots: Path | None = None,
     intervals: bool | None = False,
     preset: str | None = None,
+    processes: Processes | None = None,
 ) -> Evaluation:
     """Measure pictures against a reference.
+
+    Several processes each look at a share of the pictures; the leading one computes, and tells the others the result.
 
     Args:
         fakes: The pictures to judge; gone through once.
@@ -81,23 +86,24 @@ def evaluate(
         plots: Folder that pictures and plots of the metrics go to.
         intervals: Whether to add 95 % intervals; None adds those of metrics that have fewer pictures than they take.
         preset: The known protocol that this follows, recorded.
+        processes: Those that measure together, with the same arguments but for the share of the fakes.
 
     Raises:
+        LeaderFailedError: in other processes than the leading one, which raises what went wrong in any of them.
         DataError: a picture cannot be read, there are fewer than promised, or than a metric takes, or statistics of
             another detector or resize, or without something that a metric takes.
         UsageError: a metric needs classes, and the detector names none; or a model, and there is none.
     """
-    plan = _plan(metrics, fakes, reference, detector, intervals)
+    processes = processes or Processes()
     images = None if isinstance(reference, Statistics) else reference
-    context = Context(seed, detector.device, model, images, plots, console)
-    for row in plan.rows.values():
-        row.check(context)
+    context = Context(seed, detector.device, model, images, plots, console, processes)
+    plan = processes.leader_first(lambda: _plan(metrics, fakes, reference, detector, intervals, context))
     batch = batch or default_batch(detector)
-    real = _real_side(reference, detector, plan, batch, console)
-    drawn = _collect_fakes(fakes, detector, plan.needs | plan.extra, batch, console)
+    real = _real_side(reference, detector, plan, batch, console, processes)
+    drawn = _collect_fakes(fakes, detector, plan.needs | plan.extra, batch, console, processes)
     values: dict[str, float] = {}
     for row in plan.rows.values():
-        values |= row.measure(drawn, real.collected, context)
+        values |= _measure(row, drawn, real.collected, context)
     protocol = Protocol(
         fakes=fakes.origin,
         reference=real.record,
@@ -108,10 +114,13 @@ def evaluate(
         device=str(detector.device),
         versions=library_versions(),
         preset=preset,
+        networks={name: row.network for name, row in plan.rows.items() if row.network is not None},
     )
     cautions = [f"under {plan.rows[name].enough:,} pictures, {plan.rows[name].caution}" for name in plan.few]
     cautions += [*_size_cautions(fakes, real.record), *real.cautions]
-    bounds = measure_intervals(plan.bounded, values, drawn, real.collected, context, console)
+    bounds = processes.from_leader(
+        lambda: measure_intervals(plan.bounded, values, drawn, real.collected, context, console)
+    )
     return Evaluation(values, protocol, cautions, bounds)
 
 
@@ -124,6 +133,7 @@ def save_reference(
     console: Console,
     batch: int | None = None,
     intervals: bool = False,
+    processes: Processes | None = None,
 ) -> Reference:
     """Write what metrics need to know of a reference to a file that can take its place.
 
@@ -135,18 +145,21 @@ def save_reference(
         console: Told how far it is.
         batch: Pictures at once through the detector; 8 on a CPU, 64 elsewhere.
         intervals: Whether to add what their intervals need.
+        processes: Those that look through the reference together; the leading one writes.
 
     Raises:
+        LeaderFailedError: in other processes than the leading one, which raises what went wrong in any of them.
         DataError: a picture cannot be read.
         ResourceError: the file cannot be written.
     """
+    processes = processes or Processes()
     always: frozenset[Need] = frozenset({"moments"})
     needs = always.union(*(METRICS[name].needs for name in metrics))
     if intervals:
         needs = needs.union(*(EXTRA_NEEDS.get(name, frozenset()) for name in metrics))
     batch = batch or default_batch(detector)
-    record, collected = measure_reference(reference, detector, needs - OF_FAKES, batch, console)
-    save_statistics(path, record, collected, detector)
+    record, collected = measure_reference(reference, detector, needs - OF_FAKES, batch, console, processes)
+    processes.from_leader(lambda: save_statistics(path, record, collected, detector))
     return record
 
 
@@ -180,6 +193,7 @@ def _plan(
     reference: ImageSet | Statistics,
     detector: Detector,
     intervals: bool | None,
+    context: Context,
 ) -> _Plan:
     rows = {name: METRICS[name] for name in metrics}
     needs: frozenset[Need] = frozenset().union(*(row.needs for row in rows.values()))
@@ -189,9 +203,10 @@ def _plan(
     for name, row in rows.items():
         if fewest < row.least:
             raise DataError(f"--metric {name}: takes at least {row.least} pictures a side, and one has {fewest}")
+        row.check(context)
     few = [name for name, row in rows.items() if fewest < row.enough]
     asked = [] if intervals is False else few if intervals is None else list(rows)
-    bounded = [name for name in asked if name in SUPPORTED]
+    bounded = [name for name in asked if name in WAYS]
     extra: frozenset[Need] = frozenset().union(*(EXTRA_NEEDS.get(name, frozenset()) for name in bounded))
     return _Plan(rows, needs, few, bounded, extra)
 
@@ -202,34 +217,56 @@ def _fewest(fakes: ImageStream, reference: ImageSet | Statistics) -> int:
     return fakes.origin.num if count is None else min(fakes.origin.num, count)
 
 
+def _measure(row: Metric, fakes: Collected, reference: Collected, context: Context) -> dict[str, float]:
+    """The values of a metric, in all processes."""
+    if row.shared:
+        return row.measure(fakes, reference, context)
+    return context.processes.from_leader(lambda: row.measure(fakes, reference, context))
+
+
 def _real_side(
-    reference: ImageSet | Statistics, detector: Detector, plan: _Plan, batch: int, console: Console
+    reference: ImageSet | Statistics,
+    detector: Detector,
+    plan: _Plan,
+    batch: int,
+    console: Console,
+    processes: Processes,
 ) -> _Real:
     """What is needed of the real side; the extra of intervals only where it costs little."""
     needs = plan.needs - OF_FAKES
     if isinstance(reference, Statistics):
-        reference.require(detector, needs)
+        processes.leader_first(lambda: reference.require(detector, needs))
         return _Real(reference.record, reference.collected, reference.cautions)
     if not needs:
-        return _Real(identify(reference, detector, console)[1], Collected(reference.count), [])
+        record = processes.from_leader(lambda: identify(reference, detector, console)[1])
+        return _Real(record, Collected(reference.count), [])
     wanted = needs | plan.extra if reference.count <= FEW_REALS else needs
-    return _Real(*measure_reference(reference, detector, wanted, batch, console), [])
+    return _Real(*measure_reference(reference, detector, wanted, batch, console, processes), [])
 
 
 def _collect_fakes(
-    fakes: ImageStream, detector: Detector, needs: frozenset[Need], batch: int, console: Console
+    fakes: ImageStream,
+    detector: Detector,
+    needs: frozenset[Need],
+    batch: int,
+    console: Console,
+    processes: Processes,
 ) -> Collected:
     if not needs:  # not of the pictures, but of the model
         return Collected(fakes.origin.num)
-    started = time.monotonic()
-    with console.progress("Fakes", fakes.origin.num) as advance:
-        collected = collect(fakes.pictures, detector, needs, batch, advance)
-    if collected.count != fakes.origin.num or collected.count < 2:
-        raise DataError(f"{fakes.origin.source}: {collected.count} pictures came, not {max(2, fakes.origin.num)}")
+    started, num = time.monotonic(), fakes.origin.num
+    with console.progress("Fakes", num) as advance:
+        collected = collect_shares(fakes.pictures, num, detector, needs, batch, advance, processes)
+    processes.from_leader(lambda: _require_all(collected.count, fakes))
     seconds = time.monotonic() - started
     rate = collected.count / max(seconds, 1e-9)
     console.say(f"Fakes: {collected.count:,} images in {format_duration(seconds)}, {rate:.1f} images/s")
     return collected
+
+
+def _require_all(count: int, fakes: ImageStream) -> None:
+    if count != fakes.origin.num or count < 2:
+        raise DataError(f"{fakes.origin.source}: {count} pictures came, not {max(2, fakes.origin.num)}")
 
 
 def _size_cautions(fakes: ImageStream, reference: Reference) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,13 +50,33 @@ def fid_infinity(
         advance: Called after each point.
     """
     random = np.random.default_rng(seed)
-    smallest = max(2, round(SMALLEST_SHARE * len(fakes)))
-    numbers = np.linspace(smallest, len(fakes), points).round().astype(int)
+    numbers = numbers_of(len(fakes), points)
     distances = []
     for number in numbers:
         subset = fakes[random.choice(len(fakes), number, replace=False)]
         distances.append(frechet_distance(Moments.of(subset), reference))
         advance()
-    slope, value = np.polyfit(1.0 / numbers, distances, 1)
+    slope, value = np.polyfit(1.0 / np.array(numbers), distances, 1)
     del slope
-    return Extrapolation(float(value), numbers.tolist(), distances)
+    return Extrapolation(float(value), numbers, distances)
+
+
+def numbers_of(count: int, points: int = POINTS) -> list[int]:
+    """Pictures of each point of the line, of so many fakes."""
+    smallest = max(2, round(SMALLEST_SHARE * count))
+    return [round(number) for number in np.linspace(smallest, count, points)]
+
+
+def deviation_factor(numbers: Sequence[int]) -> float:
+    """How much more FID∞ varies from one draw of fakes to the next than FID at all of them, as a ratio of deviations.
+
+    To first order FID is a mean over its pictures. The intercept weighs the points by w, which add up to 1, and a
+    picture is in the subset of n of N with probability n / N; so the variance is 1 + Σ w² (N / n - 1) times FID's.
+
+    Args:
+        numbers: Pictures of each point, the last one all of them.
+    """
+    n = np.asarray(numbers, dtype=np.float64)
+    centred = 1.0 / n - np.mean(1.0 / n)
+    weights = 1.0 / len(n) - np.mean(1.0 / n) * centred / np.square(centred).sum()
+    return float(np.sqrt(1.0 + np.square(weights) @ (n[-1] / n - 1.0)))

@@ -115,7 +115,7 @@ class _Beside:
             self.logits.append(detected.logits)
         spectra = [prepared.spectrum for prepared in batch if prepared.spectrum is not None]
         if spectra:
-            self.spectrum = reduce(_add_spectra, spectra if self.spectrum is None else [self.spectrum, *spectra])
+            self.spectrum = reduce(add_spectra, spectra if self.spectrum is None else [self.spectrum, *spectra])
         for picture in (prepared.picture for prepared in batch if prepared.picture is not None):
             self._room -= picture.nbytes
             if self._room >= 0:
@@ -123,7 +123,12 @@ class _Beside:
         return detected.features
 
 
-def _add_spectra(one: Spectrum, other: Spectrum) -> Spectrum:
+def add_spectra(one: Spectrum, other: Spectrum) -> Spectrum:
+    """The spectrum of the pictures of both.
+
+    Raises:
+        DataError: they are of two sizes.
+    """
     if one.size != other.size:
         sizes = " and ".join(f"{width} x {height}" for height, width in (one.size, other.size))
         raise DataError(f"spectrum: pictures of {sizes} px cannot be averaged", "Prepare them with one --resolution.")

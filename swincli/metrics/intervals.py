@@ -6,16 +6,28 @@ tells chance, not whether the number is large enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swincli.console import Console
+from swincli.metrics.extrapolation import deviation_factor, numbers_of
 from swincli.metrics.features import Collected, Need
-from swincli.metrics.manifold import overlap
-from swincli.metrics.resampling import fid_sampler, kid_sampler, score_sampler
+from swincli.metrics.manifold import Overlap, overlap
+from swincli.metrics.memorization import nearest_reals
+from swincli.metrics.path_length import trimmed_mean
+from swincli.metrics.profile import Profile, spectral_distance
+from swincli.metrics.resampling import (
+    fid_sampler,
+    jackknife_deviation,
+    kid_sampler,
+    resampled_deviation,
+    score_sampler,
+)
 from swincli.metrics.table import Context
 
 Interval = tuple[float, float]
@@ -26,7 +38,25 @@ _QUICK = 1000  # pictures a side up to which drawing again takes less than a sec
 
 EXTRA_NEEDS: dict[str, frozenset[Need]] = {"fid": frozenset({"features"})}
 """What the intervals of a metric take beyond what it needs itself."""
-SUPPORTED = ("fid", "kid", "pr", "dc", "is")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What intervals are made of: values, and what they were computed from.
+
+    Attributes:
+        values: What the metrics have measured, by name.
+        fakes: With the features, or logits, that the metrics were computed from.
+        reference: The same; without features only the fakes are drawn again.
+        context: As the metrics were given.
+        console: Told how far it is.
+    """
+
+    values: Mapping[str, float]
+    fakes: Collected
+    reference: Collected
+    context: Context
+    console: Console
 
 
 def measure_intervals(
@@ -40,8 +70,10 @@ def measure_intervals(
     """Intervals of what metrics have measured, by the names of the values; without those that have none.
 
     FID, KID and the inception score: 1.96 standard deviations of bootstrap resamples (Efron 1979) of both sides, around
-    the value itself, as resampling repeats pictures and so shifts the first and the last of them. Shares: Wilson's
-    interval (1927) of the pictures that they count, the regions held fast. Density: of the mean over pictures.
+    the value itself, as resampling repeats pictures and so shifts the first and the last of them. FID∞: that of FID,
+    wider by as much as the line varies more. Path lengths: of resamples of the lengths. Shares: Wilson's interval
+    (1927) of the pictures that they count, the regions held fast. Density: of the mean over pictures. Spectra: 1.96
+    standard deviations by leaving out parts of the pictures of either side.
 
     Args:
         metrics: Names from the table of metrics.
@@ -51,21 +83,10 @@ def measure_intervals(
         context: As the metrics were given.
         console: Told how far it is.
     """
+    measured = Measured(values, fakes, reference, context, console)
     found: dict[str, Interval] = {}
     for name in metrics:
-        if name == "fid" and fakes.features is not None:
-            reals: Any = reference.features if reference.features is not None else reference.moments
-            samples = _draw(fid_sampler(fakes.features, reals, context.seed), fakes.count, reference.count, console)
-            found["fid"] = around(values["fid"], float(samples.std()), least=0.0)
-        elif name == "kid" and fakes.features is not None and reference.features is not None:
-            sampler, factor = kid_sampler(fakes.features, reference.features, context.seed)
-            samples = _draw(sampler, fakes.count, reference.count, console)
-            found["kid"] = around(values["kid"], factor * float(samples.std()))
-        elif name == "is" and fakes.logits is not None:
-            samples = _draw(score_sampler(fakes.logits, context.seed), fakes.count, 0, console)
-            found["is"] = around(values["is"], float(samples.std()), least=1.0)
-        elif name in ("pr", "dc"):
-            found |= _of_regions(name, fakes, reference, context)
+        found |= WAYS[name](measured) if name in WAYS else {}
     return found
 
 
@@ -82,16 +103,124 @@ def wilson(hits: NDArray[np.bool_]) -> Interval:
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
-def _of_regions(name: str, fakes: Collected, reference: Collected, context: Context) -> dict[str, Interval]:
-    f, r = fakes.features, reference.features
+def _fid_deviation(measured: Measured) -> float | None:
+    fakes, reference = measured.fakes, measured.reference
+    features = fakes.features
+    if features is None:
+        return None
+    reals: Any = reference.features if reference.features is not None else reference.moments
+    seed = measured.context.seed
+
+    def work() -> float:
+        sampler = fid_sampler(features, reals, seed)
+        return float(_draw(sampler, fakes.count, reference.count, measured.console).std())
+
+    return measured.context.once("deviation of fid", work)
+
+
+def _of_fid(measured: Measured) -> dict[str, Interval]:
+    deviation = _fid_deviation(measured)
+    return {} if deviation is None else {"fid": around(measured.values["fid"], deviation, least=0.0)}
+
+
+def _of_fid_infinity(measured: Measured) -> dict[str, Interval]:
+    deviation = _fid_deviation(measured)
+    if deviation is None:
+        return {}
+    factor = deviation_factor(numbers_of(measured.fakes.count))
+    return {"fid_infinity": around(measured.values["fid_infinity"], factor * deviation)}
+
+
+def _of_kid(measured: Measured) -> dict[str, Interval]:
+    fakes, reference = measured.fakes, measured.reference
+    if fakes.features is None or reference.features is None:
+        return {}
+    sampler, factor = kid_sampler(fakes.features, reference.features, measured.context.seed)
+    samples = _draw(sampler, fakes.count, reference.count, measured.console)
+    return {"kid": around(measured.values["kid"], factor * float(samples.std()))}
+
+
+def _of_score(measured: Measured) -> dict[str, Interval]:
+    fakes = measured.fakes
+    if fakes.logits is None:
+        return {}
+    samples = _draw(score_sampler(fakes.logits, measured.context.seed), fakes.count, 0, measured.console)
+    return {"is": around(measured.values["is"], float(samples.std()), least=1.0)}
+
+
+def _overlap(measured: Measured) -> Overlap:
+    f, r = measured.fakes.features, measured.reference.features
     assert f is not None
     assert r is not None
-    result = context.once("overlap", lambda: overlap(f, r, context.device))
-    if name == "pr":
-        return {"precision": wilson(result.precision), "recall": wilson(result.recall)}
+    return measured.context.once("overlap", lambda: overlap(f, r, measured.context.device))
+
+
+def _of_precision(measured: Measured) -> dict[str, Interval]:
+    result = _overlap(measured)
+    return {"precision": wilson(result.precision), "recall": wilson(result.recall)}
+
+
+def _of_density(measured: Measured) -> dict[str, Interval]:
+    result = _overlap(measured)
     spread = float(result.density.std(ddof=1) / np.sqrt(len(result.density)))
     density = around(float(result.density.mean()), spread, least=0.0)
     return {"density": density, "coverage": wilson(result.coverage)}
+
+
+def _of_spectra(measured: Measured) -> dict[str, Interval]:
+    """Without each of the parts of one side in turn; where only the fakes' parts are known, of these alone."""
+    fakes, reals = measured.fakes.spectrum, measured.reference.spectrum
+    assert fakes is not None
+    assert reals is not None
+    f, r, window = fakes.profile, reals.profile, measured.context.window
+    sides = (
+        [(part, r) for part in fakes.profiles_without_parts()],
+        [(f, part) for part in reals.profiles_without_parts()],
+    )
+    if not sides[0]:
+        return {}
+
+    def grid(one: Profile, other: Profile) -> float:
+        return one.grid_excess(window) - other.grid_excess(window)
+
+    found = {}
+    for name, measure, least in (("spectrum", spectral_distance, 0.0), ("window_grid", grid, -np.inf)):
+        if name in measured.values:
+            one, other = (jackknife_deviation([measure(*pair) for pair in side]) for side in sides)
+            found[name] = around(measured.values[name], math.hypot(one, other), least)
+    return found
+
+
+def _of_authenticity(measured: Measured) -> dict[str, Interval]:
+    f, r = measured.fakes.features, measured.reference.features
+    assert f is not None
+    assert r is not None
+    nearest = measured.context.once("nearest", lambda: nearest_reals(f, r, measured.context.device))
+    return {"authenticity": wilson(nearest.authentic)}
+
+
+def _of_path_lengths(measured: Measured) -> dict[str, Interval]:
+    found = {}
+    for space in ("w", "z"):
+        lengths = measured.context.known(f"lengths in {space}")
+        if lengths is not None:
+            deviation = resampled_deviation(lengths, trimmed_mean, measured.context.seed)
+            found[f"ppl_{space}"] = around(measured.values[f"ppl_{space}"], deviation, least=0.0)
+    return found
+
+
+WAYS: dict[str, Callable[[Measured], dict[str, Interval]]] = {
+    "fid": _of_fid,
+    "kid": _of_kid,
+    "pr": _of_precision,
+    "dc": _of_density,
+    "fid-infinity": _of_fid_infinity,
+    "is": _of_score,
+    "spectrum": _of_spectra,
+    "memorization": _of_authenticity,
+    "ppl": _of_path_lengths,
+}
+"""How the intervals of each metric of the table are found."""
 
 
 def _draw(sample: Any, fakes: int, reals: int, console: Console) -> NDArray[np.float64]:

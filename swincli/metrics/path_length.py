@@ -33,9 +33,16 @@ Step = Callable[[Model, Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
 def path_lengths(
-    model: Model, space: str, pairs: int, seed: int, distance: Distance, batch: int, advance: Advance
+    model: Model,
+    space: str,
+    pairs: int,
+    seed: int,
+    distance: Distance,
+    batch: int,
+    advance: Advance,
+    share: range | None = None,
 ) -> NDArray[np.float64]:
-    """Length of a step from each of some pairs of codes, [pairs].
+    """Length of a step from each of some pairs of codes, [pairs], or of a share of them.
 
     Classes of a conditional model are drawn as often as in training, one for both codes of a pair. There is no
     truncation. A pair depends on nothing but `seed`, `pairs` and its number.
@@ -48,10 +55,12 @@ def path_lengths(
         distance: Between pictures [B, 3, H, W] of -1 to 1, on the model's device: [B].
         batch: Pairs at once; makes no difference beyond rounding.
         advance: Told how many more pairs are done.
+        share: Which of the `pairs`, from 0; all by default.
     """
-    numbers = range(seed * pairs, (seed + 1) * pairs)
-    lengths = []
-    for start in range(0, pairs, batch):
+    share = range(pairs) if share is None else share
+    numbers = range(seed * pairs + share.start, seed * pairs + share.stop)
+    lengths = [np.zeros(0)]
+    for start in range(0, len(numbers), batch):
         part = numbers[start : start + batch]
         lengths.append(_lengths(model, STEPS[space], part, distance))
         advance(len(part))

@@ -5,7 +5,7 @@ weighted to agree with people. In the shift-tolerant one the pooling is smoothed
 counts for little, and the network was trained again for that. Its distances are not LPIPS's, and what is computed with
 them, such as perceptual path length, cannot be compared with published figures.
 
-Weights are those of the pip package `stlpips-pytorch`, whose code is not imported: it needs torchvision.
+Weights are those of the pip package `stlpips-pytorch`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.errors import ResourceError
-from swincli.metrics.weights import file_in_package, file_sha256
+from swincli.metrics.packages import PackagedWeights
 
-SHA256 = "44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250"
+WEIGHTS = PackagedWeights(
+    "shift-tolerant LPIPS on VGG-16",
+    "stlpips-pytorch",
+    "0.0.2",
+    "stlpips_pytorch",
+    "weights/vST0.0/vgg_shift_tolerant.pth",
+    "44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250",
+)
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # ImageNet's mean and deviation, for -1 to 1
 STAGES = ((3, 64, 64), (64, 128, 128), (128, 256, 256, 256), (256, 512, 512, 512), (512, 512, 512, 512))
 SMALLEST = 32  # side in pixels: below, nothing is left for the last stage
-_PACKAGE, _FILE = "stlpips_pytorch", "weights/vST0.0/vgg_shift_tolerant.pth"
-_HINT = "Install its weights: pip install stlpips-pytorch==0.0.2"
 
 
 class Stage(nn.Module):
@@ -83,36 +87,13 @@ class PerceptualDistance(nn.Module):
         return self.between(self.features(one), self.features(other))
 
 
-def find_perceptual_weights() -> Path:
-    """The weights' file in the installed package.
-
-    Raises:
-        ResourceError: the package is not installed, or its file is another one.
-    """
-    path = file_in_package(_PACKAGE, _FILE)
-    if path is None:
-        raise ResourceError("no weights of the perceptual distance here: stlpips-pytorch is not installed", _HINT)
-    if (sha256 := file_sha256(path)) != SHA256:
-        hint = "Install it again: pip install --force-reinstall --no-deps stlpips-pytorch==0.0.2"
-        raise ResourceError(f"{path}: not the perceptual distance's weights (sha256 {sha256[:12]}...)", hint)
-    return path
-
-
 def load_perceptual(path: Path, device: torch.device) -> PerceptualDistance:
     """Build the distance with the weights of a file, without gradients of these.
 
     Raises:
         ResourceError: the file is damaged or holds something else.
     """
-    with torch.device("meta"):
-        network = PerceptualDistance()
-    try:
-        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(_ours(found), assign=True)
-    except Exception as error:  # torch raises a different one for every way of being something else
-        message = f"{path}: not the perceptual distance's weights ({type(error).__name__})"
-        raise ResourceError(message, _HINT) from error
-    return network.to(device).eval().requires_grad_(False)
+    return WEIGHTS.load(PerceptualDistance, path, _ours, device)
 
 
 def _ours(found: dict[str, Any]) -> dict[str, Tensor]:

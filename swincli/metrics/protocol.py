@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -72,8 +72,20 @@ class DetectorRecord:
 
 
 @dataclass(frozen=True)
+class NetworkRecord:
+    """A network that a metric looks with beside the detector."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Protocol:
-    """How both sides came to the numbers; `preset` names the known protocol that was asked for."""
+    """How both sides came to the numbers.
+
+    Of its own attributes, `preset` names the known protocol that was asked for, and `networks` those beside the
+    detector that took part, by the names of their metrics.
+    """
 
     fakes: Fakes
     reference: Reference
@@ -84,6 +96,7 @@ class Protocol:
     device: str
     versions: dict[str, str]
     preset: str | None = None
+    networks: dict[str, NetworkRecord] = field(default_factory=dict)
 
     def rows(self) -> list[tuple[str, str]]:
         """What to show people, as name and value."""
@@ -100,6 +113,7 @@ class Protocol:
             ("fakes", ", ".join(drawn)),
             ("reference", _describe(reference)),
             ("detector", f"{self.detector.name}, sha256 {self.detector.sha256[:12]}, on {self.device}"),
+            *((f"{metric} by", f"{each.name}, sha256 {each.sha256[:12]}") for metric, each in self.networks.items()),
             ("resize", f"{self.resize}, from {self.quantisation}"),
             ("versions", ", ".join(f"{name} {number}" for name, number in self.versions.items())),
         ]

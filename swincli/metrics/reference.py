@@ -15,22 +15,29 @@ from swincli.errors import ResourceError
 from swincli.files import write_atomically
 from swincli.metrics.cache import cache_folder
 from swincli.metrics.detectors import Detector
-from swincli.metrics.features import Collected, Need, collect
+from swincli.metrics.features import Collected, Need
 from swincli.metrics.moments import Moments
 from swincli.metrics.protocol import Reference
+from swincli.metrics.sharing import collect_shares
 from swincli.metrics.spectrum import Spectrum
 from swincli.metrics.streams import ImageSet
+from swincli.processes import Processes
 
 FORMAT = 2
 
 
 @dataclass(frozen=True)
 class ReferenceKey:
-    """Everything that the features of a reference depend on; `part` says which of its pictures were drawn."""
+    """Everything that the features of a reference depend on; `part` says which of its pictures were drawn.
+
+    The kind of device is among it: a CPU's features and CUDA's differ in their last digits, and what a command prints
+    should not depend on which of them came first.
+    """
 
     content_hash: str
     detector_sha256: str
     resize: str
+    device: str
     count: int
     width: int
     part: str = "all"
@@ -44,28 +51,48 @@ class ReferenceKey:
 
 
 def measure_reference(
-    images: ImageSet, detector: Detector, needs: frozenset[Need], batch: int, console: Console
+    images: ImageSet,
+    detector: Detector,
+    needs: frozenset[Need],
+    batch: int,
+    console: Console,
+    processes: Processes | None = None,
 ) -> tuple[Reference, Collected]:
     """The pictures of a reference through the detector, or what is remembered of them.
 
     Moments are kept whatever the metrics need: they are small beside the work. A cache that cannot be read is made
-    again; one that cannot be written is a warning.
+    again; one that cannot be written is a warning. Of several processes the leading one alone looks for what is
+    remembered and remembers, and gets to know more than the number.
 
     Raises:
-        DataError: a picture cannot be read.
+        SwincliError: a picture cannot be read.
     """
-    key, reference = identify(images, detector, console)
-    remembered = load(key, needs)
-    if remembered is not None:
+    processes = processes or Processes()
+    known: list[Collected] = []
+
+    def look_up() -> tuple[ReferenceKey, Reference]:
+        key, reference = identify(images, detector, console)
+        remembered = load(key, needs)
+        known.extend([] if remembered is None else [remembered])
+        return key, reference
+
+    (key, reference), found = processes.from_leader(lambda: (look_up(), bool(known)))
+    if found:
         console.say(f"Reference: {images.count:,} images of {images.source}, remembered")
-        return reference, remembered
+        return reference, known[0] if known else Collected(images.count)
+    share = processes.share(images.count, batch)
+    pictures = images.read(np.arange(share.start, share.stop))
     with console.progress("Reference", images.count) as advance:
-        collected = collect(images.read(np.arange(images.count)), detector, needs | {"moments"}, batch, advance)
+        collected = collect_shares(pictures, images.count, detector, needs | {"moments"}, batch, advance, processes)
+    processes.from_leader(lambda: _remember(key, collected, console))
+    return reference, collected
+
+
+def _remember(key: ReferenceKey, collected: Collected, console: Console) -> None:
     try:
         save(key, collected)
     except (ResourceError, OSError) as error:
         console.warn(f"the reference will have to be measured again: {error}")
-    return reference, collected
 
 
 def identify(images: ImageSet, detector: Detector, console: Console) -> tuple[ReferenceKey, Reference]:
@@ -78,7 +105,8 @@ def identify(images: ImageSet, detector: Detector, console: Console) -> tuple[Re
     with console.progress("Looking through the reference", part.of if part else images.count) as advance:
         content_hash = images.content_hash(advance)
     drawn = f"{part.seed} of {part.of}" if part else "all"
-    key = ReferenceKey(content_hash, detector.sha256, detector.resize.name, images.count, detector.width, drawn)
+    how = (detector.sha256, detector.resize.name, detector.device.type)
+    key = ReferenceKey(content_hash, *how, images.count, detector.width, drawn)
     record = Reference(images.source, images.count, images.resolution, content_hash)
     return key, replace(record, drawn_from=part.of, drawn_with=part.seed) if part else record
 
@@ -96,6 +124,8 @@ def save(key: ReferenceKey, collected: Collected) -> None:
         arrays["features"] = collected.features
     if collected.spectrum is not None:
         arrays["spectrum"] = collected.spectrum.total
+        if collected.spectrum.parts is not None:
+            arrays["spectrum_parts"] = collected.spectrum.parts
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
@@ -112,7 +142,8 @@ def load(key: ReferenceKey, needs: frozenset[Need]) -> Collected | None:
                 return None
             moments = Moments(key.count, arrays["mean"], arrays["scatter"]) if "moments" in needs else None
             features = arrays["features"] if "features" in needs else None
-            spectrum = Spectrum(key.count, arrays["spectrum"]) if "spectrum" in needs else None
+            sums = (arrays["spectrum"], arrays["spectrum_parts"]) if "spectrum" in needs else None
+            spectrum = None if sums is None else Spectrum(key.count, *sums)
     except Exception:  # a damaged archive raises nearly anything
         return None
     if moments is not None and (moments.mean.shape != (key.width,) or moments.scatter.shape != (key.width, key.width)):

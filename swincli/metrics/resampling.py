@@ -1,8 +1,8 @@
-"""FID, KID and the inception score of resampled pictures: how much they would vary from one draw to the next."""
+"""Values of resampled pictures, or of some left out: how much they would vary from one draw to the next."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ Sample = Callable[[], float]
 
 LARGEST_PRODUCT = 5 * 10**7  # pairs of pictures whose products are kept: 0.4 GiB
 MOST_IN_KERNEL = 2000  # pictures a side that KID's interval is taken from
+CHEAP_RESAMPLES = 200  # of single numbers
 _BLOCK = 4096
 
 
@@ -131,6 +132,25 @@ def score_sampler(logits: NDArray[np.floating], seed: int) -> Sample:
         return float(np.exp(w @ own[part] - together @ np.log(together + np.finfo(np.float64).tiny)))
 
     return lambda: float(np.mean([score(part) for part in parts]))
+
+
+def resampled_deviation(
+    values: Array, measure: Callable[[Array], float], seed: int, times: int = CHEAP_RESAMPLES
+) -> float:
+    """Standard deviation of what is measured of values [N] that are drawn again with replacement."""
+    random = np.random.default_rng((seed, 5))
+    return float(np.std([measure(random.choice(values, len(values))) for _ in range(times)]))
+
+
+def jackknife_deviation(without: Sequence[float]) -> float:
+    """Standard deviation of a value from what it is without each of G parts of the pictures, in turn.
+
+    The delete-a-group jackknife (Quenouille 1956, Tukey 1958); exact for means of parts of one size.
+
+    Args:
+        without: G values; none where the parts are not known, which then add nothing.
+    """
+    return float(np.sqrt(len(without) - 1) * np.std(without)) if without else 0.0
 
 
 def _counts(number: int, random: np.random.Generator) -> Array:

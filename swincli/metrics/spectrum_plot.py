@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from swincli.files import write_atomically
-from swincli.metrics.spectrum import WINDOW, Spectrum
+from swincli.metrics.profile import WINDOW, Profile
 
 FAKES, REALS = "#d1495b", "#30638e"
 
 
-def draw_spectra(path: Path, fakes: Spectrum, reals: Spectrum, period: int = WINDOW) -> None:
+def draw_spectra(path: Path, fakes: Profile, reals: Profile, period: int = WINDOW) -> None:
     """Draw power over frequency, and the strength of edges over their position in a window of `period` pixels.
 
     Raises:

@@ -1,8 +1,8 @@
 """Statistics of a reference as a file that can be handed on in place of its pictures, and those of other programs.
 
 A file of ours is an `.npz` with the mean `mu` and the covariance `sigma`, which clean-fid and pytorch-fid read as well,
-with `features` and `spectrum` where a metric needed them, and with a text `swincli` that says in JSON how they were
-made. Nothing in it is ever unpickled.
+with `features`, `spectrum` and `spectrum_parts` where a metric needed them, and with a text `swincli` that says in JSON
+how they were made. Nothing in it is ever unpickled.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from swincli.files import write_atomically
 from swincli.metrics.detectors import Detector
 from swincli.metrics.features import Collected, Need
 from swincli.metrics.moments import Moments
+from swincli.metrics.packages import file_sha256
 from swincli.metrics.protocol import DetectorRecord, Reference, library_versions
-from swincli.metrics.spectrum import Spectrum
-from swincli.metrics.weights import file_sha256
+from swincli.metrics.spectrum import PARTS, Spectrum
 
 FORMAT = 1
 HEADER = "swincli"
+OPTIONAL = ("features", "spectrum", "spectrum_parts")
 FOREIGN = (("mu", "sigma"), ("ref_mu", "ref_sigma"))  # clean-fid, pytorch-fid, TTUR, EDM, ADM; evaluators in JAX
 _SYMMETRIC = 1e-6  # how far a covariance may be from its mirror image, relative to its largest entry
 _NOT_OURS = "--reference takes the .npz of --save-reference, or another program's with mu and sigma in it."
-_AGAIN = "Save it again with --save-reference, with the same --detector, --device and --metric as here."
+_AGAIN = "Save it again with --save-reference, with the same --detector and --metric as here."
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +114,8 @@ def save_statistics(path: Path, reference: Reference, collected: Collected, dete
         arrays["features"] = collected.features
     if collected.spectrum is not None:
         arrays["spectrum"] = collected.spectrum.total / collected.spectrum.count
+        if collected.spectrum.parts is not None:
+            arrays["spectrum_parts"] = collected.spectrum.parts
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
@@ -150,16 +153,18 @@ def _own(path: Path, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]])
     if not isinstance(count, int) or count < 2:
         raise ValueError(f"of {count} pictures")
     mean, covariance = _gaussian(path, arrays["mu"], arrays["sigma"])
-    features, spectrum = arrays.get("features"), arrays.get("spectrum")
+    features, spectrum, parts = (arrays.get(name) for name in OPTIONAL)
     if features is not None:
         features = _numbers(path, "features", features, (count, len(mean))).astype(np.float32)
     if spectrum is not None:
         spectrum = _numbers(path, "spectrum", spectrum, (3, None, None)) * count
+    if parts is not None:
+        parts = _numbers(path, "spectrum_parts", parts, (PARTS, None))
     collected = Collected(
         count,
         Moments(count, mean, covariance * (count - 1)),
         features,
-        spectrum=None if spectrum is None else Spectrum(count, spectrum),
+        spectrum=None if spectrum is None else Spectrum(count, spectrum, parts),
     )
     return Statistics(path, record, collected, DetectorRecord(**header["detector"]), str(header["resize"]))
 
@@ -171,10 +176,10 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise DataError(f"{path}: not an .npz file, or a damaged one", _NOT_OURS)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            known = {HEADER, "features", "spectrum", *(name for names in FOREIGN for name in names)}
+            known = {HEADER, *OPTIONAL, *(name for names in FOREIGN for name in names)}
             ours = HEADER in stored.files
             return {
-                name: stored[name] if name in known and (ours or name not in ("features", "spectrum")) else np.zeros(0)
+                name: stored[name] if name in known and (ours or name not in OPTIONAL) else np.zeros(0)
                 for name in stored.files
             }
     except Exception as error:  # a damaged archive raises nearly anything

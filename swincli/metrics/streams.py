@@ -35,7 +35,12 @@ _HINT = "Give a store made by `swincli prepare-data`, a folder of pictures, or a
 
 @dataclass(frozen=True)
 class ImageStream:
-    """Pictures to be judged, to be gone through once, and where they come from."""
+    """Pictures to be judged, to be gone through once, and where they come from.
+
+    Attributes:
+        pictures: Of several processes, the share of this one.
+        origin: Of all of them.
+    """
 
     pictures: Iterable[Loader]
     origin: Fakes
@@ -97,16 +102,25 @@ def model_origin(model: Model, seeds: range, truncation: float) -> Fakes:
 
 
 def stream_batches(batches: Iterable[Tensor], origin: Fakes) -> ImageStream:
-    """Stream batches of generated pictures, uint8 [B, H, W, 3] on the CPU, `origin.num` in all."""
+    """Stream batches of generated pictures, uint8 [B, H, W, 3] on the CPU, `origin.num` in all processes together."""
     return ImageStream((partial(_same, picture) for batch in batches for picture in batch.numpy()), origin)
 
 
-def stream_subset(images: ImageSet, num: int, seed: int) -> ImageStream:
-    """Stream a set, or `num` of its pictures drawn with `seed` where it has more."""
+def stream_subset(images: ImageSet, num: int, seed: int, share: Callable[[int], range] = range) -> ImageStream:
+    """Stream a set, or `num` of its pictures drawn with `seed` where it has more.
+
+    Args:
+        images: The set.
+        num: The most pictures.
+        seed: Which of them.
+        share: From their number, those that this process looks at; all by default.
+    """
     indices = np.arange(images.count)
     if images.count > num:
         indices = np.sort(np.random.default_rng(seed).choice(indices, num, replace=False))
-    return ImageStream(images.read(indices), Fakes(images.source, len(indices), images.resolution))
+    mine = share(len(indices))
+    pictures = images.read(indices[mine.start : mine.stop])
+    return ImageStream(pictures, Fakes(images.source, len(indices), images.resolution))
 
 
 def draw_subset(images: ImageSet, num: int, seed: int) -> ImageSet:

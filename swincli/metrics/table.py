@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from swincli.console import Console
+from swincli.console import Advance, Console
 from swincli.errors import DataError, UsageError
+from swincli.metrics import perceptual
 from swincli.metrics.extrapolation import fid_infinity
 from swincli.metrics.features import Collected, Need
 from swincli.metrics.frechet import frechet_distance
@@ -22,11 +25,12 @@ from swincli.metrics.manifold import COVERAGE_K, PRECISION_K, Overlap, overlap
 from swincli.metrics.memorization import nearest_reals
 from swincli.metrics.memorization_plot import draw_nearest
 from swincli.metrics.path_length import path_lengths, trimmed_mean
-from swincli.metrics.perceptual import find_perceptual_weights, load_perceptual
-from swincli.metrics.spectrum import WINDOW, spectral_distance
+from swincli.metrics.profile import WINDOW, spectral_distance
+from swincli.metrics.protocol import NetworkRecord
 from swincli.metrics.spectrum_plot import draw_spectra
 from swincli.metrics.streams import ImageSet
 from swincli.model.weights import Model
+from swincli.processes import Processes
 from swincli.synthesis.sampling import default_batch
 
 T = TypeVar("T")
@@ -45,6 +49,7 @@ class Context:
         reference: The real pictures themselves.
         plots: Folder that pictures and plots go to; None for none.
         console: Told how far long work is.
+        processes: Those that measure together.
     """
 
     seed: int = 0
@@ -53,13 +58,23 @@ class Context:
     reference: ImageSet | None = None
     plots: Path | None = None
     console: Console = field(default_factory=lambda: Console(quiet=True))
+    processes: Processes = field(default_factory=Processes)
     _known: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def window(self) -> int:
+        """Side of the windows whose grid is looked for, in pixels."""
+        return self.model.recipe.model.window if self.model else WINDOW
 
     def once(self, name: str, work: Callable[[], T]) -> T:
         """The result of work that several metrics share."""
         if name not in self._known:
             self._known[name] = work()
         return cast("T", self._known[name])
+
+    def known(self, name: str) -> Any | None:
+        """The result of work that a metric has done before; None if none has."""
+        return self._known.get(name)
 
 
 Values = dict[str, float]
@@ -82,6 +97,8 @@ class Metric:
         higher_is_better: Whether that is the one with more of it.
         least: Pictures a side below which there is no value.
         check: Raises where the context lacks what it takes; for before the pictures are gone through.
+        network: What it looks with beside the detector, for the protocol.
+        shared: Whether all processes measure it together, rather than the leading one, which alone knows the two sides.
     """
 
     needs: frozenset[Need]
@@ -92,6 +109,8 @@ class Metric:
     higher_is_better: bool = False
     least: int = 2
     check: Callable[[Context], None] = _takes_nothing
+    network: NetworkRecord | None = None
+    shared: bool = False
 
 
 def _fid(fakes: Collected, reference: Collected, context: Context) -> Values:  # noqa: ARG001
@@ -142,20 +161,21 @@ def _spectrum(fakes: Collected, reference: Collected, context: Context) -> Value
     if fakes.spectrum.size != reference.spectrum.size:
         sizes = " and ".join(f"{width} x {height}" for height, width in (fakes.spectrum.size, reference.spectrum.size))
         raise DataError(f"--metric spectrum: cannot compare pictures of {sizes} px", "Bring both sides to one size.")
-    window = context.model.recipe.model.window if context.model else WINDOW
-    values = {"spectrum": spectral_distance(fakes.spectrum, reference.spectrum)}
-    excess = fakes.spectrum.grid_excess(window) - reference.spectrum.grid_excess(window)
+    f, r = fakes.spectrum.profile, reference.spectrum.profile
+    values = {"spectrum": spectral_distance(f, r)}
+    excess = f.grid_excess(context.window) - r.grid_excess(context.window)
     if math.isfinite(excess):
         values["window_grid"] = excess
     if context.plots is not None:
-        draw_spectra(context.plots / "spectrum.png", fakes.spectrum, reference.spectrum, window)
+        draw_spectra(context.plots / "spectrum.png", f, r, context.window)
     return values
 
 
 def _memorization(fakes: Collected, reference: Collected, context: Context) -> Values:
     assert fakes.features is not None
     assert reference.features is not None
-    nearest = nearest_reals(fakes.features, reference.features, context.device)
+    f, r = fakes.features, reference.features
+    nearest = context.once("nearest", lambda: nearest_reals(f, r, context.device))
     if context.plots is not None and context.reference is not None and fakes.samples:
         draw_nearest(context.plots / "memorization.png", fakes.samples, nearest, context.reference)
     return {"authenticity": float(nearest.authentic.mean())}
@@ -164,22 +184,28 @@ def _memorization(fakes: Collected, reference: Collected, context: Context) -> V
 def _check_path_length(context: Context) -> None:
     if context.model is None:
         raise UsageError("--metric ppl: measures a model, not pictures", "Give --checkpoint in place of --images.")
-    find_perceptual_weights()
+    perceptual.WEIGHTS.require()
 
 
 def _path_length(fakes: Collected, reference: Collected, context: Context) -> Values:  # noqa: ARG001
     _check_path_length(context)
     model = context.model
     assert model is not None
-    distance = load_perceptual(find_perceptual_weights(), model.device)
+    processes = context.processes
+    distance = processes.in_all(lambda _: perceptual.load_perceptual(perceptual.WEIGHTS.require(), model.device))
     pairs, batch = min(fakes.count, MOST_PAIRS), max(1, default_batch(max(128, model.recipe.model.size)) // 4)
-    values = {}
-    for space in ("w", "z"):
+    share = processes.share(pairs, batch)
+
+    def measure(space: str) -> float:
+        def lengths(told: Advance) -> NDArray[np.float64]:
+            return path_lengths(model, space, pairs, context.seed, distance, batch, told, share)
+
         with context.console.progress(f"Path length in {space.upper()}", pairs, "pairs") as advance:
-            values[f"ppl_{space}"] = trimmed_mean(
-                path_lengths(model, space, pairs, context.seed, distance, batch, advance)
-            )
-    return values
+            parts = processes.gather(processes.in_all(lengths, advance))
+        name = f"lengths in {space}"
+        return processes.from_leader(lambda: trimmed_mean(context.once(name, lambda: np.concatenate(parts))))
+
+    return {f"ppl_{space}": measure(space) for space in ("w", "z")}
 
 
 METRICS = {
@@ -253,6 +279,8 @@ METRICS = {
         caution="a few long steps weigh heavily in ppl",
         headline="ppl_w",
         check=_check_path_length,
+        network=NetworkRecord(perceptual.WEIGHTS.what, perceptual.WEIGHTS.sha256),
+        shared=True,
     ),
 }
 

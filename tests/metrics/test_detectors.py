@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from swincli.console import Console
 from swincli.errors import ResourceError
 from swincli.metrics.detectors import Detector, load_detector
-from swincli.metrics.weights import file_sha256, find_detector_weights
+from swincli.metrics.packages import file_sha256
+from swincli.metrics.weights import find_detector_weights
 
 CPU = torch.device("cpu")
 

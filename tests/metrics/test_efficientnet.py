@@ -16,8 +16,8 @@ from PIL import Image
 from swincli.console import Console
 from swincli.errors import ResourceError, UsageError
 from swincli.metrics.detectors import load_detector
-from swincli.metrics.efficientnet import EfficientNetLite0, load_efficientnet
-from swincli.metrics.weights import EFFICIENTNET_SHA256, choose_detector, find_detector_weights
+from swincli.metrics.efficientnet import WEIGHTS, EfficientNetLite0, load_efficientnet
+from swincli.metrics.weights import choose_detector, find_detector_weights
 
 CPU = torch.device("cpu")
 needs_weights = pytest.mark.skipif(
@@ -37,7 +37,7 @@ def test_its_size_is_the_published_one() -> None:
 @needs_weights
 def test_it_comes_with_its_hash_and_its_classes(quiet: Console) -> None:
     detector = load_detector(find_detector_weights(None, quiet, "efficientnet"), CPU)
-    assert detector.sha256 == EFFICIENTNET_SHA256
+    assert detector.sha256 == WEIGHTS.sha256
     assert (detector.width, detector.classes) == (1280, 1000)
     assert "224x224" in detector.resize.name
 
@@ -72,6 +72,10 @@ def test_a_name_or_a_file(tiny_weights: Path, quiet: Console) -> None:
     detector = load_detector(script, CPU)
     images = torch.stack([torch.full((3, 64, 64), value) for value in (0.0, 51.0)])
     np.testing.assert_allclose(detector.detect(images).features[:, 0], [0, 0.2], atol=1e-5)
+    plain = choose_detector(str(tiny_weights), None, None, None, quiet)
+    assert (plain.side, plain.pixels) == (224, "imagenet")
+    with pytest.raises(UsageError, match="--detector names a file already"):
+        choose_detector(str(tiny_weights), tiny_weights, None, None, quiet)
     with pytest.raises(UsageError, match='unknown detector "eficientnet"') as caught:
         choose_detector("eficientnet", None, 64, "0-1", quiet)
     assert caught.value.hint is not None

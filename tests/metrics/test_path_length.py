@@ -14,9 +14,10 @@ from torch import Tensor
 
 from swincli.console import Console
 from swincli.errors import ResourceError, UsageError
-from swincli.metrics import path_length, perceptual, table
+from swincli.metrics import path_length, perceptual
 from swincli.metrics.detectors import Detector
 from swincli.metrics.evaluation import evaluate
+from swincli.metrics.packages import PackagedWeights
 from swincli.metrics.path_length import EPSILON, draw_codes, path_lengths, trimmed_mean
 from swincli.metrics.perceptual import PerceptualDistance
 from swincli.metrics.streams import open_images, stream_subset
@@ -147,10 +148,10 @@ def test_pictures_alone_have_no_path(picture_folder: PictureFolder, tiny: Detect
 
 
 def test_missing_weights_are_named(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perceptual, "_PACKAGE", "no_such_package")
+    monkeypatch.setattr(perceptual, "WEIGHTS", replace(perceptual.WEIGHTS, folder="no_such_package"))
     with pytest.raises(ResourceError, match="stlpips-pytorch is not installed") as caught:
         METRICS["ppl"].check(Context(model=model))
-    assert "pip install stlpips-pytorch" in (caught.value.hint or "")
+    assert "stlpips-pytorch==" in (caught.value.hint or "")
 
 
 def test_both_values_come_with_a_model(
@@ -162,10 +163,12 @@ def test_both_values_come_with_a_model(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(table, "find_perceptual_weights", lambda: tmp_path)
-    monkeypatch.setattr(table, "load_perceptual", lambda *_: random_distance)
+    monkeypatch.setattr(PackagedWeights, "require", lambda _: tmp_path)
+    monkeypatch.setattr(perceptual, "load_perceptual", lambda *_: random_distance)
     with open_images(str(picture_folder("some", 4))) as images:
         stream = stream_subset(images, 4, 0)
         result = evaluate(stream, images, ["fid", "ppl"], tiny, console=quiet, model=model)
     assert set(result.values) == {"fid", "ppl_w", "ppl_z"}
+    assert result.protocol.networks["ppl"].sha256 == perceptual.WEIGHTS.sha256
+    assert "LPIPS" in dict(result.protocol.rows())["ppl by"]
     assert result.values["ppl_w"] == trimmed_mean(path_lengths(model, "w", 4, 0, random_distance, 16, silent))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,7 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from swincli.errors import ResourceError
-from swincli.metrics import perceptual
-from swincli.metrics.perceptual import PerceptualDistance, find_perceptual_weights, load_perceptual
+from swincli.metrics.perceptual import WEIGHTS, PerceptualDistance, load_perceptual
 
 CPU = torch.device("cpu")
 needs_weights = pytest.mark.skipif(
@@ -24,7 +24,7 @@ needs_weights = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def distance() -> PerceptualDistance:
-    return load_perceptual(find_perceptual_weights(), CPU)
+    return load_perceptual(WEIGHTS.require(), CPU)
 
 
 def picture(seed: int = 0, side: int = 64) -> Image.Image:
@@ -66,7 +66,7 @@ def layer_by_layer(weights: dict[str, Tensor], one: Tensor, other: Tensor) -> Te
 
 @needs_weights
 def test_it_is_the_network_of_the_file(distance: PerceptualDistance) -> None:
-    weights = torch.load(find_perceptual_weights(), map_location="cpu", weights_only=True)
+    weights = torch.load(WEIGHTS.require(), map_location="cpu", weights_only=True)
     one, other = (
         as_images(picture(0), picture(1)),
         as_images(picture(2), picture(0).transpose(Image.Transpose.ROTATE_90)),
@@ -119,15 +119,14 @@ def test_features_of_one_side_can_be_kept() -> None:
 def test_files_that_are_something_else_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "other.pth"
     torch.save({"weight": torch.zeros(3)}, path)
-    with pytest.raises(ResourceError, match=r"other\.pth: not the perceptual distance's weights"):
+    with pytest.raises(ResourceError, match=r"other\.pth: not the weights of shift-tolerant LPIPS"):
         load_perceptual(path, CPU)
     package = tmp_path / "stlpips_pytorch" / "weights" / "vST0.0"
     package.mkdir(parents=True)
     (package.parents[1] / "__init__.py").write_text("raise RuntimeError('must not be imported')\n")
     path.rename(package / "vgg_shift_tolerant.pth")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ResourceError, match=r"vgg_shift_tolerant\.pth: not the perceptual distance's weights"):
-        find_perceptual_weights()
-    monkeypatch.setattr(perceptual, "_PACKAGE", "no_such_package")
-    with pytest.raises(ResourceError, match="not installed"):
-        find_perceptual_weights()
+    with pytest.raises(ResourceError, match=r"vgg_shift_tolerant\.pth: not the weights of shift-tolerant LPIPS"):
+        WEIGHTS.require()
+    with pytest.raises(ResourceError, match="no_such is not installed"):
+        replace(WEIGHTS, package="no_such", folder="no_such_package").require()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from swincli.metrics.moments import Moments
 from swincli.metrics.reference import ReferenceKey, load, measure_reference, save
 from swincli.metrics.streams import open_images
 
-KEY = ReferenceKey("content", "detector", "resize", count=5, width=3)
+KEY = ReferenceKey("content", "detector", "resize", "cpu", count=5, width=3)
 MOMENTS: frozenset[Need] = frozenset({"moments"})
 BOTH: frozenset[Need] = frozenset({"moments", "features"})
 
@@ -31,14 +31,14 @@ def measured(folder: Path, detector: Detector, needs: frozenset[Need], console: 
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts the pictures of every pass through the detector."""
     counted: list[int] = []
-    collect = reference.collect
+    collect = reference.collect_shares
 
     def counting(*arguments: object) -> Collected:
         collected = collect(*arguments)
         counted.append(collected.count)
         return collected
 
-    monkeypatch.setattr(reference, "collect", counting)
+    monkeypatch.setattr(reference, "collect_shares", counting)
     return counted
 
 
@@ -71,6 +71,7 @@ def test_changed_pictures_detectors_and_resizes_are_measured_anew(
     measured(folder, tiny, MOMENTS, quiet)
     measured(folder, replace(tiny, sha256="another"), MOMENTS, quiet)
     measured(folder, replace(tiny, resize=replace(tiny.resize, name="another")), MOMENTS, quiet)
+    assert ReferenceKey(**{**asdict(KEY), "device": "cuda"}).path != KEY.path
     (folder / "0000.png").write_bytes((folder / "0001.png").read_bytes())
     measured(folder, tiny, MOMENTS, quiet)
     (folder / "0000.png").unlink()

@@ -4,12 +4,22 @@ import numpy as np
 import pytest
 
 from swincli.metrics import resampling
+from swincli.metrics.extrapolation import deviation_factor, fid_infinity, numbers_of
 from swincli.metrics.frechet import frechet_distance
 from swincli.metrics.inception_score import inception_score
 from swincli.metrics.intervals import around, wilson
 from swincli.metrics.kernel import mmd
 from swincli.metrics.moments import Moments
-from swincli.metrics.resampling import fid_by_moments, fid_by_products, fid_sampler, kid_sampler, score_sampler
+from swincli.metrics.path_length import trimmed_mean
+from swincli.metrics.resampling import (
+    fid_by_moments,
+    fid_by_products,
+    fid_sampler,
+    jackknife_deviation,
+    kid_sampler,
+    resampled_deviation,
+    score_sampler,
+)
 
 
 def features(seed: int, count: int, width: int, shift: float = 0.0) -> np.ndarray:
@@ -73,6 +83,40 @@ def test_resampled_inception_scores_lie_about_the_score() -> None:
     drawn = [sample() for _ in range(50)]
     assert 0 < np.std(drawn) < 0.5
     assert np.mean(drawn) == pytest.approx(inception_score(logits).mean, rel=0.15)
+
+
+def test_the_line_to_fid_infinity_varies_as_much_more_as_is_said() -> None:
+    fresh = [
+        fid_infinity(features(2 * n, 200, 8, 0.5), Moments.of(features(2 * n + 1, 200, 8)), n).value for n in range(40)
+    ]
+    sample = fid_sampler(features(900, 200, 8, 0.5), features(901, 200, 8), 0)
+    predicted = deviation_factor(numbers_of(200)) * np.std([sample() for _ in range(60)])
+    assert 0.6 < predicted / np.std(fresh) < 1.7
+
+
+def test_the_factor_of_fid_infinity_is_that_of_a_line_through_means() -> None:
+    random, numbers = np.random.default_rng(0), numbers_of(100)
+    lines = []
+    for _ in range(1000):  # FID to first order: a mean over the subset's pictures
+        pictures = random.standard_normal(100)
+        means = [pictures[random.choice(100, number, replace=False)].mean() for number in numbers]
+        lines.append(np.polyfit(1 / np.array(numbers), means, 1)[1])
+    assert np.std(lines) * np.sqrt(100) == pytest.approx(deviation_factor(numbers), rel=0.1)
+
+
+def test_resampled_trimmed_means_vary_like_those_of_new_values() -> None:
+    def lengths(seed: int) -> np.ndarray:
+        return np.random.default_rng(seed).lognormal(3, 1, 400)
+
+    fresh = np.std([trimmed_mean(lengths(seed)) for seed in range(200)])
+    assert 0.7 < resampled_deviation(lengths(900), trimmed_mean, 0) / fresh < 1.4
+
+
+def test_leaving_out_parts_gives_the_deviation_of_a_mean() -> None:
+    values = np.random.default_rng(0).random((20, 5))
+    without = [np.delete(values, part, axis=0).mean() for part in range(20)]
+    assert jackknife_deviation(without) == pytest.approx(values.mean(axis=1).std(ddof=1) / np.sqrt(20))
+    assert jackknife_deviation([]) == 0
 
 
 def test_two_pictures_can_be_drawn_again() -> None:

@@ -19,6 +19,7 @@ from swincli.metrics.features import Collected
 from swincli.metrics.frechet import frechet_distance
 from swincli.metrics.moments import Moments
 from swincli.metrics.protocol import Reference
+from swincli.metrics.resizing import torch_resize
 from swincli.metrics.statistics import Statistics, open_statistics, save_statistics
 from swincli.metrics.streams import draw_subset, open_images, stream_subset
 
@@ -68,6 +69,20 @@ def test_statistics_take_the_place_of_pictures_in_every_metric(
     assert found.values == pytest.approx(expected.values, rel=1e-9, nan_ok=True)
     assert found.protocol.reference == replace(expected.protocol.reference, statistics=str(path))
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_was_saved_on_a_cpu_serves_where_the_resize_runs_on_the_device(
+    picture_folder: PictureFolder, tiny: Detector, quiet: Console, tmp_path: Path
+) -> None:
+    reals, fakes = picture_folder("reals", 30, seed=1), picture_folder("fakes", 24, seed=2, brightness=120)
+    path = tmp_path / "reference.npz"
+    with open_images(str(reals)) as images:
+        save_reference(path, images, ["fid"], tiny, console=quiet)
+    as_on_cuda = replace(tiny, resize=torch_resize())
+    expected = judged(fakes, reals, tiny, quiet, ["fid"])
+    found = judged(fakes, open_statistics(path), as_on_cuda, quiet, ["fid"])
+    assert found.values == pytest.approx(expected.values, rel=1e-5)
+    assert found.protocol.resize == expected.protocol.resize
 
 
 def test_a_part_is_remembered_and_saved_as_what_it_is(
@@ -156,6 +171,11 @@ NAN = np.full((20, 12), np.nan, np.float32)
         ({"sigma": np.triu(np.ones((12, 12)))}, "its covariance is none"),
         ({"sigma": -np.eye(12)}, "its covariance is none"),
         ({"spectrum": np.zeros((4, 4))}, "its spectrum should be 3 x any x any numbers"),
+        ({"spectrum_parts": np.zeros((3, 4))}, "its spectrum_parts should be 32 x any numbers"),
+        (
+            {"spectrum": np.zeros((3, 16, 16)), "spectrum_parts": np.zeros((32, 4))},
+            r"damaged.*parts of shape \(32, 4\)",
+        ),
         ({"mu": None}, "damaged, or of another version"),
         ({"swincli": np.array("{")}, "damaged, or of another version"),
         ({"swincli": np.array(json.dumps({"format": 99}))}, r"damaged, or of another version \(format 99\)"),

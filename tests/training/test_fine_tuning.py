@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,28 @@ def test_the_newest_good_state_is_taken(
     assert "state-000000000016.pt: damaged" in said
     assert f"starting from {folder.state(8)}, trained on 8 images" in said
     folder.state(8).write_bytes(b"nothing")
-    with pytest.raises(CheckpointError, match="no training state can be read"):
+    with pytest.raises(CheckpointError, match="none of its 2 training states can be read"):
         started(tiny_recipe(f"train.init={parent}"))
+
+
+@pytest.mark.parametrize("named", ["run", "state"])
+def test_a_byte_that_changed_on_the_disk_is_noticed(
+    named: str, tiny_recipe: MakeRecipe, parent: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newest = RunFolder(parent).state(16)
+    with zipfile.ZipFile(newest) as archive:
+        tensors = [entry for entry in archive.infolist() if "/data/" in entry.filename]
+        largest = max(tensors, key=lambda entry: entry.file_size)
+    content = bytearray(newest.read_bytes())
+    content[largest.header_offset + largest.file_size // 2] ^= 1
+    newest.write_bytes(content)
+    read_state(newest)  # PyTorch does not notice
+    if named == "run":
+        assert started(tiny_recipe(f"train.init={parent}"), Console()).images_seen == 8
+        assert "is not as it was written); trying the state before it" in capsys.readouterr().err
+    else:
+        with pytest.raises(CheckpointError, match=r"state-000000000016\.pt: damaged \(.* is not as it was written"):
+            started(tiny_recipe(f"train.init={newest}"))
 
 
 def test_a_state_whose_weights_are_of_other_networks_is_damaged(tiny_recipe: MakeRecipe, parent: Path) -> None:

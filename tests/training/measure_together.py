@@ -1,0 +1,57 @@
+"""Measures a new state as training does, with trouble in the second process: run by torchrun, for a test."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from swincli.console import Console
+from swincli.data.store import Store
+from swincli.processes import Processes, join_processes
+from swincli.recipe import load_recipe
+from swincli.training import measuring
+from swincli.training.measuring import Measuring
+from swincli.training.run_folder import RunFolder
+from swincli.training.state import build_state
+
+
+def measure_again_and_again(recipe_file: Path, detector: Path, out: Path, processes: Processes) -> dict[str, object]:
+    """Undisturbed; with a failure in the second process; in the leading one; with a request to stop in the second."""
+    find = measuring.find_detector_weights
+    measuring.find_detector_weights = lambda _, console: find(detector, console)
+    recipe, console = load_recipe(str(recipe_file)), Console(quiet=not processes.leader)
+    assert recipe.data.path is not None
+    store, folder = Store.open(Path(recipe.data.path)), RunFolder(out)
+    state = build_state(recipe, store.content_hash, torch.device("cpu"))
+    if processes.leader:
+        folder.prepare(recipe)
+    state.images_seen = 8
+    measures = Measuring(folder, state, store, console, processes)
+    results: dict[str, object] = {"due": measures.missing(8), "values": measures.measure(state)}
+    results["due then"] = measures.missing(8)
+    state.images_seen = 16
+    generate = measuring.generate
+
+    def failing(*_: object, **__: object) -> Iterator[torch.Tensor]:
+        yield torch.zeros(4, 16, 16, 3, dtype=torch.uint8)
+        raise RuntimeError("out of memory")
+
+    for rank in (1, 0):
+        measuring.generate = failing if processes.rank == rank else generate
+        results[f"failed in {rank}"] = measures.measure(state)
+        measuring.generate = generate
+    results["stopped"] = measures.measure(state, lambda: processes.rank == 1)
+    results["due still"] = measures.missing(16)
+    results["mean"] = processes.mean({"rank": float(processes.rank)})["rank"]
+    return results
+
+
+if __name__ == "__main__":
+    with join_processes(torch.device("cpu")) as company:
+        recipe_file, detector, out = map(Path, sys.argv[1:])
+        results = measure_again_and_again(recipe_file, detector, out, company)
+        out.with_name(f"results-{company.rank}.json").write_text(json.dumps(results))
