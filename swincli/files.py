@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,21 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         ResourceError: the disk is full, or the folder may not be written.
     """
+    with appearing(path) as temporary:
+        write(temporary)
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """Hand out a temporary name beside `path` for a file that gets its own name when the block ends well.
+
+    Raises:
+        ResourceError: the disk is full, or the folder may not be written.
+    """
     temporary = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
+        yield temporary
         temporary.chmod(_usual_mode())  # safetensors writes files that nobody else may read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())

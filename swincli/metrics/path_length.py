@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from swincli.console import Advance
-from swincli.metrics.perceptual import SMALLEST
+from swincli.metrics.comparable import comparable
 from swincli.model.weights import Model
 from swincli.synthesis.classes import labels_as_trained
 
 EPSILON = 1e-4
-LARGEST = 256  # side in pixels of the pictures that are compared; larger ones are averaged down, as by Karras et al.
 TRIM = 1.0  # per cent of the lengths that are left out at either end
 _PURPOSE = zlib.crc32(b"path length")  # keeps these draws apart from all others that a seed may start
 
@@ -91,7 +90,7 @@ def _lengths(model: Model, step: Step, numbers: Sequence[int], distance: Distanc
         codes = torch.cat(step(model, z[0], z[1], labels))
         # Both ends go through in one batch, so that rounding treats them alike.
         images = model.generator.synthesise(model.generator.broadcast(codes))
-        apart = distance(*_comparable(model, images).chunk(2))
+        apart = distance(*comparable(model, images).chunk(2))
     lengths: NDArray[np.float64] = apart.double().cpu().numpy() / EPSILON**2
     return lengths
 
@@ -114,14 +113,3 @@ def _step_in_z(model: Model, first: Tensor, second: Tensor, labels: Tensor | Non
 
 STEPS: dict[str, Step] = {"w": _step_in_w, "z": _step_in_z}
 """From a model and two z [B, latent_dim], and labels where it has classes: two w [B, latent_dim], epsilon apart."""
-
-
-def _comparable(model: Model, images: Tensor) -> Tensor:
-    """The network's pictures as -1 to 1, at most 256 px and at least 32 px wide; not clipped."""
-    section = model.recipe.model
-    mean, deviation = (images.new_tensor(value)[:, None, None] for value in (section.pixel_mean, section.pixel_std))
-    pixels = 2 * (images * deviation + mean) - 1
-    side = pixels.shape[-1]
-    if side > LARGEST:
-        return F.avg_pool2d(pixels, side // LARGEST)
-    return F.interpolate(pixels, scale_factor=SMALLEST // side, mode="nearest") if side < SMALLEST else pixels

@@ -150,6 +150,8 @@ def load_model(path: Path, device: torch.device) -> Model:
     weights = {name.removeprefix("g."): value for name, value in tensors.items() if name.startswith("g.")}
     with torch.device("meta"):
         check_fit(path, Generator(recipe.model), weights)
+    if tensors.get("w_mean", torch.empty(0)).shape != (recipe.model.latent_dim,):
+        raise CheckpointError(f"{path}: has no mean w (w_mean), which truncation draws towards", "Take another model.")
     generator = _build(recipe, weights).to(device)
     classes = _classes(path, recipe, about, tensors)
     model = Model(generator, recipe, int(about["images_seen"]), tensors["w_mean"].to(device), path)

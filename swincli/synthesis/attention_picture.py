@@ -7,17 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from swincli.model.pixels import to_pictures
 from swincli.model.weights import Model
 from swincli.synthesis.attention_maps import AttentionMap, Layer, record_attention
+from swincli.synthesis.classes import class_caption
 from swincli.synthesis.codes import WHOLE, codes_of_seeds
+from swincli.synthesis.lettering import PAGE, QUIET, TEXT, font
 from swincli.synthesis.truncation import Truncation
 
 SMALLEST_PANEL = 512
 MARGIN, GAP, CAPTION, LEGEND = 28, 20, 34, 58
-PAGE, TEXT, QUIET = (16, 18, 24), (240, 242, 246), (152, 160, 174)
 REGULAR, SHIFTED = (70, 190, 255), (255, 105, 205)  # told apart by people of any colour vision, and unlike the heat
 HEAT = np.array([(24, 16, 40), (110, 16, 70), (205, 45, 30), (252, 140, 20), (255, 225, 90), (255, 255, 235)], float)
 DIMMED, VEILED = 0.42, 0.34  # of the image's brightness: under the heat, and outside the windows
@@ -43,8 +44,7 @@ def attention_page(
     picture = to_pictures(image, section.pixel_mean, section.pixel_std)[0].cpu().numpy()
     title = f"Attention in the image of seed {seed}"
     if label is not None and model.classes is not None:
-        name = model.classes.names[label]
-        title += f", class {name if name.isascii() else label}"  # Pillow's own font knows ASCII only
+        title += f", {class_caption(model, label)}"
     notes = f"{model.path.name}  ·  {model.images_seen:,} images  ·  truncation {truncation.strength:g}"
     return draw_attention(picture, points, maps, title, notes)
 
@@ -73,8 +73,8 @@ def draw_attention(
     top, row_height = 2 * MARGIN + 64, 2 * CAPTION + side + LEGEND + GAP
     page = Image.new("RGB", (width, top + len(maps) * row_height), PAGE)
     draw = ImageDraw.Draw(page)
-    draw.text((MARGIN, MARGIN - 4), title, TEXT, _font(34))
-    draw.text((MARGIN, MARGIN + 42), notes, QUIET, _font(20))
+    draw.text((MARGIN, MARGIN - 4), title, TEXT, font(34))
+    draw.text((MARGIN, MARGIN + 42), notes, QUIET, font(20))
     for index, row in enumerate(maps):
         place = (MARGIN, top + index * row_height)
         _draw_row(page, place, picture, scale, points[index // layers], row)
@@ -92,15 +92,15 @@ def _draw_row(
     """One point at one layer, with its captions and the scale of its colours."""
     draw, (left, top), side = ImageDraw.Draw(page), place, len(picture) * scale
     panels, legend = top + 2 * CAPTION, top + 2 * CAPTION + side
-    draw.text((left, top), _row_caption(maps[0], point), TEXT, _font(24))
-    draw.text((left, top + CAPTION), _reach_caption(maps), QUIET, _font(20))
+    draw.text((left, top), _row_caption(maps[0], point), TEXT, font(24))
+    draw.text((left, top + CAPTION), _reach_caption(maps), QUIET, font(20))
     page.paste(_reach_panel(picture, scale, point, maps), (left, panels))
     cell = len(picture) // maps[0].layer.resolution
-    draw.text((left, legend + 12), f"a cell of the map: {cell} x {cell} px of the image", QUIET, _font(18))
+    draw.text((left, legend + 12), f"a cell of the map: {cell} x {cell} px of the image", QUIET, font(18))
     x = left
     for one in maps:
         x += side + GAP
-        draw.text((x, top + CAPTION), _map_caption(one), window_colour(one), _font(20))
+        draw.text((x, top + CAPTION), _map_caption(one), window_colour(one), font(20))
         page.paste(_heat_panel(picture, scale, point, one, _highest(maps)), (x, panels))
     _draw_scale(draw, (left + side + GAP, x + side, legend), maps)
 
@@ -203,12 +203,12 @@ def _draw_scale(draw: ImageDraw.ImageDraw, place: tuple[int, int, int], maps: Se
     for tick in ticks:
         draw.line((tick, top - 4, tick, top + 20), TEXT, 2)
     below, most = top + 22, f"{highest:.2%} of the group's attention"
-    draw.text((left, below), "0", QUIET, _font(18))
+    draw.text((left, below), "0", QUIET, font(18))
     if right - ticks[0] > 620:
-        draw.text((max(ticks[0], left + 24), below), words, TEXT, _font(18))
-        draw.text((right, below), most, QUIET, _font(18), anchor="ra")
+        draw.text((max(ticks[0], left + 24), below), words, TEXT, font(18))
+        draw.text((right, below), most, QUIET, font(18), anchor="ra")
     else:
-        draw.text((right, below), f"{words}  ·  highest {most}", QUIET, _font(18), anchor="ra")
+        draw.text((right, below), f"{words}  ·  highest {most}", QUIET, font(18), anchor="ra")
 
 
 def _mark(draw: ImageDraw.ImageDraw, point: tuple[int, int], scale: int) -> None:
@@ -231,7 +231,3 @@ def _enlarge(values: NDArray[np.generic], side: int) -> NDArray[np.float64]:
     """Nearest neighbour from `[h, h, ...]` to `[side, side, ...]`, in float64."""
     factor = side // len(values)
     return values.repeat(factor, axis=0).repeat(factor, axis=1).astype(np.float64)
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -37,17 +38,32 @@ def name_images(model: Model, seeds: list[int], text: str | None) -> NamedImages
     Raises:
         UsageError: the model has no such class, or none at all.
     """
-    stems, classes = [f"seed-{seed:06d}" for seed in seeds], model.classes
+    classes = model.classes
     if classes is None:
         if text is not None:
             raise UsageError(f"--class {text}: {model.path} is of a model without classes", "Leave --class out.")
-        return NamedImages(seeds, None, stems, None)
+        return _of_seeds(seeds, [f"seed-{seed:06d}" for seed in seeds], [f"seed {seed}" for seed in seeds])
     chosen = classes.find(text) if text is not None else []
     labels = torch.tensor(chosen).repeat_interleave(len(seeds)) if chosen else draw_labels(seeds, classes.even)
+    repeated, numbers = seeds * max(1, len(chosen)), labels.tolist()
+    names = [classes.names[label] for label in numbers]
+    stems = [f"seed-{seed:06d}" for seed in repeated]
     if len(chosen) > 1:
-        stems = [f"{stem}-class-{label:03d}" for label in chosen for stem in stems]
-    names = [classes.names[label] for label in labels.tolist()]
-    return NamedImages(seeds * max(1, len(chosen)), labels, stems, names)
+        stems = [f"{stem}-class-{label:03d}" for stem, label in zip(stems, numbers, strict=True)]
+    captions = [f"seed {seed}, {class_caption(model, label)}" for seed, label in zip(repeated, numbers, strict=True)]
+    return replace(_of_seeds(repeated, stems, captions), labels=labels, class_names=names)
+
+
+def _of_seeds(seeds: list[int], stems: list[str], captions: list[str]) -> NamedImages:
+    return NamedImages(stems, [f"seed={seed}" for seed in seeds], captions, seeds)
+
+
+def class_caption(model: Model, label: int) -> str:
+    """The name of a conditional model's class where it is ASCII, else its number: for pictures, whose font knows no
+    more."""
+    assert model.classes is not None
+    name = model.classes.names[label]
+    return name if name.isascii() else f"class {label}"
 
 
 def labels_by_row(rows: int, classes: int) -> list[int]:

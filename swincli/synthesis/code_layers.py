@@ -7,6 +7,7 @@ are coarse (pose and shape), of 16 and 32 px middle (features), and all others f
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 COARSE, MIDDLE = 4, 8  # where they end
 NAMES = ("coarse", "middle", "fine", "all")
@@ -22,6 +23,17 @@ def parse_code_layers(text: str, num_ws: int) -> list[int]:
     for part in text.split(","):
         chosen.update(_part(part.strip().lower(), num_ws))
     return sorted(chosen)
+
+
+def format_code_layers(layers: Sequence[int]) -> str:
+    """Write numbers of codes, in order and each once, with ranges joined: [0, 1, 2, 5] -> "0-2,5"."""
+    spans: list[list[int]] = []
+    for layer in layers:
+        if spans and layer == spans[-1][1] + 1:
+            spans[-1][1] = layer
+        else:
+            spans.append([layer, layer])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
 
 
 def _part(text: str, num_ws: int) -> range:

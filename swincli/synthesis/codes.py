@@ -36,9 +36,17 @@ def codes_of_seeds(
 
     Labels as in `w_of_seeds`.
     """
-    labels = _labels(model, seeds, labels)
-    w_plus = model.generator.broadcast(w_of_seeds(model, seeds, labels))
-    by_class = model.w_mean_by_class
+    z = z_from_seeds(seeds, model.recipe.model.latent_dim).to(model.device)
+    return codes_of_z(model, z, truncation, _labels(model, seeds, labels))
+
+
+@torch.inference_mode()
+def codes_of_z(model: Model, z: Tensor, truncation: Truncation = WHOLE, labels: Tensor | None = None) -> Tensor:
+    """w+ of z `[N, latent_dim]`, `[N, L, latent_dim]`, truncated as in `codes_of_seeds`.
+
+    A conditional model takes a label for every z, int64 `[N]`; both are on the model's device.
+    """
+    w_plus, by_class = model.generator.broadcast(model.generator.map(z, labels)), model.w_mean_by_class
     return truncation.apply(w_plus, model.w_mean if labels is None or by_class is None else by_class[labels])
 
 

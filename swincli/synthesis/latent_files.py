@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from swincli.errors import DataError
+from swincli.files import write_atomically
+from swincli.model.identity import model_identity
+from swincli.model.weights import Model
 from swincli.recipe.schema import ModelSection
 from swincli.synthesis.named_images import NamedImages
 
 Space = Literal["z", "w", "w_plus"]
 SPACES: tuple[Space, ...] = ("z", "w", "w_plus")
+MODEL_NOTE = "model"  # the identity of the model that codes were made with
 _HINT = "An .npz file with one of z [N, D], w [N, D] or w_plus [N, L, D]."
 
 
@@ -54,9 +60,57 @@ def read_latents(path: Path, section: ModelSection) -> Latents:
     return Latents(space, torch.from_numpy(array.astype(np.float32)))
 
 
+def write_latents(path: Path, latents: Latents, notes: Mapping[str, str] | None = None) -> None:
+    """Write codes as a file that `read_latents` reads, with notes as entries of their own.
+
+    A note `model`, the model's identity, keeps w and w_plus from being taken for another model's.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    arrays: dict[str, Any] = {latents.space: latents.values.detach().float().cpu().numpy()}
+    arrays |= {name: np.array(text) for name, text in (notes or {}).items()}
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # given a name, numpy would add .npz to it
+            np.savez(file, **arrays)
+
+    write_atomically(path, write)
+
+
+def open_latents(path: Path, model: Model) -> Latents:
+    """Read the codes of a file for a model, as `read_latents` does.
+
+    Raises:
+        DataError: as there, or they are w of another model, by the file's own note; z are of no model.
+    """
+    latents = read_latents(path, model.recipe.model)
+    made_with = _read(path).get(MODEL_NOTE)
+    if latents.space == "z" or made_with is None:
+        return latents
+    identity = model_identity(model.path)
+    if str(made_with) != identity:
+        raise DataError(
+            f"{path}: holds {latents.space} of another model ({made_with}; {model.path} is {identity})",
+            "Give the --checkpoint that it was made with.",
+        )
+    return latents
+
+
 def name_latents(latents: Latents, path: Path) -> NamedImages:
     """The images of a file's codes: latent-0000, latent-0001, ..."""
-    return NamedImages([], None, [f"latent-{index:04d}" for index in range(len(latents))], None, path.name)
+    numbers = range(len(latents))
+    return NamedImages(
+        stems=[f"latent-{number:04d}" for number in numbers],
+        origins=[f"latents={path.name}#{number} code={_hash(latents.values[number])}" for number in numbers],
+        captions=[f"code {number}" for number in numbers],
+        seeds=[],
+    )
+
+
+def _hash(code: Tensor) -> str:
+    """A short hash of a code: files of the same name may hold other ones."""
+    return hashlib.sha256(code.numpy().tobytes()).hexdigest()[:12]
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -1,7 +1,8 @@
-"""Images to be made, and what their files are called."""
+"""Images to be made, what their files are called, and the codes that they are made of."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -9,21 +10,23 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class NamedImages:
-    """Images of seeds or of given codes.
+    """Images of seeds, of given codes, or of mixed ones.
 
     Attributes:
-        seeds: One an image; none for given codes.
-        labels: int64 `[N]`; None of an unconditional model and for given codes.
         stems: Names of the files, without a suffix.
+        origins: Where each comes from, for its notes: "seed=12", "latents=codes.npz#3 code=6d2f0c1b9a3e".
+        captions: The same for people, in ASCII: "seed 12".
+        seeds: One an image; none for codes of a file.
+        labels: int64 `[N]`; None of an unconditional model and for codes of a file.
         class_names: One an image; None where there are no labels.
-        source: The file of given codes.
     """
 
-    seeds: list[int]
-    labels: Tensor | None
     stems: list[str]
-    class_names: list[str] | None
-    source: str | None = None
+    origins: list[str]
+    captions: list[str]
+    seeds: list[int]
+    labels: Tensor | None = None
+    class_names: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.stems)
@@ -32,6 +35,13 @@ class NamedImages:
         """The label of one image."""
         return None if self.labels is None else int(self.labels[index])
 
-    def origin(self, index: int) -> str:
-        """Where one image comes from, for its notes: "seed=12" or "latents=codes.npz#3"."""
-        return f"seed={self.seeds[index]}" if self.source is None else f"latents={self.source}#{index}"
+
+@dataclass(frozen=True)
+class Drawing:
+    """Images to be made, and `codes`: from indices of some to their w+ `[B, L, latent_dim]` on the model's device."""
+
+    named: NamedImages
+    codes: Callable[[Sequence[int]], Tensor]
+
+    def __len__(self) -> int:
+        return len(self.named)

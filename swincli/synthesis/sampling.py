@@ -1,4 +1,4 @@
-"""Images of seeds and of given codes, batch by batch."""
+"""Images of seeds, batch by batch, and of codes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from torch import Tensor
 
 from swincli.model.pixels import to_pictures
 from swincli.model.weights import Model
-from swincli.synthesis.codes import WHOLE, codes_of_latents, codes_of_seeds
-from swincli.synthesis.latent_files import Latents
+from swincli.synthesis.codes import WHOLE, codes_of_seeds
 from swincli.synthesis.truncation import Truncation
 
 PIXELS_AT_ONCE = 2**20  # of a batch, where none is asked for
@@ -44,24 +43,6 @@ def generate(
     for start in range(0, len(seeds), step):
         part = slice(start, start + step)
         yield render(model, codes_of_seeds(model, seeds[part], truncation, None if labels is None else labels[part]))
-
-
-def generate_from(
-    model: Model, latents: Latents, *, truncation: Truncation = WHOLE, batch: int | None = None
-) -> Iterator[Tensor]:
-    """Images of given codes, in their order: uint8 `[B, H, W, 3]` on the CPU.
-
-    Args:
-        model: A model from `load_model`.
-        latents: z, w or w+ that fit the model.
-        truncation: As in `generate`.
-        batch: Images at once; by default as many as fit a modest machine.
-
-    Raises:
-        UsageError: z for a conditional model, whose w depends on the class as well.
-    """
-    for codes in latents.values.split(batch or default_batch(model.recipe.model.size)):
-        yield render(model, codes_of_latents(model, Latents(latents.space, codes), truncation))
 
 
 @torch.inference_mode()

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sampled_models import pixels, sample, save_shown_model
 
-from swincli.commands.app import run
-from swincli.model.generator import Generator
-from swincli.model.weights import load_model, save_model
+from swincli.model.weights import load_model
 from swincli.recipe import Recipe
 from swincli.synthesis.latents import z_from_seeds
 
@@ -22,23 +21,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def model(tiny_recipe: Callable[..., Recipe], tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    recipe = tiny_recipe("model.adain_gamma=1.0")
-    generator = Generator(recipe.model)
-    for parameter in generator.parameters():
-        parameter.data.mul_(2)  # an untrained network is nearly gray; this one shows more
-    path = tmp_path / "run" / "model-000000000010.safetensors"
-    save_model(path, generator, recipe, 10)
-    return path
-
-
-def sample(model: Path, out: Path, *arguments: str) -> int:
-    return run(["sample", "--checkpoint", str(model), "--out", str(out), "--device", "cpu", *arguments])
-
-
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image).astype(int)
+    return save_shown_model(tiny_recipe("model.adain_gamma=1.0"), tmp_path / "run" / "model-000000000010.safetensors")
 
 
 def test_files_are_named_by_seed_and_listed(model: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -52,8 +35,15 @@ def test_files_are_named_by_seed_and_listed(model: Path, tmp_path: Path, capsys:
 
 def test_json(model: Path, tmp_path: Path, capsys: Capture) -> None:
     assert sample(model, tmp_path / "out", "--seeds", "3", "--json") == 0
-    expected = {"images": [str(tmp_path / "out/seed-000003.png")], "grid": None, "attention": [], "classes": None}
-    assert json.loads(capsys.readouterr().out) == expected
+    assert json.loads(capsys.readouterr().out) == {
+        "images": [str(tmp_path / "out/seed-000003.png")],
+        "count": 1,
+        "grid": None,
+        "attention": [],
+        "sweeps": [],
+        "latents": None,
+        "classes": None,
+    }
 
 
 def test_attention_is_drawn_for_every_seed(model: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -65,7 +55,7 @@ def test_attention_is_drawn_for_every_seed(model: Path, tmp_path: Path, capsys: 
         assert page.width > 3 * 512
         assert page.height > 4 * 512  # two points by two layers
         assert "seed=3" in page.text["swincli"]  # type: ignore[attr-defined]
-    assert sample(model, tmp_path / "out", "--seeds", "3", "--attention", "--json") == 0
+    assert sample(model, tmp_path / "out", "--seeds", "3", "--attention", "--json", "--force") == 0
     assert json.loads(capsys.readouterr().out)["attention"] == [str(tmp_path / "out" / names[2])]
 
 
@@ -93,12 +83,31 @@ def test_different_seeds_differ_and_truncation_draws_them_together(model: Path, 
         (["--seeds", "a"], "--seeds a: 'a' is not a seed"),
         (["--seeds", "4294967296"], "above the largest one"),
         (["--seeds", "0", "--grid", "8"], "--grid 8: '8' is not a grid size"),
-        ([], "--seeds, --latents: exactly one of them"),
-        (["--seeds", "0", "--latents", "a.npz"], "--seeds, --latents: exactly one of them"),
+        ([], "--seeds, --latents, --mix: exactly one of them"),
+        (["--seeds", "0", "--latents", "a.npz"], "--seeds, --latents, --mix: exactly one of them"),
         (["--seeds", "0", "--batch", "0"], "--batch"),
         (["--seeds", "0", "--attention", "--attention-layers", "32"], "the model has no layer 32"),
         (["--seeds", "0", "--attention", "--attention-at", "16,0"], "--attention-at 16,0: outside the image"),
         (["--seeds", "0", "--attention-at", "1,1"], "no attention is drawn"),
+        (["--seeds", "0", "--grid-labels"], "--grid-labels: no grid is drawn"),
+        (["--seeds", "0-3", "--count", "2"], "--count 2: --seeds 0-3 names 4 seeds already"),
+        (["--count", "0"], "--count 0: from 1 to ten million"),
+        (["--count", "many"], "--count: 'many' is not a number of images"),
+        (["--seeds", "4294967295", "--count", "2"], "it goes beyond the largest one"),
+        (["--seeds", "0", "--mix", "1:2"], "--seeds, --latents, --mix: exactly one of them"),
+        (["--mix", "1:2", "--grid", "2x2"], "they do not go with --mix"),
+        (["--mix", "1,2"], "--mix 1,2: seeds of rows and of columns are wanted"),
+        (["--mix", "1:2@fine"], "--mix 1:2@fine: this model has no fine layers, only 0-5"),
+        (["--seeds", "0", "--sweep", "pca"], "--sweep pca: a method and directions are wanted"),
+        (["--seeds", "0", "--sweep", "pca:16"], "this model has directions 0-15, and no 16"),
+        (["--seeds", "0", "--sweep", "sefa:0@7"], "this model has layers 0-5, and no 7"),
+        (["--seeds", "0", "--sweep-range", "nan"], "--sweep-range nan: not a distance"),
+        (["--seeds", "0", "--truncation", "inf"], "--truncation inf: not a number to truncate by"),
+        (["--seeds", "0", "--truncation-layers", "3"], "--truncation-layers 3: nothing is truncated"),
+        (["--seeds", "0", "--truncation", "0.5", "--truncation-layers", "7"], "the model has 6 codes an image"),
+        (["--seeds", "0", "--truncation", "0.5", "--truncation-centres", "501"], "--truncation-centres 501: too many"),
+        (["--seeds", "0", "--save-space", "w"], "--save-space w: no codes are saved"),
+        (["--seeds", "0", "--save-latents", "a.npy"], "the file's name must end in .npz"),
     ],
 )
 def test_wrong_use_exits_with_2(

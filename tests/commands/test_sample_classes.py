@@ -11,6 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 from PIL import Image
+from sampled_models import pixels, sample, save_shown_model
 from scripted_networks import MeanColours, save_script
 
 from swincli.commands.app import run
@@ -33,22 +34,7 @@ def recipe(tiny_recipe: Callable[..., Recipe]) -> Recipe:
 
 @pytest.fixture
 def model(recipe: Recipe, tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    generator = Generator(recipe.model)
-    for parameter in generator.parameters():
-        parameter.data.mul_(2)  # an untrained network is nearly gray; this one shows more
-    path = tmp_path / "run" / "model-000000000010.safetensors"
-    save_model(path, generator, recipe, 10, CLASSES)
-    return path
-
-
-def sample(model: Path, out: Path, *arguments: str) -> int:
-    return run(["sample", "--checkpoint", str(model), "--out", str(out), "--device", "cpu", *arguments])
-
-
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image).astype(int)
+    return save_shown_model(recipe, tmp_path / "run" / "model-000000000010.safetensors", CLASSES)
 
 
 def test_the_same_seed_is_another_image_in_another_class(model: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from swincli.console import Console
 from swincli.errors import ResourceError, UsageError
-from swincli.metrics import path_length, perceptual
+from swincli.metrics import comparable, perceptual
 from swincli.metrics.detectors import Detector
 from swincli.metrics.evaluation import evaluate
 from swincli.metrics.packages import PackagedWeights
@@ -118,7 +118,7 @@ def test_pictures_of_any_size_are_brought_to_one_that_the_distance_takes(
         seen.append(one.shape)
         return mean_square(one, other)
 
-    monkeypatch.setattr(path_length, "LARGEST", 32)
+    monkeypatch.setattr(comparable, "LARGEST", 32)
     model = new_model(tiny_recipe(f"model.size={size}", "model.g_width=32", "model.d_width=32"))
     path_lengths(model, "w", 1, 0, watching, 1, silent)
     assert seen == [(1, 3, 32, 32)]

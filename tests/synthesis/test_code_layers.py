@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swincli.synthesis.code_layers import parse_code_layers
+from swincli.synthesis.code_layers import format_code_layers, parse_code_layers
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,9 @@ def test_any_text_gives_layers_of_the_model_or_a_value_error(text: str, num_ws: 
         return
     assert layers == sorted(set(layers))
     assert set(layers) <= set(range(num_ws))
+
+
+@given(st.sets(st.integers(0, 17), min_size=1))
+def test_layers_are_written_as_they_are_read(layers: set[int]) -> None:
+    assert parse_code_layers(format_code_layers(sorted(layers)), 18) == sorted(layers)
+    assert format_code_layers([0, 1, 2, 5]) == "0-2,5"

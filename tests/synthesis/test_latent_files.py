@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from swincli.errors import DataError
 from swincli.recipe.schema import ModelSection
-from swincli.synthesis.latent_files import read_latents
+from swincli.synthesis.latent_files import Latents, Space, read_latents, write_latents
 
 SECTION = ModelSection(size=16, latent_dim=8)
 
@@ -61,3 +62,15 @@ def test_a_pickle_is_not_run(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", z=np.array([{"code": 1}], dtype=object))
     with pytest.raises(DataError, match="damaged or no"):
         read_latents(tmp_path / "a.npz", SECTION)
+
+
+@pytest.mark.parametrize("space", ["z", "w", "w_plus"])
+def test_what_is_written_is_read(tmp_path: Path, space: Space) -> None:
+    values = torch.randn(2, 6, 8) if space == "w_plus" else torch.randn(2, 8)
+    write_latents(tmp_path / "new/a.npz", Latents(space, values), {"model": "0123456789ab", "seeds": "1,2"})
+    latents = read_latents(tmp_path / "new/a.npz", SECTION)
+    assert latents.space == space
+    assert torch.equal(latents.values, values)
+    with np.load(tmp_path / "new/a.npz") as arrays:
+        assert str(arrays["model"]) == "0123456789ab"
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.npz"]

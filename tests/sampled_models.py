@@ -1,0 +1,34 @@
+"""Models whose images can be told apart, and `swincli sample` as a user runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from swincli.commands.app import run
+from swincli.model.classes import Classes
+from swincli.model.generator import Generator
+from swincli.model.weights import save_model
+from swincli.recipe import Recipe
+
+
+def save_shown_model(recipe: Recipe, path: Path, classes: Classes | None = None, seed: int = 0) -> Path:
+    """Save a model of a recipe (with model.adain_gamma=1) that was not trained, yet draws other things than gray."""
+    torch.manual_seed(seed)
+    generator = Generator(recipe.model)
+    for parameter in generator.parameters():
+        parameter.data.mul_(2)
+    save_model(path, generator, recipe, 10, classes)
+    return path
+
+
+def sample(model: Path, out: Path, *arguments: str) -> int:
+    return run(["sample", "--checkpoint", str(model), "--out", str(out), "--device", "cpu", *arguments])
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
