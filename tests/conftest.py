@@ -12,6 +12,7 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
+from swincli.commands.app import run
 from swincli.console import Console
 from swincli.data.prepare import PrepareOptions, prepare
 from swincli.data.store import Store
@@ -92,3 +93,14 @@ def labelled_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     path = tmp_path_factory.mktemp("stores") / "labelled"
     prepare(str(folder), path, PrepareOptions(16, labels="folders", workers=1), Console(quiet=True))
     return Store.open(path)
+
+
+@pytest.fixture(scope="session")
+def trained_run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the smallest networks after two steps: its model, and the state beside it."""
+    folder = tmp_path_factory.mktemp("trained")
+    recipe = folder / "tiny.toml"
+    recipe.write_text(f'{TINY_RECIPE}\n[data]\npath = "{store.path}"\n')
+    command = ["train", str(recipe), "--out", str(folder / "run"), "--set", "train.total=8", "--device", "cpu", "-q"]
+    assert run(command) == 0
+    return folder / "run"

@@ -12,7 +12,9 @@ from swincli import __version__
 from swincli.commands.convert import convert
 from swincli.commands.doctor import doctor
 from swincli.commands.evaluate import evaluate
+from swincli.commands.interpolate import interpolate
 from swincli.commands.prepare_data import prepare_data
+from swincli.commands.project import project
 from swincli.commands.recipe import recipe_app
 from swincli.commands.sample import sample
 from swincli.commands.train import train
@@ -52,6 +54,8 @@ app.command("prepare-data", epilog=_example("swincli prepare-data photos/ datase
 )
 app.command("train", epilog=_example("swincli train quickstart"))(train)
 app.command("sample", epilog=_example("swincli sample --seeds 0-31 --truncation 0.7 --grid 8x4"))(sample)
+app.command("interpolate", epilog=_example("swincli interpolate --seeds 1,5,9 --loop --pace perceptual"))(interpolate)
+app.command("project", epilog=_example("swincli project portrait.jpg --space w+ --tune"))(project)
 app.command("evaluate", epilog=_example("swincli evaluate --metric fid --data datasets/photos-256"))(evaluate)
 app.add_typer(recipe_app, name="recipe")
 app.command("doctor", epilog=_example("swincli doctor quickstart"))(doctor)
@@ -66,11 +70,12 @@ def run(arguments: list[str] | None = None) -> int:
         return 130
     except typer.TyperException as error:
         from swincli.console import Console
+        from swincli.launch import is_follower
 
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "swincli"
         message = error.format_message().strip()
-        if message:  # a bare `swincli` prints its help and has nothing to add
+        if message and not is_follower():  # a bare `swincli` prints its help and has nothing to add
             Console().error(message[0].lower() + message[1:], f"Run `{command} --help`.")
         return error.exit_code
     return result if isinstance(result, int) else 0

@@ -16,7 +16,11 @@ from swincli.units import format_bytes
 LARGEST_FILE = 512 * 2**20  # a bound on the memory of one file
 
 
-@dataclass(frozen=True)
+def _no_file(name: str) -> bytes:
+    raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A file of a source: its path inside it, and `read`, which raises `ImageError` where it is of no use."""
 
@@ -33,12 +37,21 @@ class Source:
         entries: Its files, by name.
         credit: Who made the pictures, where they come along with swincli.
         close: Lets go of an open archive; leaving the `with` block calls it.
+        read_file: Reads any file in it, and not only pictures, by its path; raises KeyError where there is none, and
+            `ImageError` where it cannot be read.
+        notes: What is worth knowing about how it was read.
+        label_file: A file of labels that lies in it, by its path.
+        all_pictures: Whether every entry is meant to be a picture, whatever it is called.
     """
 
     text: str
     entries: list[Entry]
     credit: str | None = None
     close: Callable[[], None] = field(default=lambda: None, repr=False)
+    read_file: Callable[[str], bytes] = field(default=_no_file, repr=False)
+    notes: tuple[str, ...] = ()
+    label_file: str | None = None
+    all_pictures: bool = False
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)
@@ -77,10 +90,26 @@ def read_image(stream: IO[bytes], size: int, name: str) -> bytes:
     """Read a picture of `size` bytes from a stream, as far as it can be one.
 
     Raises:
-        ImageError: too large, or by its first bytes not an image.
+        ImageError: too large, cut short, or by its first bytes not an image.
     """
-    head = stream.read(HEAD_BYTES)
+    head = stream.read(min(HEAD_BYTES, size))
     require_image(head, name)
+    return head + _read_rest(stream, size, len(head), name)
+
+
+def read_exactly(stream: IO[bytes], size: int, name: str) -> bytes:
+    """Read a file of any kind, of `size` bytes, from a stream.
+
+    Raises:
+        ImageError: too large for the memory, or cut short.
+    """
+    return _read_rest(stream, size, 0, name)
+
+
+def _read_rest(stream: IO[bytes], size: int, done: int, name: str) -> bytes:
     if size > LARGEST_FILE:
         raise ImageError(name, f"too large: a file of {format_bytes(size)}")
-    return head + stream.read()
+    data = stream.read(size - done)
+    if len(data) < size - done:
+        raise ImageError(name, f"damaged: cut short by {size - done - len(data):,} bytes")
+    return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 import signal
@@ -10,63 +11,97 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swincli.data.colours import WHITE, Colour
+from swincli.data.cores import usable_cores
+from swincli.data.encoding import Encoding, encode
 from swincli.data.entries import Entry
-from swincli.data.images import Crop, Filter, crop_center, decode, resize
-from swincli.data.rejection import ImageError, Rejected
+from swincli.data.fingerprint import Fingerprint, fingerprint
+from swincli.data.images import Jpeg, open_picture
+from swincli.data.rejection import ImageError
+from swincli.data.seen import Seen
+from swincli.data.shaping import Crop, Filter, Gamma, choose_region, shape
 from swincli.errors import ResourceError
 
+NOT_SQUARE: Final = "not square"
 FEW = 256  # up to so many, starting processes costs more than it saves
 _PENDING_EACH = 4  # tasks that wait for a process
 _PENDING_BYTES = 2**28  # of undecoded files, over all tasks
+_TASK_FILES = 16  # that a process gets at once, at most
+_TASK_BYTES = 2**22  # of files, after which a task is full
+_TASK_PIXELS = 2**20  # bytes of pixels, that a task may come to
+_ENOUGH = 4  # times the resolution: from a JPEG that is still so large, what was averaged while decoding cannot be told
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How pictures become squares of one size."""
+    """How pictures become squares of one size.
+
+    Attributes:
+        resolution: Side of the squares.
+        crop: Which part of a picture stays.
+        filter: What it is resized with.
+        background: What shows through where it is transparent.
+        gamma: Whether stored values are averaged, or the light that they stand for.
+        min_size: What stays must be at least as wide and high, in pixels of the picture.
+        jpeg: "fast" shrinks a JPEG while it is decoded, where that cannot be seen.
+        fingerprint: Whether to tell how the square looks, to find near duplicates.
+        encoding: What to make of the pixels besides.
+    """
 
     resolution: int
-    crop: Crop
-    filter: Filter
+    crop: Crop = "center"
+    filter: Filter = "lanczos"
+    background: Colour = WHITE
+    gamma: Gamma = "srgb"
+    min_size: int = 1
+    jpeg: Jpeg = "fast"
+    fingerprint: bool = False
+    encoding: Encoding = "raw"
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A picture that fits: pixels [H, W, 3], and whether it was smaller than that."""
+class Outcome:
+    """What became of one file.
 
-    name: str
-    pixels: NDArray[np.uint8]
-    upscaled: bool
+    Attributes:
+        seen: What is known of it, and why it was left out if it was.
+        pixels: uint8 [H, W, 3]; None where it was left out.
+        encoded: They as a file, if asked for.
+        fingerprint: How they look, if asked for.
+    """
 
-
-@dataclass(frozen=True)
-class Oblong:
-    """A picture that is not square where nothing may be cropped."""
-
-    name: str
-    width: int
-    height: int
-
-
-Outcome = Fitted | Oblong | Rejected
+    seen: Seen
+    pixels: NDArray[np.uint8] | None = None
+    encoded: bytes | None = None
+    fingerprint: Fingerprint | None = None
 
 
 def fit(data: bytes, name: str, how: Fit) -> Outcome:
     """Decode, crop and resize the bytes of one picture."""
+    digest = hashlib.sha256(data).digest()
+    seen = Seen(name, len(data), digest)
+    exact = how.jpeg == "exact" or how.gamma == "linear"  # shrinking while decoding averages stored values
     try:
-        image = decode(data, name)
+        picture = open_picture(data, name, how.background, None if exact else _ENOUGH * how.resolution)
     except ImageError as error:
-        return Rejected(name, error.reason)
-    if image.width != image.height:
-        if how.crop == "none":
-            return Oblong(name, image.width, image.height)
-        image = crop_center(image)
-    upscaled = image.width < how.resolution
-    return Fitted(name, np.asarray(resize(image, how.resolution, how.filter)), upscaled)
+        return Outcome(replace(seen, reason=error.reason))
+    width, height = picture.width, picture.height
+    region = choose_region(width, height, how.crop, digest)
+    upscaled = region.width < how.resolution
+    seen = replace(seen, width=width, height=height, mode=picture.mode, kind=picture.kind, upscaled=upscaled)
+    if min(region.width, region.height) < how.min_size:
+        return Outcome(replace(seen, reason=f"too small: {width} x {height} px"))
+    if how.crop == "none" and width != height:
+        return Outcome(replace(seen, reason=f"{NOT_SQUARE}: {width} x {height} px"))
+    pixels = shape(picture, region, how.resolution, how.filter, how.gamma)
+    encoded = None if how.encoding == "raw" else encode(pixels, how.encoding)
+    return Outcome(seen, pixels, encoded, fingerprint(pixels) if how.fingerprint else None)
 
 
 def fit_all(entries: list[Entry], how: Fit, workers: int | None) -> Generator[Outcome]:
@@ -81,13 +116,13 @@ def fit_all(entries: list[Entry], how: Fit, workers: int | None) -> Generator[Ou
     Raises:
         ResourceError: a process died, as it does when memory runs out.
     """
-    workers = _cores() if workers is None else workers
+    workers = usable_cores() if workers is None else workers
     if workers == 1 or len(entries) <= FEW:
         for entry in entries:
             try:
                 data = entry.read()
             except ImageError as error:
-                yield Rejected(entry.name, error.reason)
+                yield _unread(error)
             else:
                 yield fit(data, entry.name, how)
         return
@@ -103,29 +138,54 @@ def fit_all(entries: list[Entry], how: Fit, workers: int | None) -> Generator[Ou
 
 
 def _fit_ahead(entries: list[Entry], how: Fit, pool: ProcessPoolExecutor, most: int) -> Generator[Outcome]:
-    pending: deque[tuple[Future[Outcome], int]] = deque()
+    pending: deque[tuple[Future[list[Outcome]], int]] = deque()
     waiting_bytes = 0
-    for entry in entries:
-        while len(pending) >= most or (pending and waiting_bytes > _PENDING_BYTES):
-            future, size = pending.popleft()
-            waiting_bytes -= size
-            yield future.result()
-        try:
-            data = entry.read()
-        except ImageError as error:
-            done: Future[Outcome] = Future()
-            done.set_result(Rejected(entry.name, error.reason))
-            pending.append((done, 0))
-        else:
-            waiting_bytes += len(data)
-            with _holding_interrupts():
-                pending.append((pool.submit(fit, data, entry.name, how), len(data)))
+    for files in _tasks(entries, how):
+        size = sum(len(file.data) for file in files if isinstance(file, _File))
+        while len(pending) >= most or (pending and waiting_bytes + size > _PENDING_BYTES):
+            future, done = pending.popleft()
+            waiting_bytes -= done
+            yield from future.result()
+        waiting_bytes += size
+        with _holding_interrupts():
+            pending.append((pool.submit(_fit_some, files, how), size))
     while pending:
-        yield pending.popleft()[0].result()
+        yield from pending.popleft()[0].result()
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+@dataclass(frozen=True)
+class _File:
+    """What has been read of an entry."""
+
+    name: str
+    data: bytes
+
+
+def _tasks(entries: list[Entry], how: Fit) -> Iterator[list[_File | Outcome]]:
+    """Read files, as many at a time as a process gets at once: handing one over costs as much as a small picture."""
+    most = max(1, min(_TASK_FILES, _TASK_PIXELS // (3 * how.resolution**2)))
+    files: list[_File | Outcome] = []
+    size = 0
+    for entry in entries:
+        try:
+            file = _File(entry.name, entry.read())
+            size += len(file.data)
+            files.append(file)
+        except ImageError as error:
+            files.append(_unread(error))
+        if len(files) == most or size >= _TASK_BYTES:
+            yield files
+            files, size = [], 0
+    if files:
+        yield files
+
+
+def _fit_some(files: list[_File | Outcome], how: Fit) -> list[Outcome]:
+    return [fit(file.data, file.name, how) if isinstance(file, _File) else file for file in files]
+
+
+def _unread(error: ImageError) -> Outcome:
+    return Outcome(Seen(error.name, reason=error.reason))
 
 
 @contextmanager

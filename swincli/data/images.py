@@ -1,21 +1,22 @@
-"""One picture: from the bytes of a file to an RGB square of the right size."""
+"""One picture: from the bytes of a file to upright pixels in sRGB."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Literal
 
-import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError, features
+from PIL import Image, UnidentifiedImageError
 
+from swincli.data.colours import WHITE, Colour, to_rgb
+from swincli.data.png_check import require_whole_png
 from swincli.data.rejection import ImageError
 
-Filter = Literal["lanczos", "box", "bicubic"]
-Crop = Literal["center", "none"]
+Jpeg = Literal["fast", "exact"]
 
 LARGEST_PIXELS = 150_000_000  # a bound on the memory of one picture: 600 MB at four channels
-HEAD_BYTES = 16  # enough to tell by `looks_like_image`
+HEAD_BYTES = 16  # enough to tell by `require_image`
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 _SIGNATURES = (
     b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM",
@@ -32,11 +33,29 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_RESAMPLING = {
-    "lanczos": Image.Resampling.LANCZOS,
-    "box": Image.Resampling.BOX,
-    "bicubic": Image.Resampling.BICUBIC,
-}
+_LYING = (5, 6, 7, 8)  # orientations that swap width and height
+_REDUCTIONS = (8, 4, 2)  # what a JPEG's blocks of 8 x 8 px can be shrunk by as they are decoded
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture.
+
+    Attributes:
+        image: Mode RGB, upright.
+        width: Of the file, upright, in pixels; `reduction` times that of the image.
+        height: Likewise.
+        mode: Of the file, in Pillow's words.
+        kind: Of the file, such as "JPEG".
+        reduction: By how much it was shrunk as it was decoded: 1, 2, 4 or 8.
+    """
+
+    image: Image.Image
+    width: int
+    height: int
+    mode: str
+    kind: str
+    reduction: int
 
 
 def require_image(head: bytes, name: str) -> None:
@@ -61,6 +80,22 @@ def decode(data: bytes, name: str) -> Image.Image:
     Raises:
         ImageError: not an image, damaged, of too many pixels, or of a mode without a fixed range.
     """
+    return open_picture(data, name).image
+
+
+def open_picture(data: bytes, name: str, background: Colour = WHITE, enough: int | None = None) -> Picture:
+    """Decode a picture as `decode` does, and tell what the file was.
+
+    Args:
+        data: The whole file.
+        name: What errors call it.
+        background: What shows through where it is transparent.
+        enough: A shorter side, in pixels, to which a JPEG may be shrunk while it is decoded, which is several times as
+            fast. None decodes every pixel.
+
+    Raises:
+        ImageError: not an image, damaged, of too many pixels, or of a mode without a fixed range.
+    """
     require_image(data[:HEAD_BYTES], name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # oddities of metadata say nothing about the pixels
@@ -68,8 +103,7 @@ def decode(data: bytes, name: str) -> Image.Image:
             with Image.open(BytesIO(data), formats=_FORMATS) as image:
                 if image.width * image.height > LARGEST_PIXELS:
                     raise Image.DecompressionBombError
-                image.load()
-                return _upright(_to_rgb(image, name), _orientation(image))
+                return _read(image, data, name, background, enough)
         except ImageError:
             raise
         except Image.DecompressionBombError:
@@ -81,16 +115,34 @@ def decode(data: bytes, name: str) -> Image.Image:
             raise ImageError(name, f"damaged: {_describe(error)}") from error
 
 
-def crop_center(image: Image.Image) -> Image.Image:
-    """Cut out the largest square at the centre; one pixel left of or above it where the margin is odd."""
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side))
+def _read(image: Image.Image, data: bytes, name: str, background: Colour, enough: int | None) -> Picture:
+    width, height = image.size
+    if image.format == "PNG":
+        require_whole_png(data)
+    reduction = 1 if enough is None else _reduce(image, enough)
+    image.load()
+    orientation = _orientation(image)
+    if orientation in _LYING:
+        width, height = height, width
+    turn = _UPRIGHT.get(orientation)
+    rgb = to_rgb(image, name, background)
+    upright = rgb if turn is None else rgb.transpose(turn)
+    return Picture(upright, width, height, image.mode, image.format or "", reduction)
 
 
-def resize(image: Image.Image, resolution: int, filter_name: Filter) -> Image.Image:
-    """Resize a square to `resolution` x `resolution` px, always with the whole (antialiased) filter."""
-    return image.resize((resolution, resolution), _RESAMPLING[filter_name], reducing_gap=None)
+def _reduce(image: Image.Image, enough: int) -> int:
+    """Have a JPEG decoded smaller, as long as its shorter side stays at least `enough`; return by how much.
+
+    Only whole pixels are made: a size that does not divide would leave a narrower one at the edge.
+    """
+    if image.format != "JPEG":
+        return 1
+    width, height = image.size
+    for reduction in _REDUCTIONS:
+        if not width % reduction and not height % reduction and min(width, height) >= reduction * enough:
+            image.draft(image.mode, (width // reduction, height // reduction))
+            return reduction
+    return 1
 
 
 def _describe(error: Exception) -> str:
@@ -98,57 +150,8 @@ def _describe(error: Exception) -> str:
     return type(error).__name__ if not text or " at 0x" in text else text  # an address would differ every time
 
 
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    """Convert any mode to RGB, its colour profile to sRGB, and lay what is transparent over white."""
-    colours = _plain_mode(image, name)
-    alpha = None
-    if colours.mode in ("LA", "RGBA"):
-        alpha = colours.getchannel("A")
-        colours = colours.convert(colours.mode[:-1])
-    rgb = _to_srgb(colours, image.info.get("icc_profile"))
-    if alpha is None:
-        return rgb
-    return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
-
-
-def _plain_mode(image: Image.Image, name: str) -> Image.Image:
-    """Convert to one of L, LA, RGB, RGBA and CMYK, 8 bits a channel."""
-    if image.mode.startswith("I;16"):  # converting would clip; Pillow itself keeps the high byte of 16-bit colour
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ImageError(name, "32-bit pixels: their range is unknown, convert them to 8 or 16 bits")
-    if image.mode in ("PA", "RGBa") or (image.mode in ("1", "L", "RGB", "P") and "transparency" in image.info):
-        return image.convert("RGBA")
-    if image.mode == "La":
-        return image.convert("LA")
-    if image.mode == "1":
-        return image.convert("L")
-    return image if image.mode in ("L", "LA", "RGB", "RGBA", "CMYK") else image.convert("RGB")
-
-
-def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert L, RGB or CMYK to RGB through its profile; without a usable one it is taken for sRGB."""
-    if profile and features.check("littlecms2"):
-        try:
-            source = ImageCms.ImageCmsProfile(BytesIO(profile))
-            if image.mode == "RGB" and "srgb" in ImageCms.getProfileDescription(source).lower():
-                return image
-            target = ImageCms.createProfile("sRGB")
-            converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError):  # damaged, or a profile of another kind of image
-            converted = None
-        if converted is not None:
-            return converted
-    return image.convert("RGB")
-
-
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # damaged metadata, in as many ways as damaged pixels, leaves the picture as it lies
         return 1
-
-
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    turn = _UPRIGHT.get(orientation)
-    return image if turn is None else image.transpose(turn)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import zipfile
-import zlib
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path, PurePosixPath
@@ -35,7 +33,7 @@ def read_labels(text: str, source: Source) -> dict[str, str]:
         DataError: the file is missing or malformed, or pictures have no label.
     """
     if text == "folders":
-        labels = {entry.name: entry.name.split("/", 1)[0] for entry in source if "/" in entry.name}
+        labels = {entry.name: label for entry in source if (label := _first_folder(entry.name)) is not None}
         hint = "With --labels folders every picture lies in a folder that is named for its label."
     else:
         given = _read_file(text, source)
@@ -48,6 +46,17 @@ def read_labels(text: str, source: Source) -> dict[str, str]:
     return labels
 
 
+def unused_labels(source: Source) -> bool:
+    """Whether a source brings a dataset.json with labels along; StyleGAN's tool writes one without any, too."""
+    if source.label_file is None:
+        return False
+    try:
+        raw = json.loads(source.read_file(source.label_file))
+    except (KeyError, ImageError, ValueError, RecursionError):
+        return False
+    return isinstance(raw, dict) and bool(raw.get("labels"))
+
+
 def number_labels(labels: list[str]) -> tuple[NDArray[np.int64], list[str]]:
     """Number labels by the order of their names, whole numbers by size.
 
@@ -58,6 +67,12 @@ def number_labels(labels: list[str]) -> tuple[NDArray[np.int64], list[str]]:
     names = sorted(distinct, key=int) if all(name.isdecimal() for name in distinct) else sorted(distinct)
     numbers = {name: number for number, name in enumerate(names)}
     return np.array([numbers[label] for label in labels], dtype=np.int64), names
+
+
+def _first_folder(name: str) -> str | None:
+    """The first folder on a path that has a name; None without one."""
+    folders = [part for part in PurePosixPath(name).parts[:-1] if part not in ("/", "..")]
+    return folders[0] if folders else None
 
 
 def _is_picture(read: Callable[[], bytes]) -> bool:
@@ -83,18 +98,16 @@ def _read_file(text: str, source: Source) -> dict[str, str]:
 
 
 def _read_text(text: str, source: Source) -> str:
-    """Read a file of labels; one that is not on the disk may lie inside a zip, as StyleGAN's does."""
+    """Read a file of labels; one that is not on the disk may lie inside the source, as StyleGAN's does."""
     try:
-        if not Path(text).exists() and zipfile.is_zipfile(source.text):
-            with zipfile.ZipFile(source.text) as archive:
-                return archive.read(text).decode("utf-8-sig")
-        return Path(text).read_text(encoding="utf-8-sig")
-    except (FileNotFoundError, KeyError):
+        content = Path(text).read_bytes() if Path(text).exists() else source.read_file(text)
+        return content.decode("utf-8-sig")
+    except KeyError:
         raise DataError(f"{text} does not exist", "--labels takes `folders`, a dataset.json or a CSV file.") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{text} is not a text file", "Save it as UTF-8.") from error
-    except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        raise DataError(f"{text} cannot be unpacked from {source.text}: {error}") from error
+    except ImageError as error:
+        raise DataError(f"{source.locate(text)}: {error.reason}") from error
     except OSError as error:
         raise from_os_error(error, f"reading {text}") from error
 

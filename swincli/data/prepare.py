@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,209 +13,168 @@ from numpy.typing import NDArray
 
 from swincli import __version__
 from swincli.console import Console
+from swincli.data.colours import spell_colour
 from swincli.data.entries import Source
-from swincli.data.fitting import Fit, Fitted, Oblong, fit_all
-from swincli.data.images import Crop, Filter
-from swincli.data.labels import number_labels, read_labels
-from swincli.data.manifest import CHANNELS, Manifest
+from swincli.data.gathering import Gathered, Limits, Look, gather
+from swincli.data.labels import number_labels, read_labels, unused_labels
+from swincli.data.manifest import CHANNELS, Provenance
+from swincli.data.options import Plan, PrepareOptions, make_plan
 from swincli.data.rejection import Rejected
+from swincli.data.seen import Seen
 from swincli.data.sources import open_source, printable
 from swincli.data.staging import check_destination, check_outside, check_space, staged
-from swincli.data.writing import StoreWriter, write_manifest
-from swincli.errors import DataError, UsageError, from_os_error
-from swincli.recipe.schema import LARGEST_SIZE, SMALLEST_SIZE
+from swincli.data.writers import Writer, open_writer
+from swincli.errors import DataError, from_os_error
 
-_NAMED = 3  # pictures that an error names before it only counts
+__all__ = ["PrepareOptions", "PrepareResult", "prepare"]
 
-
-@dataclass(frozen=True)
-class PrepareOptions:
-    """How a store is made.
-
-    Attributes:
-        resolution: Side of the images, a power of two from 16 to 1024.
-        crop: "center" cuts out the central square, "none" insists on square pictures.
-        filter: What pictures are resized with.
-        labels: "folders", or a file of labels; None for no labels.
-        max_images: Stop after so many, in the order of names.
-        stop_on_error: Stop at the first file that is no usable picture, instead of leaving it out.
-        dedupe: Leave out exact duplicates.
-        workers: Processes that decode; as many as there are cores where None.
-        force: Replace a store, or an empty folder, that is in the way.
-    """
-
-    resolution: int
-    crop: Crop = "center"
-    filter: Filter = "lanczos"
-    labels: str | None = None
-    max_images: int | None = None
-    stop_on_error: bool = False
-    dedupe: bool = False
-    workers: int | None = None
-    force: bool = False
+_LOSSLESS = (
+    4  # lossless files of photographs take more than one of so many parts of the pixels; the rest shows at the end
+)
 
 
 @dataclass(frozen=True)
 class PrepareResult:
-    """A finished store: where, how many images, what was left out, its size in bytes, and all else about it."""
+    """What has been made.
+
+    Attributes:
+        path: Where.
+        manifests: What each part says of itself, by its name; the only one has none.
+        size: Bytes on the disk.
+    """
 
     path: Path
-    images: int
-    rejected: list[Rejected]
+    manifests: dict[str, Provenance]
     size: int
-    manifest: Manifest
+
+    @property
+    def manifest(self) -> Provenance:
+        """Of the only part, or the first."""
+        return next(iter(self.manifests.values()))
+
+    @property
+    def images(self) -> int:
+        """How many, in all parts."""
+        return sum(manifest.images for manifest in self.manifests.values())
+
+    @property
+    def rejected(self) -> list[Rejected]:
+        """What was left out, and why."""
+        return self.manifest.rejected
 
 
-@dataclass
-class _Tally:
-    """What is known of the images stored so far."""
-
-    labels: list[str] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    oblong: list[Oblong] = field(default_factory=list)
-    first_of: dict[bytes, str] = field(default_factory=dict)
-    upscaled: int = 0
-
-
-def prepare(source: str, dest: Path, options: PrepareOptions, console: Console) -> PrepareResult:
+def prepare(
+    source: str, dest: Path, options: PrepareOptions, console: Console, look: Look | None = None
+) -> PrepareResult:
     """Make a store of the pictures of a source. It appears at `dest` whole or not at all.
 
     Args:
-        source: A folder, a .zip, or a `builtin:` name.
-        dest: Folder of the store to be.
+        source: Anything that `open_source` takes.
+        dest: Folder of the store to be; with a split, of one store for each part.
         options: How.
         console: Where progress, warnings and the pictures' credit go.
+        look: Is told of each file of the source once its fate is known.
 
     Raises:
-        UsageError: a resolution, count or destination that cannot be.
+        UsageError: a resolution, count, colour, split or destination that cannot be.
         DataError: no usable picture, a bad one with `stop_on_error`, one that is not square with crop "none", labels
-            that are missing, or a destination in the way.
+            that are missing, a part that got nothing, or a destination in the way.
         ResourceError: no space, no permission, or a process that died.
     """
-    _check_options(options)
+    plan = make_plan(options)
+    as_file = options.format == "zip" and plan.split is None
     check_outside(dest, source)
-    check_destination(dest, force=options.force)
-    with open_source(source) as opened:
+    check_destination(dest, force=options.force, as_file=as_file)
+    with open_source(source, options.resolution) as opened:
         labels = None if options.labels is None else read_labels(options.labels, opened)
+        for note in opened.notes:
+            console.say(note)
+        if labels is None and unused_labels(opened):
+            console.say(f"{source} brings labels along, which are not used: --labels {opened.label_file} takes them")
         most = len(opened) if options.max_images is None else min(len(opened), options.max_images)
-        each = options.resolution**2 * CHANNELS
-        check_space(dest, most * each, f"{most:,} images at {options.resolution} px")
+        needed = most * options.resolution**2 * CHANNELS // (1 if plan.fit.encoding == "raw" else _LOSSLESS)
+        check_space(dest, needed, f"{most:,} images at {options.resolution} px")
         try:
-            with staged(dest, force=options.force) as folder:
-                manifest = _build(folder, opened, labels, options, console)
-                write_manifest(folder, manifest)
-                size = sum(file.stat().st_size for file in folder.iterdir())
+            with staged(dest, force=options.force, as_file=as_file) as place:
+                manifests = _build(place, opened, labels, options, plan, look or _overlook, console)
+                files = place.rglob("*") if place.is_dir() else [place]
+                size = sum(file.stat().st_size for file in files if file.is_file())
         except OSError as error:
             raise from_os_error(error, f"writing {dest}") from error
-    if manifest.upscaled:
+    result = PrepareResult(dest, manifests, size)
+    _warn(result, options, console)
+    return result
+
+
+def _overlook(_: Seen) -> None:
+    pass
+
+
+def _warn(result: PrepareResult, options: PrepareOptions, console: Console) -> None:
+    upscaled = sum(manifest.upscaled for manifest in result.manifests.values())
+    if upscaled:
         console.warn(
-            f"{manifest.upscaled:,} of {manifest.images:,} images were smaller than {options.resolution} px and have "
-            "been enlarged; they carry no detail of that size"
+            f"{upscaled:,} of {result.images:,} images were smaller than {options.resolution} px and have been "
+            f"enlarged; they carry no detail of that size, and --min-size {options.resolution} leaves them out"
         )
-    if manifest.credit:
-        console.say(f"Credit: {manifest.credit}")
-    return PrepareResult(dest, manifest.images, manifest.rejected, size, manifest)
-
-
-def _check_options(options: PrepareOptions) -> None:
-    side = options.resolution
-    if not SMALLEST_SIZE <= side <= LARGEST_SIZE or side & (side - 1):
-        sizes = [2**level for level in range(LARGEST_SIZE.bit_length()) if 2**level >= SMALLEST_SIZE]
-        hint = f"Use one of {', '.join(map(str, sizes))}."
-        raise UsageError(f"resolution {side} is not a power of two from {SMALLEST_SIZE} to {LARGEST_SIZE}", hint)
-    if options.max_images is not None and options.max_images < 1:
-        raise UsageError("--max-images 0 leaves nothing to prepare")
-    if options.workers is not None and options.workers < 1:
-        raise UsageError(f"--workers {options.workers}: at least one is needed")
+    names = result.manifest.label_names
+    if names is not None and len(names) == 1:
+        console.warn(f"all images have the same label, {names[0]}: there is nothing to tell apart")
+    if result.manifest.credit:
+        console.say(f"Credit: {result.manifest.credit}")
 
 
 def _build(
-    folder: Path, source: Source, labels: dict[str, str] | None, options: PrepareOptions, console: Console
-) -> Manifest:
-    """Write shards and labels into `folder`; return the manifest that describes them."""
-    tally = _Tally()
-    with StoreWriter(folder, options.resolution) as writer:
-        _write_images(writer, tally, source, labels, options, console)
-        if tally.oblong:
-            raise _not_square(tally.oblong)
-        if not writer.images:
-            raise _nothing_usable(source, tally.rejected)
-        numbers: NDArray[np.int64] | None = None
-        names: list[str] | None = None
-        if labels is not None:
-            numbers, names = number_labels(tally.labels)
-        shards, content_hash, labels_sha256 = writer.finish(numbers)
-    return Manifest(
-        images=writer.images,
-        resolution=options.resolution,
-        crop=options.crop,
-        filter=options.filter,
-        source=printable(source.text),
-        max_images=options.max_images,
-        dedupe=options.dedupe,
-        upscaled=tally.upscaled,
-        shards=shards,
-        content_hash=content_hash,
-        label_names=names,
-        labels_sha256=labels_sha256,
-        rejected=tally.rejected,
-        credit=source.credit,
-        versions={"swincli": __version__, "pillow": version("pillow")},
-    )
-
-
-def _write_images(
-    writer: StoreWriter,
-    tally: _Tally,
+    place: Path,
     source: Source,
     labels: dict[str, str] | None,
     options: PrepareOptions,
+    plan: Plan,
+    look: Look,
     console: Console,
-) -> None:
-    how = Fit(options.resolution, options.crop, options.filter)
-    with console.progress("Preparing", len(source)) as advance:
-        outcomes = fit_all(source.entries, how, options.workers)
-        try:
-            for outcome in outcomes:
-                advance()
-                match outcome:
-                    case Rejected() if options.stop_on_error:
-                        hint = "Repair or remove it, or leave such files out with --on-error skip."
-                        raise DataError(f"{source.locate(outcome.source)}: {outcome.reason}", hint)
-                    case Rejected():
-                        tally.rejected.append(outcome)
-                    case Oblong():
-                        tally.oblong.append(outcome)
-                    case Fitted() if not tally.oblong and _is_new(outcome, tally, options):
-                        writer.add(outcome.pixels)
-                        tally.upscaled += outcome.upscaled
-                        if labels is not None:
-                            tally.labels.append(labels[outcome.name])
-                if writer.images == options.max_images:
-                    return
-        finally:
-            outcomes.close()  # stops the processes now, not when the generator is collected
+) -> dict[str, Provenance]:
+    """Write all parts; return the manifests that describe them."""
+    with ExitStack() as stack:
+        writers = {part: stack.enter_context(_open_part(place, part, options)) for part in plan.parts}
+        limits = Limits(options.max_images, options.stop_on_error, options.dedupe, options.workers)
+        parts, rejected = gather(source, labels, plan, limits, writers, look, console)
+        for part, writer in writers.items():
+            if not writer.images:
+                hint = "Give it a larger share, or prepare more pictures."
+                raise DataError(f"--split: no picture falls to {part}", hint)
+        numbers, names = _number(parts) if labels is not None else (dict.fromkeys(parts), None)
+        about = {
+            "crop": options.crop,
+            "filter": options.filter,
+            "gamma": options.gamma,
+            "background": spell_colour(plan.fit.background),
+            "jpeg": options.jpeg,
+            "min_size": options.min_size,
+            "source": printable(source.text),
+            "max_images": options.max_images,
+            "dedupe": options.dedupe,
+            "split": options.split,
+            "label_names": names,
+            "rejected": rejected,
+            "credit": source.credit,
+            "versions": {"swincli": __version__, "pillow": version("pillow")},
+        }
+        return {
+            part: writer.describe(numbers[part], about | {"part": part or None, "upscaled": parts[part].upscaled})
+            for part, writer in writers.items()
+        }
 
 
-def _is_new(fitted: Fitted, tally: _Tally, options: PrepareOptions) -> bool:
-    """With `dedupe`, note a picture by its pixels and reject it if they have been there before."""
-    if not options.dedupe:
-        return True
-    first = tally.first_of.setdefault(hashlib.sha256(fitted.pixels.tobytes()).digest(), fitted.name)
-    if first == fitted.name:
-        return True
-    tally.rejected.append(Rejected(fitted.name, f"duplicate of {first}"))
-    return False
+def _open_part(place: Path, part: str, options: PrepareOptions) -> AbstractContextManager[Writer]:
+    if part:
+        place /= f"{part}.zip" if options.format == "zip" else part
+        if options.format != "zip":
+            place.mkdir()
+    return open_writer(place, options.resolution, options.format, options.encoding)
 
 
-def _not_square(oblong: list[Oblong]) -> DataError:
-    named = ", ".join(f"{picture.name} ({picture.width} x {picture.height})" for picture in oblong[:_NAMED])
-    count = f"{len(oblong):,} pictures are" if len(oblong) > 1 else "1 picture is"
-    more = ", ..." if len(oblong) > _NAMED else ""
-    return DataError(f"{count} not square: {named}{more}", "Cut out the middle with --crop center.")
-
-
-def _nothing_usable(source: Source, rejected: list[Rejected]) -> DataError:
-    first = rejected[0]
-    message = f"{source.text} holds no usable picture among {len(rejected):,} files; {first.source}: {first.reason}"
-    return DataError(message, "PNG, JPEG, WebP, TIFF, BMP and GIF are read.")
+def _number(parts: dict[str, Gathered]) -> tuple[dict[str, NDArray[np.int64] | None], list[str]]:
+    """Number the labels of all parts alike; return them by part, and the names of the numbers."""
+    numbers, names = number_labels([label for gathered in parts.values() for label in gathered.labels])
+    ends = np.cumsum([0, *(len(gathered.labels) for gathered in parts.values())]).tolist()
+    return {part: numbers[start:end] for part, (start, end) in zip(parts, pairwise(ends), strict=True)}, names

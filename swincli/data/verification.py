@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from swincli.console import Console
-from swincli.data.manifest import LABELS_FILE, Manifest
+import numpy as np
+
+from swincli.console import Advance, Console
+from swincli.data.manifest import LABELS_FILE, LENGTHS_FILE, Manifest
 from swincli.data.store import Store
 from swincli.data.writing import HEADER_BYTES, ContentHash
 from swincli.errors import DataError, from_os_error
 
 _CHUNK = 2**24
+_DECODED = 32  # images at a time
 
 
 def verify_store(path: Path, console: Console) -> Manifest:
@@ -20,14 +23,20 @@ def verify_store(path: Path, console: Console) -> Manifest:
     Raises:
         DataError: names every damaged file.
     """
-    manifest = Store.open(path).manifest
+    store = Store.open(path)
+    manifest = store.manifest
     damaged = []
     content = ContentHash()
+    raw = manifest.encoding == "raw"
     with console.progress("Verifying", manifest.images) as advance:
         for shard in manifest.shards:
-            if _hash_file(path / shard.file, content) != shard.sha256:
+            if _hash_file(path / shard.file, content if raw else None) != shard.sha256:
                 damaged.append(shard.file)
-            advance(shard.images)
+            advance(shard.images if raw else 0)
+        if not raw and _hash_file(path / LENGTHS_FILE, None) != manifest.lengths_sha256:
+            damaged.append(LENGTHS_FILE)
+        if not raw and not damaged:
+            _decode_all(store, content, advance)
     labels = None
     if manifest.labels_sha256 is not None:
         if _hash_file(path / LABELS_FILE, None) != manifest.labels_sha256:
@@ -39,6 +48,13 @@ def verify_store(path: Path, console: Console) -> Manifest:
     if content.finish(manifest.images, manifest.resolution, labels) != manifest.content_hash:
         raise DataError(f"{path}: manifest.json is damaged, its content_hash is not that of the files", hint)
     return manifest
+
+
+def _decode_all(store: Store, content: ContentHash, advance: Advance) -> None:
+    for start in range(0, len(store), _DECODED):
+        batch = store.fetch(np.arange(start, min(start + _DECODED, len(store))))
+        content.update(batch.tobytes())
+        advance(len(batch))
 
 
 def _hash_file(path: Path, content: ContentHash | None) -> str:

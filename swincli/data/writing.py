@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from swincli.data.manifest import CHANNELS, LABELS_FILE, MANIFEST_FILE, Manifest
 
 SHARD_BYTES = 2**31
 HEADER_BYTES = 128
-_CHUNK = 2**24
+_CHUNK = 2**20
 
 
 def npy_header(descr: str, shape: tuple[int, ...]) -> bytes:
@@ -76,8 +77,8 @@ class StoreWriter:
         if self._file is not None:
             self._file.close()
 
-    def add(self, pixels: NDArray[np.uint8]) -> None:
-        """Append one image, [H, W, C]."""
+    def add(self, pixels: NDArray[np.uint8], encoded: bytes | None = None) -> None:  # noqa: ARG002 - others need it
+        """Append one image; see `writers.Writer`."""
         assert pixels.shape == self._shape
         assert pixels.dtype == np.uint8
         if self._file is None:
@@ -98,14 +99,23 @@ class StoreWriter:
         """Write what is left and the labels; return the shards, the content hash and the labels' SHA-256."""
         if self._file is not None:
             self._finish_shard(self._file)
-        if labels is None:
-            return self._shards, self._content.finish(self.images, self._shape[0], None), None
-        assert labels.shape == (self.images,)
-        values = labels.astype("<i8").tobytes()
-        data = npy_header("<i8", labels.shape) + values
-        _write(self._folder / LABELS_FILE, data)
-        content_hash = self._content.finish(self.images, self._shape[0], values)
-        return self._shards, content_hash, hashlib.sha256(data).hexdigest()
+        assert labels is None or labels.shape == (self.images,)
+        values, labels_sha256 = (None, None) if labels is None else write_labels(self._folder, labels)
+        return self._shards, self._content.finish(self.images, self._shape[0], values), labels_sha256
+
+    def describe(self, labels: NDArray[np.int64] | None, about: Mapping[str, Any]) -> Manifest:
+        """Finish, and write the manifest last of all; see `writers.Writer`."""
+        shards, content_hash, labels_sha256 = self.finish(labels)
+        manifest = Manifest(
+            images=self.images,
+            resolution=self._shape[0],
+            shards=shards,
+            content_hash=content_hash,
+            labels_sha256=labels_sha256,
+            **about,
+        )
+        write_manifest(self._folder, manifest)
+        return manifest
 
     def _finish_shard(self, file: BinaryIO) -> None:
         if self._in_file < self._capacity:
@@ -125,10 +135,24 @@ class StoreWriter:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json`, the last file of a store."""
-    _write(folder / MANIFEST_FILE, (manifest.model_dump_json(indent=2) + "\n").encode())
+    write_synced(folder / MANIFEST_FILE, manifest.as_file())
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_labels(folder: Path, labels: NDArray[np.int64]) -> tuple[bytes, str]:
+    """Write labels.npy; return its values as bytes, as `ContentHash` takes them, and the SHA-256 of the file."""
+    values = labels.astype("<i8").tobytes()
+    return values, write_array(folder / LABELS_FILE, values, labels.shape)
+
+
+def write_array(path: Path, values: bytes, shape: tuple[int, ...]) -> str:
+    """Write a .npy file of little-endian int64; return its SHA-256."""
+    data = npy_header("<i8", shape) + values
+    write_synced(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file and wait until the disk has it."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()

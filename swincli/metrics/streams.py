@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
 _FETCH = 64  # pictures read from a store at a time
-_HINT = "Give a store made by `swincli prepare-data`, a folder of pictures, or a .zip of them."
+_HINT = "Give a store made by `swincli prepare-data`, a folder of pictures, or an archive of them."
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,9 @@ def draw_subset(images: ImageSet, num: int, seed: int) -> ImageSet:
 
 @contextmanager
 def open_images(text: str) -> Iterator[ImageSet]:
-    """Open a store, a folder, a zip or a `builtin:` name for as long as the block lasts.
+    """Open a store, or any source that `swincli prepare-data` reads, for as long as the block lasts.
 
-    In folders and zips, files whose names do not end as pictures' do are passed over.
+    In folders and archives, files whose names do not end as pictures' do are passed over.
 
     Raises:
         DataError: nothing is there, it is damaged, or it holds fewer than 2 pictures.
@@ -150,8 +150,12 @@ def open_images(text: str) -> Iterator[ImageSet]:
     if not text.startswith("builtin:") and not path.exists():
         raise DataError(f"{text}: no such store, folder or zip", _HINT)
     with open_source(text) as source:
-        entries = [entry for entry in source if PurePosixPath(entry.name).suffix.lower() in SUFFIXES]
+        entries = [entry for entry in source if source.all_pictures or _looks_like_picture(entry.name)]
         yield _require_two(_loose(text, source, entries))
+
+
+def _looks_like_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
 def _require_two(images: ImageSet) -> ImageSet:

@@ -193,6 +193,8 @@ class DataSection(Section):
     """How `source` is made square."""
     filter: Literal["lanczos", "box", "bicubic"] = "lanczos"
     """Filter that `source` is resized with."""
+    resident: Literal["auto", "always", "never"] = "auto"
+    """Hold all images in the device's memory; "auto": on CUDA, where they take at most a quarter of what is free."""
 
 
 class TrainSection(Section):

@@ -11,6 +11,7 @@ from swincli.data.loading import training_indices
 from swincli.data.store import Store
 from swincli.model.pixels import to_network
 from swincli.recipe import Recipe
+from swincli.training.feed import Feed
 from swincli.training.labels import batch_labels
 from swincli.training.losses import Batch
 from swincli.training.randomness import derive
@@ -18,7 +19,13 @@ from swincli.training.sharing import Shares
 
 
 def next_passes(
-    recipe: Recipe, store: Store, images_seen: int, shares: Shares, rank: int, device: torch.device
+    recipe: Recipe,
+    store: Store,
+    images_seen: int,
+    shares: Shares,
+    rank: int,
+    device: torch.device,
+    feed: Feed | None = None,
 ) -> list[Batch]:
     """The passes of a step of one process. Everything is drawn for the whole batch; its share is taken from that.
 
@@ -29,6 +36,7 @@ def next_passes(
         shares: How the batch is dealt out.
         rank: Number of the process.
         device: Where the networks are.
+        feed: What brings the images; read from the store now where left out.
 
     Raises:
         DataError: the images cannot be read.
@@ -36,7 +44,7 @@ def next_passes(
     model, seed, count = recipe.model, recipe.train.seed, recipe.train.batch
     mine = shares.of_process(rank)
     indices = training_indices(len(store), seed, images_seen, count)
-    pixels = torch.from_numpy(store.fetch(indices[mine.numpy()])).to(device)
+    pixels = feed.images(images_seen) if feed else torch.from_numpy(store.fetch(indices[mine.numpy()])).to(device)
     reals = to_network(pixels, model.pixel_mean, model.pixel_std)
     if recipe.augment.flip:
         reals = augment.flip(reals, augment.draw_flips(count, derive(seed, "flip", images_seen))[mine])

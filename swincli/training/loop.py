@@ -20,6 +20,7 @@ from swincli.training.batches import next_passes
 from swincli.training.boards import check_boards
 from swincli.training.ema import move_averages
 from swincli.training.engine import start_engine
+from swincli.training.feed import open_feed
 from swincli.training.initialise import initialise
 from swincli.training.labels import training_classes
 from swincli.training.losses import Batch
@@ -83,12 +84,13 @@ def train(
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine)
 
     def passes() -> list[Batch]:
-        return next_passes(recipe, store, state.images_seen, shares, processes.rank, device)
+        return next_passes(recipe, store, state.images_seen, shares, processes.rank, device, feed)
 
     with (
         folder.telling_last_state() if processes.leader else contextlib.nullcontext(),
         explaining(recipe, device, shares, processes),
         stop_when_asked(console, max_time) as stop,
+        open_feed(recipe, store, shares, processes.rank, device) as feed,
     ):
         report = Report(console, folder, device, processes.world) if processes.leader else None
         measuring = start_measuring(folder, state, store, console, processes)

@@ -34,6 +34,7 @@ FREE_KEYS = (
     "data.source",
     "data.crop",
     "data.filter",
+    "data.resident",
     "ema.power_every",
 )
 FREE_SECTIONS = ("run", "evaluate")

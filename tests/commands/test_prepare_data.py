@@ -58,12 +58,29 @@ def test_every_option_arrives(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     options = ["--resolution", "16", "--crop", "center", "--filter", "bicubic", "--labels", str(table)]
     options += ["--max-images", "0.002k", "--on-error", "skip", "--dedupe", "--workers", "1", "--force"]
+    options += ["--background", "navy", "--gamma", "linear", "--min-size", "9", "--jpeg", "exact"]
     assert run(["prepare-data", str(folder), str(tmp_path / "s"), *options]) == 0
     manifest = json.loads((tmp_path / "s" / "manifest.json").read_text())
     assert manifest["filter"] == "bicubic"
     assert manifest["images"] == manifest["max_images"] == 2
-    assert manifest["dedupe"]
+    assert manifest["dedupe"] == "exact"
+    assert [manifest[key] for key in ("background", "gamma", "min_size", "jpeg")] == ["#000080", "linear", 9, "exact"]
     assert manifest["label_names"] == ["x", "y"]
+
+
+def test_parts_and_near_duplicates(folder: Path, tmp_path: Path, capsys: Capture) -> None:
+    (folder / "cats" / "same.png").write_bytes((folder / "cats" / "a.png").read_bytes())
+    options = ["--resolution", "16", "--split", "a:0.5,b:0.5", "--dedupe-near", "--crop", "random", "--json"]
+    for number in range(20):
+        pixels = np.random.default_rng(9 + number).integers(0, 256, (20, 24, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    assert run(["prepare-data", str(folder), str(tmp_path / "s"), *options]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["images"] == 23
+    assert data["rejected"] == [{"source": "cats/same.png", "reason": "duplicate of cats/a.png"}]
+    manifests = [json.loads((tmp_path / "s" / part / "manifest.json").read_text()) for part in ("a", "b")]
+    assert sum(manifest["images"] for manifest in manifests) == 23
+    assert {manifest["dedupe"] for manifest in manifests} == {"near"}
 
 
 def test_verify(folder: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -95,9 +112,13 @@ def test_verify(folder: Path, tmp_path: Path, capsys: Capture) -> None:
         (["{photos}", "{dest}", "--resolution", "16", "--max-images", "0"], 2, "--max-images 0"),
         (["{photos}", "{dest}", "--resolution", "16", "--filter", "nearest"], 2, "'nearest' is not one of"),
         (["{photos}", "{dest}", "--resolution", "16", "--workers", "0"], 2, "'--workers'"),
-        (["{photos}", "--verify", "{dest}"], 2, "--verify DEST stands alone"),
+        (["{photos}", "--verify", "{dest}"], 2, "--verify stands alone"),
         (["builtin:emojis", "{dest}", "--resolution", "16"], 2, "builtin:emojis"),
         (["{photos}", "{photos}/store", "--resolution", "16"], 2, "lies inside the source"),
+        (["{photos}", "{dest}", "--resolution", "16", "--background", "rose"], 2, "--background: 'rose' is no colour"),
+        (["{photos}", "{dest}", "--resolution", "16", "--split", "a:0.5"], 2, "--split: the shares add up to 0.5"),
+        (["{photos}", "{dest}", "--resolution", "16", "--min-size", "0"], 2, "'--min-size'"),
+        (["{photos}", "{dest}", "--resolution", "16", "--min-size", "99"], 1, "too small: 24 x 20 px"),
         (["{photos}/none", "{dest}", "--resolution", "16"], 1, "none does not exist"),
         (["{photos}", "{dest}", "--resolution", "16", "--crop", "none"], 1, "3 pictures are not square"),
         (["{photos}", "{dest}", "--resolution", "16", "--labels", "x.csv"], 1, "x.csv does not exist"),

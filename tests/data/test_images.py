@@ -4,7 +4,6 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from swincli.data import images
-from swincli.data.images import crop_center, decode, resize
+from swincli.data.colours import parse_colour, spell_colour
+from swincli.data.images import decode, open_picture
 from swincli.data.rejection import ImageError
 from swincli.errors import DataError
 
@@ -252,46 +252,69 @@ def test_damaged_files_raise_nothing_but_data_errors(kind: str, changes: list[tu
     assert image.mode == "RGB"
 
 
-@settings(deadline=None)
-@given(
-    mode=st.sampled_from(MODES),
-    width=st.integers(1, 70),
-    height=st.integers(1, 70),
-    resolution=st.sampled_from([16, 32]),
-    filter_name=st.sampled_from(["lanczos", "box", "bicubic"]),
+def test_what_a_file_was_is_told(encode: Any, noise: Any) -> None:
+    for mode, kind in (("L", "PNG"), ("P", "GIF"), ("CMYK", "JPEG"), ("RGB", "WEBP"), ("1", "TIFF"), ("LA", "PNG")):
+        picture = open_picture(encode(noise(30, 20).convert(mode), kind), "x")
+        assert (picture.mode, picture.kind, picture.width, picture.height) == (mode, kind, 30, 20)
+        assert (picture.image.mode, picture.image.size) == ("RGB", (30, 20))
+
+
+def test_the_background_can_be_chosen(encode: Any) -> None:
+    clear = encode(Image.new("RGBA", (4, 4), (200, 0, 100, 128)))
+    blue = open_picture(clear, "x", background=(0, 0, 255)).image.getpixel((1, 1))
+    assert blue == pytest.approx((100, 0, 177), abs=1)
+
+
+@pytest.mark.parametrize(("size", "reduction"), [((512, 800), 8), ((511, 800), 1), ((256, 264), 4), ((130, 128), 2)])
+def test_only_jpegs_that_divide_are_shrunk(size: tuple[int, int], reduction: int, encode: Any) -> None:
+    image = Image.new("RGB", size, (10, 200, 30))
+    picture = open_picture(encode(image, "JPEG"), "x", enough=64)
+    assert picture.reduction == reduction
+    assert (picture.width, picture.height) == size
+    assert picture.image.size == (size[0] // reduction, size[1] // reduction)
+    assert open_picture(encode(image, "PNG"), "x", enough=64).reduction == 1
+    assert open_picture(encode(image, "JPEG"), "x").reduction == 1
+
+
+def test_a_truncated_jpeg_is_damaged_even_where_it_is_shrunk(encode: Any, noise: Any) -> None:
+    data = encode(noise(256, 256), "JPEG")
+    with pytest.raises(ImageError, match="damaged: "):
+        open_picture(data[: len(data) // 2], "x", enough=32)
+
+
+@pytest.mark.parametrize(
+    ("text", "colour"),
+    [("white", (255, 255, 255)), ("#102030", (16, 32, 48)), ("102030", (16, 32, 48)), ("f00", (255, 0, 0))],
 )
-def test_any_mode_and_size_becomes_an_rgb_square(
-    mode: str, width: int, height: int, resolution: int, filter_name: images.Filter
-) -> None:
+def test_colours_are_read(text: str, colour: tuple[int, int, int]) -> None:
+    assert parse_colour(text) == colour
+    assert parse_colour(spell_colour(colour)) == colour
+
+
+@pytest.mark.parametrize("text", ["", "#", "transparent", "12345", "#11223344", "rgb(1,2", "no colour"])
+def test_what_is_no_colour(text: str) -> None:
+    with pytest.raises(ValueError, match="is no colour; give a name such as black"):
+        parse_colour(text)
+
+
+def test_a_png_with_a_wrong_checksum_is_damaged_and_not_black(encode: Any, noise: Any) -> None:
+    data = encode(noise(64, 64))
+    place = data.index(b"IDAT") + 5000
+    changed = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+    assert reason_of(changed) == "damaged: the checksum of its IDAT is wrong"
+    assert reason_of(data[:-12]) == "damaged: it is cut short"
+    assert decode(data + b"something after its end", "x").size == (64, 64)
+
+
+@given(st.binary(max_size=200), st.integers(0, 4000))
+def test_a_png_with_other_bytes_in_it_is_never_half_black(content: bytes, place: int) -> None:
     buffer = io.BytesIO()
-    Image.new(mode, (width, height)).save(buffer, "PNG" if mode in ("1", "L", "LA", "P", "RGB", "RGBA") else "TIFF")
-    image = decode(buffer.getvalue(), "x")
-    assert (image.mode, image.size) == ("RGB", (width, height))
-    square = crop_center(image)
-    assert square.size == (min(width, height),) * 2
-    final = resize(square, resolution, filter_name)
-    assert (final.mode, final.size) == ("RGB", (resolution, resolution))
-
-
-def test_the_crop_is_central() -> None:
-    pixels = np.zeros((3, 8, 3), np.uint8)
-    pixels[:, :, 0] = np.arange(8)
-    assert np.asarray(crop_center(Image.fromarray(pixels)))[0, :, 0].tolist() == [2, 3, 4]
-    assert np.asarray(crop_center(Image.fromarray(pixels.transpose(1, 0, 2))))[:, 0, 0].tolist() == [2, 3, 4]
-
-
-@pytest.mark.parametrize("filter_name", ["lanczos", "box", "bicubic"])
-def test_resizing_is_antialiased(filter_name: images.Filter) -> None:
-    stripes = np.zeros((256, 256, 3), np.uint8)
-    stripes[:, ::2] = 255
-    small = np.asarray(resize(Image.fromarray(stripes), 32, filter_name), int)
-    assert np.abs(small - 127).max() <= 8  # without it a stripe would be hit or missed: 127 away
-
-
-def test_the_filters_differ(noise: Callable[..., Image.Image]) -> None:
-    filters: list[images.Filter] = ["lanczos", "box", "bicubic"]
-    results = {name: np.asarray(resize(noise(50, 50), 16, name), int) for name in filters}
-    mean = np.asarray(noise(64, 64), float).reshape(16, 4, 16, 4, 3).mean((1, 3))
-    assert np.abs(np.asarray(resize(noise(64, 64), 16, "box"), float) - mean).max() <= 1
-    assert np.abs(results["lanczos"] - results["box"]).max() > 5
-    assert np.abs(results["lanczos"] - results["bicubic"]).max() > 1
+    original = Image.radial_gradient("L").resize((48, 48)).convert("RGB")
+    original.save(buffer, "PNG")
+    data = buffer.getvalue()
+    place %= len(data)
+    try:
+        image = decode(data[:place] + content + data[place + len(content) :], "x")
+    except DataError:
+        return
+    assert np.array_equal(image, original)

@@ -63,7 +63,7 @@ def test_a_folder_becomes_a_store(pictures: Path, tmp_path: Path) -> None:
 def test_the_same_pictures_give_the_same_bytes(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (pictures / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     monkeypatch.chdir(tmp_path)
-    run("pictures", Path("one"), workers=1, dedupe=True)
+    run("pictures", Path("one"), workers=1, dedupe="exact")
     shutil.copytree("pictures", "copy")
     shutil.rmtree("pictures")
     for file in sorted(Path("copy").rglob("*.*"), reverse=True):  # the same files, made in another order
@@ -71,7 +71,7 @@ def test_the_same_pictures_give_the_same_bytes(pictures: Path, tmp_path: Path, m
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(file, target)
     monkeypatch.setattr(fitting, "FEW", 0)
-    run("pictures", Path("two"), workers=2, dedupe=True)
+    run("pictures", Path("two"), workers=2, dedupe="exact")
     assert digest(Path("one")) == digest(Path("two"))
 
 
@@ -129,7 +129,7 @@ def test_duplicates_are_left_out_when_asked(pictures: Path, tmp_path: Path, enco
     with Image.open(pictures / "a.png") as image:
         (pictures / "zz.bmp").write_bytes(encode(image, "BMP"))
     assert run(pictures, tmp_path / "all").images == 6
-    result = run(pictures, tmp_path / "store", dedupe=True, stop_on_error=True)
+    result = run(pictures, tmp_path / "store", dedupe="exact", stop_on_error=True)
     assert result.images == 5
     assert result.rejected == [Rejected("zz.bmp", "duplicate of a.png")]
     assert result.rejected[0].kind == "duplicate"

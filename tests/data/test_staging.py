@@ -172,7 +172,7 @@ def test_what_a_finished_replacement_left_is_removed(tmp_path: Path) -> None:
 
 def test_a_killed_prepare_data_leaves_nothing_after_the_next(tmp_path: Path, pictures: Path) -> None:
     script = (
-        "import os, signal, sys; from pathlib import Path; from swincli.data import prepare as module;"
+        "import os, signal, sys; from pathlib import Path; from swincli.data import writing as module;"
         "module.write_manifest = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
         "from swincli.commands.app import run; run(sys.argv[1:])"
     )

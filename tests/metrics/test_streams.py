@@ -75,6 +75,13 @@ def test_the_hash_follows_names_and_contents(picture_folder: PictureFolder) -> N
     assert content_hash(copy) != original
 
 
+def test_an_array_is_a_set_of_pictures(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    np.save(tmp_path / "array.npy", array)
+    with open_images(str(tmp_path / "array.npy")) as images:
+        np.testing.assert_array_equal(pixels(images), array)
+
+
 def test_a_subset_is_drawn_by_seed_without_repeats(picture_folder: PictureFolder) -> None:
     with open_images(str(picture_folder("pictures", 12))) as images:
         everything = {picture.tobytes() for picture in pixels(images)}

@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from swincli.data import builtin
 from swincli.data.images import decode
-from swincli.data.sources import open_source
+from swincli.data.sources import builtin, open_source
 from swincli.errors import ResourceError, UsageError
 
 

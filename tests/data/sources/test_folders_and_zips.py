@@ -115,7 +115,9 @@ def test_a_name_that_is_no_text_is_spelled_out(tmp_path: Path) -> None:
         assert source.entries[0].read() == GIF
 
 
-@pytest.mark.parametrize("kind", ["missing", "empty", "litter", "empty.zip", "damaged.zip", "text"])
+@pytest.mark.parametrize(
+    "kind", ["missing", "empty", "litter", "empty.zip", "damaged.zip", "other.zip", "text", "picture"]
+)
 def test_a_source_of_no_use_is_named(kind: str, tmp_path: Path) -> None:
     path = tmp_path / kind
     if kind in ("empty", "litter"):
@@ -124,11 +126,21 @@ def test_a_source_of_no_use_is_named(kind: str, tmp_path: Path) -> None:
         (path / ".DS_Store").touch()
     elif kind == "empty.zip":
         pack(path)
-    elif kind in ("damaged.zip", "text"):
+    elif kind == "damaged.zip":
         path.write_bytes(b"PK\x03\x04 and nothing more")
+    elif kind in ("other.zip", "text"):
+        path.write_bytes(b"something else")
+    elif kind == "picture":
+        path.write_bytes(GIF)
     with pytest.raises(DataError) as caught:
         open_source(str(path))
-    wanted = {"missing": "does not exist", "damaged.zip": "a damaged zip", "text": "neither a folder nor a .zip"}
+    wanted = {
+        "missing": "does not exist",
+        "damaged.zip": "a damaged zip",
+        "other.zip": "a damaged zip",
+        "text": "is no source of pictures",
+        "picture": "is a single picture",
+    }
     assert str(path) in caught.value.message
     assert wanted.get(kind, "holds no files") in caught.value.message
     assert caught.value.hint

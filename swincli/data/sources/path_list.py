@@ -1,0 +1,39 @@
+"""Pictures that a text file lists, one path a line."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from swincli.data.entries import Entry, Source, read_file
+from swincli.data.sources.naming import printable
+from swincli.errors import DataError, from_os_error
+
+_LONGEST: Final = 4096  # bytes of a path, on Linux
+_HINT: Final = "It lists paths of pictures, one a line, from its own folder."
+
+
+def open_list(text: str, path: Path) -> Source:
+    """List the pictures that a text file names, by paths from the folder that it lies in; each of them once.
+
+    Raises:
+        DataError: it is no such list.
+        ResourceError: it may not be read.
+    """
+    try:
+        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
+    except OSError as error:
+        raise from_os_error(error, f"reading {text}") from error
+    paths: dict[str, Path] = {}
+    for number, line in enumerate(lines, start=1):
+        spelled = line.strip()
+        if not spelled:
+            continue
+        if b"\0" in spelled or len(spelled) > _LONGEST:
+            raise DataError(f"{text}: line {number} is no path", _HINT)
+        name = str(PurePosixPath(os.fsdecode(spelled)))
+        paths[name] = path.parent / name
+    entries = [Entry(printable(name), partial(read_file, paths[name], printable(name))) for name in sorted(paths)]
+    return Source(text, entries, all_pictures=True)

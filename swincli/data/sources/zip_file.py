@@ -1,0 +1,72 @@
+"""Pictures in a zip."""
+
+from __future__ import annotations
+
+import lzma
+import zipfile
+import zlib
+from functools import partial
+from pathlib import Path
+
+from swincli.data.entries import Entry, Source, read_exactly, read_image
+from swincli.data.rejection import ImageError
+from swincli.data.sources.naming import member_name
+from swincli.errors import DataError, from_os_error
+
+_AGAIN = "Copy or download it again."
+
+UNPACKING_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
+
+
+def open_zip_file(text: str, path: Path) -> zipfile.ZipFile:
+    """Open a zip for reading.
+
+    Raises:
+        DataError: it is damaged.
+        ResourceError: it may not be read.
+    """
+    try:
+        return zipfile.ZipFile(path)
+    except OSError as error:
+        if error.errno is not None:
+            raise from_os_error(error, f"reading {text}") from error
+        raise DataError(f"{text} is a damaged zip: {error}", _AGAIN) from error
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError) as error:
+        raise DataError(f"{text} is a damaged zip: {error}", _AGAIN) from error
+
+
+def open_zip(text: str, path: Path) -> Source:
+    """List the files in a zip.
+
+    Raises:
+        DataError: it is damaged.
+        ResourceError: it may not be read.
+    """
+    archive = open_zip_file(text, path)
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        name = member_name(info.filename)
+        if name is not None and not info.is_dir():
+            members[name] = info
+    entries = [Entry(name, partial(_read_picture, archive, members[name], name)) for name in sorted(members)]
+    return Source(text, entries, close=archive.close, read_file=partial(_read_any, archive, members))
+
+
+def _read_picture(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
+    return _read(archive, info, name, is_picture=True)
+
+
+def _read_any(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str) -> bytes:
+    return _read(archive, members[name], name, is_picture=False)
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, *, is_picture: bool) -> bytes:
+    if info.flag_bits & 0x1:
+        raise ImageError(name, "encrypted")
+    try:
+        with archive.open(info) as stream:
+            return (read_image if is_picture else read_exactly)(stream, info.file_size, name)
+    except NotImplementedError as error:
+        raise ImageError(name, f"cannot be unpacked: {error}") from error
+    except UNPACKING_ERRORS as error:
+        raise ImageError(name, "damaged: the zip's copy of it cannot be unpacked") from error
