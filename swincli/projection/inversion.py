@@ -1,8 +1,9 @@
 """Seeking the w or w+ of pictures by gradient descent, as StyleGAN2's projector does (Karras et al., 2020, appendix D).
 
 Where it differs: descent starts from the mean w or from one of many samples, whichever is nearer to the picture; steps
-and noise are measured by how much w varies; there are wavelet bands in the loss; and the best code of the steps without
-noise is kept. Images of a batch are sought side by side, and none of them depends on the others but for rounding.
+and noise are measured by how much w varies; there are wavelet bands in the loss; the best code of the steps without
+noise is kept; and w+ is sought from what half of the steps find in w. Images of a batch are sought side by side, and
+none of them depends on the others but for rounding.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Plan:
         ramp_down: Share in which it falls to 0 along a cosine.
         noise: Deviation of the noise that is added to w at first, in deviations of w.
         noise_until: Share of the steps after which there is none; up to there it falls with the square.
+        together: Share of the steps, in w+, in which an image's codes move as one.
         spread: Weight, in w+, of the mean squared distance of codes to the mean over their image's, in deviations of w.
         beta1, beta2: Of Adam.
     """
@@ -57,6 +59,7 @@ class Plan:
     ramp_down: float = 0.25
     noise: float = 0.05
     noise_until: float = 0.75
+    together: float = 0.5
     spread: float = 0.001
     beta1: float = 0.9
     beta2: float = 0.999
@@ -121,13 +124,17 @@ def invert(
         with torch.no_grad():
             wanted = objective.look(to_network(pictures, section.pixel_mean, section.pixel_std))
             start = nearest_samples(model, objective, wanted, samples)
-        codes = start if plan.space == "w" else generator.broadcast(start).clone()
-        codes.requires_grad_()
+        shared = start.requires_grad_()  # by all codes of an image; what those of w+ have of their own is added
+        own = torch.zeros(len(start), 1 if plan.space == "w" else generator.num_ws, start.shape[1], device=start.device)
+        own.requires_grad_()
         noises = [torch.Generator().manual_seed(_noise_seed(plan.seed, target)) for target in targets]
-        adam = torch.optim.Adam([codes], betas=(plan.beta1, plan.beta2))
-        best = Best(codes.detach().clone(), torch.full((len(targets),), math.inf, device=model.device))
+        adam = torch.optim.Adam([{"params": [shared]}, {"params": [own]}], betas=(plan.beta1, plan.beta2))
+        best = Best((shared[:, None] + own).detach(), torch.full((len(targets),), math.inf, device=model.device))
         for step in range(plan.steps):
-            adam.param_groups[0]["lr"] = plan.rate_at(step) * samples.deviation
+            apart = plan.space == "w+" and step >= plan.together * plan.steps
+            for group, moves in zip(adam.param_groups, (True, apart), strict=True):
+                group["lr"] = plan.rate_at(step) * samples.deviation * moves
+            codes = shared[:, None] + own
             strength = plan.noise_at(step) * samples.deviation
             noisy = codes + strength * _draw(noises, codes) if strength else codes
             losses = _losses(model, objective, noisy, wanted)
@@ -142,8 +149,9 @@ def invert(
             total.backward()
             adam.step()
         with torch.no_grad():
+            codes = shared[:, None] + own
             best.note(codes, _losses(model, objective, codes, wanted))
-    return best.codes
+    return best.codes.squeeze(1) if plan.space == "w" else best.codes
 
 
 @dataclass
@@ -173,7 +181,8 @@ def nearest_samples(model: Model, objective: Objective, wanted: Seen, samples: S
 
 
 def _layers(model: Model, codes: Tensor) -> Tensor:
-    return codes if codes.ndim == 3 else model.generator.broadcast(codes)
+    """`[B, 1 or L, latent_dim] -> [B, L, latent_dim]`."""
+    return codes.expand(-1, model.generator.num_ws, -1)
 
 
 def _losses(model: Model, objective: Objective, codes: Tensor, wanted: Seen) -> Tensor:
