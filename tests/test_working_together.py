@@ -59,17 +59,20 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(3)]
 
 
+@pytest.mark.slow
 def test_the_leading_one_goes_first_and_gathers(told: list[dict[str, object]]) -> None:
     assert [one["found"] for one in told] == ["made by 0"] * 3
     assert [one["gathered"] for one in told] == [["a0", "a1", "a2"], [], []]
     assert [one["from_all"] for one in told] == [[0, 10, 20]] * 3
 
 
+@pytest.mark.slow
 def test_progress_is_that_of_all(told: list[dict[str, object]]) -> None:
     assert sum(told[0]["advances"]) == 10 + 11 + 12
     assert [one["value"] for one in told] == [10, 11, 12]
 
 
+@pytest.mark.slow
 def test_a_failure_anywhere_ends_all_and_is_told_by_the_leading_one(told: list[dict[str, object]]) -> None:
     for name, words in (("failed", ["DataError", "damaged", "Mend it."]), ("missing", ["DataError", "damaged", None])):
         assert told[0][name][1:] == words[1:]

@@ -14,16 +14,12 @@ from torchrun import torchrun
 from swincli.recipe import Recipe
 
 
-@pytest.fixture
-def model(tiny_recipe: Callable[..., Recipe], tmp_path: Path) -> Path:
-    return save_shown_model(tiny_recipe("model.adain_gamma=1.0"), tmp_path / "model.safetensors")
-
-
 def shared(model: Path, out: Path, *arguments: str) -> tuple[int, str, str]:
     done = torchrun("-m", "--", "swincli", "sample", "--checkpoint", model, "--out", out, "--device", "cpu", *arguments)
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_two_processes_draw_the_images_of_one(model: Path, tmp_path: Path) -> None:
     """A seed's image: at most one level of 255 apart, whatever the batch and the number of processes."""
     arguments = ["--count", "7", "--truncation", "0.8", "--sweep", "pca:0", "--sweep-steps", "2"]

@@ -174,6 +174,7 @@ def alone(capsys: Capture, *arguments: object) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.slow
 def test_two_processes_measure_as_one_does(
     picture_folder: PictureFolder, classifier_file: Path, trained: Path, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -41,19 +41,11 @@ def recipe_file(recipe: Recipe, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = save_script(MeanColours(), tmp_path / "colours.pt")
-    monkeypatch.setenv("SWINCLI_CACHE", str(tmp_path / "cache"))
-    find = measuring.find_detector_weights
-    monkeypatch.setattr(measuring, "find_detector_weights", lambda _, console: find(path, console))
-    return path
-
-
 def records(run_folder: Path) -> list[dict[str, dict[str, float]]]:
     return [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_two_processes_measure_as_one_does_and_agree_on_what_becomes_of_it(
     recipe: Recipe, recipe_file: Path, detector: Path, store: Store, tmp_path: Path
 ) -> None:
