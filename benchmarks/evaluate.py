@@ -27,6 +27,7 @@ from PIL import Image
 from swincli import runtime
 from swincli.console import Console
 from swincli.metrics.detectors import Detector, load_detector
+from swincli.metrics.evaluation import default_batch
 from swincli.metrics.features import collect
 from swincli.metrics.frechet import frechet_distance
 from swincli.metrics.moments import Moments
@@ -50,7 +51,7 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 def by_swincli(folder: Path, detector: Detector) -> Moments:
     """Moments of a folder's pictures, the way `swincli evaluate` comes to them."""
-    batch = 8 if detector.device.type == "cpu" else 64
+    batch = default_batch(detector)
     with open_images(str(folder)) as images:
         pictures = images.read(np.arange(images.count))
         collected = collect(pictures, detector, frozenset({"moments"}), batch, lambda count=1: None)  # noqa: ARG005

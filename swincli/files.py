@@ -26,6 +26,21 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
 
 
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write an .npz file as `write_atomically` does.
+
+    Raises:
+        ResourceError: the disk is full, or the folder may not be written.
+    """
+    import numpy as np
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # given a name, numpy would add .npz to it
+            np.savez(file, **arrays)
+
+    write_atomically(path, write)
+
+
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
     """Hand out a temporary name beside `path` for a file that gets its own name when the block ends well.

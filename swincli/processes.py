@@ -228,12 +228,14 @@ def explain_lost_company(error: RuntimeError | MemoryError, processes: Processes
 
 
 def local_device(name: str) -> str:
-    """The device of this process: `name`, or for CUDA the GPU of its number on this machine.
+    """The device of this process: `name`; among several processes, for CUDA the GPU of its number on this machine.
 
     Raises:
         UsageError: processes on one machine would share a device that cannot be shared.
         ResourceError: there are more processes on this machine than GPUs.
     """
+    if not in_company():
+        return name
     local = local_rank()
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""Quantities as people write them: image counts, durations, byte sizes, seed lists and grid sizes.
+"""Quantities as people write them: image counts, durations, byte sizes, lists of names, seed lists and grid sizes.
 
 Every parser raises `ValueError` with a message that stands alone; callers add where the text came from.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 _COUNT_SCALE = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 _DURATION_SCALE = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
@@ -87,6 +88,11 @@ def format_bytes(size: float) -> str:
     while round(size, 1 if unit else 0) >= 1024 and unit < len(_BYTE_UNITS) - 1:
         size, unit = size / 1024, unit + 1
     return f"{size:.0f} {_BYTE_UNITS[unit]}" if unit == 0 else f"{size:.1f} {_BYTE_UNITS[unit]}"
+
+
+def format_names(names: Sequence[str], most: int = 3) -> str:
+    """Write the first few of many names: ["a", "b", "c", "d"] -> "a, b, c, ..."."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def parse_seeds(text: str) -> list[int]:

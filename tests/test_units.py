@@ -173,3 +173,9 @@ def test_grids_read_back(columns: int, rows: int) -> None:
 def test_what_is_no_grid_says_so(text: str) -> None:
     with pytest.raises(ValueError, match="columns by rows"):
         units.parse_grid(text)
+
+
+@pytest.mark.parametrize(("names", "written"), [("", ""), ("abc", "a, b, c"), ("abcd", "a, b, c, ...")])
+def test_the_first_of_many_names_are_written(names: str, written: str) -> None:
+    assert units.format_names(names) == written
+    assert units.format_names(names, most=4).count(",") == max(0, len(names) - 1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from swincli.commands.options import DebugOption, JsonOption, QuietOption, boundary
+from swincli.commands.options import DebugOption, JsonOption, QuietOption, boundary, read_count
 
 if TYPE_CHECKING:
     from swincli.console import Console
@@ -59,23 +59,13 @@ def convert(
     With --ema-width it makes a model of a run that has kept power-function averages: RUN OUT.safetensors.
     """
     with boundary(json_mode=json_mode, quiet=quiet, debug=debug) as console:
-        seen, moment = _read_count("--images-seen", images_seen), _read_count("--at", at)
+        seen, moment = read_count("--images-seen", images_seen), read_count("--at", at)
         if ema_width is not None:
             _check_average(dest, images_seen)
             _make_average(console, source, dest, ema_width, moment)
             return
         _check_formats(source, dest, at)
         _convert_checkpoint(console, source, dest, seen)
-
-
-def _read_count(option: str, text: str | None) -> int | None:
-    from swincli.errors import UsageError
-    from swincli.units import parse_count
-
-    try:
-        return None if text is None else parse_count(text)
-    except ValueError as error:
-        raise UsageError(f"{option} {text}: {error}") from None
 
 
 def _check_formats(source: Path, dest: Path, at: str | None) -> None:

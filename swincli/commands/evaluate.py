@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from swincli.commands.options import DebugOption, Device, DeviceOption, JsonOption, QuietOption, boundary, given_options
+from swincli.commands.options import (
+    BatchOption,
+    DebugOption,
+    Device,
+    DeviceOption,
+    JsonOption,
+    QuietOption,
+    boundary,
+    given_options,
+    read_count,
+)
 
 _FAKES, _REFERENCE, _MEASURE = "What is judged", "What it is judged by", "How"
 _RESULTS = "What comes of it"
@@ -124,9 +134,7 @@ def evaluate(
         bool,
         typer.Option("--compare", help="Compare the measurements of RUN ... instead.", rich_help_panel=_RESULTS),
     ] = False,
-    batch: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Images at once.", rich_help_panel="Everywhere")
-    ] = None,
+    batch: BatchOption = None,
     device: DeviceOption = Device.auto,
     json_mode: JsonOption = False,
     quiet: QuietOption = False,
@@ -135,8 +143,8 @@ def evaluate(
     """Measure how close generated pictures, or any others, come to real ones; or compare what runs have measured."""
     with boundary(json_mode=json_mode, quiet=quiet, debug=debug) as console:
         from swincli.commands import evaluating
-        from swincli.launch import in_company, is_follower
-        from swincli.metrics.presets import choose_numbers, read_count
+        from swincli.launch import is_follower
+        from swincli.metrics.presets import choose_numbers
 
         if compare:
             evaluating.check_compare(runs, given_options(context))
@@ -144,12 +152,8 @@ def evaluate(
                 evaluating.compare(runs or [], plots, console)
             return
         evaluating.check_no_runs(runs)
-        numbers = choose_numbers(
-            protocol,
-            read_count("--num", num),
-            read_count("--num-reference", num_reference),
-            truncation,
-        )
+        counts = read_count("--num", num), read_count("--num-reference", num_reference)
+        numbers = choose_numbers(protocol, *counts, truncation)
         fakes = evaluating.FakesAsked(images, checkpoint, numbers.num, seed, truncation, batch)
         real = evaluating.RealAsked(data, reference, numbers, seed, save_reference)
         fakes.check()
@@ -162,7 +166,7 @@ def evaluate(
 
         names = parse_metrics(metric)
         runtime.configure()
-        place = runtime.choose_device(local_device(device.value) if in_company() else device.value)
+        place = runtime.choose_device(local_device(device.value))
         with join_processes(place) as processes:
             weights = processes.leader_first(
                 lambda: choose_detector(detector, detector_weights, detector_size, detector_pixels, console)

@@ -70,6 +70,15 @@ TunedOption = Annotated[
         metavar="FILE", help="What `project --tune` changed of the model, to be put on it.", rich_help_panel=LATENTS
     ),
 ]
+ClassOption = Annotated[
+    str | None,
+    typer.Option(
+        "--class",
+        metavar="NAMES",
+        help="Classes of a conditional model, by name or number; else one is drawn for each seed.",
+        rich_help_panel=LATENTS,
+    ),
+]
 TruncationOption = Annotated[
     float, typer.Option(help="Below 1: more typical, less varied images (0.7 is usual).", rich_help_panel=LATENTS)
 ]
@@ -87,6 +96,21 @@ TruncationCentresOption = Annotated[
 ]
 BatchOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="Images at once.", rich_help_panel=PANEL)]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite what is there.", rich_help_panel=PANEL)]
+
+
+def read_count(option: str, text: str | None) -> int | None:
+    """A number of images such as "10k", as an option gives it; None where it is left out.
+
+    Raises:
+        UsageError: no number.
+    """
+    from swincli.errors import UsageError
+    from swincli.units import parse_count
+
+    try:
+        return None if text is None else parse_count(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}", f"For example {option} 50k") from None
 
 
 def given_options(context: typer.Context) -> list[str]:

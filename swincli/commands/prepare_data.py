@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from swincli.commands.options import DebugOption, JsonOption, QuietOption, boundary
+from swincli.commands.options import DebugOption, JsonOption, QuietOption, boundary, read_count
 
 _PICTURES = "Pictures"
 _STORE = "Store"
@@ -155,7 +155,7 @@ def prepare_data(
 
         alone = next((name for name, value in (("--verify", verify), ("--stats", stats)) if value is not None), None)
         if alone is not None and (source is not None or None not in (verify, stats)):
-            raise UsageError(f"{alone} stands alone", "Leave SOURCE and DEST out.")
+            raise UsageError(f"{alone} stands alone", "Leave SOURCE, DEST and the other one of --verify, --stats out.")
         if alone is None and (source is None or dest is None or resolution is None):
             hint = "For example: swincli prepare-data pictures store --resolution 256"
             raise UsageError("prepare-data needs SOURCE, DEST and --resolution", hint)
@@ -171,7 +171,7 @@ def prepare_data(
             crop=crop,
             filter=filter_name,
             labels=labels,
-            max_images=_count(max_images),
+            max_images=read_count("--max-images", max_images),
             stop_on_error=on_error == "stop",
             dedupe="near" if dedupe_near else "exact" if dedupe or stats is not None else None,
             workers=workers,
@@ -189,13 +189,3 @@ def prepare_data(
             look_over(stats, options, asked, console)
         elif source is not None and dest is not None:
             carry_out(source, dest, options, asked, console)
-
-
-def _count(text: str | None) -> int | None:
-    from swincli.errors import UsageError
-    from swincli.units import parse_count
-
-    try:
-        return None if text is None else parse_count(text)
-    except ValueError as error:
-        raise UsageError(f"--max-images: {error}") from error

@@ -21,13 +21,12 @@ from swincli.data.stock import Stock, open_stock, take_stock
 from swincli.data.survey import Survey
 from swincli.data.verification import verify_store
 from swincli.errors import DataError, UsageError
-from swincli.units import format_bytes
+from swincli.units import format_bytes, format_names
 
 _NO_SETTINGS = {
     "format", "format_version", "images", "channels", "label_names", "rejected", "credit", "shards", "upscaled",
     "lengths_sha256", "labels_sha256",
 }  # fmt: skip
-_NAMED = 3  # sources that the table names for each reason
 
 
 def verify_whole(path: Path, console: Console) -> None:
@@ -168,7 +167,7 @@ def _add_counts(table: Table, survey: Survey) -> None:
     if len(survey.sizes) > 1:
         table.add_row("sizes", "; ".join(f"{count:,} of {words}" for words, count in sides))
     for kind, group in survey.by_reason().items():
-        named = ", ".join(seen.name for seen in group[:_NAMED]) + (", ..." if len(group) > _NAMED else "")
+        named = format_names([seen.name for seen in group])
         table.add_row("left out", escape(f"{len(group):,} {kind}: {named}"))
 
 

@@ -18,9 +18,9 @@ from swincli.commands.options import (
     QuietOption,
     boundary,
 )
+from swincli.units import LARGEST_SEED
 
 SEEKING, FILES, PICTURES = "How they are sought", "What is written", "Which pictures"
-LARGEST_SEED = 2**32 - 1
 
 
 def project(

@@ -11,6 +11,7 @@ from swincli.commands.options import (
     LATENTS,
     BatchOption,
     CheckpointOption,
+    ClassOption,
     DebugOption,
     Device,
     DeviceOption,
@@ -47,15 +48,7 @@ def sample(
     ] = None,
     checkpoint: CheckpointOption = None,
     tuned: TunedOption = None,
-    of_class: Annotated[
-        str | None,
-        typer.Option(
-            "--class",
-            metavar="NAMES",
-            help="Classes of a conditional model, by name or number; else one is drawn for each seed.",
-            rich_help_panel=LATENTS,
-        ),
-    ] = None,
+    of_class: ClassOption = None,
     truncation: TruncationOption = 1.0,
     truncation_layers: TruncationLayersOption = None,
     truncation_centres: TruncationCentresOption = None,
@@ -157,10 +150,9 @@ def sample(
 
         from swincli import runtime
         from swincli.commands import sampling
-        from swincli.launch import in_company
         from swincli.processes import join_processes, local_device
 
         runtime.configure()
-        place = runtime.choose_device(local_device(device.value) if in_company() else device.value)
+        place = runtime.choose_device(local_device(device.value))
         with join_processes(place) as processes:
             sampling.sample(request, place, console, processes)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from swincli.commands.options import read_count
 from swincli.errors import UsageError
-from swincli.units import LARGEST_SEED, MOST_SEEDS, parse_count, parse_grid, parse_seeds
+from swincli.units import LARGEST_SEED, MOST_SEEDS, parse_grid, parse_seeds
 
 _FOR_EXAMPLE = "For example --seeds 0-31,45"
 
@@ -97,12 +98,9 @@ def read_seeds(text: str | None, count: str | None) -> list[int] | None:
         listed = None if text is None else parse_seeds(text)
     except ValueError as error:
         raise UsageError(f"--seeds {text}: {error}", _FOR_EXAMPLE) from None
-    if count is None:
+    number = read_count("--count", count)
+    if number is None:
         return listed
-    try:
-        number = parse_count(count)
-    except ValueError as error:
-        raise UsageError(f"--count: {error}", "For example --count 50k") from None
     if not 1 <= number <= MOST_SEEDS:
         raise UsageError(f"--count {count}: from 1 to ten million images can be drawn", "For example --count 50k")
     if listed is not None and len(listed) > 1:

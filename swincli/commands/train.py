@@ -60,16 +60,17 @@ def train(
 
         seconds = None if max_time is None else _read_duration("--max-time", max_time)
         loaded = load_recipe(recipe, overrides_of(overrides, data, seed))
-        folder = out or Path("runs") / (loaded.run.name or Path(recipe).stem)
 
         from swincli import runtime
-        from swincli.launch import in_company, world_size
+        from swincli.launch import world_size
+        from swincli.model.weights import RUNS
         from swincli.processes import join_processes, local_device
         from swincli.training.loop import train as train_run
         from swincli.training.preflight import describe_plan, open_training_store
 
+        folder = out or RUNS / (loaded.run.name or Path(recipe).stem)
         runtime.configure(tf32=loaded.run.tf32)
-        place = runtime.choose_device(local_device(device.value) if in_company() else device.value)
+        place = runtime.choose_device(local_device(device.value))
         if dry_run:
             facts = {"run": str(folder), **describe_plan(loaded, console, world_size())}
             console.emit(facts, [f"{name}: {value}" for name, value in facts.items()])

@@ -14,10 +14,9 @@ from swincli.data.rejection import Rejected
 from swincli.data.seen import Seen
 from swincli.data.writers import Taker
 from swincli.errors import DataError
+from swincli.units import format_names
 
 Look = Callable[[Seen], None]
-
-_NAMED = 3  # pictures that an error names before it only counts
 
 
 @dataclass(frozen=True)
@@ -140,14 +139,14 @@ def _write(outcome: Outcome, seen: Seen, plan: Plan, writers: Mapping[str, Taker
 
 
 def _not_square(oblong: list[Seen]) -> DataError:
-    named = ", ".join(f"{seen.name} ({seen.width} x {seen.height})" for seen in oblong[:_NAMED])
+    named = format_names([f"{seen.name} ({seen.width} x {seen.height})" for seen in oblong])
     count = f"{len(oblong):,} pictures are" if len(oblong) > 1 else "1 picture is"
-    more = ", ..." if len(oblong) > _NAMED else ""
     hint = "Cut out a square with --crop center or random, or put wide ones between black bars with center-wide."
-    return DataError(f"{count} not square: {named}{more}", hint)
+    return DataError(f"{count} not square: {named}", hint)
 
 
 def _nothing_usable(source: Source, rejected: list[Rejected]) -> DataError:
     first = rejected[0]
-    message = f"{source.text} holds no usable picture among {len(rejected):,} files; {first.source}: {first.reason}"
+    count = f"{len(rejected):,} files" if len(rejected) > 1 else "1 file"
+    message = f"{source.text} holds no usable picture among {count}; {first.source}: {first.reason}"
     return DataError(message, "PNG, JPEG, WebP, TIFF, BMP and GIF are read.")

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from swincli.data.entries import Source
 from swincli.data.rejection import ImageError
 from swincli.errors import DataError, from_os_error
-
-_NAMED = 3  # missing labels that the error names
+from swincli.units import format_names
 
 
 def read_labels(text: str, source: Source) -> dict[str, str]:
@@ -41,8 +40,8 @@ def read_labels(text: str, source: Source) -> dict[str, str]:
         hint = f"Paths in {text} are those inside {source.text}, such as {source.entries[0].name}."
     missing = [entry.name for entry in source if entry.name not in labels and _is_picture(entry.read)]
     if missing:
-        named = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
-        raise DataError(f"{len(missing):,} pictures of {source.text} have no label: {named}", hint)
+        count, have = (f"{len(missing):,} pictures", "have") if len(missing) > 1 else ("1 picture", "has")
+        raise DataError(f"{count} of {source.text} {have} no label: {format_names(missing)}", hint)
     return labels
 
 

@@ -92,7 +92,8 @@ class Survey:
         if not octaves:
             return []
         spans = range(min(octaves), max(octaves) + 1)
-        return [(f"{2 ** (bits - 1):,} to {2**bits - 1:,} px", octaves[bits]) for bits in spans]
+        names = {bits: f"{2 ** (bits - 1):,} to {2**bits - 1:,} px" for bits in spans} | {1: "1 px"}
+        return [(names[bits], octaves[bits]) for bits in spans]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: counts of files, reasons, kinds, modes, sizes and labels."""

@@ -26,9 +26,9 @@ from swincli.diagnosis.software import (
     installed_version,
     requirements,
 )
+from swincli.model.weights import RUNS
 from swincli.units import format_bytes
 
-RUNS = Path("runs")
 DETECTOR = "inception"  # the one that evaluate and training measure with unless told otherwise
 LITTLE_DISK, LITTLE_MEMORY = 5 * 2**30, 2 * 2**30
 

@@ -17,6 +17,12 @@ def comparable(model: Model, images: Tensor) -> Tensor:
     mean, deviation = (images.new_tensor(value)[:, None, None] for value in (section.pixel_mean, section.pixel_std))
     pixels = 2 * (images * deviation + mean) - 1
     side = pixels.shape[-1]
-    if side > LARGEST:
-        return F.avg_pool2d(pixels, side // LARGEST)
-    return F.interpolate(pixels, scale_factor=SMALLEST // side, mode="nearest") if side < SMALLEST else pixels
+    if side < SMALLEST:
+        return F.interpolate(pixels, scale_factor=SMALLEST // side, mode="nearest")
+    return averaged_down(pixels)
+
+
+def averaged_down(images: Tensor) -> Tensor:
+    """Images `[B, 3, H, H]`, H a power of two, as they are up to 256 px, and averaged down to that where larger."""
+    side = images.shape[-1]
+    return F.avg_pool2d(images, side // LARGEST) if side > LARGEST else images

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from swincli.errors import ResourceError
 from swincli.metrics.efficientnet import load_efficientnet
 from swincli.metrics.exact import exact_float32
 from swincli.metrics.resizing import Resize, choose_resize
+from swincli.metrics.scripts import first_line, load_script
 from swincli.metrics.weights import DetectorWeights
 
 Network = Callable[[Tensor], tuple[Tensor, Tensor | None]]
@@ -88,7 +87,7 @@ def load_detector(weights: DetectorWeights, device: torch.device, resize: Resize
     try:
         probe = _run(network, torch.zeros(2, 3, weights.side, weights.side, device=device))
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise ResourceError(f"{weights.path}: makes no features of pictures ({_first_line(error)})", hint) from None
+        raise ResourceError(f"{weights.path}: makes no features of pictures ({first_line(error)})", hint) from None
     shapes = [value.shape for value in (probe.features, probe.logits) if value is not None]
     if any(len(shape) != 2 or shape[0] != 2 for shape in shapes):
         raise ResourceError(f"{weights.path}: makes {' and '.join(map(str, map(list, shapes)))} of 2 pictures", hint)
@@ -98,14 +97,7 @@ def load_detector(weights: DetectorWeights, device: torch.device, resize: Resize
 
 
 def _load_script(weights: DetectorWeights, device: torch.device) -> Network:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TorchScript is deprecated; the weights exist in no other form
-            load: Any = torch.jit.load
-            module = load(str(weights.path), map_location=device).eval()
-    except RuntimeError as error:
-        message = f"{weights.path}: not a TorchScript file ({_first_line(error)})"
-        raise ResourceError(message, _hint(weights)) from None
+    module = load_script(weights.path, device, _hint(weights))
     resizes_itself = any(argument.name == "return_features" for argument in module.forward.schema.arguments)
     script = module.layers if resizes_itself else module
     mean, deviation = (torch.tensor(value, device=device).view(1, 3, 1, 1) for value in PIXELS[weights.pixels])
@@ -133,7 +125,3 @@ def _run(network: Network, images: Tensor) -> Detected:
 def _array(values: Tensor) -> NDArray[np.float32]:
     out: NDArray[np.float32] = values.float().cpu().numpy()
     return out
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0][:120]

@@ -81,7 +81,7 @@ def evaluate(
         detector: Makes the features.
         console: Told how far it is.
         seed: Recorded, and used by metrics that draw.
-        batch: Pictures at once through the detector; 8 on a CPU, 64 elsewhere.
+        batch: Pictures at once through the detector; 32 on a CPU, 64 elsewhere.
         model: What makes the fakes, where a model does.
         plots: Folder that pictures and plots of the metrics go to.
         intervals: Whether to add 95 % intervals; None adds those of metrics that have fewer pictures than they take.
@@ -104,18 +104,7 @@ def evaluate(
     values: dict[str, float] = {}
     for row in plan.rows.values():
         values |= _measure(row, drawn, real.collected, context)
-    protocol = Protocol(
-        fakes=fakes.origin,
-        reference=real.record,
-        detector=DetectorRecord(detector.name, detector.sha256, detector.width),
-        resize=detector.resize.name,
-        quantisation="uint8",
-        seed=seed,
-        device=str(detector.device),
-        versions=library_versions(),
-        preset=preset,
-        networks={name: row.network for name, row in plan.rows.items() if row.network is not None},
-    )
+    protocol = _protocol(fakes, real.record, detector, plan, seed, preset)
     cautions = [f"under {plan.rows[name].enough:,} pictures, {plan.rows[name].caution}" for name in plan.few]
     cautions += [*_size_cautions(fakes, real.record), *real.cautions]
     bounds = processes.from_leader(
@@ -143,7 +132,7 @@ def save_reference(
         metrics: Names from the table of metrics.
         detector: Makes the features.
         console: Told how far it is.
-        batch: Pictures at once through the detector; 8 on a CPU, 64 elsewhere.
+        batch: Pictures at once through the detector; 32 on a CPU, 64 elsewhere.
         intervals: Whether to add what their intervals need.
         processes: Those that look through the reference together; the leading one writes.
 
@@ -165,7 +154,7 @@ def save_reference(
 
 def default_batch(detector: Detector) -> int:
     """Pictures at once through a detector, where nobody says how many."""
-    return 8 if detector.device.type == "cpu" else 64
+    return 32 if detector.device.type == "cpu" else 64
 
 
 @dataclass(frozen=True)
@@ -209,6 +198,23 @@ def _plan(
     bounded = [name for name in asked if name in WAYS]
     extra: frozenset[Need] = frozenset().union(*(EXTRA_NEEDS.get(name, frozenset()) for name in bounded))
     return _Plan(rows, needs, few, bounded, extra)
+
+
+def _protocol(
+    fakes: ImageStream, reference: Reference, detector: Detector, plan: _Plan, seed: int, preset: str | None
+) -> Protocol:
+    return Protocol(
+        fakes=fakes.origin,
+        reference=reference,
+        detector=DetectorRecord(detector.name, detector.sha256, detector.width),
+        resize=detector.resize.name,
+        quantisation="uint8",
+        seed=seed,
+        device=str(detector.device),
+        versions=library_versions(),
+        preset=preset,
+        networks={name: row.network for name, row in plan.rows.items() if row.network is not None},
+    )
 
 
 def _fewest(fakes: ImageStream, reference: ImageSet | Statistics) -> int:

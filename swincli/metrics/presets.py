@@ -6,7 +6,6 @@ import difflib
 from dataclasses import dataclass
 
 from swincli.errors import UsageError
-from swincli.units import parse_count
 
 DEFAULT_NUM = 50_000
 
@@ -55,8 +54,11 @@ def choose_numbers(name: str | None, num: int | None, num_reference: int | None,
         truncation: Of the fakes; 1 is none.
 
     Raises:
-        UsageError: an unknown preset, or an option that contradicts it.
+        UsageError: an unknown preset, an option that contradicts it, or a number below 2.
     """
+    for option, given in (("--num", num), ("--num-reference", num_reference)):
+        if given is not None and given < 2:
+            raise UsageError(f"{option} {given}: measuring takes at least 2 pictures")
     if name is None:
         return Numbers(num or DEFAULT_NUM, num_reference, None)
     if name not in PRESETS:
@@ -79,20 +81,3 @@ def choose_numbers(name: str | None, num: int | None, num_reference: int | None,
     return Numbers(
         num or preset.num, num_reference or preset.num_reference, f"{name} ({', '.join(changed)})" if changed else name
     )
-
-
-def read_count(option: str, text: str | None) -> int | None:
-    """A number of pictures such as "10k"; None where none is given.
-
-    Raises:
-        UsageError: no number, or one below 2.
-    """
-    if text is None:
-        return None
-    try:
-        count = parse_count(text)
-    except ValueError as error:
-        raise UsageError(f"{option}: {error}") from None
-    if count < 2:
-        raise UsageError(f"{option} {text}: measuring takes at least 2 pictures")
-    return count

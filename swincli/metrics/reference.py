@@ -12,7 +12,7 @@ import numpy as np
 
 from swincli.console import Console
 from swincli.errors import ResourceError
-from swincli.files import write_atomically
+from swincli.files import write_arrays
 from swincli.metrics.cache import cache_folder
 from swincli.metrics.detectors import Detector
 from swincli.metrics.features import Collected, Need
@@ -126,12 +126,7 @@ def save(key: ReferenceKey, collected: Collected) -> None:
         arrays["spectrum"] = collected.spectrum.total
         if collected.spectrum.parts is not None:
             arrays["spectrum_parts"] = collected.spectrum.parts
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-
-    write_atomically(key.path, write)
+    write_arrays(key.path, arrays)
 
 
 def load(key: ReferenceKey, needs: frozenset[Need]) -> Collected | None:

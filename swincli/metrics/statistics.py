@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swincli.errors import DataError
-from swincli.files import write_atomically
+from swincli.files import write_arrays
 from swincli.metrics.detectors import Detector
 from swincli.metrics.features import Collected, Need
 from swincli.metrics.moments import Moments
@@ -116,12 +116,7 @@ def save_statistics(path: Path, reference: Reference, collected: Collected, dete
         arrays["spectrum"] = collected.spectrum.total / collected.spectrum.count
         if collected.spectrum.parts is not None:
             arrays["spectrum_parts"] = collected.spectrum.parts
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-
-    write_atomically(path, write)
+    write_arrays(path, arrays)
 
 
 def open_statistics(path: Path) -> Statistics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from swincli.errors import UsageError
+from swincli.units import format_names
 
 MOST_NAMED = 20  # classes that a hint lists
 
@@ -57,9 +58,8 @@ class Classes:
     def _required(self, text: str) -> int:
         label = self._label(text)
         if label is None:
-            listed = ", ".join(self.names[:MOST_NAMED]) + (", ..." if len(self) > MOST_NAMED else "")
             raise UsageError(
                 f"--class {text}: the model has no such class",
-                f"It has {listed}; their numbers go from 0 to {len(self) - 1}.",
+                f"It has {format_names(self.names, MOST_NAMED)}; their numbers go from 0 to {len(self) - 1}.",
             )
         return label

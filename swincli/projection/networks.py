@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,22 +12,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swincli.errors import ResourceError
+from swincli.metrics.comparable import averaged_down
 from swincli.metrics.detectors import Detector
 from swincli.metrics.perceptual import PerceptualDistance
 from swincli.metrics.resizing import filter_weights
+from swincli.metrics.scripts import first_line, load_script
 
-LARGEST = 256  # px: larger images are averaged down, as StyleGAN2's projector does
 SMALLEST = 64  # px: what networks for photographs find anything in
 
 
 def of_fitting_size(images: Tensor, smallest: int = SMALLEST) -> Tensor:
     """Images `[B, 3, H, H]` averaged down to 256 px where they are larger, and enlarged to `smallest` if smaller."""
-    side = images.shape[-1]
-    if side > LARGEST:
-        return F.interpolate(images, size=(LARGEST, LARGEST), mode="area")
-    if side < smallest:
+    if images.shape[-1] < smallest:
         return F.interpolate(images, size=(smallest, smallest), mode="bilinear", align_corners=False)
-    return images
+    return averaged_down(images)
 
 
 class PerceptualNetwork:
@@ -143,12 +140,12 @@ class ScriptedNetwork:
 
     def __init__(self, path: Path, device: torch.device) -> None:
         self.name = path.name
-        self.call: Callable[..., Any] = _load_script(path, device)
+        self.call: Callable[..., Any] = load_script(path, device, _SCRIPT_HINT)
         try:
             with torch.no_grad():
                 (probe,) = self.features(torch.zeros(2, 3, SMALLEST, SMALLEST, device=device))
         except (RuntimeError, TypeError, ValueError, AttributeError) as error:
-            raise ResourceError(f"{path}: makes no features of images ({_first_line(error)})", _SCRIPT_HINT) from None
+            raise ResourceError(f"{path}: makes no features of images ({first_line(error)})", _SCRIPT_HINT) from None
         if probe.ndim != 2 or len(probe) != 2:
             raise ResourceError(f"{path}: makes {list(probe.shape)} of 2 images", _SCRIPT_HINT)
 
@@ -166,19 +163,3 @@ _SCRIPT_HINT = (
     "--loss FILE takes a TorchScript network like StyleGAN's vgg16.pt: called with images [N, 3, H, W] of 0 to 255 and "
     "resize_images=False, return_lpips=True, it makes features [N, F]."
 )
-
-
-def _load_script(path: Path, device: torch.device) -> Any:
-    if not path.is_file():
-        raise ResourceError(f"{path}: no such file", _SCRIPT_HINT)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TorchScript is deprecated; these weights exist in no other form
-            load: Any = torch.jit.load
-            return load(str(path), map_location=device).eval()
-    except (RuntimeError, ValueError) as error:
-        raise ResourceError(f"{path}: not a TorchScript file ({_first_line(error)})", _SCRIPT_HINT) from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0][:120]

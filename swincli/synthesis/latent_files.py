@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from swincli.errors import DataError
-from swincli.files import write_atomically
+from swincli.files import write_arrays
 from swincli.model.identity import model_identity
 from swincli.model.weights import Model
 from swincli.recipe.schema import ModelSection
@@ -70,12 +70,7 @@ def write_latents(path: Path, latents: Latents, notes: Mapping[str, str] | None 
     """
     arrays: dict[str, Any] = {latents.space: latents.values.detach().float().cpu().numpy()}
     arrays |= {name: np.array(text) for name, text in (notes or {}).items()}
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:  # given a name, numpy would add .npz to it
-            np.savez(file, **arrays)
-
-    write_atomically(path, write)
+    write_arrays(path, arrays)
 
 
 def open_latents(path: Path, model: Model) -> Latents:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from swincli import __version__
+from swincli.data.manifest import DATASET_FILE
 from swincli.data.staging import staged
 from swincli.data.writing import StoreWriter, npy_header
 from swincli.errors import from_os_error
@@ -59,7 +60,7 @@ def pack_zip(output: Output, contents: Contents) -> None:
                 archive.writestr(_entry(file.name), file.read_bytes())
             if contents.labels is not None:
                 pairs = [[file.name, label] for file, label in zip(contents.files, contents.labels, strict=True)]
-                archive.writestr(_entry("dataset.json"), json.dumps({"labels": pairs}))
+                archive.writestr(_entry(DATASET_FILE), json.dumps({"labels": pairs}))
 
     write_atomically(output.path, write)
 

@@ -106,8 +106,11 @@ def _format_of(path: Path) -> Format | None:
 def _require_encoder(form: Format) -> None:
     if importlib.util.find_spec("av") is None:
         raise ResourceError(f"the package av, which writes {form.container} files, is not installed", _HINT)
-    import av
-
+    try:
+        import av
+    except ImportError as error:
+        message = f"the package av, which writes {form.container} files, does not load: {error}"
+        raise ResourceError(message, _HINT) from error
     if form.encoder not in av.codecs_available:
         raise ResourceError(
             f"the package av {av.__version__} here has no encoder {form.encoder}",

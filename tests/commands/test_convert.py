@@ -93,7 +93,7 @@ def test_what_is_missing_is_said(
         (["a.pt", "b.pt"], "a.pt to b.pt: one of them must be a .pt file and the other a .safetensors file"),
         (["a.safetensors", "b.safetensors"], "one of them must be"),
         (["a.pt", "b"], "one of them must be"),
-        (["a.pt", "b.safetensors", "--images-seen", "many"], "--images-seen many: 'many' is not a number of images"),
+        (["a.pt", "b.safetensors", "--images-seen", "many"], "--images-seen: 'many' is not a number of images"),
         (["a.pt"], "missing argument 'OUT'"),
     ],
 )

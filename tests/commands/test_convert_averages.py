@@ -58,7 +58,7 @@ def test_a_width_that_the_snapshots_cannot_make_is_warned_of(trained: Path, tmp_
         (["{run}", "{out}", "--ema-width", "0.5"], "--ema-width 0.5: must be from 0.01 to 0.28"),
         (["{run}", "{out}", "--ema-width", "nan"], "--ema-width nan: must be from"),
         (["{run}", "{out}", "--ema-width", "0.07", "--at", "12"], "--at 12: {run} kept no averages then"),
-        (["{run}", "{out}", "--ema-width", "0.07", "--at", "soon"], "--at soon: 'soon' is not a number of images"),
+        (["{run}", "{out}", "--ema-width", "0.07", "--at", "soon"], "--at: 'soon' is not a number of images"),
         (["{run}", "{out}", "--ema-width", "0.07", "--at", "8"], "has kept averages only once by 8 images"),
         (["{run}", "{out}.pt", "--ema-width", "0.07"], "an average is written as a .safetensors file"),
         (["{run}", "{out}", "--ema-width", "0.07", "--images-seen", "8"], "--images-seen: a run's averages know"),

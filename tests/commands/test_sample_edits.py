@@ -23,17 +23,6 @@ Capture = pytest.CaptureFixture[str]
 MakeRecipe = Callable[..., Recipe]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("edits")
-
-
-@pytest.fixture
-def model(tiny_recipe: MakeRecipe, folder: Path) -> Path:
-    path = folder / "model.safetensors"
-    return path if path.exists() else save_shown_model(tiny_recipe("model.adain_gamma=1.0"), path)
-
-
 @pytest.mark.parametrize("space", ["z", "w", "w_plus"])
 def test_saved_codes_give_the_same_images(model: Path, tmp_path: Path, space: str) -> None:
     codes = tmp_path / "codes.npz"

@@ -25,17 +25,6 @@ MakeRecipe = Callable[..., Recipe]
 PACKED = {"npz": "images.npz", "zip": "images.zip", "store": "store"}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("formats")
-
-
-@pytest.fixture
-def model(tiny_recipe: MakeRecipe, folder: Path) -> Path:
-    path = folder / "model.safetensors"
-    return path if path.exists() else save_shown_model(tiny_recipe("model.adain_gamma=1.0"), path)
-
-
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "out"

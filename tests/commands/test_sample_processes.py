@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sampled_models import pixels, sample, save_shown_model
+from sampled_models import pixels, sample
 from torchrun import torchrun
-
-from swincli.recipe import Recipe
 
 
 def shared(model: Path, out: Path, *arguments: str) -> tuple[int, str, str]:

@@ -73,6 +73,10 @@ def test_missing_labels_are_counted_and_named(root: Path) -> None:
     with pytest.raises(DataError, match=r"7 pictures of .* have no label") as caught:
         read(save(root, "l.csv", "cat/1.gif,a"), root)
     assert "such as 0.gif" in str(caught.value.hint)
+    for number in range(1, 5):
+        (root / f"{number}.gif").unlink()
+    with pytest.raises(DataError, match=r"1 picture of .* has no label: 0\.gif$"):
+        read("folders", root)
 
 
 def test_files_that_are_no_pictures_need_no_label(root: Path) -> None:

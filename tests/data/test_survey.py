@@ -50,6 +50,8 @@ def test_shorter_sides_have_no_gaps() -> None:
         ("32 to 63 px", 1), ("64 to 127 px", 0), ("128 to 255 px", 0), ("256 to 511 px", 2), ("512 to 1,023 px", 1),
     ]  # fmt: skip
     assert Survey().shorter_sides() == []
+    survey.add(photo(9, width=1, height=900))
+    assert survey.shorter_sides()[0] == ("1 px", 1)
 
 
 @given(count=st.integers(0, 700))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from swincli.errors import UsageError
-from swincli.metrics.presets import Numbers, choose_numbers, read_count
+from swincli.metrics.presets import Numbers, choose_numbers
 
 
 @pytest.mark.parametrize(
@@ -34,9 +34,8 @@ def test_what_contradicts_a_preset_is_an_error() -> None:
     assert caught.value.hint == 'Did you mean "styleswin"? There are: styleswin, full.'
 
 
-def test_counts_are_read() -> None:
-    assert read_count("--num", "10k") == 10_000
-    assert read_count("--num", None) is None
-    for text in ("1", "many", "-3"):
-        with pytest.raises(UsageError, match=r"^--num-reference"):
-            read_count("--num-reference", text)
+def test_one_picture_is_too_few() -> None:
+    with pytest.raises(UsageError, match=r"^--num 1: measuring takes at least 2"):
+        choose_numbers(None, 1, None, 1.0)
+    with pytest.raises(UsageError, match=r"^--num-reference 0: measuring takes at least 2"):
+        choose_numbers("styleswin", None, 0, 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -188,6 +189,14 @@ def test_a_missing_encoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         check_video(tmp_path / "walk.mp4", 30, 8, 8, force=False)
     assert 'pip install "swincli[video]"' in (caught.value.hint or "")
     check_video(tmp_path / "walk", 30, 8, 8, force=False)
+
+
+def test_an_encoder_that_does_not_load_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "av.py").write_text('raise ImportError("libavcodec.so: no such file")')
+    monkeypatch.delitem(sys.modules, "av")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ResourceError, match=r"av, which writes gif files, does not load: libavcodec\.so: no such file"):
+        check_video(tmp_path / "walk.gif", 30, 8, 8, force=False)
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from same_run import without_clock
-from scripted_networks import MeanColours, save_script
 
 from swincli.console import Console
 from swincli.data.store import Store
@@ -27,15 +26,6 @@ from swincli.training.state import build_state, read_state
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]
 EVERY = ("evaluate.every=8", "evaluate.num=8", "run.tensorboard=false")
-
-
-@pytest.fixture
-def detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = save_script(MeanColours(), tmp_path / "colours.pt")
-    monkeypatch.setenv("SWINCLI_CACHE", str(tmp_path / "cache"))
-    find = measuring.find_detector_weights
-    monkeypatch.setattr(measuring, "find_detector_weights", lambda _, console: find(path, console))
-    return path
 
 
 @pytest.mark.usefixtures("detector")

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from scripted_networks import MeanColours, save_script
 from torchrun import torchrun
 
 from swincli.console import Console
 from swincli.data.store import Store
 from swincli.recipe import Recipe, dump_recipe
-from swincli.training import measuring
 from swincli.training.measuring import Measuring
 from swincli.training.run_folder import RunFolder
 from swincli.training.state import build_state
