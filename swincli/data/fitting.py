@@ -17,8 +17,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from swincli.cores import usable_cores
 from swincli.data.colours import WHITE, Colour
-from swincli.data.cores import usable_cores
 from swincli.data.encoding import Encoding, encode
 from swincli.data.entries import Entry
 from swincli.data.fingerprint import Fingerprint, fingerprint

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from swincli.data.cores import usable_cores
+from swincli.cores import usable_cores
 from swincli.data.encoding import Lossless, decode_into
 from swincli.data.manifest import CHANNELS, LENGTHS_FILE, Manifest
 from swincli.data.writing import HEADER_BYTES, npy_header

@@ -13,7 +13,7 @@ import psutil
 import torch
 
 import swincli
-from swincli.diagnosis.cgroup import memory_left, memory_limit
+from swincli.cgroup import memory_left, memory_limit
 from swincli.diagnosis.devices import Device, accelerators
 from swincli.diagnosis.findings import Finding, warning
 from swincli.diagnosis.processor import Processor, look_at_processor

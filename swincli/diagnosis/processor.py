@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from swincli.diagnosis.cgroup import cpu_limit
+from swincli.cores import usable_cores
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -52,13 +51,6 @@ def look_at_processor() -> Processor:
         instructions=[name for name, there in supported.items() if there],
         fast_bf16=supported["avx512_bf16"] or supported["amx"],
     )
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    limit = cpu_limit()
-    return allowed if limit is None else max(1, min(allowed, math.ceil(limit)))
 
 
 def processor_name() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swincli.console import Advance
+from swincli.cores import usable_cores
 from swincli.errors import DataError, ResourceError
 from swincli.metrics.detectors import Detected, Detector
 from swincli.metrics.moments import Moments
@@ -139,7 +139,7 @@ def _detect(
     pictures: Iterable[Loader], detector: Detector, needs: frozenset[Need], batch: int, advance: Advance
 ) -> Generator[tuple[Detected, list[_Prepared]]]:
     resize = detector.resize
-    workers = min(MOST_WORKERS, os.cpu_count() or 1)
+    workers = min(MOST_WORKERS, usable_cores())
 
     def prepare(loader: Loader) -> _Prepared:
         picture = loader()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swincli.diagnosis.cgroup import cpu_limit, memory_left, memory_limit
+from swincli.cgroup import cpu_limit, memory_left, memory_limit
 
 GIB = 2**30
 
