@@ -74,4 +74,6 @@ def from_os_error(error: OSError, doing: str) -> SwincliError:
         return ResourceError(f"{doing}: permission denied", "Change its permissions, or choose another place.")
     if error.errno == errno.EFBIG:
         return ResourceError(f"{doing}: {error.strerror}", "The system limits the size of files (see ulimit -f).")
+    if error.errno == errno.EEXIST:
+        return ResourceError(f"{doing}: a file lies where a folder should be", "Choose another place.")
     return ResourceError(f"{doing}: {error.strerror or error}")
