@@ -28,7 +28,7 @@ def parse_colour(text: str) -> Colour:
             continue
         if len(colour) == 3:
             return colour
-    raise ValueError(f"{text!r} is no colour; give a name such as black, or rrggbb")
+    raise ValueError(f"{text!r} is no colour")
 
 
 def spell_colour(colour: Colour) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -148,5 +149,6 @@ def _not_square(oblong: list[Seen]) -> DataError:
 def _nothing_usable(source: Source, rejected: list[Rejected]) -> DataError:
     first = rejected[0]
     count = f"{len(rejected):,} files" if len(rejected) > 1 else "1 file"
-    message = f"{source.text} holds no usable picture among {count}; {first.source}: {first.reason}"
+    kinds = ", ".join(f"{number:,} {kind}" for kind, number in Counter(item.kind for item in rejected).most_common())
+    message = f"{source.text} holds no usable picture among {count} ({kinds}); {first.source}: {first.reason}"
     return DataError(message, "PNG, JPEG, WebP, TIFF, BMP and GIF are read.")

@@ -135,7 +135,10 @@ def _csv_pairs(content: str, text: str) -> list[tuple[str, str]]:
             if not any(cells) or (number == 1 and [cell.lower() for cell in cells] == ["path", "label"]):
                 continue
             if len(cells) != 2 or not all(cells):
-                raise DataError(f"{text}: line {number} is not `path,label`: {','.join(row)[:80]}")
+                raise DataError(
+                    f"{text}: line {number} is not `path,label`: {','.join(row)[:80]}",
+                    'Names with commas stand in "quotes".',
+                )
             pairs.append((cells[0], cells[1]))
     except csv.Error as error:
         raise DataError(f"{text} is not CSV: {error}") from error

@@ -91,7 +91,7 @@ def make_plan(options: PrepareOptions) -> Plan:
         hint = f"Use one of {', '.join(map(str, sizes))}."
         raise UsageError(f"resolution {side} is not a power of two from {SMALLEST_SIZE} to {LARGEST_SIZE}", hint)
     if options.max_images is not None and options.max_images < 1:
-        raise UsageError("--max-images 0 leaves nothing to prepare")
+        raise UsageError("--max-images 0 leaves nothing to prepare", "For example --max-images 10k.")
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"--workers {options.workers}: at least one is needed")
     if options.min_size < 1:
@@ -100,19 +100,23 @@ def make_plan(options: PrepareOptions) -> Plan:
         resolution=side,
         crop=options.crop,
         filter=options.filter,
-        background=_read("--background", parse_colour, options.background),
+        background=_read("--background", parse_colour, options.background, "For example white or 808080."),
         gamma=options.gamma,
         min_size=options.min_size,
         jpeg=options.jpeg,
         fingerprint=options.dedupe == "near",
         encoding=encoding_of(options.format, options.encoding),
     )
-    split = None if options.split is None else _read("--split", parse_split, options.split)
+    split = (
+        None
+        if options.split is None
+        else _read("--split", parse_split, options.split, "For example --split train:0.9,test:0.1.")
+    )
     return Plan(fit, split)
 
 
-def _read(option: str, parse: Callable[[str], T], text: str) -> T:
+def _read(option: str, parse: Callable[[str], T], text: str, hint: str) -> T:
     try:
         return parse(text)
     except ValueError as error:
-        raise UsageError(f"{option}: {error}") from error
+        raise UsageError(f"{option}: {error}", hint) from error

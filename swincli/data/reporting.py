@@ -44,7 +44,10 @@ class Asked:
             if path is None:
                 continue
             if path.suffix.lower() not in suffixes or path.is_dir():
-                raise UsageError(f"{option} {path}: the name of a {suffixes[0]} file is needed")
+                raise UsageError(
+                    f"{option} {path}: the name of a {suffixes[0]} file is needed",
+                    f"For example {option} pictures{suffixes[0]}.",
+                )
             for place in places:
                 if path.resolve().is_relative_to(Path(place).resolve()):
                     raise UsageError(f"{option} {path} lies inside {place}", "Write it beside, or elsewhere.")

@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass
 from itertools import accumulate
 
-_EXAMPLE = "Write it like train:0.9,test:0.1."
-
 
 @dataclass(frozen=True)
 class Split:
@@ -46,13 +44,13 @@ def parse_split(text: str) -> Split:
     for piece in text.split(","):
         name, _, number = (word.strip() for word in piece.partition(":"))
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", name):
-            raise ValueError(f"{name!r} is no name of a part. {_EXAMPLE}")
+            raise ValueError(f"{name!r} is no name of a part")
         try:
             share = float(number)
         except ValueError:
-            raise ValueError(f"{piece.strip()!r} has no share. {_EXAMPLE}") from None
+            raise ValueError(f"{piece.strip()!r} has no share") from None
         if not 0 < share < 1:
-            raise ValueError(f"the share of {name} is not between 0 and 1. {_EXAMPLE}")
+            raise ValueError(f"the share of {name} is not between 0 and 1")
         if name.lower() in map(str.lower, shares):
             raise ValueError(f"{name} is named twice")
         shares[name] = share
