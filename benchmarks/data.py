@@ -34,7 +34,7 @@ from PIL import Image
 
 from swincli import __version__
 from swincli.console import Console
-from swincli.data.cores import usable_cores
+from swincli.cores import usable_cores
 from swincli.data.prepare import PrepareOptions, prepare
 from swincli.data.store import Store
 
