@@ -186,7 +186,8 @@ def test_a_source_without_one_usable_picture(tmp_path: Path) -> None:
     source.mkdir()
     (source / "a.txt").write_text("a")
     (source / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    with pytest.raises(DataError, match=r"no usable picture among 2 files \(1 not an image, 1 damaged\); a\.txt: not an image"):
+    counted = r"no usable picture among 2 files \(1 not an image, 1 damaged\); a\.txt: not an image"
+    with pytest.raises(DataError, match=counted):
         run(source, tmp_path / "store")
     (source / "b.png").unlink()
     with pytest.raises(DataError, match=r"no usable picture among 1 file \(1 not an image\); a\.txt: not an image"):
