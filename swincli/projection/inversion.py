@@ -22,6 +22,7 @@ from swincli.metrics.exact import exact_float32
 from swincli.model.pixels import to_network
 from swincli.model.weights import Model
 from swincli.projection.losses import Objective, Seen
+from swincli.projection.rates import ramp_down
 from swincli.projection.targets import Target
 from swincli.synthesis.codes import w_of_seeds
 
@@ -67,8 +68,7 @@ class Plan:
     def rate_at(self, step: int) -> float:
         """The rate of a step, counted from 0."""
         done = (step + 1) / self.steps
-        falling = min(1.0, (1.0 - step / self.steps) / self.ramp_down)
-        return self.rate * min(1.0, done / self.ramp_up) * 0.5 * (1.0 - math.cos(falling * math.pi))
+        return self.rate * min(1.0, done / self.ramp_up) * ramp_down(step, self.steps, self.ramp_down)
 
     def noise_at(self, step: int) -> float:
         """The deviation of a step's noise, in deviations of w."""

@@ -24,6 +24,7 @@ from swincli.model.tuned import DOWN, UP, WHOLE, Changes, blank_changes, changed
 from swincli.model.weights import Model
 from swincli.projection.inversion import FIRST_SAMPLE, Watch
 from swincli.projection.losses import Objective
+from swincli.projection.rates import ramp_down
 from swincli.projection.targets import Target
 from swincli.synthesis.codes import w_of_seeds
 
@@ -97,9 +98,9 @@ def tune(
     total = plan.steps * math.ceil(len(targets) / batch)
     with exact_float32(model.device):
         for step, chosen in enumerate(_parts(len(targets), batch, total, plan.seed)):
-            falling = min(1.0, (1.0 - step / total) / plan.ramp_down)
+            left = ramp_down(step, total, plan.ramp_down)
             for group, size in zip(adam.param_groups, sizes, strict=True):
-                group["lr"] = plan.rate * size * 0.5 * (1.0 - math.cos(falling * math.pi))
+                group["lr"] = plan.rate * size * left
             here = {f"generator.{name}": value for name, value in changed_weights(weights, changes).items()}
             images = functional_call(synthesis, here, (codes[chosen],))
             losses = objective.between(objective.look(images), objective.look(wanted[chosen]))
