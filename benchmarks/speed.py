@@ -1,134 +1,123 @@
-"""How close the networks come to the machine's own matrix rate, measured in one run.
+"""How close swincli comes to what the machine can do: one table, measured in one run.
 
-    python benchmarks/speed.py [--sizes 64 256] [--repeats 5] [--json FILE] [--compare FILE]
+    python benchmarks/speed.py [--only NAME ...] [--repeats 3] [--json FILE] [--compare FILE] [--tiny]
 
-Every figure is a share of a float32 matrix product's rate on the same threads, taken just before and after it, so that
-runs on busy or different machines can be compared. Arithmetic is counted with PyTorch's flop counter (products and
-convolutions). A training step counts four forwards of G and eight of D: what forward and backward of both phases cost.
+Shares are of the rate of a float32 matrix product on the same threads, taken just before and after each work, so that
+runs on busy or different machines can be compared. `arithmetic.py` counts what is computed: a training step as four
+forwards of G and eight of D an image. Every work (`works.py`) has a process of its own, and its peak memory is that
+process's largest resident set. Times are medians, after one call that is not counted. `targets.py` holds what is aimed
+at. With --tiny all of it runs in a minute, with networks so small that the figures mean nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
-import statistics
+import subprocess
 import sys
-import time
-from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-import torch
-from torch.utils.flop_counter import FlopCounterMode
+from targets import TABLE, Figure
 
-from swincli import runtime
-from swincli.model.discriminator import Discriminator
-from swincli.model.generator import Generator
-from swincli.recipe.schema import ModelSection, Recipe
-from swincli.training.losses import Batch
-from swincli.training.phases import make_optimizers, make_phases
+from swincli import __version__
 
-BATCH = {16: 16, 32: 16, 64: 8, 128: 4, 256: 4, 512: 2, 1024: 1}
-STEP_BATCH = {16: 16, 32: 16, 64: 8, 128: 4, 256: 2, 512: 1, 1024: 1}
-GEMM_SIDE = 2048
+CPUINFO = Path("/proc/cpuinfo")
+
+Results = dict[str, dict[str, float]]
 
 
-def seconds(work: Callable[[], object], repeats: int) -> float:
-    """Median time of a call, after one that is not counted."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    lines = CPUINFO.read_text().splitlines() if CPUINFO.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), platform.processor() or platform.machine())
 
 
-def gemm_rate() -> float:
-    """Flop/s of a square float32 product."""
-    a, b = torch.randn(GEMM_SIDE, GEMM_SIDE), torch.randn(GEMM_SIDE, GEMM_SIDE)
-    return 2 * GEMM_SIDE**3 / seconds(lambda: a @ b, 5)
+def measure(name: str, repeats: int, *, tiny: bool) -> dict[str, Any] | None:
+    """The result of one work, measured in a process of its own; None where it fails, after saying why."""
+    script = Path(__file__).with_name("works.py")
+    command = [sys.executable, str(script), name, "--repeats", str(repeats), *(["--tiny"] if tiny else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.stderr.write(f"{name} failed:\n{done.stderr}\n")
+        return None
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
-def flops(work: Callable[[], object]) -> float:
-    """Arithmetic of a call in products and convolutions."""
-    counter = FlopCounterMode(display=False)
-    with counter:
-        work()
-    return float(counter.get_total_flops())
+def row(title: str, figure: Figure, value: float, earlier: float | None) -> str:
+    """A line of the table."""
+    change = "" if earlier is None else f"was {figure.text(earlier)}"
+    if earlier:
+        change += f" ({value / earlier:.2f}x)"
+    measured = f"{title:<47}{figure.label:<31}{figure.text(value):>22}"
+    return f"{measured}  {figure.target():<25}{figure.verdict(value):<9}{change}".rstrip() + "\n"
 
 
-def share(name: str, work: Callable[[], object], amount: float, repeats: int) -> dict[str, Any]:
-    """One row: time, rate, and the rate's share of the matrix product's measured around it."""
-    before = gemm_rate()
-    spent = seconds(work, repeats)
-    gemm = (before + gemm_rate()) / 2
-    return {"work": name, "seconds": spent, "gflops": amount / spent / 1e9, "share": amount / spent / gemm}
+def show(name: str, figures: dict[str, float], earlier: dict[str, float]) -> None:
+    """Print the lines of a work; its title stands in the first."""
+    title, shown = TABLE[name]
+    for figure in shown:
+        if figure.name in figures:  # at another size, some have another name
+            sys.stdout.write(row(title, figure, figures[figure.name], earlier.get(figure.name)))
+            title = ""
+    sys.stdout.flush()
 
 
-def measure(size: int, repeats: int) -> list[dict[str, Any]]:
-    """Rows of one image size: G forward, D forward and backward, R1, and a training step."""
-    config = ModelSection(size=size, g_multiplier=1 if size == 1024 else 2)
-    generator, discriminator = Generator(config), Discriminator(config)
-    for network in (generator, discriminator):
-        network.requires_grad_(False)
-    batch, step_batch = BATCH[size], STEP_BATCH[size]
-    z, x = torch.randn(batch, 512), torch.randn(step_batch, 3, size, size)
-
-    def sample() -> object:
-        with torch.inference_mode():
-            return generator(z)
-
-    def judge() -> None:
-        discriminator.requires_grad_(True)
-        discriminator(x).sum().backward()
-        discriminator.zero_grad(set_to_none=True)
-        discriminator.requires_grad_(False)
-
-    forward_g = flops(sample) / batch
-    with torch.no_grad():
-        forward_d = flops(lambda: discriminator(x)) / step_batch
-    rows = [share(f"G forward, {size} px, batch {batch}", sample, forward_g * batch, repeats)]
-    judged = share(f"D forward and backward, {size} px, batch {step_batch}", judge, 3 * forward_d * step_batch, repeats)
-    phases = make_phases(generator, discriminator, *make_optimizers(generator, discriminator, Recipe()), Recipe())
-    latents = torch.randn(2, step_batch, 512)
-    work = [Batch(x, latents[0], latents[1])]
-    lazy = seconds(lambda: phases[1].run(work), repeats)
-    step = share(
-        f"training step without R1, {size} px, batch {step_batch}",
-        lambda: [phase.run(work) for phase in phases if phase.name != "R1"],
-        (4 * forward_g + 8 * forward_d) * step_batch,
-        repeats,
+def describe(machine: dict[str, Any]) -> str:
+    """The machine in one line."""
+    return (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, "
+        f"PyTorch {machine['pytorch']}, swincli {machine['swincli']}, {machine['date']}"
     )
-    r1 = {"work": f"R1 phase as a multiple of D forward and backward, {size} px", "ratio": lazy / judged["seconds"]}
-    return [*rows, judged, r1, step]
+
+
+def measure_all(names: list[str], repeats: int, *, tiny: bool, earlier: Results) -> tuple[dict[str, Any], Results]:
+    """Measure and show works one by one; returns the machine and the figures of those that did not fail."""
+    machine: dict[str, Any] = {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "load_before": os.getloadavg()[0],
+        "swincli": __version__,
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+    }
+    results: Results = {}
+    for name in names:
+        result = measure(name, repeats, tiny=tiny)
+        if result is None:
+            continue
+        if not results:
+            machine |= {"threads": result["threads"], "pytorch": result["pytorch"]}
+            sys.stdout.write(f"{describe(machine)}\n\n")
+        results[name] = result["figures"]
+        show(name, results[name], earlier.get(name, {}))
+    return machine, results
+
+
+def read_arguments() -> argparse.Namespace:
+    """What is asked for on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=TABLE, metavar="NAME", help=f"works, of {', '.join(TABLE)}")
+    parser.add_argument("--repeats", type=int, default=3, help="timings of each work; their median counts")
+    parser.add_argument("--json", type=Path, help="keep the figures in this file")
+    parser.add_argument("--compare", type=Path, help="show the change against such a file")
+    parser.add_argument("--tiny", action="store_true", help="run every line with tiny networks; figures mean nothing")
+    return parser.parse_args()
 
 
 def main() -> None:
-    """Measure, print a table, and write or compare JSON where asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256], choices=sorted(BATCH))
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--compare", type=Path)
-    arguments = parser.parse_args()
-    runtime.configure()
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
-    rows = [row for size in arguments.sizes for row in measure(size, arguments.repeats)]
-    earlier = json.loads(arguments.compare.read_text()) if arguments.compare else {"rows": []}
-    before = {row["work"]: row for row in earlier["rows"]}
-    sys.stdout.write(f"{machine}\n")
-    for row in rows:
-        key = "ratio" if "ratio" in row else "share"
-        shown = f"{row[key]:.2f}x" if key == "ratio" else f"{row[key]:.0%} of GEMM, {row['seconds']:.2f} s"
-        change = f"  (was {before[row['work']][key]:.2f})" if row["work"] in before else ""
-        sys.stdout.write(f"{row['work']}: {shown}{change}\n")
-    peak = psutil.Process().memory_info().rss / 2**30
-    sys.stdout.write(f"memory at the end: {peak:.1f} GiB\n")
+    """Measure, print a table, and write or compare JSON where asked to; exit status 1 where a work failed."""
+    arguments = read_arguments()
+    earlier: Results = json.loads(arguments.compare.read_text())["works"] if arguments.compare else {}
+    names = [name for name in TABLE if arguments.only is None or name in arguments.only]
+    machine, results = measure_all(names, arguments.repeats, tiny=arguments.tiny, earlier=earlier)
     if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=2) + "\n")
+        arguments.json.write_text(json.dumps({"machine": machine, "works": results}, indent=2) + "\n")
+    sys.exit(len(results) < len(names))
 
 
 if __name__ == "__main__":

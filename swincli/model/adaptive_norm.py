@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swincli.model.layers import EqualLinear
+from swincli.ops.instance_norm import EPS, instance_norm, instance_norm_of
 from swincli.ops.precision import in_float32
 
-EPS = 1e-5
+Normalise = Callable[[Tensor, slice], Tensor]
+"""Normalises any positions `[b, ..., C]` of some images of a map."""
+
+ALL = slice(None)
 
 
 def scale_and_shift(channels: int, latent_dim: int, gamma_init: float) -> EqualLinear:
@@ -38,10 +44,12 @@ class AdaptiveInstanceNorm(nn.Module):
     @in_float32
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`, in float32 under autocast."""
-        gamma, beta = self.style(w)[:, None, None].chunk(2, dim=-1)
-        variance, mean = torch.var_mean(x, dim=(1, 2), correction=0, keepdim=True)
-        scale = gamma * torch.rsqrt(variance + EPS)
-        return torch.addcmul(beta - mean * scale, x, scale)
+        return instance_norm(x, *self.style(w)[:, None, None].chunk(2, dim=-1))
+
+    @in_float32
+    def of(self, x: Tensor, w: Tensor) -> Normalise:
+        """The normalisation of a map, for parts of it."""
+        return instance_norm_of(x, *self.style(w)[:, None, None].chunk(2, dim=-1))
 
 
 class AdaptiveLayerNorm(nn.Module):
@@ -60,8 +68,15 @@ class AdaptiveLayerNorm(nn.Module):
     @in_float32
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`, in float32 under autocast."""
+        return self.of(x, w)(x, ALL)
+
+    @in_float32
+    def of(self, x: Tensor, w: Tensor) -> Normalise:  # noqa: ARG002
+        """The normalisation of a map, for parts of it."""
         gamma, beta = self.style(w)[:, None, None].chunk(2, dim=-1)
-        return torch.addcmul(beta, F.layer_norm(x, x.shape[-1:], eps=EPS), gamma)
+        return lambda values, images: torch.addcmul(
+            beta[images], F.layer_norm(values, values.shape[-1:], eps=EPS), gamma[images]
+        )
 
 
 class AdaptiveBatchNorm(nn.Module):
@@ -84,9 +99,18 @@ class AdaptiveBatchNorm(nn.Module):
     @in_float32
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`, in float32 under autocast."""
+        return self.of(x, w)(x, ALL)
+
+    @in_float32
+    def of(self, x: Tensor, w: Tensor) -> Normalise:  # noqa: ARG002
+        """The normalisation of a map; for parts of it in eval mode only, where statistics are not taken of them."""
         gamma, beta = self.style(w)[:, None, None].chunk(2, dim=-1)
-        normal = self.norm(x.reshape(-1, x.shape[-1])).view(x.shape)
-        return torch.addcmul(beta, normal, gamma)
+
+        def normalise(values: Tensor, images: slice) -> Tensor:
+            normal = self.norm(values.reshape(-1, values.shape[-1])).view(values.shape)
+            return torch.addcmul(beta[images], normal, gamma[images])
+
+        return normalise
 
 
 class LayerNorm(nn.Module):
@@ -104,3 +128,7 @@ class LayerNorm(nn.Module):
         """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""
         out: Tensor = self.norm(x)
         return out
+
+    def of(self, x: Tensor, w: Tensor) -> Normalise:  # noqa: ARG002
+        """The normalisation of a map, for parts of it."""
+        return lambda values, images: self.norm(values)  # noqa: ARG005

@@ -12,8 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swincli.ops.constant import constant
+from swincli.ops.parts import parts
+from swincli.ops.window_attention import attend, attend_part, attention_weights, parts_of_group
+from swincli.ops.windows import Windows
 
 Shifts = Callable[[int, int], tuple[int, ...]]
+Normalise = Callable[[Tensor, slice], Tensor]
+"""Normalises any positions `[b, ..., C]` of some images of a map."""
 
 
 @constant
@@ -26,34 +31,6 @@ def relative_index(side: int, *, device: torch.device | None = None) -> Tensor:
     position = torch.stack([y.flatten(), x.flatten()])
     offset = position[:, :, None] - position[:, None, :] + side - 1
     return offset[0] * (2 * side - 1) + offset[1]
-
-
-@constant
-def edge_masks(side: int, *, device: torch.device | None = None) -> Tensor:
-    """Which pairs of a window at the border must not see each other after the shift: bool `[2, side², side²]`.
-
-    The first mask is for the lower border, the second for the right one; true where query and key come from opposite
-    sides of the image.
-    """
-    wrapped = torch.arange(side, device=device) >= side - side // 2
-    both = torch.stack([wrapped.repeat_interleave(side), wrapped.repeat(side)])
-    return both[:, :, None] != both[:, None, :]
-
-
-def to_windows(qkv: Tensor, side: int) -> Tensor:
-    """`[B, H, W, 3, h, d] -> [3, B, H/side, W/side, h, side², d]`, in one copy."""
-    batch, height, width, _, heads, dim = qkv.shape
-    split = qkv.reshape(batch, height // side, side, width // side, side, 3, heads, dim)
-    return split.permute(5, 0, 1, 3, 6, 2, 4, 7).reshape(
-        3, batch, height // side, width // side, heads, side * side, dim
-    )
-
-
-def from_windows(windows: Tensor, side: int) -> Tensor:
-    """`[B, nH, nW, h, side², d] -> [B, nH side, nW side, h d]`."""
-    batch, rows, columns, heads, _, dim = windows.shape
-    split = windows.view(batch, rows, columns, heads, side, side, dim)
-    return split.permute(0, 1, 4, 2, 5, 3, 6).reshape(batch, rows * side, columns * side, heads * dim)
 
 
 class WindowAttention(nn.Module):
@@ -78,32 +55,16 @@ class WindowAttention(nn.Module):
         if self.position_bias is None:
             return None
         index = relative_index(self.side, device=self.position_bias.device)
-        return F.embedding(index, self.position_bias).permute(2, 0, 1)
+        return F.embedding(index, self.position_bias).permute(2, 0, 1).contiguous()
 
-    def windows(self, qkv: Tensor) -> tuple[Tensor, ...]:
-        """q, k and v of every (shifted) window: `[B, H, W, 3, h, d] -> 3 of [B, nH, nW, h, side², d]`."""
-        if self.shift:
-            qkv = qkv.roll((-self.shift, -self.shift), (1, 2))
-        return to_windows(qkv, self.side).unbind()
-
-    def weights(self, q: Tensor, k: Tensor) -> Tensor:
-        """How much every position of a window attends to every other: `[B, nH, nW, h, side², side²]`, rows sum to 1."""
-        logits = (q * self.head_dim**-0.5) @ k.transpose(-1, -2)
-        bias = self.bias()
-        if bias is not None:
-            logits = logits + bias
-        if self.shift:
-            rows, columns = edge_masks(self.side, device=logits.device)
-            logits[:, -1].masked_fill_(rows, float("-inf"))
-            logits[:, :, -1].masked_fill_(columns, float("-inf"))
-        shares: Tensor = logits.softmax(dim=-1)
-        return shares
+    @property
+    def windows(self) -> Windows:
+        """The windows that the heads see the map through."""
+        return Windows(self.side, self.shift)
 
     def forward(self, qkv: Tensor) -> Tensor:
         """`[B, H, W, 3, h, d] -> [B, H, W, h d]`."""
-        q, k, v = self.windows(qkv)
-        out = from_windows(self.weights(q, k) @ v, self.side)
-        return out.roll((self.shift, self.shift), (1, 2)) if self.shift else out
+        return attend(qkv.unsqueeze(4), [self.windows], [self.bias()])
 
     def weights_of(self, qkv: Tensor, row: int, column: int) -> Tensor:
         """What one position attends to, over the whole map: `[B, H, W, 3, h, d] -> [B, h, H, W]`.
@@ -113,8 +74,10 @@ class WindowAttention(nn.Module):
         batch, height, width = qkv.shape[:3]
         side = self.side
         y, x = (row - self.shift) % height, (column - self.shift) % width
-        q, k, _ = self.windows(qkv)
-        inside = self.weights(q, k)[:, y // side, x // side, :, y % side * side + x % side]
+        q, k, _ = self.windows.cut(qkv)
+        inside = attention_weights(q, k, self.bias(), self.windows)[
+            :, y // side, x // side, :, y % side * side + x % side
+        ]
         top, left = y // side * side, x // side * side
         over_all = inside.new_zeros(batch, self.heads, height, width)
         over_all[:, :, top : top + side, left : left + side] = inside.view(batch, self.heads, side, side)
@@ -172,8 +135,42 @@ class GroupedAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, H, W, C] -> [B, H, W, C]`."""
-        batch, height, width, channels = x.shape
-        qkv = self.qkv(x).view(batch, height, width, 3, len(self.halves), self.group_heads, self.head_dim)
-        groups = [attend(qkv[:, :, :, :, group]) for group, attend in enumerate(self.halves)]
-        out: Tensor = self.proj(torch.cat(groups, dim=-1).view(batch, height, width, channels))
+        attending = self._attending()
+        windows, biases = [each.windows for each in attending], [each.bias() for each in attending]
+        out: Tensor = self.proj(attend(self._qkv(x), windows, biases))
         return out
+
+    def groups(self, x: Tensor) -> list[tuple[WindowAttention, Tensor]]:
+        """Every group of heads with its q, k and v: `[B, H, W, C] -> [B, H, W, 3, h, d]` each."""
+        return list(zip(self._attending(), self._qkv(x).unbind(4), strict=True))
+
+    def add_in_parts(self, x: Tensor, normalise: Normalise, out: Tensor) -> None:
+        """`out = x + forward(normalise(x))`, part by part and without a graph.
+
+        Every group goes through its own windows, with the share of the projection that makes its q, k and v.
+
+        Args:
+            x: `[B, H, W, C]`.
+            normalise: Of any positions of given images.
+            out: Memory of the same shape for the result.
+        """
+        heads, dim, width = self.group_heads, self.head_dim, self.group_heads * self.head_dim
+        weights = self.qkv.weight.view(3, len(self.halves), width, -1).unbind(1)
+        biases = self.qkv.bias.view(3, len(self.halves), width).unbind(1)
+        results = out.unflatten(-1, (len(self.halves), heads, dim)).unbind(3)
+        for attend_in, weight, bias, result in zip(self._attending(), weights, biases, results, strict=True):
+            windows, pairs = attend_in.windows, attend_in.bias()
+            for part in parts_of_group(x, heads, windows):
+                given = normalise(part.of(x, windows.shift), part.images)
+                qkv = F.linear(given, weight.flatten(0, 1), bias.flatten()).unflatten(-1, (3, heads, dim))
+                attend_part(qkv, part, windows, pairs, result)
+        for part in parts(x, x.shape[-1]):
+            part.put(out, part.of(x) + self.proj(part.of(out)))
+
+    def _qkv(self, x: Tensor) -> Tensor:
+        """`[B, H, W, C] -> [B, H, W, 3, G, h, d]`."""
+        qkv: Tensor = self.qkv(x)
+        return qkv.view(*x.shape[:3], 3, len(self.halves), self.group_heads, self.head_dim)
+
+    def _attending(self) -> list[WindowAttention]:
+        return [attend for attend in self.halves if isinstance(attend, WindowAttention)]

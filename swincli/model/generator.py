@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 
@@ -9,14 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swincli.model.adaptive_norm import AdaptiveBatchNorm
 from swincli.model.attention import GroupedAttention
 from swincli.model.conditioning import embed, make_embedding
 from swincli.model.layers import EqualLinear, PixelNorm
 from swincli.model.position import POSITIONS
 from swincli.model.style import STYLES
-from swincli.ops import fir
+from swincli.ops import fir, parts
 from swincli.ops.precision import in_float32
-from swincli.ops.recompute import checkpointed, is_due
+from swincli.ops.recompute import checkpointed, is_due, without_keeping
 from swincli.recipe.schema import ModelSection
 
 FIRST_RESOLUTION = 4
@@ -49,13 +51,39 @@ class Block(nn.Module):
         self.cross = style.cross(config, channels) if style.cross else None
         self.norm2 = style.norm(config, channels)
         self.mlp = style.mlp(config, channels)
+        self.hidden = config.mlp_ratio * channels
+        self.by_image = not isinstance(self.norm1, AdaptiveBatchNorm)  # which looks at all images in training
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""
-        x = x + self.attention(self.norm1(x, w))
+    def forward(self, x: Tensor, w: Tensor, *, remake: bool = True) -> Tensor:
+        """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`.
+
+        With `remake` normalised maps are not kept for the backward pass; within `checkpointed` nothing is.
+        """
+        if parts.is_due_without_graph(x) and (self.by_image or not self.training):
+            return self._in_parts(x, w)
+        x = x + self._after(self.norm1, x, w, self.attention, remake=remake)
         if self.cross is not None:
             x = x + self.cross(x, w)
-        out: Tensor = x + self.mlp(self.norm2(x, w), w)
+        return x + self._after(self.norm2, x, w, lambda normal: self.mlp(normal, w), remake=remake)
+
+    def _after(self, norm: nn.Module, x: Tensor, w: Tensor, use: Callable[[Tensor], Tensor], *, remake: bool) -> Tensor:
+        """What is done with x once it is normalised; the backward pass makes the normalised map again."""
+        normal: Tensor = norm(x, w)
+        if not (remake and self.by_image):
+            return use(normal)
+        with without_keeping(normal, lambda: norm(x, w)):
+            return use(normal)
+
+    def _in_parts(self, x: Tensor, w: Tensor) -> Tensor:
+        """The same without a graph, part by part."""
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        self.attention.add_in_parts(x, self.norm1.of(x, w), out)  # type: ignore[operator]
+        if self.cross is not None:
+            out += self.cross(out, w)
+        normalise = self.norm2.of(out, w)  # type: ignore[operator]
+        for part in parts.parts(out, self.hidden):
+            values = part.of(out)
+            values += self.mlp(normalise(values, part.images), w[part.images])
         return out
 
 
@@ -78,11 +106,34 @@ class Upsample(nn.Module):
         self.position_strength = nn.Parameter(torch.zeros(1)) if encoding else None
         self.position = encoding(resolution, outputs) if encoding else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`[B, H, W, C] -> [B, 2H, 2W, C']`."""
-        x = self.enlarge(x.permute(0, 3, 1, 2))
-        x = self.reduction(self.norm(x.permute(0, 2, 3, 1)))
+    def forward(self, x: Tensor, *, remake: bool = True) -> Tensor:
+        """`[B, H, W, C] -> [B, 2H, 2W, C']`; `remake` as in `Block`."""
+        x = self._in_parts(x) if parts.is_due_without_graph(x) else self._doubled(x, remake=remake)
         return x if self.position is None else self.position(x, self.position_strength)
+
+    def _doubled(self, x: Tensor, *, remake: bool = True) -> Tensor:
+        """Without the position; with `remake` neither the large map nor the normalised one are kept."""
+
+        def enlarged() -> Tensor:
+            return self.enlarge(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+        large = enlarged()
+        with without_keeping(large, enlarged) if remake else contextlib.nullcontext():
+            normal = self.norm(large)
+        with without_keeping(normal, lambda: self.norm(enlarged())) if remake else contextlib.nullcontext():
+            out: Tensor = self.reduction(normal)
+        return out
+
+    def _in_parts(self, x: Tensor) -> Tensor:
+        """The same without a graph, part by part; each knows the rows beside it, which its border is blended with."""
+        batch, height, width, channels = x.shape
+        out = x.new_empty(batch, 2 * height, 2 * width, self.reduction.out_features)
+        for part in parts.parts(x, 4 * channels):
+            top, bottom = max(0, part.rows.start - 1), min(height, part.rows.stop + 1)
+            doubled = self._doubled(x[part.images, top:bottom])
+            skipped, rows = 2 * (part.rows.start - top), 2 * (part.rows.stop - part.rows.start)
+            out[part.images, 2 * part.rows.start : 2 * part.rows.stop] = doubled[:, skipped : skipped + rows]
+        return out
 
 
 class ToRGB(nn.Module):
@@ -117,14 +168,16 @@ class Level(nn.Module):
 
         With `recompute` only what goes from one part to the next is kept for the backward pass.
         """
-        run = checkpointed if recompute else _run
         for index, block in enumerate(self.blocks):
-            x = run(block, x, codes[:, index])
-        return run(self.upsample, x) if self.upsample else x
+            x = _run(block, x, codes[:, index], recompute=recompute)
+        return _run(self.upsample, x, recompute=recompute) if self.upsample else x
 
 
-def _run(module: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-    return module(*tensors)
+def _run(module: nn.Module, *tensors: Tensor, recompute: bool) -> Tensor:
+    if recompute:
+        return checkpointed(functools.partial(module, remake=False), *tensors)
+    out: Tensor = module(*tensors)
+    return out
 
 
 class Generator(nn.Module):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swincli.model.layers import EqualLinear
+from swincli.ops.mlp import mlp
 
 
 class Mlp(nn.Module):
@@ -19,8 +20,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:  # noqa: ARG002
         """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""
-        out: Tensor = self.contract(F.gelu(self.expand(x)))
-        return out
+        return mlp(x, self.expand.weight, self.expand.bias, self.contract.weight, self.contract.bias)
 
 
 class ModulatedLinear(nn.Module):

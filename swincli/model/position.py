@@ -44,7 +44,8 @@ def add_position(x: Tensor, strength: Tensor, columns: Tensor, rows: Tensor) -> 
         rows: Encoding of the rows, `[H, C/2]`.
     """
     half = x.shape[-1] // 2
-    return x + strength * F.pad(columns, (0, half)) + (strength * F.pad(rows, (half, 0)))[:, None]
+    x = x + strength * F.pad(columns, (0, half))
+    return x.add_((strength * F.pad(rows, (half, 0)))[:, None])
 
 
 class SinusoidalPosition(nn.Module):

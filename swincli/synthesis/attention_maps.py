@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from swincli.errors import UsageError
-from swincli.model.attention import WindowAttention
 from swincli.model.generator import Block, Generator, Level
 from swincli.recipe.schema import ModelSection
 
@@ -134,26 +133,26 @@ def record_attention(
     with ExitStack() as hooks:
         for (layer, (x, y)), maps in zip(cells, recorded, strict=True):
             row, column = (place * layer.resolution // generator.resolution for place in (y, x))
-            for attend in _groups(generator, layer):
-                note = partial(_note, maps, layer, row, column)
-                hooks.callback(attend.register_forward_pre_hook(note).remove)
+            note = partial(_note, maps, layer, row, column)
+            hooks.callback(_block(generator, layer).register_forward_pre_hook(note).remove)
         image = generator.synthesise(w_plus)
     return image, recorded
 
 
-def _groups(generator: Generator, layer: Layer) -> list[WindowAttention]:
+def _block(generator: Generator, layer: Layer) -> Block:
     level = generator.levels[layer.resolution.bit_length() - 3]
     assert isinstance(level, Level)
     block = level.blocks[layer.block - 1]
     assert isinstance(block, Block)
-    return [attend for attend in block.attention.halves if isinstance(attend, WindowAttention)]
+    return block
 
 
 def _note(
-    maps: list[AttentionMap], layer: Layer, row: int, column: int, attend: WindowAttention, given: tuple[Tensor]
+    maps: list[AttentionMap], layer: Layer, row: int, column: int, block: Block, given: tuple[Tensor, Tensor]
 ) -> None:
-    """A forward pre-hook: what the position attends to, given what the group of heads is about to work on."""
-    weights = attend.weights_of(given[0], row, column)[0].float().mean(dim=0).cpu()
-    first = len(maps) * attend.heads + 1
-    heads = (first, first + attend.heads - 1)
-    maps.append(AttentionMap(layer, heads, attend.side, attend.shift, row, column, weights))
+    """A forward pre-hook: what the position attends to, group by group, given what the block is about to work on."""
+    for attend, qkv in block.attention.groups(block.norm1(*given)):
+        weights = attend.weights_of(qkv, row, column)[0].float().mean(dim=0).cpu()
+        first = len(maps) * attend.heads + 1
+        heads = (first, first + attend.heads - 1)
+        maps.append(AttentionMap(layer, heads, attend.side, attend.shift, row, column, weights))

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from swincli.model.attention import GroupedAttention, WindowAttention, edge_masks, relative_index
+from swincli.model.attention import GroupedAttention, WindowAttention, relative_index
+from swincli.ops.windows import edge_masks
 
 
 def plain_weights(module: WindowAttention, q: Tensor, k: Tensor, height: int, width: int) -> Tensor:

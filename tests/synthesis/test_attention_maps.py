@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from swincli.errors import UsageError
-from swincli.model.attention import WindowAttention
-from swincli.model.generator import Generator
+from swincli.model.generator import Block, Generator
 from swincli.recipe.schema import ModelSection
 from swincli.synthesis.attention_maps import (
     AttentionMap,
@@ -66,19 +65,22 @@ def test_windows_are_cut_at_the_border() -> None:
 
 def test_recording_changes_nothing_and_leaves_nothing_behind(generator: Generator, w: torch.Tensor) -> None:
     image, _ = record_attention(generator, generator.broadcast(w), [Layer(16, 1)], [(3, 4)])
-    assert torch.equal(image, generator.synthesise(generator.broadcast(w)))
+    with torch.inference_mode():
+        assert torch.equal(image, generator.synthesise(generator.broadcast(w)))
     assert not any(module._forward_pre_hooks for module in generator.modules())
 
 
 def test_weights_explain_what_the_heads_put_out(generator: Generator, w: torch.Tensor) -> None:
-    """A weighted sum of values, with what was recorded, is what the forward pass hands on."""
-    attend = generator.get_submodule("levels.2.blocks.0.attention.halves.1")
-    assert isinstance(attend, WindowAttention)
+    """A weighted sum of values, with what was recorded, is what the block's second group of heads puts out."""
+    block = generator.get_submodule("levels.2.blocks.0")
+    assert isinstance(block, Block)
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    handle = attend.register_forward_hook(lambda _, given, out: seen.append((given[0], out)))
+    handle = block.register_forward_hook(lambda _, given, out: seen.append(given))  # noqa: ARG005
     _, [maps] = record_attention(generator, generator.broadcast(w), [Layer(16, 1)], [(10, 24)])
     handle.remove()
-    [(qkv, out)] = seen
+    with torch.inference_mode():
+        attend, qkv = block.attention.groups(block.norm1(*seen[0]))[1]
+        out = attend(qkv)
     weights = attend.weights_of(qkv, 12, 5)
     assert torch.equal(maps[1].weights, weights[0].mean(dim=0))
     mixed = torch.einsum("bhyx,byxhd->bhd", weights, qkv[:, :, :, 2]).flatten(1)

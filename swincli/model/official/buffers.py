@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from swincli.model.attention import edge_masks, relative_index
+from swincli.model.attention import relative_index
+from swincli.ops.windows import edge_masks
 
 MASKED = -100.0
 

@@ -1,0 +1,80 @@
+"""Time, matrix rate and memory of the process that measures."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+GEMM_SIDE, GEMM_REPEATS = 2048, 5
+STATUS = Path("/proc/self/status")
+
+Work = Callable[[], object]
+Figures = dict[str, float]
+
+
+def seconds_of(works: Sequence[Work], repeats: int) -> list[float]:
+    """Median times of works that take turns, after one round that is not counted.
+
+    Taking turns, they meet the same disturbances; their ratios are then more certain than their times.
+    """
+    times: list[list[float]] = [[] for _ in works]
+    for work in works:
+        work()
+    for _ in range(repeats):
+        for work, spent in zip(works, times, strict=True):
+            start = time.perf_counter()
+            work()
+            spent.append(time.perf_counter() - start)
+    return [statistics.median(spent) for spent in times]
+
+
+def gemm_rate() -> float:
+    """Floating-point operations a second of a square float32 matrix product, on PyTorch's threads."""
+    a, b = torch.randn(GEMM_SIDE, GEMM_SIDE), torch.randn(GEMM_SIDE, GEMM_SIDE)
+    (spent,) = seconds_of([lambda: a @ b], GEMM_REPEATS)
+    return 2 * GEMM_SIDE**3 / spent
+
+
+def share_of_gemm(work: Work, flops: float, repeats: int) -> Figures:
+    """A work's time and peak memory, and its rate as a share of the matrix rate just before and after it."""
+    before = gemm_rate()
+    (spent,) = seconds_of([work], repeats)
+    gemm = (before + gemm_rate()) / 2
+    rate = flops / spent
+    return {
+        "share": rate / gemm,
+        "seconds": spent,
+        "gflops": rate / 1e9,
+        "gemm_gflops": gemm / 1e9,
+        "peak_gib": peak_memory() / 2**30,
+    }
+
+
+def peak_memory() -> int:
+    """Most bytes that this process has had in memory since it started."""
+    if STATUS.exists():
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def kept_bytes(network: nn.Module) -> int:
+    """Bytes of all tensors that are alive in this process but the network's parameters: its buffers and every cache."""
+    gc.collect()
+    weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    kept: dict[int, int] = {}
+    for thing in gc.get_objects():
+        if issubclass(type(thing), torch.Tensor) and thing.layout is torch.strided:
+            storage = thing.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+    return sum(size for address, size in kept.items() if address not in weights)

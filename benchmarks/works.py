@@ -1,0 +1,228 @@
+"""What `speed.py` measures, one work a process: `python benchmarks/works.py NAME [--repeats 3] [--tiny]` prints JSON.
+
+With --tiny every line runs, at 16 px, in seconds; the figures then mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import functools
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from arithmetic import generator_multiply_adds, step_flops
+from measuring import Figures, gemm_rate, kept_bytes, peak_memory, seconds_of, share_of_gemm
+from timed_networks import generator_work, prepare_training, step_work
+
+from swincli import runtime
+from swincli.model.attention import GroupedAttention
+from swincli.model.generator import Generator
+from swincli.model.weights import model_name, save_model
+from swincli.recipe import Recipe, load_recipe
+from swincli.recipe.schema import ModelSection
+from swincli.training.ema import update_ema
+
+QUICKSTART = Path(__file__).parents[1] / "recipes" / "quickstart.toml"
+COLD_STARTS = 5
+"""Repeats of what a command takes to start, work and end; and the fewest of what takes milliseconds."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A work's networks and batch, and how often it is timed.
+
+    Attributes:
+        config: The networks' [model] section.
+        batch: Images at once.
+        repeats: Timings, of which the median counts.
+        tiny: Whether this only shows that it runs.
+    """
+
+    config: ModelSection
+    batch: int
+    repeats: int
+    tiny: bool
+
+
+Measure = Callable[[Case], Figures]
+
+
+def matrix_rate(case: Case) -> Figures:  # noqa: ARG001
+    """The rate that all else is compared with."""
+    return {"gflops": gemm_rate() / 1e9}
+
+
+def generator_forward(case: Case) -> Figures:
+    """Sampling: share of the matrix rate, and memory."""
+    flops = 2.0 * case.batch * generator_multiply_adds(case.config)
+    return share_of_gemm(generator_work(case.config, case.batch), flops, case.repeats)
+
+
+def training_step(case: Case) -> Figures:
+    """D's and G's phases: share of the matrix rate, and memory."""
+    return share_of_gemm(step_work(case.config, case.batch), step_flops(case.config, case.batch), case.repeats)
+
+
+def r1_phase(case: Case) -> Figures:
+    """R1's phase, its optimiser's step included, beside a forward and backward of D alone."""
+    training = prepare_training(Recipe(model=case.config), case.batch)
+    discriminator, reals = training.discriminator, training.passes[0].reals
+
+    def plain() -> None:
+        discriminator.requires_grad_(True)
+        discriminator(reals).sum().backward()
+        discriminator.zero_grad(set_to_none=True)
+        discriminator.requires_grad_(False)
+
+    judged, penalised = seconds_of([plain, lambda: training.step("R1")], case.repeats)
+    return {"ratio": penalised / judged, "seconds": penalised, "plain_seconds": judged, "peak_gib": peak_gib()}
+
+
+def peak_gib() -> float:
+    """Of this process, so far."""
+    return peak_memory() / 2**30
+
+
+def tables(case: Case) -> Figures:
+    """What a forward leaves behind in caches and buffers: masks, index and sine tables, filters."""
+    figures = {}
+    for size in (case.config.size // 2, case.config.size):
+        generator = Generator(case.config.model_copy(update={"size": size})).eval().requires_grad_(False)
+        with torch.inference_mode():
+            generator(torch.randn(1, case.config.latent_dim))
+        figures[f"bytes_{'full' if size == case.config.size else 'half'}"] = float(kept_bytes(generator))
+    return figures
+
+
+def linear_cost(case: Case) -> Figures:
+    """An attention layer, and G as a whole, at a size and at half of it: multiply-adds and time of a pixel."""
+    small, large = case.config.size // 2, case.config.size
+    figures = {
+        f"multiply_adds_a_pixel_{size}": generator_multiply_adds(case.config.model_copy(update={"size": size}))
+        / size**2
+        for size in (small, large)
+    }
+    works = []
+    for size in (small, large):
+        attention = GroupedAttention(64, 4, case.config.window, size).requires_grad_(False)
+        works.append(torch.inference_mode()(functools.partial(attention, torch.randn(1, size, size, 64))))
+    half, full = seconds_of(works, case.repeats)
+    most = figures[f"multiply_adds_a_pixel_{large}"] / figures[f"multiply_adds_a_pixel_{small}"]
+    times = {"attention_ns_a_pixel_half": 1e9 * half / small**2, "attention_ns_a_pixel_full": 1e9 * full / large**2}
+    return figures | times | {"multiply_adds_ratio": most, "attention_ratio": full / half / 4}
+
+
+def optimizer_share(case: Case) -> Figures:
+    """Both optimisers and the running average, of a step that they are part of."""
+    training = prepare_training(Recipe(model=case.config), case.batch)
+    average = copy.deepcopy(training.generator)
+
+    def move() -> None:
+        for network, optimizer in zip((training.discriminator, training.generator), training.optimizers, strict=True):
+            for parameter in network.parameters():
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+            optimizer.step()
+        update_ema(average, training.generator, 0.999)
+
+    (moved,) = seconds_of([move], max(case.repeats, COLD_STARTS))
+    for optimizer in training.optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    step, averaged = seconds_of(
+        [lambda: training.step("D", "G"), lambda: update_ema(average, training.generator, 0.999)], case.repeats
+    )
+    return {"share": moved / (step + averaged), "seconds": moved, "step_seconds": step + averaged}
+
+
+def show_help(case: Case) -> Figures:  # noqa: ARG001
+    """`swincli --help`, a new process each time, from files that the system has read before."""
+    return {"seconds": seconds_of([functools.partial(run_swincli, "--help")], COLD_STARTS)[0]}
+
+
+def sample_one(case: Case) -> Figures:  # noqa: ARG001
+    """`swincli sample` of one image of an untrained model of the quickstart recipe, a new process each time."""
+    recipe = load_recipe(str(QUICKSTART))
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / model_name(0)
+        save_model(model, Generator(recipe.model), recipe, 0)
+        numbers = iter(range(1 + COLD_STARTS))
+
+        def sample() -> None:
+            out = Path(folder) / f"images-{next(numbers)}"
+            run_swincli("sample", "--checkpoint", str(model), "--seeds", "0", "--out", str(out))
+
+        return {"seconds": seconds_of([sample], COLD_STARTS)[0]}
+
+
+def run_swincli(*arguments: str) -> None:
+    """Call the command as it is installed beside this Python."""
+    command = Path(sys.executable).with_name("swincli")
+    subprocess.run([str(command), *arguments], check=True, capture_output=True)
+
+
+def quickstart(case: Case) -> Figures:
+    """Images a second of the quickstart recipe's steps: D, R1 where it is due, G and the running average."""
+    recipe = load_recipe(str(QUICKSTART), ["run.compile=false"] if case.tiny else [])
+    training = prepare_training(recipe, recipe.train.batch)
+    average = copy.deepcopy(training.generator)
+    steps = 1 if case.tiny else max(phase.interval for phase in training.phases.values())
+
+    def train() -> None:
+        for number in range(steps):
+            training.step(*(name for name, phase in training.phases.items() if number % phase.interval == 0))
+            update_ema(average, training.generator, 0.999)
+
+    images = steps * recipe.train.batch
+    figures = share_of_gemm(train, step_flops(recipe.model, images), case.repeats)
+    return figures | {"images_per_second": images / figures["seconds"]}
+
+
+WORKS: dict[str, tuple[Measure, int, int, int]] = {
+    "gemm": (matrix_rate, 16, 1, 1),
+    "generator-256": (generator_forward, 256, 2, 4),
+    "generator-1024": (generator_forward, 1024, 1, 1),
+    "step-64": (training_step, 64, 2, 8),
+    "step-256": (training_step, 256, 2, 2),
+    "r1-64": (r1_phase, 64, 2, 8),
+    "r1-256": (r1_phase, 256, 2, 2),
+    "tables": (tables, 1024, 1, 1),
+    "linear": (linear_cost, 512, 2, 1),
+    "optimizer": (optimizer_share, 64, 2, 8),
+    "help": (show_help, 16, 1, 1),
+    "sample": (sample_one, 16, 1, 1),
+    "quickstart": (quickstart, 32, 1, 16),
+}
+"""How a work is measured; and its size in pixels, G's channel multiplier and its batch."""
+
+
+def make_case(name: str, repeats: int, *, tiny: bool) -> Case:
+    """The case of a work by its name."""
+    _, size, multiplier, batch = WORKS[name]
+    if tiny:
+        narrow = ModelSection(size=32, latent_dim=16, g_width=16, d_width=8, mapping_layers=2)
+        return Case(narrow, 2, repeats, tiny)
+    return Case(ModelSection(size=size, g_multiplier=multiplier), batch, repeats, tiny)
+
+
+def main() -> None:
+    """Measure one work and print its figures, and the threads and PyTorch that they were measured with, as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=WORKS)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--tiny", action="store_true")
+    arguments = parser.parse_args()
+    runtime.configure()
+    figures = WORKS[arguments.name][0](make_case(arguments.name, arguments.repeats, tiny=arguments.tiny))
+    result = {"figures": figures, "threads": torch.get_num_threads(), "pytorch": torch.__version__}
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main()

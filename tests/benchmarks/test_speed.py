@@ -1,0 +1,62 @@
+"""The commands of benchmarks/ that time networks: they run, and say what they measured. Times are not looked at."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(BENCHMARKS / script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_matrix_rate_is_printed_kept_and_compared(tmp_path: Path) -> None:
+    earlier, now = tmp_path / "earlier.json", tmp_path / "now.json"
+    earlier.write_text(json.dumps({"works": {"gemm": {"gflops": 1.0}}}))
+    done = run("speed.py", "--tiny", "--only", "gemm", "--repeats", "1", "--json", str(now), "--compare", str(earlier))
+    assert done.returncode == 0, done.stderr
+    result = json.loads(now.read_text())
+    rate = result["works"]["gemm"]["gflops"]
+    assert f"{rate:.0f} GFLOP/s" in done.stdout
+    assert f"was 1 GFLOP/s ({rate:.2f}x)" in done.stdout
+    assert result["machine"].keys() >= {"processor", "cores", "threads", "pytorch", "date"}
+
+
+@pytest.mark.slow
+def test_the_whole_table(tmp_path: Path) -> None:
+    done = run("speed.py", "--tiny", "--repeats", "1", "--json", str(tmp_path / "all.json"))
+    assert done.returncode == 0, done.stderr
+    works = json.loads((tmp_path / "all.json").read_text())["works"]
+    assert {"gemm", "generator-256", "step-64", "r1-64", "tables", "optimizer", "sample", "quickstart"} <= works.keys()
+    assert all(value > 0 for figures in works.values() for value in figures.values())
+
+
+@pytest.mark.slow
+def test_the_profile_is_a_table_of_shares() -> None:
+    done = run("profile_step.py", "--tiny", "--only", "step-64")
+    assert done.returncode == 0, done.stderr
+    shares = [float(line.split("|")[2].strip(" %")) for line in done.stdout.splitlines() if line.endswith("% |")]
+    assert sum(shares) == pytest.approx(100, abs=1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_a_gpu_its_script_says_so() -> None:
+    done = run("gpu.py")
+    assert done.returncode == 1
+    assert done.stderr.strip() == "benchmarks/gpu.py measures a CUDA device, and there is none"
+
+
+@pytest.mark.slow
+def test_every_line_of_the_gpu_script_but_compiling_runs_on_a_cpu() -> None:
+    done = run("gpu.py", "--device", "cpu", "--sizes", "16", "--repeats", "1", "--only", "plain", "float32", "bf16")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("images/s") == 6

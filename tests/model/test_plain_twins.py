@@ -1,0 +1,178 @@
+"""Fast networks against their plain twins: values, gradients, and the second gradients that R1 takes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from plain_networks import PlainDiscriminator, PlainGenerator
+from torch import Tensor, nn
+
+from swincli.model.discriminator import Discriminator
+from swincli.model.generator import Generator
+from swincli.ops import parts
+from swincli.recipe.schema import ModelSection
+
+CLOSE = {torch.float64: 1e-10, torch.float32: 1e-5}
+"""Largest difference of a tensor, of the largest value of its twin's."""
+
+GENERATORS = [(16, 8, "double"), (16, 4, "single"), (32, 8, "single"), (32, 4, "double")]
+DISCRIMINATORS = [(16, True), (32, False)]
+BATCHES = [1, 3]
+PARTS = [(1, 2**21), (3, 2**21), (3, 2**12)]
+"""Batches, and bytes of the parts that maps are worked on in: more than these maps have, and less."""
+
+each_precision = pytest.mark.parametrize("dtype", CLOSE, ids=str)
+each_batch = pytest.mark.parametrize("batch", BATCHES)
+each_part = pytest.mark.parametrize(("batch", "part_bytes"), PARTS, indirect=["part_bytes"])
+each_generator = pytest.mark.parametrize(("size", "window", "attention"), GENERATORS)
+each_discriminator = pytest.mark.parametrize(("size", "spectral_norm"), DISCRIMINATORS)
+
+Grads = dict[str, Tensor]
+
+
+def make_generator(size: int, window: int, attention: str, dtype: torch.dtype) -> tuple[Generator, PlainGenerator]:
+    """Both generators on the same weights, in which nothing is 0 as it is before training."""
+    torch.manual_seed(size + window)
+    widths = [16, 32, 16, 8][: size.bit_length() - 2]
+    config = ModelSection(
+        size=size, latent_dim=16, mapping_layers=2, window=window, attention=attention, g_channels=widths
+    )
+    generator = Generator(config).to(dtype)
+    disturb(generator)
+    return generator, PlainGenerator(generator, config)
+
+
+def make_discriminator(size: int, spectral_norm: bool, dtype: torch.dtype) -> tuple[Discriminator, PlainDiscriminator]:
+    """Both discriminators on the same weights and vectors, which have come near to those of the singular values."""
+    torch.manual_seed(size)
+    config = ModelSection(size=size, d_channels=[16, 8, 16, 8][: size.bit_length() - 2], spectral_norm=spectral_norm)
+    discriminator = Discriminator(config).to(dtype)
+    disturb(discriminator)
+    with torch.no_grad():
+        for _ in range(5):
+            discriminator(torch.randn(2, 3, size, size, dtype=dtype))
+    return discriminator.eval(), PlainDiscriminator(discriminator, config).eval()
+
+
+@torch.no_grad()
+def disturb(network: nn.Module) -> None:
+    """Add noise to all parameters."""
+    for parameter in network.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
+
+
+def assert_close(fast: Tensor, plain: Tensor, what: str = "output", least: float = 0.0) -> None:
+    """`least` is what the largest value is taken to be where it is less."""
+    assert fast.shape == plain.shape, what
+    difference, largest = (fast - plain).abs().max().item(), max(plain.abs().max().item(), least)
+    assert difference <= CLOSE[plain.dtype] * largest, f"{what}: {difference:.2g} of {largest:.2g}"
+
+
+def assert_all_close(fast: Grads, plain: Grads) -> None:
+    assert fast.keys() == plain.keys()
+    for name, gradient in plain.items():
+        assert gradient.abs().max() > 0, f"{name}: nothing to compare"
+        assert_close(fast[name], gradient, name)
+
+
+def gradients(value: Tensor, network: nn.Module, x: Tensor) -> Grads:
+    """Of one number by every parameter and by the input."""
+    names = [name for name, _ in network.named_parameters()]
+    found = torch.autograd.grad(value, [*network.parameters(), x])
+    return dict(zip([*names, "input"], found, strict=True))
+
+
+def outputs(run: Callable[[Tensor], Tensor], x: Tensor, network: nn.Module) -> tuple[Tensor, Grads]:
+    """A network's output, and the gradients of its products with fixed numbers."""
+    x = x.detach().requires_grad_()
+    out = run(x)
+    return out.detach(), gradients((out * torch.linspace(-1, 2, out.numel()).to(out).view_as(out)).sum(), network, x)
+
+
+@pytest.fixture
+def part_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Let maps be worked on in parts of so many bytes."""
+    monkeypatch.setattr(parts, "PART_BYTES", request.param)
+    return request.param
+
+
+@pytest.mark.usefixtures("part_bytes")
+@each_precision
+@each_part
+@each_generator
+def test_generator_and_its_gradients(size: int, window: int, attention: str, batch: int, dtype: torch.dtype) -> None:
+    generator, plain = make_generator(size, window, attention, dtype)
+    z = torch.randn(batch, 16, dtype=dtype)
+    fast_image, fast = outputs(generator, z, generator)
+    plain_image, expected = outputs(plain, z, generator)
+    assert_close(fast_image, plain_image)
+    assert_all_close(fast, expected)
+
+
+@pytest.mark.usefixtures("part_bytes")
+@each_precision
+@each_part
+@each_generator
+def test_generator_without_a_graph(size: int, window: int, attention: str, batch: int, dtype: torch.dtype) -> None:
+    generator, plain = make_generator(size, window, attention, dtype)
+    z = torch.randn(batch, 16, dtype=dtype)
+    with torch.no_grad():
+        expected = plain(z)
+        assert_close(generator(z), expected)
+    with torch.inference_mode():
+        assert_close(generator(z), expected)
+
+
+@each_precision
+@each_batch
+@each_discriminator
+def test_discriminator_and_its_gradients(size: int, spectral_norm: bool, batch: int, dtype: torch.dtype) -> None:
+    discriminator, plain = make_discriminator(size, spectral_norm, dtype)
+    image = torch.randn(batch, 3, size, size, dtype=dtype)
+    fast_logits, fast = outputs(discriminator, image, discriminator)
+    plain_logits, expected = outputs(plain, image, discriminator)
+    assert_close(fast_logits, plain_logits)
+    assert_all_close(fast, expected)
+    with torch.inference_mode():
+        assert_close(discriminator(image), plain_logits)
+
+
+def penalty_gradients(run: Callable[[Tensor], Tensor], network: nn.Module, image: Tensor) -> Grads:
+    """Gradients of R1's penalty by every parameter and by the image; 0 where it depends on none."""
+    image = image.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(run(image).sum(), image, create_graph=True)
+    penalty = slope.square().sum(dim=(1, 2, 3)).mean()
+    names = [name for name, _ in network.named_parameters()]
+    by = [*network.parameters(), image]
+    found = torch.autograd.grad(penalty, by, allow_unused=True, materialize_grads=True)
+    return dict(zip([*names, "input"], found, strict=True))
+
+
+@each_precision
+@each_batch
+@each_discriminator
+def test_second_gradients_of_the_discriminator(size: int, spectral_norm: bool, batch: int, dtype: torch.dtype) -> None:
+    discriminator, plain = make_discriminator(size, spectral_norm, dtype)
+    image = torch.randn(batch, 3, size, size, dtype=dtype)
+    fast = penalty_gradients(discriminator, discriminator, image)
+    expected = penalty_gradients(plain, discriminator, image)
+    # biases act by the minibatch deviation alone: what is left of them is below the rounding of float32
+    least = 0.01 * max(gradient.abs().max().item() for gradient in expected.values())
+    for name, gradient in expected.items():
+        assert_close(fast[name], gradient, name, least if dtype == torch.float32 else 0.0)
+
+
+@each_precision
+def test_power_iteration_moves_the_same_vectors(dtype: torch.dtype) -> None:
+    discriminator, _ = make_discriminator(16, True, dtype)
+    twin = copy.deepcopy(discriminator)
+    config = ModelSection(size=16, d_channels=[16, 8, 16])
+    plain = PlainDiscriminator(twin, config).train()
+    image = torch.randn(2, 3, 16, 16, dtype=dtype)
+    for _ in range(2):
+        assert_close(discriminator.train()(image), plain(image))
+    for (name, ours), theirs in zip(discriminator.named_buffers(), twin.buffers(), strict=True):
+        assert_close(ours, theirs, name)
