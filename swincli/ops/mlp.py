@@ -9,7 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from swincli.ops.parts import is_due, positions_at_once
+from swincli.ops.parts import is_due_with_graph, is_due_without_graph, positions_at_once
+
+FEWEST = 1024
+"""Positions of a part at least: each adds to the whole gradient of both weights."""
 
 
 def mlp(x: Tensor, expand: Tensor, expand_bias: Tensor, contract: Tensor, contract_bias: Tensor) -> Tensor:
@@ -20,12 +23,14 @@ def mlp(x: Tensor, expand: Tensor, expand_bias: Tensor, contract: Tensor, contra
         expand, expand_bias: Weight and bias of the first layer, `[hidden, C]` and `[hidden]`.
         contract, contract_bias: Those of the second, `[C', hidden]` and `[C']`.
     """
-    if not is_due(x):
-        return F.linear(F.gelu(F.linear(x, expand, expand_bias)), contract, contract_bias)
     weights = expand, expand_bias, contract, contract_bias
     flat = x.reshape(-1, x.shape[-1])
-    kept = torch.is_grad_enabled()
-    out: Tensor = _Mlp.apply(flat, *weights) if kept else _forward(flat, *weights, hidden=None)  # type: ignore[no-untyped-call]
+    if is_due_with_graph(x):
+        out: Tensor = _Mlp.apply(flat, *weights)  # type: ignore[no-untyped-call]
+    elif is_due_without_graph(x):
+        out = _forward(flat, *weights, hidden=None)
+    else:
+        return F.linear(F.gelu(F.linear(x, expand, expand_bias)), contract, contract_bias)
     return out.view(*x.shape[:-1], len(contract))
 
 
@@ -39,7 +44,7 @@ def _forward(
     hidden: Tensor | None,
 ) -> Tensor:
     """`[P, C] -> [P, C']`, part by part; what the GELU is applied to is written into `hidden`, `[P, hidden]`."""
-    out, step = x.new_empty(len(x), len(contract)), positions_at_once(x, len(expand))
+    out, step = x.new_empty(len(x), len(contract)), _positions(x, expand)
     inner = x.new_empty(min(step, len(x)), len(expand)) if hidden is None else hidden
     for start in range(0, len(x), step):
         here = slice(start, start + step)
@@ -47,6 +52,10 @@ def _forward(
         torch.addmm(expand_bias, x[here], expand.t(), out=within)
         torch.addmm(contract_bias, F.gelu(within), contract.t(), out=out[here])
     return out
+
+
+def _positions(x: Tensor, expand: Tensor) -> int:
+    return max(FEWEST, positions_at_once(x, len(expand)))
 
 
 class _Mlp(torch.autograd.Function):
@@ -66,7 +75,7 @@ class _Mlp(torch.autograd.Function):
         (grad,) = grad_outputs
         x, hidden, expand, contract = ctx.saved_tensors
         trained = ctx.needs_input_grad[1]
-        for_x, step = torch.empty_like(x), positions_at_once(x, len(expand))
+        for_x, step = torch.empty_like(x), _positions(x, expand)
         for_expand, for_contract = torch.zeros_like(expand), torch.zeros_like(contract)
         for_bias = x.new_zeros(len(expand))
         pieces = (each.split(step) for each in (x, hidden, grad, for_x))

@@ -16,6 +16,10 @@ PART_BYTES = 2**21
 worth the start of the operations."""
 
 
+LARGE = 2**23
+"""Bytes of a map from which on it pays to keep less of it for its gradient, and to compute that again."""
+
+
 def is_due(x: Tensor) -> bool:
     """Whether to work in parts: on the CPU and in one precision; GPUs and compilers want operations as they are."""
     exact = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
@@ -25,6 +29,11 @@ def is_due(x: Tensor) -> bool:
 def is_due_without_graph(x: Tensor) -> bool:
     """Whether, besides, no gradient will be asked for: results may then be written where there is memory for them."""
     return is_due(x) and not torch.is_grad_enabled()
+
+
+def is_due_with_graph(x: Tensor) -> bool:
+    """Whether, besides, a gradient may be asked for, and the map is large: small ones lose more time than they save."""
+    return is_due(x) and torch.is_grad_enabled() and x.nbytes >= LARGE
 
 
 def positions_at_once(x: Tensor, channels: int) -> int:
@@ -46,7 +55,7 @@ class Part(NamedTuple):
     last: bool
 
     def of(self, x: Tensor, shift: int = 0) -> Tensor:
-        """This part of x, from `shift` rows further down, the map taken as a torus."""
+        """This part of x, from `shift` rows further down (fewer than it has), the map taken as a torus."""
         x, top, bottom = x[self.images], self.rows.start + shift, self.rows.stop + shift
         height = x.shape[1]
         return x[:, top:bottom] if bottom <= height else torch.cat([x[:, top:], x[:, : bottom - height]], dim=1)

@@ -11,8 +11,6 @@ from torch.utils.checkpoint import checkpoint
 
 from swincli.ops import parts
 
-LARGE = 2**23  # bytes of a map that is worth the passes over it that making it again costs
-
 
 def is_due(x: Tensor, side: int | None) -> bool:
     """Whether work on a map of this size, `[B, H, W, C]` or `[B, C, H, W]`, is to be computed again.
@@ -40,7 +38,7 @@ def without_keeping(x: Tensor, remake: Callable[[], Tensor]) -> contextlib.Abstr
         x: What is not to be kept; it must outlive the context.
         remake: Makes it again, the same to the last bit.
     """
-    if not torch.is_grad_enabled() or not parts.is_due(x) or x.nbytes < LARGE:
+    if not parts.is_due_with_graph(x):
         return contextlib.nullcontext()
     address, count = x.data_ptr(), x.numel()
 

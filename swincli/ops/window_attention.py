@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from swincli.ops.parts import Part, is_due, is_due_without_graph, parts
+from swincli.ops.parts import Part, is_due_with_graph, is_due_without_graph, parts
 from swincli.ops.windows import Windows, edge_masks
 
 SLIM = 16
@@ -54,12 +54,11 @@ def attend(qkv: Tensor, groups: Sequence[Windows], biases: Sequence[Tensor | Non
         groups: The windows of each.
         biases: The bias of each, `[h, side², side²]`, where there is one.
     """
-    if is_due(qkv):
-        if torch.is_grad_enabled():
-            out: Tensor = _Attend.apply(qkv, groups, *biases)  # type: ignore[no-untyped-call]
-        else:
-            out = _in_parts(qkv, groups, biases)
+    if is_due_with_graph(qkv):
+        out: Tensor = _Attend.apply(qkv, groups, *biases)  # type: ignore[no-untyped-call]
         return out.flatten(3)
+    if is_due_without_graph(qkv):
+        return _in_parts(qkv, groups, biases).flatten(3)
     attended = []
     for group, (windows, bias) in enumerate(zip(groups, biases, strict=True)):
         q, k, v = windows.cut(qkv[:, :, :, :, group])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from swincli.model.discriminator import Discriminator
 from swincli.model.generator import Generator
-from swincli.ops import parts
+from swincli.ops import mlp, parts
 from swincli.recipe.schema import ModelSection
 
 CLOSE = {torch.float64: 1e-10, torch.float32: 1e-5}
@@ -21,8 +21,9 @@ CLOSE = {torch.float64: 1e-10, torch.float32: 1e-5}
 GENERATORS = [(16, 8, "double"), (16, 4, "single"), (32, 8, "single"), (32, 4, "double")]
 DISCRIMINATORS = [(16, True), (32, False)]
 BATCHES = [1, 3]
-PARTS = [(1, 2**21), (3, 2**21), (3, 2**12)]
-"""Batches, and bytes of the parts that maps are worked on in: more than these maps have, and less."""
+SMALL, WHOLE, CUT = None, 2**21, 2**12
+PARTS = [(1, SMALL), (3, SMALL), (1, WHOLE), (3, WHOLE), (3, CUT)]
+"""Batches, and how maps are worked on: small ones as they are; large ones in parts that hold all of them, or less."""
 
 each_precision = pytest.mark.parametrize("dtype", CLOSE, ids=str)
 each_batch = pytest.mark.parametrize("batch", BATCHES)
@@ -93,9 +94,12 @@ def outputs(run: Callable[[Tensor], Tensor], x: Tensor, network: nn.Module) -> t
 
 
 @pytest.fixture
-def part_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Let maps be worked on in parts of so many bytes."""
-    monkeypatch.setattr(parts, "PART_BYTES", request.param)
+def part_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int | None:
+    """Let maps be worked on in parts of so many bytes, also those that are small."""
+    if request.param is not SMALL:
+        monkeypatch.setattr(parts, "LARGE", 1)
+        monkeypatch.setattr(parts, "PART_BYTES", request.param)
+        monkeypatch.setattr(mlp, "FEWEST", 1)
     return request.param
 
 

@@ -19,9 +19,9 @@ def test_every_position_is_in_one_part(shape: tuple[int, ...], multiple: int, ch
     x = torch.randn(images, height * multiple, width * multiple, depth)
     copy, seen = torch.zeros_like(x), torch.zeros(x.shape[:3])
     for part in parts.parts(x, channels, multiple):
-        values = part.of(x, shift % x.shape[1])
+        values = part.of(x, shift % multiple)
         assert values.shape[1] % multiple == 0
-        part.put(copy, values, shift % x.shape[1])
+        part.put(copy, values, shift % multiple)
         part.put(seen, part.of(seen, 0) + 1, 0)
     assert torch.equal(copy, x)
     assert torch.equal(seen, torch.ones_like(seen))

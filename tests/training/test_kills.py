@@ -19,7 +19,7 @@ from swincli.data.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and asks /proc for the names of open files")
 
-KILLS, KILLS_OF_A_RUN = 22, 11  # for each of two recipes
+KILLS_OF_A_RUN = 11  # at most
 RECIPE = """
 [model]
 size = 16
@@ -88,8 +88,11 @@ def send() -> Iterator[Send]:
     assert process.wait(timeout=60) == 0
 
 
+@pytest.mark.parametrize("kills", [4, pytest.param(22, marks=pytest.mark.slow)])  # for each of two recipes
 @pytest.mark.parametrize("measured", [False, True])
-def test_kills_at_random_moments_change_no_bit(send: Send, store: Store, tmp_path: Path, measured: bool) -> None:
+def test_kills_at_random_moments_change_no_bit(
+    send: Send, store: Store, tmp_path: Path, measured: bool, kills: int
+) -> None:
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(RECIPE.format(data=store.path) + (MEASURED if measured else ""))
     unbroken = tmp_path / "unbroken"
@@ -103,21 +106,25 @@ def test_kills_at_random_moments_change_no_bit(send: Send, store: Store, tmp_pat
         ]
     seed = time.time_ns() % 2**32
     chance, died, number = random.Random(seed), 0, 0
-    while died < KILLS:
+    while died < kills:
         number += 1
         run, history = tmp_path / f"run-{number}", [f"seed {seed}, run {number}"]
         try:
-            died += kill_again_and_again(partial(send, recipe, run, measured=measured), whole, chance, history)
+            session = partial(send, recipe, run, measured=measured)
+            died += kill_again_and_again(session, min(kills, KILLS_OF_A_RUN), whole, chance, history)
             assert_same_run(run, unbroken)
         except AssertionError as error:
             raise AssertionError("; ".join(history)) from error
 
 
-def kill_again_and_again(send: Send, whole: dict[str, Any], chance: random.Random, history: list[str]) -> int:
+def kill_again_and_again(
+    send: Send, kills: int, whole: dict[str, Any], chance: random.Random, history: list[str]
+) -> int:
     """Kill sessions of a run, half of them at a random time and half at a random event, and let the last one end.
 
     Args:
         send: Starts a session.
+        kills: How often.
         whole: What became of an unbroken run: its seconds and events.
         chance: Where the moments come from.
         history: Where they are noted.
@@ -125,8 +132,8 @@ def kill_again_and_again(send: Send, whole: dict[str, Any], chance: random.Rando
     Returns:
         The number of kills; fewer than planned where a session came to the end of the run.
     """
-    for trial in range(KILLS_OF_A_RUN):
-        left = 1 - trial / (KILLS_OF_A_RUN + 1)  # of the work, if every session gets on as far
+    for trial in range(kills):
+        left = 1 - trial / (kills + 1)  # of the work, if every session gets on as far
         if trial % 2:
             end = send(after=chance.uniform(0, left * whole["seconds"]))
         else:
@@ -136,4 +143,4 @@ def kill_again_and_again(send: Send, whole: dict[str, Any], chance: random.Rando
         if not end["killed"]:
             return trial
     assert not send()["failed"]
-    return KILLS_OF_A_RUN
+    return kills
