@@ -48,8 +48,8 @@ class EqualLinear(nn.Module):
         activation: bool = False,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_mul)
-        self.bias = nn.Parameter(torch.zeros(outputs) + bias_init)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs).div_(lr_mul))
+        self.bias = nn.Parameter(torch.zeros(outputs).add_(bias_init))
         self.scale = lr_mul / math.sqrt(inputs)
         self.lr_mul = lr_mul
         self.activation = activation

@@ -22,6 +22,7 @@ from swincli.model.discriminators import make_discriminator
 from swincli.model.generator import Generator
 from swincli.model.official import is_original, read_original
 from swincli.model.snapshot import Snapshot, Weights, from_tensors, misfits, training_notes, training_tensors
+from swincli.model.without_values import without_values
 from swincli.recipe import Recipe, dump_recipe
 from swincli.recipe.loading import parse_recipe
 
@@ -148,7 +149,7 @@ def load_model(path: Path, device: torch.device) -> Model:
         return Model(generator, snapshot.recipe, snapshot.images_seen, mean_w(generator), path)
     recipe, about, tensors = _read(path, "g.", "w_mean")
     weights = {name.removeprefix("g."): value for name, value in tensors.items() if name.startswith("g.")}
-    with torch.device("meta"):
+    with without_values():
         check_fit(path, Generator(recipe.model), weights)
     if tensors.get("w_mean", torch.empty(0)).shape != (recipe.model.latent_dim,):
         raise CheckpointError(f"{path}: has no mean w (w_mean), which truncation draws towards", "Take another model.")
@@ -186,7 +187,7 @@ def read_snapshot(path: Path) -> Snapshot:
         snapshot = from_tensors(recipe, int(about["images_seen"]), tensors, about.get("training", {}))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its metadata is damaged: {error}") from error
-    with torch.device("meta"):
+    with without_values():
         generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
     check_fit(path, generator, snapshot.average)
     if snapshot.generator is not None:
@@ -204,7 +205,7 @@ def _is_original(path: Path) -> bool:
 
 def _build(recipe: Recipe, weights: Weights) -> Generator:
     """A generator that takes these weights as its own, ready for use."""
-    with torch.device("meta"):
+    with without_values():
         generator = Generator(recipe.model)
     generator.load_state_dict(weights, assign=True)
     return generator.requires_grad_(False).eval()

@@ -16,6 +16,7 @@ from swincli.model.classes import Classes
 from swincli.model.generator import Generator
 from swincli.model.snapshot import Weights, misfits
 from swincli.model.weights import FORMAT, METADATA, centres
+from swincli.model.without_values import without_values
 from swincli.recipe import Recipe, dump_recipe
 from swincli.recipe.loading import parse_recipe
 from swincli.training.power import NARROWEST, WIDEST, Mixture, Profile, mix
@@ -105,7 +106,7 @@ def write_average(plan: Plan, dest: Path, advance: Callable[[], object]) -> None
     """
     last = plan.snapshots[-1]
     recipe, classes = _recipe(last), _classes(last)
-    with torch.device("meta"):
+    with without_values():
         generator = Generator(recipe.model)
     shapes = {name: tuple(value.shape) for name, value in generator.state_dict().items()}
     parameters = {name for name, _ in generator.named_parameters()}

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from swincli.console import Console
 from swincli.errors import CheckpointError, RecipeError
 from swincli.model.discriminators import make_discriminator
 from swincli.model.generator import Generator
 from swincli.model.snapshot import AdamState, Snapshot, Weights
 from swincli.model.weights import check_fit, find_checkpoint, read_snapshot
+from swincli.model.without_values import without_values
 from swincli.training.freezing import trained_parameters
 from swincli.training.run_folder import RunFolder, read_whole_state
 from swincli.training.state import is_state, recipe_of
@@ -60,7 +59,7 @@ def _of_state(path: Path, content: dict[str, Any]) -> StartingPoint:
         recipe = recipe_of(content, path)
     except RecipeError as error:  # keys and values of a later version
         raise CheckpointError(error.message, "Another version of swincli wrote it.") from error
-    with torch.device("meta"):
+    with without_values():
         generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
     power = dict(zip(recipe.ema.power, content.get("power", []), strict=False))
     try:

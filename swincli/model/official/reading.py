@@ -22,6 +22,7 @@ from swincli.model.official.adam import read_adam
 from swincli.model.official.layout import discriminator_names, generator_names, is_parameter
 from swincli.model.official.shapes import Shapes, discriminator_section, generator_section
 from swincli.model.snapshot import AdamState, Snapshot, Weights, misfits
+from swincli.model.without_values import without_values
 from swincli.recipe import Recipe
 from swincli.recipe.problems import explain
 from swincli.recipe.schema import ModelSection
@@ -151,13 +152,13 @@ class _Plan:
 
 
 def _plan_generator(model: ModelSection) -> _Plan:
-    with torch.device("meta"):
+    with without_values():
         network = Generator(model)
     return _Plan(generator_names(model), {name: tuple(value.shape) for name, value in network.state_dict().items()})
 
 
 def _plan_discriminator(model: ModelSection) -> _Plan:
-    with torch.device("meta"):
+    with without_values():
         network = Discriminator(model)
     return _Plan(discriminator_names(model), {name: tuple(value.shape) for name, value in network.state_dict().items()})
 
