@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swincli.model.layers import EqualLinear
-from swincli.ops.instance_norm import EPS, instance_norm, instance_norm_of
+from swincli.ops.instance_norm import EPS, Normalise, instance_norm, instance_norm_of
 from swincli.ops.precision import in_float32
-
-Normalise = Callable[[Tensor, slice], Tensor]
-"""Normalises any positions `[b, ..., C]` of some images of a map."""
 
 ALL = slice(None)
 

@@ -12,13 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swincli.ops.constant import constant
+from swincli.ops.instance_norm import Normalise
 from swincli.ops.parts import parts
 from swincli.ops.window_attention import attend, attend_part, attention_weights, parts_of_group
 from swincli.ops.windows import Windows
 
 Shifts = Callable[[int, int], tuple[int, ...]]
-Normalise = Callable[[Tensor, slice], Tensor]
-"""Normalises any positions `[b, ..., C]` of some images of a map."""
 
 
 @constant

@@ -13,6 +13,9 @@ from swincli.ops.parts import is_due, parts
 
 EPS = 1e-5
 
+Normalise = Callable[[Tensor, slice], Tensor]
+"""Normalises any positions `[b, ..., C]` of some images of a map."""
+
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Biased variance and mean of every channel over the positions: `[B, H, W, C] -> 2 of [B, 1, 1, C]`.
@@ -29,7 +32,7 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     return squares / (x.shape[1] * x.shape[2]), mean
 
 
-def instance_norm_of(x: Tensor, gamma: Tensor, beta: Tensor) -> Callable[[Tensor, slice], Tensor]:
+def instance_norm_of(x: Tensor, gamma: Tensor, beta: Tensor) -> Normalise:
     """The normalisation of x, `[B, H, W, C]`, to be applied to any positions of some of its images.
 
     Args:

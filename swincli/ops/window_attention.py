@@ -5,7 +5,7 @@ StyleSwin, section 3.1, "Double attention".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -81,9 +81,9 @@ def attend_part(qkv: Tensor, part: Part, windows: Windows, bias: Tensor | None, 
     _write(_product(weights, v), part, windows, out)
 
 
-def parts_of_group(x: Tensor, heads: int, windows: Windows) -> Sequence[Part]:
+def parts_of_group(x: Tensor, heads: int, windows: Windows) -> Iterator[Part]:
     """The parts of `[B, H, W, ...]` in which a group of so many heads attends."""
-    return list(parts(x, heads * windows.side**2, multiple=windows.side))
+    return parts(x, heads * windows.side**2, multiple=windows.side)
 
 
 def _in_parts(qkv: Tensor, groups: Sequence[Windows], biases: Sequence[Tensor | None]) -> Tensor:

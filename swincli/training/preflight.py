@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from swincli.console import Console
@@ -16,6 +15,7 @@ from swincli.errors import DataError, RecipeError, ResourceError
 from swincli.files import free_bytes
 from swincli.model.discriminators import make_discriminator
 from swincli.model.generator import Generator
+from swincli.model.without_values import without_values
 from swincli.processes import Processes
 from swincli.recipe import Recipe
 from swincli.training.freezing import frozen_parameters
@@ -68,7 +68,7 @@ def describe_plan(recipe: Recipe, console: Console, processes: int = 1) -> dict[
             it starts from do not fit.
     """
     shares = share_batch(recipe, processes)
-    with torch.device("meta"):
+    with without_values():
         generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
     frozen_parameters(discriminator, recipe.train.freeze_d)
     start = check_init(recipe, console)
