@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 
@@ -33,6 +34,8 @@ class _NoValues(TorchFunctionMode):
     ) -> Any:
         if func is torch.randn:
             return torch.empty(*args, **(kwargs or {}))
+        if func is F.normalize:
+            return args[0]
         name = getattr(func, "__name__", "")
         if name.endswith("_") and not name.endswith("__") and args and isinstance(args[0], torch.Tensor):
             return args[0]

@@ -39,11 +39,12 @@ def test_outside_of_it_weights_have_values() -> None:
     assert torch.randn(9).std() > 0
 
 
-def test_a_generator_without_values_needs_no_compiler() -> None:
+def test_networks_without_values_need_no_compiler() -> None:
     code = (
         "import sys; from swincli.model.generator import Generator; from swincli.recipe.schema import ModelSection;"
+        "from swincli.model.discriminator import Discriminator;"
         "from swincli.model.without_values import without_values\n"
-        "with without_values(): Generator(ModelSection())\n"
+        "with without_values(): Generator(ModelSection()), Discriminator(ModelSection())\n"
         "sys.exit(any(name in sys.modules for name in ('sympy', 'torch._dynamo')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
