@@ -34,9 +34,9 @@ from PIL import Image
 
 from swincli import __version__
 from swincli.console import Console
-from swincli.cores import usable_cores
-from swincli.data.prepare import PrepareOptions, prepare
-from swincli.data.store import Store
+from swincli.data.preparing.prepare import PrepareOptions, prepare
+from swincli.data.store.reader import Store
+from swincli.system.cores import usable_cores
 
 BATCH = 64
 QUIET = Console(quiet=True)

@@ -24,15 +24,15 @@ import torch
 from cleanfid.resize import make_resizer
 from PIL import Image
 
-from swincli import runtime
 from swincli.console import Console
-from swincli.metrics.detectors import Detector, load_detector
-from swincli.metrics.evaluation import default_batch
-from swincli.metrics.features import collect
-from swincli.metrics.frechet import frechet_distance
-from swincli.metrics.moments import Moments
-from swincli.metrics.streams import open_images
-from swincli.metrics.weights import find_detector_weights
+from swincli.metrics.definitions.fid import frechet_distance
+from swincli.metrics.definitions.moments import Moments
+from swincli.metrics.evaluate import default_batch
+from swincli.metrics.networks.detectors import Detector, load_detector
+from swincli.metrics.networks.weight_files import find_detector_weights
+from swincli.metrics.streams.features import collect
+from swincli.metrics.streams.images import open_images
+from swincli.system import runtime
 
 SIDE, BATCH = 256, 32
 

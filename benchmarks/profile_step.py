@@ -20,8 +20,8 @@ from timed_networks import generator_work, step_work
 from torch.profiler import ProfilerActivity, profile
 from works import make_case
 
-from swincli import runtime
 from swincli.recipe.schema import ModelSection
+from swincli.system import runtime
 
 MAKE: dict[str, Callable[[ModelSection, int], Work]] = {
     "generator-256": generator_work,

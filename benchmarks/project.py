@@ -24,23 +24,23 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from swincli import runtime
-from swincli.commands.perceiving import choose_perception
+from swincli.commands.project.perception import choose_perception
 from swincli.console import Console
 from swincli.data.sources import open_source
-from swincli.metrics.perceptual import WEIGHTS, load_perceptual
-from swincli.model.tuned import with_changes
-from swincli.model.weights import Model, find_checkpoint, load_model
+from swincli.metrics.networks.stlpips import WEIGHTS, load_perceptual
+from swincli.model.files.model_file import Model, find_checkpoint, load_model
+from swincli.model.files.tuned import with_changes
 from swincli.projection.inversion import Plan, Samples, default_batch, draw_samples, invert
 from swincli.projection.losses import Objective
 from swincli.projection.products import Figures, measure
 from swincli.projection.quality import psnr
 from swincli.projection.targets import Target, read_targets
 from swincli.projection.tuning import TuningPlan, tune
-from swincli.synthesis.codes import codes_of_seeds
-from swincli.synthesis.grids import save_png
-from swincli.synthesis.labelled import Words, label_pictures
+from swincli.synthesis.figures.grids import save_png
+from swincli.synthesis.figures.labelled_grid import Words, label_pictures
+from swincli.synthesis.latents.codes import codes_of_seeds
 from swincli.synthesis.sampling import generate, render
+from swincli.system import runtime
 
 FIRST_SEED = 1_000_000_000  # training draws no z of seeds, and the projector's samples are from 2^31 on
 EMOJI, FACES = "builtin:emoji", "builtin:emoji-faces"

@@ -10,14 +10,14 @@ import torch
 from measuring import Work
 from torch import nn
 
-from swincli.model.discriminators import make_discriminator
+from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.generator import Generator
-from swincli.processes import Processes
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
-from swincli.training.engine import start_engine
-from swincli.training.losses import Batch
-from swincli.training.phases import Phase, make_optimizers, make_phases
+from swincli.system.distributed import Processes
+from swincli.training.step.engine import start_engine
+from swincli.training.step.losses import Batch
+from swincli.training.step.phases import Phase, make_optimizers, make_phases
 
 CPU = torch.device("cpu")
 

@@ -21,13 +21,13 @@ from arithmetic import generator_multiply_adds, step_flops
 from measuring import Figures, gemm_rate, kept_bytes, peak_memory, seconds_of, share_of_gemm
 from timed_networks import generator_work, prepare_training, step_work
 
-from swincli import runtime
-from swincli.model.attention import GroupedAttention
+from swincli.model.blocks.attention import GroupedAttention
+from swincli.model.files.model_file import model_name, save_model
 from swincli.model.generator import Generator
-from swincli.model.weights import model_name, save_model
 from swincli.recipe import Recipe, load_recipe
 from swincli.recipe.schema import ModelSection
-from swincli.training.ema import update_ema
+from swincli.system import runtime
+from swincli.training.ema.ema import update_ema
 
 QUICKSTART = Path(__file__).parents[1] / "recipes" / "quickstart.toml"
 COLD_STARTS = 5

@@ -7,7 +7,7 @@
     ├── CheckpointError     models and training states: missing, damaged or of another shape
     ├── TrainingError       training cannot start or go on
     ├── ResourceError       the machine lacks it: disk space, permission, a device, weights
-    └── LeaderFailedError   one of several processes ends because another one has; which says why
+    └── PeerFailedError   one of several processes ends because another one has; which says why
 
 The command line prints `error: MESSAGE`, an empty line and `hint: HINT`. A message names the file or `section.key`.
 """
@@ -62,7 +62,7 @@ class ResourceError(SwincliError):
     """The machine lacks what is needed: disk space, permission, a device, weights."""
 
 
-class LeaderFailedError(SwincliError):
+class PeerFailedError(SwincliError):
     """What the leading one of several processes could not do; it has said so itself."""
 
 

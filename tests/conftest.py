@@ -14,8 +14,8 @@ from PIL import Image
 
 from swincli.commands.app import run
 from swincli.console import Console
-from swincli.data.prepare import PrepareOptions, prepare
-from swincli.data.store import Store
+from swincli.data.preparing.prepare import PrepareOptions, prepare
+from swincli.data.store.reader import Store
 from swincli.recipe import Recipe, load_recipe
 
 settings.register_profile("swincli", deadline=None)  # how long a test takes is the machine's affair

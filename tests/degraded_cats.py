@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter
+from shared_material import CATS
 
-CATS = Path(__file__).parents[1] / "../shared/data/afhq_cat_256.zip"
 WINDOW = 8
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from swincli.training.state import read_state
+from swincli.training.run.state import read_state
 
 
 def files(run: Path) -> list[str]:

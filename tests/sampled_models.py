@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from swincli.commands.app import run
-from swincli.model.classes import Classes
+from swincli.model.files.classes import Classes
+from swincli.model.files.model_file import save_model
 from swincli.model.generator import Generator
-from swincli.model.weights import save_model
 from swincli.recipe import Recipe
 
 

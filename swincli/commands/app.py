@@ -11,12 +11,12 @@ import typer
 from swincli import __version__
 from swincli.commands.convert import convert
 from swincli.commands.doctor import doctor
-from swincli.commands.evaluate import evaluate
-from swincli.commands.interpolate import interpolate
-from swincli.commands.prepare_data import prepare_data
-from swincli.commands.project import project
+from swincli.commands.evaluate.command import evaluate
+from swincli.commands.interpolate.command import interpolate
+from swincli.commands.prepare_data.command import prepare_data
+from swincli.commands.project.command import project
 from swincli.commands.recipe import recipe_app
-from swincli.commands.sample import sample
+from swincli.commands.sample.command import sample
 from swincli.commands.train import train
 
 app = typer.Typer(
@@ -70,12 +70,12 @@ def run(arguments: list[str] | None = None) -> int:
         return 130
     except typer.TyperException as error:
         from swincli.console import Console
-        from swincli.launch import is_follower
+        from swincli.system.torchrun_env import is_secondary
 
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "swincli"
         message = error.format_message().strip()
-        if message and not is_follower():  # a bare `swincli` prints its help and has nothing to add
+        if message and not is_secondary():  # a bare `swincli` prints its help and has nothing to add
             Console().error(message[0].lower() + message[1:], f"Run `{command} --help`.")
         return error.exit_code
     return result if isinstance(result, int) else 0

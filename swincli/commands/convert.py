@@ -92,7 +92,7 @@ def _check_average(dest: Path, images_seen: str | None) -> None:
 
 
 def _make_average(console: Console, run: Path, dest: Path, width: float, at: int | None) -> None:
-    from swincli.training.reconstruction import POOR_FIT, plan_average, write_average
+    from swincli.training.ema.posthoc import POOR_FIT, plan_average, write_average
 
     plan = plan_average(run, width, at)
     seen, error, used = plan.wanted.images_seen, plan.mixture.error, len(plan.needed)
@@ -110,9 +110,9 @@ def _make_average(console: Console, run: Path, dest: Path, width: float, at: int
 def _convert_checkpoint(console: Console, source: Path, dest: Path, seen: int | None) -> None:
     from dataclasses import replace
 
-    from swincli.model.official import unlike_the_release, write_original
-    from swincli.model.snapshot import PARTS
-    from swincli.model.weights import read_snapshot, save_snapshot
+    from swincli.model.files.model_file import read_snapshot, save_snapshot
+    from swincli.model.files.official import unlike_the_release, write_original
+    from swincli.model.files.snapshot import PARTS
 
     snapshot = read_snapshot(source)
     snapshot = snapshot if seen is None else replace(snapshot, images_seen=seen)

@@ -54,10 +54,10 @@ def doctor(
             raise UsageError("--set, --data and --steps need a recipe", "For example swincli doctor quickstart")
         loaded = load_recipe(recipe, overrides_of(overrides, data)) if recipe is not None else None
 
-        from swincli import runtime
         from swincli.diagnosis.diagnosis import diagnose
         from swincli.diagnosis.machine import machine_findings, survey
         from swincli.diagnosis.report import findings_view, lines_of, machine_view, recipe_view
+        from swincli.system import runtime
 
         runtime.configure(tf32=loaded is not None and loaded.run.tf32)
         place = runtime.choose_device(device.value)

@@ -136,9 +136,9 @@ def boundary(*, json_mode: bool, quiet: bool, debug: bool) -> Iterator[Console]:
     """
     from swincli.console import Console
     from swincli.errors import SwincliError, from_os_error
-    from swincli.launch import is_follower
+    from swincli.system.torchrun_env import is_secondary
 
-    console = Console(json_mode=json_mode, quiet=quiet or is_follower())
+    console = Console(json_mode=json_mode, quiet=quiet or is_secondary())
     try:
         yield console
     except SwincliError as error:
@@ -149,7 +149,7 @@ def boundary(*, json_mode: bool, quiet: bool, debug: bool) -> Iterator[Console]:
     except OSError as error:
         _fail(console, from_os_error(error, str(error.filename or "swincli")), debug)
     except KeyboardInterrupt:
-        if not is_follower():
+        if not is_secondary():
             console.error("interrupted")
         raise typer.Exit(130) from None
     except (typer.Exit, typer.Abort, typer.TyperException):
@@ -168,12 +168,12 @@ def _mute_stdout() -> None:
 
 
 def _fail(console: Console, error: BaseException, debug: bool) -> None:
-    from swincli.errors import LeaderFailedError, SwincliError, UsageError
-    from swincli.launch import is_follower
+    from swincli.errors import PeerFailedError, SwincliError, UsageError
+    from swincli.system.torchrun_env import is_secondary
 
     if debug:
         console.stderr.print_exception()
     assert isinstance(error, SwincliError)
-    if not (is_follower() and isinstance(error, LeaderFailedError | UsageError)):
+    if not (is_secondary() and isinstance(error, PeerFailedError | UsageError)):
         console.error(error.message, error.hint)
     raise typer.Exit(error.exit_code) from None

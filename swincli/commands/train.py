@@ -61,10 +61,10 @@ def train(
         seconds = None if max_time is None else _read_duration("--max-time", max_time)
         loaded = load_recipe(recipe, overrides_of(overrides, data, seed))
 
-        from swincli import runtime
-        from swincli.launch import world_size
-        from swincli.model.weights import RUNS
-        from swincli.processes import join_processes, local_device
+        from swincli.model.files.model_file import RUNS
+        from swincli.system import runtime
+        from swincli.system.distributed import init_distributed, local_device
+        from swincli.system.torchrun_env import world_size
         from swincli.training.loop import train as train_run
         from swincli.training.preflight import describe_plan, open_training_store
 
@@ -75,8 +75,8 @@ def train(
             facts = {"run": str(folder), **describe_plan(loaded, console, world_size())}
             console.emit(facts, [f"{name}: {value}" for name, value in facts.items()])
             return
-        with join_processes(place) as processes:
-            processes.from_leader(lambda: len(open_training_store(loaded, console)))  # prepared once
+        with init_distributed(place) as processes:
+            processes.from_main(lambda: len(open_training_store(loaded, console)))  # prepared once
             store = open_training_store(loaded, console)
             result = train_run(
                 loaded,
@@ -88,7 +88,7 @@ def train(
                 max_time=seconds,
                 processes=processes,
             )
-        if processes.leader:
+        if processes.is_main:
             console.emit(
                 {"run": str(result.run), "images_seen": result.images_seen, "model": str(result.model)},
                 [str(result.model)],

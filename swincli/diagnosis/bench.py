@@ -9,18 +9,18 @@ from dataclasses import replace
 
 import torch
 
-from swincli.data import augment
 from swincli.diagnosis.load import Load
 from swincli.model.pixels import to_network
-from swincli.processes import Processes
 from swincli.recipe import Recipe
-from swincli.training.ema import move_averages
-from swincli.training.engine import start_engine
-from swincli.training.losses import Batch
-from swincli.training.phases import make_phases
-from swincli.training.randomness import derive
-from swincli.training.sharing import Shares
-from swincli.training.state import build_state
+from swincli.system.distributed import Processes
+from swincli.training.augment import transforms
+from swincli.training.ema.ema import move_averages
+from swincli.training.run.state import build_state
+from swincli.training.step.batch_shards import BatchSplit
+from swincli.training.step.engine import start_engine
+from swincli.training.step.losses import Batch
+from swincli.training.step.phases import make_phases
+from swincli.training.step.rng import derive
 
 AVERAGES = "averages"  # what a step does beside its phases
 
@@ -104,10 +104,14 @@ def noise(recipe: Recipe, load: Load, device: torch.device) -> list[Batch]:
     reals = to_network(pixels.to(device), model.pixel_mean, model.pixel_std)
     batch = Batch(reals, *torch.randn(2, count, model.latent_dim, generator=random).to(device))
     if recipe.loss.bcr_real or recipe.loss.bcr_fake:
-        of_reals, of_fakes = (augment.draw_consistency(count, model.size, random) for _ in range(2))
+        of_reals, of_fakes = (transforms.draw_consistency(count, model.size, random) for _ in range(2))
         batch = replace(batch, of_reals=of_reals, of_fakes=of_fakes)
     if model.classes:
         labels, d_labels, g_labels = torch.randint(model.classes, (3, count), generator=random).to(device)
         batch = replace(batch, labels=labels, d_labels=d_labels, g_labels=g_labels)
-    shares = Shares(count, passes=load.passes)
-    return [batch.take(shares.of_pass(number)) for number in range(load.passes)] if load.passes > 1 else [batch]
+    shares = BatchSplit(count, passes=load.passes)
+    return (
+        [batch.take(shares.micro_batch_indices(number)) for number in range(load.passes)]
+        if load.passes > 1
+        else [batch]
+    )

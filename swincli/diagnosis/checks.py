@@ -11,17 +11,17 @@ from typing import Any
 import torch
 
 from swincli.console import Console
-from swincli.data.store import Store
+from swincli.data.store.reader import Store
 from swincli.diagnosis.cost import Files
 from swincli.diagnosis.findings import Finding, failure, warning
 from swincli.diagnosis.machine import DETECTOR, Machine
 from swincli.errors import SwincliError
 from swincli.recipe import Recipe
-from swincli.runtime import choose_precision
-from swincli.training.boards import check_boards
-from swincli.training.initialise import check_init
+from swincli.system.runtime import choose_precision
+from swincli.training.logging.trackers import check_boards
 from swincli.training.preflight import check_data
-from swincli.training.sharing import share_batch
+from swincli.training.step.batch_shards import split_batch
+from swincli.training.transfer.init_from import check_init
 from swincli.units import format_bytes
 
 
@@ -68,7 +68,7 @@ def look_at_data(recipe: Recipe) -> tuple[Data, list[Finding]]:
 def recipe_findings(recipe: Recipe, machine: Machine, device: torch.device, files: Files) -> list[Finding]:
     """What would stop a recipe on a device, or make keys of it useless there."""
     found = [
-        *_refusal("settings", lambda: share_batch(recipe, 1)),
+        *_refusal("settings", lambda: split_batch(recipe, 1)),
         *_refusal("settings", lambda: choose_precision(recipe.run.precision, device)),
         *_refusal("packages", lambda: check_boards(recipe)),
     ]

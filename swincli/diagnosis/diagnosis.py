@@ -16,9 +16,9 @@ from swincli.diagnosis.machine import Machine
 from swincli.diagnosis.trial import Trial, too_little_memory, try_recipe
 from swincli.errors import SwincliError
 from swincli.recipe import Recipe
-from swincli.runtime import choose_precision
-from swincli.training.memory import memory_hint
-from swincli.training.sharing import share_batch
+from swincli.system.runtime import choose_precision
+from swincli.training.run.out_of_memory import memory_hint
+from swincli.training.step.batch_shards import split_batch
 from swincli.units import format_bytes
 
 
@@ -100,7 +100,7 @@ def diagnose(
         except SwincliError as error:
             found.append(failure("memory", error))
         else:
-            shares = share_batch(recipe, 1)
+            shares = split_batch(recipe, 1)
             measured = estimate(recipe, shares, trial)
             found += _memory(recipe, measured, trial, machine, device)
     return Diagnosis(recipe, device, cost, data, init, measured, found)

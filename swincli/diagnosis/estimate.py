@@ -9,7 +9,7 @@ from swincli.diagnosis.bench import AVERAGES
 from swincli.diagnosis.load import Load
 from swincli.diagnosis.trial import Trial
 from swincli.recipe import Recipe
-from swincli.training.sharing import Shares
+from swincli.training.step.batch_shards import BatchSplit
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Estimate:
         }
 
 
-def estimate(recipe: Recipe, shares: Shares, trial: Trial) -> Estimate:
+def estimate(recipe: Recipe, shares: BatchSplit, trial: Trial) -> Estimate:
     """Scale what was measured to the batch of a recipe: time and memory grow with the images.
 
     Args:
@@ -122,8 +122,8 @@ def estimate(recipe: Recipe, shares: Shares, trial: Trial) -> Estimate:
         phases=phases,
         batch=recipe.train.batch,
         total=recipe.train.total,
-        pass_images=shares.images_in_a_pass,
-        memory=known.memory(shares.images_in_a_pass),
+        pass_images=shares.micro_batch_size,
+        memory=known.memory(shares.micro_batch_size),
         measured_steps=trial.steps,
         taken=load,
         measured_memory=known.peak,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swincli.diagnosis.words import counted
-from swincli.training.sharing import Shares
+from swincli.training.step.batch_shards import BatchSplit
 
 LONGEST_STEP = 15.0  # seconds; a step that takes longer is not made larger, and is repeated once only
 
@@ -33,9 +33,9 @@ class Load:
         return images if self.passes == 1 else f"{self.passes} x {images}"
 
 
-def loads_of(shares: Shares) -> list[Load]:
+def loads_of(shares: BatchSplit) -> list[Load]:
     """Loads to try, the smallest first: one image, parts of a pass in whole groups, a pass, and the whole share."""
-    whole = shares.images_in_a_pass
+    whole = shares.micro_batch_size
     sizes = [size for size in range(1, whole + 1) if size == 1 or (whole % size == 0 and size % shares.group == 0)]
     return [*map(Load, sizes), *([Load(whole, shares.passes)] if shares.passes > 1 else [])]
 

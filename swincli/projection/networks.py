@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swincli.errors import ResourceError
-from swincli.metrics.comparable import averaged_down
-from swincli.metrics.detectors import Detector
-from swincli.metrics.perceptual import PerceptualDistance
-from swincli.metrics.resizing import filter_weights
-from swincli.metrics.scripts import first_line, load_script
+from swincli.metrics.networks.detectors import Detector
+from swincli.metrics.networks.perceptual_input import averaged_down
+from swincli.metrics.networks.resize import filter_weights
+from swincli.metrics.networks.stlpips import PerceptualDistance
+from swincli.metrics.networks.torchscript import first_line, load_script
 
 SMALLEST = 64  # px: what networks for photographs find anything in
 

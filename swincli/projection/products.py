@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from swincli.files import write_atomically
-from swincli.metrics.perceptual import SMALLEST, PerceptualDistance
+from swincli.metrics.networks.stlpips import SMALLEST, PerceptualDistance
 from swincli.projection.networks import of_fitting_size
 from swincli.projection.quality import psnr, ssim
 from swincli.projection.targets import Target
-from swincli.synthesis.labelled import Words, label_pictures
-from swincli.synthesis.latent_files import MODEL_NOTE, Latents, write_latents
-from swincli.synthesis.outputs import NOTE, Output, save_image
+from swincli.synthesis.figures.labelled_grid import Words, label_pictures
+from swincli.synthesis.latents.files import MODEL_NOTE, Latents, write_latents
+from swincli.synthesis.output.provenance import NOTE, Output, save_image
+from swincli.system.atomic_files import write_atomically
 
 RECORDS = "projections.json"
 HASH_DIGITS = 12

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from swincli.data.entries import read_file
-from swincli.data.fitting import Fit, fit
-from swincli.data.rejection import ImageError
+from swincli.data.images.rejected import ImageError
+from swincli.data.preparing.workers import Fit, fit
 from swincli.data.sources import open_source
+from swincli.data.sources.entries import read_file
 from swincli.errors import DataError, UsageError
 
 Crop = Literal["center", "none"]

@@ -17,16 +17,16 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from swincli.errors import SwincliError
-from swincli.metrics.exact import exact_float32
+from swincli.metrics.networks.fp32 import exact_float32
+from swincli.model.files.model_file import Model
+from swincli.model.files.tuned import DOWN, UP, WHOLE, Changes, blank_changes, changed_weights, tunable
 from swincli.model.generator import Generator
 from swincli.model.pixels import to_network
-from swincli.model.tuned import DOWN, UP, WHOLE, Changes, blank_changes, changed_weights, tunable
-from swincli.model.weights import Model
 from swincli.projection.inversion import FIRST_SAMPLE, Watch
 from swincli.projection.losses import Objective
 from swincli.projection.rates import ramp_down
 from swincli.projection.targets import Target
-from swincli.synthesis.codes import w_of_seeds
+from swincli.synthesis.latents.codes import w_of_seeds
 
 SMALLEST_SCALE = 0.01  # of a weight, for those that are near 0
 

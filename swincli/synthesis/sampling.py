@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from swincli.model.files.model_file import Model
 from swincli.model.pixels import to_pictures
-from swincli.model.weights import Model
-from swincli.synthesis.codes import WHOLE, codes_of_seeds
-from swincli.synthesis.truncation import Truncation
+from swincli.synthesis.latents.codes import WHOLE, codes_of_seeds
+from swincli.synthesis.latents.truncation import Truncation
 
 PIXELS_AT_ONCE = 2**20  # of a batch, where none is asked for
 

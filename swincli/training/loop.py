@@ -12,30 +12,30 @@ from pathlib import Path
 import torch
 
 from swincli.console import Console
-from swincli.data.store import Store
-from swincli.errors import LeaderFailedError, TrainingError, UsageError
-from swincli.processes import Processes, explain_lost_company
+from swincli.data.store.reader import Store
+from swincli.errors import PeerFailedError, TrainingError, UsageError
 from swincli.recipe import Recipe
-from swincli.training.batches import next_passes
-from swincli.training.boards import check_boards
-from swincli.training.ema import move_averages
-from swincli.training.engine import start_engine
-from swincli.training.feed import open_feed
-from swincli.training.initialise import initialise
-from swincli.training.labels import training_classes
-from swincli.training.losses import Batch
-from swincli.training.measuring import Measuring, start_measuring
-from swincli.training.memory import is_out_of_memory, out_of_memory
-from swincli.training.phases import Phase, make_phases
-from swincli.training.pictures import save_reals, save_samples
-from swincli.training.power_snapshots import save_power_snapshots
+from swincli.system.distributed import Processes, explain_lost_peer
+from swincli.training.ema.ema import move_averages
+from swincli.training.ema.snapshots import save_power_snapshots
+from swincli.training.in_training_metrics import Measuring, start_measuring
+from swincli.training.logging.report import Report, announcement, crossed
+from swincli.training.logging.sample_grids import save_reals, save_samples
+from swincli.training.logging.trackers import check_boards
 from swincli.training.preflight import check_data, check_disk, rehearse
-from swincli.training.report import Report, announcement, crossed
-from swincli.training.run_folder import RunFolder, check_same_run
-from swincli.training.schedules import lr_scale
-from swincli.training.sharing import Shares, share_batch
-from swincli.training.state import TrainingState, build_state, from_bytes, restore, to_bytes
-from swincli.training.stopping import Stop, stop_when_asked
+from swincli.training.run.folder import RunFolder, check_same_run
+from swincli.training.run.out_of_memory import is_out_of_memory, out_of_memory
+from swincli.training.run.signals import Stop, stop_when_asked
+from swincli.training.run.state import TrainingState, build_state, from_bytes, restore, to_bytes
+from swincli.training.step.batch_shards import BatchSplit, split_batch
+from swincli.training.step.batches import next_passes
+from swincli.training.step.engine import start_engine
+from swincli.training.step.labels import training_classes
+from swincli.training.step.losses import Batch
+from swincli.training.step.phases import Phase, make_phases
+from swincli.training.step.prefetch import open_feed
+from swincli.training.step.schedules import lr_scale
+from swincli.training.transfer.init_from import initialise
 from swincli.units import format_duration
 
 
@@ -76,7 +76,7 @@ def train(
         SwincliError: data, disk, memory, an existing run, or numbers that are no longer finite.
     """
     processes = processes or Processes()
-    shares = share_batch(recipe, processes.world)
+    shares = split_batch(recipe, processes.world)
     check_data(recipe, store)
     folder = RunFolder(out)
     state = open_run(folder, recipe, store, device, console, processes, resume=resume)
@@ -87,27 +87,27 @@ def train(
         return next_passes(recipe, store, state.images_seen, shares, processes.rank, device, feed)
 
     with (
-        folder.telling_last_state() if processes.leader else contextlib.nullcontext(),
+        folder.telling_last_state() if processes.is_main else contextlib.nullcontext(),
         explaining(recipe, device, shares, processes),
         stop_when_asked(console, max_time) as stop,
         open_feed(recipe, store, shares, processes.rank, device) as feed,
     ):
-        report = Report(console, folder, device, processes.world) if processes.leader else None
+        report = Report(console, folder, device, processes.world) if processes.is_main else None
         measuring = start_measuring(folder, state, store, console, processes)
         if report:
             for line in announcement(state, len(store), device):
                 console.say(line)
-        processes.from_leader(lambda: check_disk(folder, state, console))
+        processes.from_main(lambda: check_disk(folder, state, console))
         # The reals are the last file of a run's start: where they are missing, a kill cut it short.
-        starting = processes.from_leader(lambda: not folder.states() or not folder.reals.exists())
+        starting = processes.from_main(lambda: not folder.states() or not folder.reals.exists())
         if starting:
             rehearse(folder, state, lambda: [phase.run(passes()) for phase in phases], processes)
-        if processes.leader and (starting or max_time is not None):
+        if processes.is_main and (starting or max_time is not None):
             with stop.timing("save"):  # a time limit has to know beforehand how long the last one will take
                 save_samples(folder, state)
                 if max_time is not None:
                     folder.save(state)
-        if processes.leader and starting:
+        if processes.is_main and starting:
             save_reals(folder, recipe, store)
         with report.following(state) if report else contextlib.nullcontext():
             measure_if_missing(state, folder, report, measuring, stop)
@@ -136,7 +136,7 @@ def train(
         console.say("run the same command to go on")
     elif state.seconds:
         console.say(f"trained on {state.images_seen:,} images in {format_duration(state.seconds)}")
-    if processes.leader and (best := folder.best(recipe)):
+    if processes.is_main and (best := folder.best(recipe)):
         console.say(f"best {recipe.evaluate.metrics[0]}: {best[1]:.4g}, of {folder.model(best[0])}")
     return TrainResult(out, state.images_seen, folder.model(state.images_seen), finished)
 
@@ -175,10 +175,10 @@ def open_run(
         folder.prepare(recipe)
         folder.rewind(state.images_seen, recipe)
 
-    processes.from_leader(lead)
+    processes.from_main(lead)
     if processes.world > 1:
-        data = processes.from_leader(lambda: to_bytes(state))
-        if not processes.leader:
+        data = processes.from_main(lambda: to_bytes(state))
+        if not processes.is_main:
             restore(state, from_bytes(data))
     return state
 
@@ -240,13 +240,13 @@ def check_finite(
 
     Raises:
         TrainingError: there is one.
-        LeaderFailedError: the same, where another process leads.
+        PeerFailedError: the same, where another process leads.
     """
     broken = [name for name, value in scalars.items() if not math.isfinite(value)]
     if not broken:
         return
-    if processes is not None and not processes.leader:
-        raise LeaderFailedError(f"process {processes.rank}: {', '.join(broken)} not finite")
+    if processes is not None and not processes.is_main:
+        raise PeerFailedError(f"process {processes.rank}: {', '.join(broken)} not finite")
     states, phase = folder.states(), PHASE_OF.get(broken[0], "G")
     raise TrainingError(
         f"phase {phase}: {', '.join(broken)} not finite after {state.images_seen:,} images",
@@ -256,7 +256,7 @@ def check_finite(
 
 
 @contextlib.contextmanager
-def explaining(recipe: Recipe, device: torch.device, shares: Shares, processes: Processes) -> Iterator[None]:
+def explaining(recipe: Recipe, device: torch.device, shares: BatchSplit, processes: Processes) -> Iterator[None]:
     """Say what to do where PyTorch's errors do not.
 
     Raises:
@@ -266,6 +266,6 @@ def explaining(recipe: Recipe, device: torch.device, shares: Shares, processes: 
         yield
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
-            raise out_of_memory(error, recipe, device, shares.images_in_a_pass, processes.world) from error
-        explain_lost_company(error, processes)  # here, so that the last state is told as well
+            raise out_of_memory(error, recipe, device, shares.micro_batch_size, processes.world) from error
+        explain_lost_peer(error, processes)  # here, so that the last state is told as well
         raise

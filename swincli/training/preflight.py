@@ -9,21 +9,21 @@ from pathlib import Path
 from torch import nn
 
 from swincli.console import Console
-from swincli.data.prepare import PrepareOptions, prepare
-from swincli.data.store import Store, is_store
+from swincli.data.preparing.prepare import PrepareOptions, prepare
+from swincli.data.store.reader import Store, is_store
 from swincli.errors import DataError, RecipeError, ResourceError
-from swincli.files import free_bytes
-from swincli.model.discriminators import make_discriminator
+from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.generator import Generator
-from swincli.model.without_values import without_values
-from swincli.processes import Processes
+from swincli.model.meta_init import meta_init
 from swincli.recipe import Recipe
-from swincli.training.freezing import frozen_parameters
-from swincli.training.initialise import check_init
-from swincli.training.labels import training_classes
-from swincli.training.run_folder import RunFolder
-from swincli.training.sharing import share_batch
-from swincli.training.state import TrainingState, read_state, restore
+from swincli.system.atomic_files import free_bytes
+from swincli.system.distributed import Processes
+from swincli.training.run.folder import RunFolder
+from swincli.training.run.state import TrainingState, read_state, restore
+from swincli.training.step.batch_shards import split_batch
+from swincli.training.step.freeze_d import frozen_parameters
+from swincli.training.step.labels import training_classes
+from swincli.training.transfer.init_from import check_init
 from swincli.units import format_bytes
 
 STATS_LINE = 600  # bytes of a line of stats.jsonl, about
@@ -67,8 +67,8 @@ def describe_plan(recipe: Recipe, console: Console, processes: int = 1) -> dict[
         SwincliError: the recipe's networks cannot be built, its batch not be shared, its images or the checkpoint that
             it starts from do not fit.
     """
-    shares = share_batch(recipe, processes)
-    with without_values():
+    shares = split_batch(recipe, processes)
+    with meta_init():
         generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
     frozen_parameters(discriminator, recipe.train.freeze_d)
     start = check_init(recipe, console)
@@ -84,7 +84,7 @@ def describe_plan(recipe: Recipe, console: Console, processes: int = 1) -> dict[
         "training images": images if images is not None else f"to be prepared from {recipe.data.source}",
         "images to show": recipe.train.total,
         "steps": -(-recipe.train.total // recipe.train.batch),
-        "images in a pass": shares.images_in_a_pass,
+        "images in a pass": shares.micro_batch_size,
         "a training state": format_bytes(state_bytes(generator, discriminator, len(recipe.ema.power))),
         "all files of the run": format_bytes(disk_needs(recipe, generator, discriminator).whole),
         **({"start": start} if start else {}),
@@ -168,11 +168,11 @@ def rehearse(
     The save is real: it is the state that a run killed before its first snapshot starts from again.
     """
     processes = processes or Processes()
-    processes.from_leader(lambda: folder.save(state))
+    processes.from_main(lambda: folder.save(state))
     step()
     for optimizer in (state.g_optimizer, state.d_optimizer):
         optimizer.state.clear()
-    restore(state, processes.from_leader(lambda: read_state(folder.state(state.images_seen))))
+    restore(state, processes.from_main(lambda: read_state(folder.state(state.images_seen))))
 
 
 def state_bytes(generator: nn.Module, discriminator: nn.Module, widths: int = 0) -> int:

@@ -11,7 +11,7 @@ from plain_networks import PlainDiscriminator, PlainGenerator
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from swincli.model.discriminator import Discriminator
+from swincli.model.discriminators.wavelet import Discriminator
 from swincli.model.generator import Generator
 from swincli.recipe.schema import ModelSection
 

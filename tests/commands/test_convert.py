@@ -14,8 +14,8 @@ from PIL import Image
 from release_skeleton import released_checkpoint
 
 from swincli.commands.app import run
+from swincli.model.files.model_file import load_model, save_model
 from swincli.model.generator import Generator
-from swincli.model.weights import load_model, save_model
 from swincli.recipe import Recipe
 
 Capture = pytest.CaptureFixture[str]

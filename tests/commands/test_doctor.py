@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from swincli.commands.app import run
-from swincli.data.store import Store
+from swincli.data.store.reader import Store
 from swincli.diagnosis.report import findings_view, lines_of
 from swincli.diagnosis.words import brief, counted, share, short
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from swincli.commands.app import run
-from swincli.data.store import Store
+from swincli.data.store.reader import Store
 
 Capture = pytest.CaptureFixture[str]
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from swincli.console import Console
-from swincli.data.store import Store
+from swincli.data.store.reader import Store
 from swincli.diagnosis.checks import look_at_data, look_at_init, memory_of, recipe_findings
 from swincli.diagnosis.cost import cost_of
 from swincli.diagnosis.devices import Device

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from swincli.diagnosis.load import LONGEST_STEP, Known, Load, loads_of, next_load
-from swincli.training.sharing import Shares
+from swincli.training.step.batch_shards import BatchSplit
 
 GIB = 2**30
 
 
 def test_loads_grow_by_whole_groups_to_the_whole_batch() -> None:
-    assert loads_of(Shares(32, group=4)) == [Load(1), Load(4), Load(8), Load(16), Load(32)]
-    assert loads_of(Shares(32, group=4, passes=4)) == [Load(1), Load(4), Load(8), Load(8, 4)]
-    assert loads_of(Shares(6, group=3)) == [Load(1), Load(3), Load(6)]
-    assert loads_of(Shares(1)) == [Load(1)]
+    assert loads_of(BatchSplit(32, group=4)) == [Load(1), Load(4), Load(8), Load(16), Load(32)]
+    assert loads_of(BatchSplit(32, group=4, passes=4)) == [Load(1), Load(4), Load(8), Load(8, 4)]
+    assert loads_of(BatchSplit(6, group=3)) == [Load(1), Load(3), Load(6)]
+    assert loads_of(BatchSplit(1)) == [Load(1)]
 
 
 def test_loads_in_words() -> None:
@@ -33,7 +33,7 @@ def test_memory_and_time_grow_with_the_images() -> None:
 
 
 def test_the_next_load_is_the_largest_that_is_quick_and_fits() -> None:
-    loads = loads_of(Shares(32, group=4))
+    loads = loads_of(BatchSplit(32, group=4))
     assert next_load(known(0.01), loads, [], None) == Load(32)
     assert next_load(known(LONGEST_STEP / 8), loads, [], None) == Load(8)
     assert next_load(known(LONGEST_STEP), loads, [], None) is None

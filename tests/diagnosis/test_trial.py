@@ -17,7 +17,7 @@ from swincli.diagnosis.peak import PeakMemory
 from swincli.diagnosis.trial import Trial, try_recipe
 from swincli.errors import RecipeError, ResourceError
 from swincli.recipe import Recipe
-from swincli.training.sharing import share_batch
+from swincli.training.step.batch_shards import split_batch
 
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]
@@ -46,7 +46,7 @@ def test_steps_are_those_of_the_recipe(overrides: list[str], load: Load, tiny_re
     assert min(shown.seconds.values()) > 0
     assert shown.intervals == {"D": 1, "R1": 2, "G": 1}
     assert shown.known.peak >= shown.before > 0
-    assert estimate(recipe, share_batch(recipe, 1), shown).exact
+    assert estimate(recipe, split_batch(recipe, 1), shown).exact
 
 
 def test_so_many_steps_count_as_are_asked_for(tiny_recipe: MakeRecipe) -> None:
@@ -109,7 +109,7 @@ def test_the_estimate_scales_to_the_batch(tiny_recipe: MakeRecipe) -> None:
     recipe = tiny_recipe("train.batch=32", "train.total=64000", "loss.r1_interval=16", "run.micro_batch=8")
     seconds = {"D": 1.0, "R1": 3.2, "G": 2.0, AVERAGES: 0.4}
     shown = Trial(Known(Load(4), 6.6, 1000, 1400), 200, 2, seconds, {"D": 1, "R1": 16, "G": 1})
-    made = estimate(recipe, share_batch(recipe, 1), shown)
+    made = estimate(recipe, split_batch(recipe, 1), shown)
     assert [phase.a_step for phase in made.phases] == pytest.approx([8.0, 1.6, 16.0, 0.4])
     assert made.seconds_a_step == pytest.approx(26.0)
     assert made.sec_per_kimg == pytest.approx(812.5)

@@ -12,8 +12,8 @@ from PIL import Image
 from scripted_networks import MeanColours, save_script
 
 from swincli.console import Console
-from swincli.metrics.detectors import Detector, load_detector
-from swincli.metrics.weights import find_detector_weights
+from swincli.metrics.networks.detectors import Detector, load_detector
+from swincli.metrics.networks.weight_files import find_detector_weights
 
 
 @pytest.fixture(autouse=True)

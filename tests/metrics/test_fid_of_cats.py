@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFilter
+from shared_material import CATS
 
 from swincli.console import Console
-from swincli.metrics.detectors import Detector, load_detector
-from swincli.metrics.evaluation import evaluate
-from swincli.metrics.resizing import pillow_resize, torch_resize
-from swincli.metrics.streams import open_images, stream_subset
-from swincli.metrics.weights import find_detector_weights
+from swincli.metrics.evaluate import evaluate
+from swincli.metrics.networks.detectors import Detector, load_detector
+from swincli.metrics.networks.resize import pillow_resize, torch_resize
+from swincli.metrics.networks.weight_files import find_detector_weights
+from swincli.metrics.streams.images import open_images, stream_subset
 
-CATS = Path(__file__).parents[2] / "../shared/data/afhq_cat_256.zip"
 A_SIDE = 240
 
 pytestmark = [

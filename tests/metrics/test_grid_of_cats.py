@@ -6,11 +6,12 @@ from functools import reduce
 
 import numpy as np
 import pytest
-from degraded_cats import CATS, write_cats
+from degraded_cats import write_cats
 from PIL import Image
+from shared_material import CATS
 
-from swincli.metrics.profile import Profile, spectral_distance
-from swincli.metrics.spectrum import Spectrum
+from swincli.metrics.definitions.radial_profile import Profile, spectral_distance
+from swincli.metrics.definitions.spectrum import Spectrum
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CATS.is_file(), reason="AFHQ's cats are not here")]
 

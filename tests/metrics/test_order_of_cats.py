@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from degraded_cats import CATS, VERSIONS, write_cats, write_half
+from degraded_cats import VERSIONS, write_cats, write_half
+from shared_material import CATS
 
 from swincli.console import Console
-from swincli.metrics.detectors import Detector, load_detector
-from swincli.metrics.features import Collected, Need, collect
-from swincli.metrics.streams import open_images
-from swincli.metrics.table import METRICS, Context
-from swincli.metrics.weights import find_detector_weights
+from swincli.metrics.networks.detectors import Detector, load_detector
+from swincli.metrics.networks.weight_files import find_detector_weights
+from swincli.metrics.registry import METRICS, Context
+from swincli.metrics.streams.features import Collected, Need, collect
+from swincli.metrics.streams.images import open_images
 
 pytestmark = [
     pytest.mark.slow,

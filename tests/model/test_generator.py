@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from swincli.model.adaptive_norm import AdaptiveInstanceNorm
+from swincli.model.blocks.adaptive_norm import AdaptiveInstanceNorm
+from swincli.model.blocks.position import sine_table
 from swincli.model.generator import Generator, Upsample
-from swincli.model.position import sine_table
 from swincli.recipe.schema import ModelSection
 
 TINY = {"latent_dim": 16, "g_width": 16, "d_width": 8, "mapping_layers": 2}

@@ -10,7 +10,6 @@ import importlib.util
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,21 +17,21 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from shared_material import PARITY
 
-from swincli.model.discriminator import Discriminator
+from swincli.model.discriminators.wavelet import Discriminator
+from swincli.model.files.official import discriminator_names, generator_names
 from swincli.model.generator import Generator
-from swincli.model.official import discriminator_names, generator_names
 from swincli.recipe.schema import ModelSection, Recipe
-from swincli.synthesis.truncation import truncate
-from swincli.training.losses import Batch
-from swincli.training.phases import make_optimizers, make_phases
+from swincli.synthesis.latents.truncation import truncate
+from swincli.training.step.losses import Batch
+from swincli.training.step.phases import make_optimizers, make_phases
 
-FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the parity vectors (../shared/parity) are not here")
+pytestmark = pytest.mark.skipif(not PARITY.is_dir(), reason="the parity vectors (../shared/parity) are not here")
 
 
 def official_fill() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("official_fill", FOLDER / "official_fill.py")
+    spec = importlib.util.spec_from_file_location("official_fill", PARITY / "official_fill.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -44,8 +43,8 @@ class Case:
     """The release's weights in our networks, and what the release computed with them."""
 
     def __init__(self, size: int) -> None:
-        self.manifest: dict[str, Any] = json.loads((FOLDER / f"manifest_{size}.json").read_text())
-        self.vectors: dict[str, NDArray[Any]] = dict(np.load(FOLDER / f"vectors_{size}.npz"))
+        self.manifest: dict[str, Any] = json.loads((PARITY / f"manifest_{size}.json").read_text())
+        self.vectors: dict[str, NDArray[Any]] = dict(np.load(PARITY / f"vectors_{size}.npz"))
         self.config = ModelSection(
             size=size,
             g_multiplier=self.manifest["g_channel_multiplier"],

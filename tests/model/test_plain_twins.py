@@ -10,9 +10,9 @@ import torch
 from plain_networks import PlainDiscriminator, PlainGenerator
 from torch import Tensor, nn
 
-from swincli.model.discriminator import Discriminator
+from swincli.model.discriminators.wavelet import Discriminator
 from swincli.model.generator import Generator
-from swincli.ops import mlp, parts
+from swincli.ops import cpu_tiles, mlp
 from swincli.recipe.schema import ModelSection
 
 CLOSE = {torch.float64: 1e-10, torch.float32: 1e-5}
@@ -97,8 +97,8 @@ def outputs(run: Callable[[Tensor], Tensor], x: Tensor, network: nn.Module) -> t
 def part_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int | None:
     """Let maps be worked on in parts of so many bytes, also those that are small."""
     if request.param is not SMALL:
-        monkeypatch.setattr(parts, "LARGE", 1)
-        monkeypatch.setattr(parts, "PART_BYTES", request.param)
+        monkeypatch.setattr(cpu_tiles, "LARGE", 1)
+        monkeypatch.setattr(cpu_tiles, "PART_BYTES", request.param)
         monkeypatch.setattr(mlp, "FEWEST", 1)
     return request.param
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from swincli.model.discriminators import make_discriminator
+from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.generator import Generator
 from swincli.recipe import load_recipe
 from swincli.recipe.shipped import shipped_recipes

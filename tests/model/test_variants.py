@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from swincli.errors import RecipeError
-from swincli.model.attention import ATTENTIONS
-from swincli.model.discriminators import DISCRIMINATORS, make_discriminator
+from swincli.model.blocks.attention import ATTENTIONS
+from swincli.model.blocks.position import POSITIONS
+from swincli.model.blocks.style import STYLES
+from swincli.model.discriminators.registry import DISCRIMINATORS, make_discriminator
+from swincli.model.files.model_file import mean_w
 from swincli.model.generator import UPSAMPLINGS, Generator
-from swincli.model.position import POSITIONS
-from swincli.model.style import STYLES
-from swincli.model.weights import mean_w
 from swincli.recipe import load_recipe
 from swincli.recipe.schema import ModelSection
 

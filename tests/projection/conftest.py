@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from swincli.model.files.model_file import Model, load_model, save_model
 from swincli.model.generator import Generator
-from swincli.model.weights import Model, load_model, save_model
 from swincli.projection.losses import Objective, Weights
 from swincli.projection.targets import Target
 from swincli.recipe import Recipe

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from swincli.errors import SwincliError
-from swincli.model.weights import Model
+from swincli.model.files.model_file import Model
 from swincli.projection.inversion import Plan, default_batch, draw_samples, invert, nearest_samples
 from swincli.projection.losses import Objective
 from swincli.projection.quality import psnr

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from swincli.console import Console
 from swincli.errors import ResourceError
-from swincli.metrics.detectors import load_detector
-from swincli.metrics.perceptual import WEIGHTS, load_perceptual
-from swincli.metrics.weights import find_detector_weights
-from swincli.model.discriminators import make_discriminator
+from swincli.metrics.networks.detectors import load_detector
+from swincli.metrics.networks.stlpips import WEIGHTS, load_perceptual
+from swincli.metrics.networks.weight_files import find_detector_weights
+from swincli.model.discriminators.registry import make_discriminator
 from swincli.projection.losses import Objective, Perception, Weights, wavelet_bands
 from swincli.projection.networks import DetectorNetwork, DiscriminatorNetwork, PerceptualNetwork, ScriptedNetwork
 from swincli.recipe import Recipe

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from swincli.model.discriminators import make_discriminator
+from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.generator import Generator
 from swincli.recipe import load_recipe
 from swincli.recipe.shipped import header, shipped_recipes

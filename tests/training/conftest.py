@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from scripted_networks import MeanColours, save_script
 
-from swincli.training import measuring
+from swincli.training import in_training_metrics
 
 
 @pytest.fixture
@@ -15,6 +15,6 @@ def detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Its file; training in this process measures with it."""
     path = save_script(MeanColours(), tmp_path / "colours.pt")
     monkeypatch.setenv("SWINCLI_CACHE", str(tmp_path / "cache"))
-    find = measuring.find_detector_weights
-    monkeypatch.setattr(measuring, "find_detector_weights", lambda _, console: find(path, console))
+    find = in_training_metrics.find_detector_weights
+    monkeypatch.setattr(in_training_metrics, "find_detector_weights", lambda _, console: find(path, console))
     return path

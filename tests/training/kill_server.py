@@ -26,12 +26,12 @@ import safetensors.torch
 import torch
 
 from swincli.console import Console
-from swincli.data.store import Store
-from swincli.metrics.evaluation import Evaluation
+from swincli.data.store.reader import Store
+from swincli.metrics.evaluate import Evaluation
 from swincli.metrics.protocol import DetectorRecord, Protocol, Reference
 from swincli.recipe import load_recipe
-from swincli.training import loop, measuring
-from swincli.training.state import build_state
+from swincli.training import in_training_metrics, loop
+from swincli.training.run.state import build_state
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 FIDS = {4: 3.0, 8: 5.0, 12: 4.0}  # by images seen: the best one is the oldest
@@ -105,9 +105,9 @@ def measure_by_table() -> None:
         protocol = Protocol(fakes.origin, reference, detector, "none", "uint8", 0, "cpu", {})
         return Evaluation({"fid": FIDS[fakes.origin.images_seen]}, protocol, [])
 
-    measuring.find_detector_weights = lambda *_: Path()  # type: ignore[assignment]
-    measuring.load_detector = lambda *_: None  # type: ignore[assignment, return-value]
-    measuring.evaluate = evaluate
+    in_training_metrics.find_detector_weights = lambda *_: Path()  # type: ignore[assignment]
+    in_training_metrics.load_detector = lambda *_: None  # type: ignore[assignment, return-value]
+    in_training_metrics.evaluate = evaluate
 
 
 def run(request: dict[str, Any], say: Callable[[str], None]) -> None:

@@ -10,40 +10,40 @@ from pathlib import Path
 import torch
 
 from swincli.console import Console
-from swincli.data.store import Store
-from swincli.processes import Processes, join_processes
+from swincli.data.store.reader import Store
 from swincli.recipe import load_recipe
-from swincli.training import measuring
-from swincli.training.measuring import Measuring
-from swincli.training.run_folder import RunFolder
-from swincli.training.state import build_state
+from swincli.system.distributed import Processes, init_distributed
+from swincli.training import in_training_metrics
+from swincli.training.in_training_metrics import Measuring
+from swincli.training.run.folder import RunFolder
+from swincli.training.run.state import build_state
 
 
 def measure_again_and_again(recipe_file: Path, detector: Path, out: Path, processes: Processes) -> dict[str, object]:
     """Undisturbed; with a failure in the second process; in the leading one; with a request to stop in the second."""
-    find = measuring.find_detector_weights
-    measuring.find_detector_weights = lambda _, console: find(detector, console)
-    recipe, console = load_recipe(str(recipe_file)), Console(quiet=not processes.leader)
+    find = in_training_metrics.find_detector_weights
+    in_training_metrics.find_detector_weights = lambda _, console: find(detector, console)
+    recipe, console = load_recipe(str(recipe_file)), Console(quiet=not processes.is_main)
     assert recipe.data.path is not None
     store, folder = Store.open(Path(recipe.data.path)), RunFolder(out)
     state = build_state(recipe, store.content_hash, torch.device("cpu"))
-    if processes.leader:
+    if processes.is_main:
         folder.prepare(recipe)
     state.images_seen = 8
     measures = Measuring(folder, state, store, console, processes)
     results: dict[str, object] = {"due": measures.missing(8), "values": measures.measure(state)}
     results["due then"] = measures.missing(8)
     state.images_seen = 16
-    generate = measuring.generate
+    generate = in_training_metrics.generate
 
     def failing(*_: object, **__: object) -> Iterator[torch.Tensor]:
         yield torch.zeros(4, 16, 16, 3, dtype=torch.uint8)
         raise RuntimeError("out of memory")
 
     for rank in (1, 0):
-        measuring.generate = failing if processes.rank == rank else generate
+        in_training_metrics.generate = failing if processes.rank == rank else generate
         results[f"failed in {rank}"] = measures.measure(state)
-        measuring.generate = generate
+        in_training_metrics.generate = generate
     results["stopped"] = measures.measure(state, lambda: processes.rank == 1)
     results["due still"] = measures.missing(16)
     results["mean"] = processes.mean({"rank": float(processes.rank)})["rank"]
@@ -51,7 +51,7 @@ def measure_again_and_again(recipe_file: Path, detector: Path, out: Path, proces
 
 
 if __name__ == "__main__":
-    with join_processes(torch.device("cpu")) as company:
+    with init_distributed(torch.device("cpu")) as company:
         recipe_file, detector, out = map(Path, sys.argv[1:])
         results = measure_again_and_again(recipe_file, detector, out, company)
         out.with_name(f"results-{company.rank}.json").write_text(json.dumps(results))

@@ -15,22 +15,22 @@ from scripted_networks import MeanColours, save_script
 from torch import nn
 
 from swincli.console import Console
-from swincli.data.augment import draw_consistency
-from swincli.data.store import Store
+from swincli.data.store.reader import Store
 from swincli.errors import DataError
-from swincli.model.classes import Classes
-from swincli.model.weights import load_model
+from swincli.model.files.classes import Classes
+from swincli.model.files.model_file import load_model
 from swincli.recipe import Recipe
 from swincli.recipe.schema import LossSection
-from swincli.training import loop, measuring
-from swincli.training.labels import batch_labels
+from swincli.training import in_training_metrics, loop
+from swincli.training.augment.transforms import draw_consistency
+from swincli.training.logging.sample_grids import images_by_row
 from swincli.training.loop import train
-from swincli.training.losses import Batch, Losses
-from swincli.training.pictures import images_by_row
 from swincli.training.preflight import check_data
-from swincli.training.randomness import derive
-from swincli.training.run_folder import RunFolder
-from swincli.training.state import build_state, read_state
+from swincli.training.run.folder import RunFolder
+from swincli.training.run.state import build_state, read_state
+from swincli.training.step.labels import batch_labels
+from swincli.training.step.losses import Batch, Losses
+from swincli.training.step.rng import derive
 
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]
@@ -180,8 +180,8 @@ def test_a_conditional_run_is_measured(
 ) -> None:
     script = save_script(MeanColours(), tmp_path / "colours.pt")
     monkeypatch.setenv("SWINCLI_CACHE", str(tmp_path / "cache"))
-    find = measuring.find_detector_weights
-    monkeypatch.setattr(measuring, "find_detector_weights", lambda _, console: find(script, console))
+    find = in_training_metrics.find_detector_weights
+    monkeypatch.setattr(in_training_metrics, "find_detector_weights", lambda _, console: find(script, console))
     run(tiny_recipe(*KEYS, "evaluate.every=24", "evaluate.num=8"), labelled_store, tmp_path / "run")
     [line] = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert line["metrics"]["fid"] > 0

@@ -14,14 +14,14 @@ import torch
 from same_run import assert_same_run, files
 
 from swincli.commands.app import run as swincli
-from swincli.data.store import Store
+from swincli.data.store.reader import Store
 from swincli.errors import TrainingError
-from swincli.files import free_bytes
-from swincli.processes import Processes
 from swincli.recipe import Recipe
+from swincli.system.atomic_files import free_bytes
+from swincli.system.distributed import Processes
 from swincli.training import loop
-from swincli.training.run_folder import RunFolder
-from swincli.training.state import build_state, read_state
+from swincli.training.run.folder import RunFolder
+from swincli.training.run.state import build_state, read_state
 
 Capture = pytest.CaptureFixture[str]
 Befall = Callable[[int, Callable[[], object]], None]

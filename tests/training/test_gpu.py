@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from swincli import runtime
 from swincli.console import Console
-from swincli.data.store import Store
-from swincli.processes import Processes
+from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
-from swincli.training.batches import next_passes
-from swincli.training.engine import start_engine
+from swincli.system import runtime
+from swincli.system.distributed import Processes
 from swincli.training.loop import run_step, train
-from swincli.training.phases import make_phases
-from swincli.training.sharing import share_batch
-from swincli.training.state import build_state
+from swincli.training.run.state import build_state
+from swincli.training.step.batch_shards import split_batch
+from swincli.training.step.batches import next_passes
+from swincli.training.step.engine import start_engine
+from swincli.training.step.phases import make_phases
 
 pytestmark = [
     pytest.mark.gpu,
@@ -38,7 +38,7 @@ def three_steps(recipe: Recipe, store: Store, device: torch.device = CUDA) -> tu
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    shares = share_batch(recipe, 1)
+    shares = split_batch(recipe, 1)
     steps = [
         run_step(state, phases, next_passes(recipe, store, state.images_seen, shares, 0, device)) for _ in range(3)
     ]

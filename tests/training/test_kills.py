@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from same_run import assert_same_run, files
 
-from swincli.data.store import Store
+from swincli.data.store.reader import Store
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and asks /proc for the names of open files")
 

@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 
 from swincli.console import Console
-from swincli.data.store import Store
+from swincli.data.store.reader import Store
 from swincli.errors import DataError, RecipeError, TrainingError, UsageError
 from swincli.recipe import Recipe
 from swincli.training import loop
 from swincli.training.loop import check_finite, train
-from swincli.training.run_folder import RunFolder
-from swincli.training.state import build_state, read_state
+from swincli.training.run.folder import RunFolder
+from swincli.training.run.state import build_state, read_state
 
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from swincli.console import Console
-from swincli.data.store import Store
+from swincli.data.store.reader import Store
 from swincli.errors import ResourceError
 from swincli.recipe import Recipe
 from swincli.training import preflight
 from swincli.training.loop import train
 from swincli.training.preflight import check_disk, disk_needs
-from swincli.training.run_folder import RunFolder
-from swincli.training.state import TrainingState, build_state
+from swincli.training.run.folder import RunFolder
+from swincli.training.run.state import TrainingState, build_state
 
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]

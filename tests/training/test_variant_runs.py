@@ -10,16 +10,16 @@ import torch
 from first_steps import passes_of_next_step
 
 from swincli.console import Console
-from swincli.data.store import Store
-from swincli.model.weights import load_model
+from swincli.data.store.reader import Store
+from swincli.model.files.model_file import load_model
 from swincli.recipe import Recipe
+from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sampling import generate
-from swincli.synthesis.truncation import Truncation
 from swincli.training import loop
 from swincli.training.loop import run_step, train
-from swincli.training.phases import make_phases
-from swincli.training.run_folder import RunFolder
-from swincli.training.state import build_state, read_state, restore, save_state
+from swincli.training.run.folder import RunFolder
+from swincli.training.run.state import build_state, read_state, restore, save_state
+from swincli.training.step.phases import make_phases
 
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]

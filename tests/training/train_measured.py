@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from swincli.commands.app import run
-from swincli.training import measuring
+from swincli.training import in_training_metrics
 
 if __name__ == "__main__":
-    find = measuring.find_detector_weights
-    measuring.find_detector_weights = lambda _, console: find(Path(sys.argv[1]), console)
+    find = in_training_metrics.find_detector_weights
+    in_training_metrics.find_detector_weights = lambda _, console: find(Path(sys.argv[1]), console)
     sys.exit(run(sys.argv[2:]))

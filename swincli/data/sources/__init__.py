@@ -4,7 +4,7 @@ Every kind becomes a `Source`: entries in the order of their names, each with a 
 unpacked under a name that an archive asks for, and nothing that is read is executed.
 """
 
+from swincli.data.sources.detect import open_source
 from swincli.data.sources.naming import printable
-from swincli.data.sources.opening import open_source
 
 __all__ = ["open_source", "printable"]

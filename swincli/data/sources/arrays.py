@@ -13,8 +13,8 @@ from typing import IO, Final
 import numpy as np
 from PIL import Image
 
-from swincli.data.entries import LARGEST_FILE, Entry, Source
-from swincli.data.rejection import ImageError
+from swincli.data.images.rejected import ImageError
+from swincli.data.sources.entries import LARGEST_FILE, Entry, Source
 from swincli.data.sources.zip_file import UNPACKING_ERRORS, open_zip_file
 from swincli.errors import DataError, from_os_error
 from swincli.units import format_bytes

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
-from swincli.data.entries import Entry, Source, read_file
+from swincli.data.sources.entries import Entry, Source, read_file
 from swincli.errors import ResourceError, UsageError
 
 # Regional indicators (alone a letter, in pairs a country's flag), the white and the black flag with all made of them,

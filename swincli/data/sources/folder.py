@@ -6,8 +6,8 @@ import os
 from functools import partial
 from pathlib import Path
 
-from swincli.data.entries import Entry, Source, read_file
-from swincli.data.rejection import ImageError
+from swincli.data.images.rejected import ImageError
+from swincli.data.sources.entries import Entry, Source, read_file
 from swincli.data.sources.naming import is_hidden, printable
 from swincli.errors import from_os_error
 

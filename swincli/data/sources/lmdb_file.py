@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
-from swincli.data.entries import Entry, Source, read_image
-from swincli.data.rejection import ImageError
+from swincli.data.images.rejected import ImageError
+from swincli.data.sources.entries import Entry, Source, read_image
 from swincli.data.sources.lmdb_tree import TreeError, Value, read_tree
 from swincli.data.sources.naming import printable
 from swincli.errors import DataError, from_os_error

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from swincli.data.entries import Entry, Source, read_file
+from swincli.data.sources.entries import Entry, Source, read_file
 from swincli.data.sources.naming import printable
 from swincli.errors import DataError, from_os_error
 

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
-from swincli.data.entries import Entry, Source, read_exactly, read_image
-from swincli.data.rejection import ImageError
+from swincli.data.images.rejected import ImageError
+from swincli.data.sources.entries import Entry, Source, read_exactly, read_image
 from swincli.data.sources.naming import member_name
 from swincli.errors import DataError, from_os_error
 

@@ -8,8 +8,8 @@ import zlib
 from functools import partial
 from pathlib import Path
 
-from swincli.data.entries import Entry, Source, read_exactly, read_image
-from swincli.data.rejection import ImageError
+from swincli.data.images.rejected import ImageError
+from swincli.data.sources.entries import Entry, Source, read_exactly, read_image
 from swincli.data.sources.naming import member_name
 from swincli.errors import DataError, from_os_error
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from swincli.data.rejection import ImageError
+from swincli.data.images.rejected import ImageError
 from swincli.data.sources import open_source
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swincli.data.images import decode
+from swincli.data.images.decode import decode
 from swincli.data.sources import open_source
 from swincli.errors import DataError
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from swincli.data.images import decode
+from swincli.data.images.decode import decode
 from swincli.data.sources import builtin, open_source
 from swincli.errors import ResourceError, UsageError
 

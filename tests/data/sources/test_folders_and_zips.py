@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from swincli.data import entries
-from swincli.data.rejection import ImageError
-from swincli.data.sources import open_source
+from swincli.data.images.rejected import ImageError
+from swincli.data.sources import entries, open_source
 from swincli.errors import DataError, ResourceError
 
 GIF = b"GIF89a" + b"\0" * 40  # enough to be read, not to be decoded

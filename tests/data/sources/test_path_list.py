@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from swincli.data.labels import read_labels
+from swincli.data.preparing.labels import read_labels
 from swincli.data.sources import open_source
 from swincli.errors import DataError
 

@@ -1,0 +1,1 @@
+"""`swincli evaluate`: `command` (the options), `request` (what they ask for, checked), `run` (what is done)."""

@@ -1,0 +1,4 @@
+"""`swincli project`: `command` (the options), `request` (what they ask for, checked), `run` (what is done).
+
+`perception` chooses the network of the perceptual loss.
+"""

@@ -1,0 +1,1 @@
+"""One picture: decoding, colour, crop and resize, hashes, and why a picture is rejected."""

@@ -1,0 +1,145 @@
+"""Which class a picture is of: from its folder, from StyleGAN's dataset.json, or from a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swincli.data.images.rejected import ImageError
+from swincli.data.sources.entries import Source
+from swincli.errors import DataError, from_os_error
+from swincli.units import format_names
+
+
+def read_labels(text: str, source: Source) -> dict[str, str]:
+    """Find the label of every picture of a source.
+
+    Args:
+        text: "folders" for the first-level folder that a picture lies in, else a file: StyleGAN's dataset.json or a
+            CSV of path and label, with paths inside the source.
+        source: What the labels are for.
+
+    Returns:
+        Labels by the entries' names; entries without one are no pictures.
+
+    Raises:
+        DataError: the file is missing or malformed, or pictures have no label.
+    """
+    if text == "folders":
+        labels = {entry.name: label for entry in source if (label := _first_folder(entry.name)) is not None}
+        hint = "With --labels folders every picture lies in a folder that is named for its label."
+    else:
+        given = _read_file(text, source)
+        labels = {entry.name: given[entry.name] for entry in source if entry.name in given}
+        hint = f"Paths in {text} are those inside {source.text}, such as {source.entries[0].name}."
+    missing = [entry.name for entry in source if entry.name not in labels and _is_picture(entry.read)]
+    if missing:
+        count, have = (f"{len(missing):,} pictures", "have") if len(missing) > 1 else ("1 picture", "has")
+        raise DataError(f"{count} of {source.text} {have} no label: {format_names(missing)}", hint)
+    return labels
+
+
+def unused_labels(source: Source) -> bool:
+    """Whether a source brings a dataset.json with labels along; StyleGAN's tool writes one without any, too."""
+    if source.label_file is None:
+        return False
+    try:
+        raw = json.loads(source.read_file(source.label_file))
+    except (KeyError, ImageError, ValueError, RecursionError):
+        return False
+    return isinstance(raw, dict) and bool(raw.get("labels"))
+
+
+def number_labels(labels: list[str]) -> tuple[NDArray[np.int64], list[str]]:
+    """Number labels by the order of their names, whole numbers by size.
+
+    Returns:
+        int64 [N], and the name of every number.
+    """
+    distinct = set(labels)
+    names = sorted(distinct, key=int) if all(name.isdecimal() for name in distinct) else sorted(distinct)
+    numbers = {name: number for number, name in enumerate(names)}
+    return np.array([numbers[label] for label in labels], dtype=np.int64), names
+
+
+def _first_folder(name: str) -> str | None:
+    """The first folder on a path that has a name; None without one."""
+    folders = [part for part in PurePosixPath(name).parts[:-1] if part not in ("/", "..")]
+    return folders[0] if folders else None
+
+
+def _is_picture(read: Callable[[], bytes]) -> bool:
+    try:
+        read()
+    except ImageError:
+        return False
+    return True
+
+
+def _read_file(text: str, source: Source) -> dict[str, str]:
+    content = _read_text(text, source)
+    is_json = Path(text).suffix.lower() == ".json"
+    pairs = _json_pairs(content, text) if is_json else _csv_pairs(content, text)
+    labels: dict[str, str] = {}
+    for name, label in pairs:
+        plain = str(PurePosixPath(name.replace("\\", "/")))
+        if labels.setdefault(plain, label) != label:
+            raise DataError(f"{text}: {name} has two labels, {labels[plain]} and {label}")
+    if not labels:
+        raise DataError(f"{text} holds no labels")
+    return labels
+
+
+def _read_text(text: str, source: Source) -> str:
+    """Read a file of labels; one that is not on the disk may lie inside the source, as StyleGAN's does."""
+    try:
+        content = Path(text).read_bytes() if Path(text).exists() else source.read_file(text)
+        return content.decode("utf-8-sig")
+    except KeyError:
+        raise DataError(f"{text} does not exist", "--labels takes `folders`, a dataset.json or a CSV file.") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{text} is not a text file", "Save it as UTF-8.") from error
+    except ImageError as error:
+        raise DataError(f"{source.locate(text)}: {error.reason}") from error
+    except OSError as error:
+        raise from_os_error(error, f"reading {text}") from error
+
+
+def _json_pairs(content: str, text: str) -> list[tuple[str, str]]:
+    wanted = 'It looks like {"labels": [["cat/1.png", 0], ...]}.'
+    try:
+        raw = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{text} is not JSON: {error}", wanted) from error
+    rows = raw.get("labels") if isinstance(raw, dict) else None
+    if not isinstance(rows, list):
+        raise DataError(f"{text} has no list of labels", wanted)
+    for row in rows:
+        is_pair = isinstance(row, list) and len(row) == 2 and isinstance(row[0], str)
+        if not is_pair or not isinstance(row[1], int | str) or isinstance(row[1], bool):
+            raise DataError(f"{text}: {str(row)[:80]} is not a path and a label", wanted)
+    return [(name, str(label)) for name, label in rows]
+
+
+def _csv_pairs(content: str, text: str) -> list[tuple[str, str]]:
+    pairs = []
+    try:
+        for number, row in enumerate(csv.reader(StringIO(content, newline=""), strict=True), start=1):
+            cells = [cell.strip() for cell in row]
+            if not any(cells) or (number == 1 and [cell.lower() for cell in cells] == ["path", "label"]):
+                continue
+            if len(cells) != 2 or not all(cells):
+                raise DataError(
+                    f"{text}: line {number} is not `path,label`: {','.join(row)[:80]}",
+                    'Names with commas stand in "quotes".',
+                )
+            pairs.append((cells[0], cells[1]))
+    except csv.Error as error:
+        raise DataError(f"{text} is not CSV: {error}") from error
+    return pairs

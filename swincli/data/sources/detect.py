@@ -1,0 +1,93 @@
+"""Telling what kind of source a path is, and opening it."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from swincli.data.images.decode import require_image
+from swincli.data.images.rejected import ImageError
+from swincli.data.sources.arrays import MAGIC, open_array, open_arrays
+from swincli.data.sources.builtin import open_builtin
+from swincli.data.sources.entries import Source
+from swincli.data.sources.folder import open_folder
+from swincli.data.sources.lmdb_file import LMDB_FILE, open_lmdb
+from swincli.data.sources.lmdb_tree import looks_like_lmdb
+from swincli.data.sources.path_list import open_list
+from swincli.data.sources.tar_file import looks_like_tar, open_tar
+from swincli.data.sources.zip_file import open_zip
+from swincli.data.store.manifest import DATASET_FILE, MANIFEST_FILE, is_store
+from swincli.errors import DataError, from_os_error
+
+_HEAD: Final = 512
+_HINT: Final = (
+    "SOURCE is a folder, a .zip, a .tar, an LMDB, a .npy or .npz array, a .txt list of paths, builtin:emoji or "
+    "builtin:emoji-faces."
+)
+
+
+def open_source(text: str, resolution: int | None = None) -> Source:
+    """Open a folder (with its subfolders), a zip, a tar, an LMDB, an array, a list of paths or a `builtin:` name.
+
+    What a file is, it tells by its first bytes; only lists are known by their suffix.
+
+    Args:
+        text: A path, or a name that begins with `builtin:`.
+        resolution: Which size of the pictures is wanted, where the source has several.
+
+    Raises:
+        DataError: there is no such thing, it is damaged, or it holds no file at all.
+        ResourceError: it may not be read.
+        UsageError: an unknown builtin name.
+    """
+    source = _open(text, resolution)
+    own = (DATASET_FILE, MANIFEST_FILE)  # what lies beside pictures that were made for training, and is none of them
+    found = [entry.name for entry in source if entry.name in own]
+    entries = [entry for entry in source if entry.name not in own]
+    if not entries:
+        source.close()
+        raise DataError(f"{text} holds no files", _HINT)
+    return replace(source, entries=entries, label_file=DATASET_FILE if DATASET_FILE in found else None)
+
+
+def _open(text: str, resolution: int | None) -> Source:
+    if text.startswith("builtin:"):
+        return open_builtin(text)
+    path = Path(text)
+    if path.is_dir():
+        if is_store(path) or ((path / MANIFEST_FILE).is_file() and (path / "images-00000.npy").is_file()):
+            raise DataError(f"{text} is a store already", "Prepare from the pictures that it was made of.")
+        return open_lmdb(text, path, resolution) if (path / LMDB_FILE).is_file() else open_folder(text, path)
+    if not path.is_file():
+        raise DataError(f"{text} does not exist", _HINT)
+    return _open_file(text, path, resolution)
+
+
+def _open_file(text: str, path: Path, resolution: int | None) -> Source:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+        is_zip = head.startswith(b"PK") or zipfile.is_zipfile(path)
+    except OSError as error:
+        raise from_os_error(error, f"reading {text}") from error
+    suffix = path.suffix.lower()
+    if suffix == ".txt":
+        return open_list(text, path)
+    if head.startswith(MAGIC):
+        return open_array(text, path)
+    if looks_like_lmdb(head):
+        return open_lmdb(text, path, resolution)
+    if is_zip:
+        return open_arrays(text, path) if suffix == ".npz" else open_zip(text, path)
+    if looks_like_tar(head):
+        return open_tar(text, path)
+    kind = {".zip": "zip", ".npz": "zip", ".tar": "tar", ".npy": "array", ".mdb": "LMDB"}.get(suffix)
+    if kind is not None:
+        raise DataError(f"{text} is a damaged {kind}: its head is not that of one", "Copy or download it again.")
+    try:
+        require_image(head, text)
+    except ImageError:
+        raise DataError(f"{text} is no source of pictures", _HINT) from None
+    raise DataError(f"{text} is a single picture", "Put it into a folder with others, and give the folder.")

@@ -1,0 +1,1 @@
+"""Stores of images: reading, writing (raw, encoded, StyleGAN zips), verifying."""

@@ -1,0 +1,71 @@
+"""Checking a store to the last byte against its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from swincli.console import Advance, Console
+from swincli.data.store.manifest import LABELS_FILE, LENGTHS_FILE, Manifest
+from swincli.data.store.raw_writer import HEADER_BYTES, ContentHash
+from swincli.data.store.reader import Store
+from swincli.errors import DataError, from_os_error
+
+_CHUNK = 2**24
+_DECODED = 32  # images at a time
+
+
+def verify_store(path: Path, console: Console) -> Manifest:
+    """Check shapes, counts and every hash of a store.
+
+    Raises:
+        DataError: names every damaged file.
+    """
+    store = Store.open(path)
+    manifest = store.manifest
+    damaged = []
+    content = ContentHash()
+    raw = manifest.encoding == "raw"
+    with console.progress("Verifying", manifest.images) as advance:
+        for shard in manifest.shards:
+            if _hash_file(path / shard.file, content if raw else None) != shard.sha256:
+                damaged.append(shard.file)
+            advance(shard.images if raw else 0)
+        if not raw and _hash_file(path / LENGTHS_FILE, None) != manifest.lengths_sha256:
+            damaged.append(LENGTHS_FILE)
+        if not raw and not damaged:
+            _decode_all(store, content, advance)
+    labels = None
+    if manifest.labels_sha256 is not None:
+        if _hash_file(path / LABELS_FILE, None) != manifest.labels_sha256:
+            damaged.append(LABELS_FILE)
+        labels = (path / LABELS_FILE).read_bytes()[HEADER_BYTES:]
+    hint = "Copy the store again, or prepare it again with --force."
+    if damaged:
+        raise DataError(f"{path} is damaged: {', '.join(damaged)} differ from the hashes in manifest.json", hint)
+    if content.finish(manifest.images, manifest.resolution, labels) != manifest.content_hash:
+        raise DataError(f"{path}: manifest.json is damaged, its content_hash is not that of the files", hint)
+    return manifest
+
+
+def _decode_all(store: Store, content: ContentHash, advance: Advance) -> None:
+    for start in range(0, len(store), _DECODED):
+        batch = store.fetch(np.arange(start, min(start + _DECODED, len(store))))
+        content.update(batch.tobytes())
+        advance(len(batch))
+
+
+def _hash_file(path: Path, content: ContentHash | None) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            digest.update(file.read(HEADER_BYTES))
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                if content is not None:
+                    content.update(chunk)
+    except OSError as error:
+        raise from_os_error(error, f"reading {path}") from error
+    return digest.hexdigest()

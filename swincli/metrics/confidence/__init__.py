@@ -1,0 +1,1 @@
+"""95 % confidence intervals of every metric, and the bootstrap behind most of them."""

@@ -1,0 +1,1 @@
+"""Plots of metrics: runs compared, nearest training pictures, radial spectra."""

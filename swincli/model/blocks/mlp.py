@@ -1,0 +1,62 @@
+"""A block's MLP: Swin's own, and one whose weights w modulates (StyleSwin, section 3.1, "Modulated MLP")."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from swincli.model.blocks.layers import EqualLinear
+from swincli.ops.mlp import mlp
+
+
+class Mlp(nn.Module):
+    """Two linear layers with a GELU between, position by position."""
+
+    def __init__(self, channels: int, ratio: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(channels, channels * ratio)
+        self.contract = nn.Linear(channels * ratio, channels)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:  # noqa: ARG002
+        """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""
+        return mlp(x, self.expand.weight, self.expand.bias, self.contract.weight, self.contract.bias)
+
+
+class ModulatedLinear(nn.Module):
+    """A linear layer whose weight w scales per channel in, and which is then normalised (Karras et al., 2020).
+
+    The weight of an image is `scale[i] * weight[o, i]`, divided by its norm over i; scale is an equalised linear layer
+    of w and starts around 1. The scaling is done on x and the division on the result, which is the same thing.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        latent_dim: Length of w.
+    """
+
+    def __init__(self, inputs: int, outputs: int, latent_dim: int) -> None:
+        super().__init__()
+        self.style = EqualLinear(latent_dim, inputs, bias_init=1.0)
+        self.linear = nn.Linear(inputs, outputs)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """`[B, H, W, inputs], [B, latent_dim] -> [B, H, W, outputs]`."""
+        scale, weight = self.style(w), self.linear.weight
+        norm = F.linear(scale.square(), weight.square()).add(1e-8).rsqrt()
+        out = F.linear(x * scale[:, None, None], weight)
+        return torch.addcmul(self.linear.bias, out, norm[:, None, None])
+
+
+class ModulatedMlp(nn.Module):
+    """Two modulated linear layers with a GELU between, position by position."""
+
+    def __init__(self, channels: int, ratio: int, latent_dim: int) -> None:
+        super().__init__()
+        self.expand = ModulatedLinear(channels, channels * ratio, latent_dim)
+        self.contract = ModulatedLinear(channels * ratio, channels, latent_dim)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""
+        out: Tensor = self.contract(F.gelu(self.expand(x, w)), w)
+        return out

@@ -1,0 +1,85 @@
+"""Where in the image a feature is: the encodings that are added after every doubling.
+
+StyleSwin, section 3.1, "Local-global positional encoding": the sinusoidal one (Vaswani et al., 2017). The learned one
+is its counterpart of the same shape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from swincli.ops.constants import constant
+
+Builder = Callable[[int, int], nn.Module]
+
+
+@constant
+def sine_table(length: int, dim: int, *, device: torch.device | None = None) -> Tensor:
+    """Encoding of the positions 1 ... length: float32 `[length, dim]`, sines then cosines, dim even.
+
+    The frequencies are `exp(-i ln(10000) / (dim / 2 - 1))` for i = 0 ... dim / 2 - 1.
+    """
+    half = dim // 2
+    frequency = torch.exp(
+        torch.arange(half, dtype=torch.float32, device=device) * -(math.log(10_000) / max(half - 1, 1))
+    )
+    angle = torch.arange(1, length + 1, dtype=torch.float32, device=device)[:, None] * frequency
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+def add_position(x: Tensor, strength: Tensor, columns: Tensor, rows: Tensor) -> Tensor:
+    """Add `strength` times an encoding to `[B, H, W, C]`: columns to the first half of the channels, rows to the rest.
+
+    The two halves are added apart, so that no table grows with the area of the image.
+
+    Args:
+        x: Features.
+        strength: One number.
+        columns: Encoding of the columns, `[W, C/2]`.
+        rows: Encoding of the rows, `[H, C/2]`.
+    """
+    half = x.shape[-1] // 2
+    x = x + strength * F.pad(columns, (0, half))
+    return x.add_((strength * F.pad(rows, (half, 0)))[:, None])
+
+
+class SinusoidalPosition(nn.Module):
+    """Sines and cosines of the column and of the row."""
+
+    def forward(self, x: Tensor, strength: Tensor) -> Tensor:
+        """`[B, H, W, C], [1] -> [B, H, W, C]`."""
+        _, height, width, channels = x.shape
+        columns = sine_table(width, channels // 2, device=x.device, dtype=x.dtype)
+        rows = sine_table(height, channels // 2, device=x.device, dtype=x.dtype)
+        return add_position(x, strength, columns, rows)
+
+
+class LearnedPosition(nn.Module):
+    """A learned vector for every column and one for every row, ~ N(0, 1) at the start.
+
+    Args:
+        resolution: Side of the map.
+        channels: Channels of the map, even.
+    """
+
+    def __init__(self, resolution: int, channels: int) -> None:
+        super().__init__()
+        self.columns = nn.Parameter(torch.randn(resolution, channels // 2))
+        self.rows = nn.Parameter(torch.randn(resolution, channels // 2))
+
+    def forward(self, x: Tensor, strength: Tensor) -> Tensor:
+        """`[B, H, W, C], [1] -> [B, H, W, C]`."""
+        return add_position(x, strength, self.columns, self.rows)
+
+
+POSITIONS: dict[str, Builder | None] = {
+    "spe": lambda resolution, channels: SinusoidalPosition(),  # noqa: ARG005
+    "learned": LearnedPosition,
+    "none": None,
+}
+"""Encoding of the positions of a map, from its side and its channels."""

@@ -1,0 +1,88 @@
+"""StyleSwin's discriminator: a convolutional trunk that meets the image's wavelet coefficients at every scale.
+
+Zhang et al., CVPR 2022, section 3.3, "Wavelet discriminator", after SWAGAN (Gal et al., 2021).
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from torch import Tensor, nn
+
+from swincli.errors import UsageError
+from swincli.model.blocks.conditioning import embed, make_embedding, project
+from swincli.model.blocks.layers import Conv
+from swincli.model.discriminators.head import LAST_RESOLUTION, one_logit, one_logit_layers
+from swincli.ops import fir
+from swincli.ops.checkpointing import checkpointed, is_due
+from swincli.ops.wavelet import BANDS, dwt, filter_banks, wavelet_filters
+from swincli.recipe.schema import ModelSection
+
+
+class TrunkBlock(nn.Module):
+    """A 3x3 convolution, a blur, and a 3x3 convolution of stride 2."""
+
+    def __init__(self, inputs: int, outputs: int, *, spectral: bool) -> None:
+        super().__init__()
+        self.conv1 = Conv(inputs, inputs, 3, spectral=spectral)
+        self.conv2 = Conv(inputs, outputs, 3, stride=2, spectral=spectral)
+
+    def forward(self, x: Tensor, *, recompute: bool = False) -> Tensor:
+        """`[B, C, H, W] -> [B, C', H/2, W/2]`; with `recompute` nothing inside is kept for the backward pass.
+
+        The weights are made outside of what is computed again, as making them moves the vectors of spectral norm.
+        """
+        weights = (self.conv1.kernel(), self.conv2.kernel())
+        return checkpointed(self.halve, x, *weights) if recompute else self.halve(x, *weights)
+
+    def halve(self, x: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """The block with the weights of its convolutions: a pure function of them, which can be compiled."""
+        out: Tensor = self.conv2(fir.blur(self.conv1(x, first), padding=2), second)
+        return out
+
+
+class Discriminator(nn.Module):
+    """Image `[B, 3, size, size]` -> logit `[B, 1]`, high for reals.
+
+    Args:
+        config: The recipe's [model] section.
+
+    Attributes:
+        recompute_from: Side of the maps from which on activations are computed again in the backward pass.
+
+    Raises:
+        UsageError: the wavelet is unknown, or longer than the smallest image it is applied to.
+    """
+
+    def __init__(self, config: ModelSection) -> None:
+        super().__init__()
+        self.banks, self.std_group = filter_banks(config.wavelet), config.std_group
+        self.recompute_from: int | None = None
+        taps = len(self.banks[0])
+        if taps > 4 * LAST_RESOLUTION:
+            raise UsageError(
+                f"model.wavelet: {config.wavelet} has {taps} taps, too many for 8 px images",
+                f"Choose a wavelet of at most {4 * LAST_RESOLUTION} taps.",
+            )
+        spectral, channels = config.spectral_norm, config.channels("d")
+        sides = config.resolutions[:-1][::-1]  # size/2, ..., 4: where wavelet coefficients join the trunk
+        widths = [channels[config.size]] + [channels[side] for side in sides[1:]]
+        coefficients = 3 * len(BANDS)
+        self.from_wavelet = nn.ModuleList(Conv(coefficients, width, 1, spectral=spectral) for width in widths)
+        self.trunk = nn.ModuleList(
+            TrunkBlock(inputs, outputs, spectral=spectral) for inputs, outputs in itertools.pairwise(widths)
+        )
+        layers = one_logit_layers(widths[-1], spectral=spectral, outputs=widths[-1] if config.classes else 1)
+        self.final_conv, self.hidden, self.hidden_bias, self.logit = layers
+        self.embedding = make_embedding(config.classes, widths[-1])
+
+    def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
+        """`[B, 3, size, size]` in the network's pixel range, int64 labels `[B]` if conditional -> logits `[B, 1]`."""
+        filters = wavelet_filters(self.banks, device=image.device, dtype=image.dtype)
+        x = self.from_wavelet[0](dwt(image, filters))
+        for block, from_wavelet in zip(self.trunk, self.from_wavelet[1:], strict=True):
+            # the release transforms back, downsamples and transforms again: the image pyramid is the same thing
+            image = fir.downsample(image)
+            x = block(x, recompute=is_due(x, self.recompute_from)) + from_wavelet(dwt(image, filters))
+        features = one_logit(x, self.std_group, self.final_conv, self.hidden, self.hidden_bias, self.logit)
+        return project(features, embed(self.embedding, labels))

@@ -1,0 +1,103 @@
+"""Adam's state in the form of `torch.optim.Adam.state_dict()`, where parameters are numbers, and by our names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from swincli.model.files.snapshot import AdamState
+
+KINDS = ("step", "exp_avg", "exp_avg_sq")
+PLAIN = (bool, int, float, str, type(None))
+
+
+def read_adam(content: Any, orders: list[list[str]], shapes: dict[str, tuple[int, ...]]) -> tuple[AdamState, list[str]]:
+    """Name the moments of a state dict.
+
+    Args:
+        content: What the checkpoint holds.
+        orders: Ways in which the parameters may have been numbered; the first that suits the moments' shapes counts.
+        shapes: Shapes of the parameters by name.
+
+    Returns:
+        The state, and what is wrong with it.
+    """
+    try:
+        (group,) = content["param_groups"]
+        numbers = [int(number) for number in group["params"]]
+        entries = {number: dict(content["state"][number]) for number in content["state"]}
+        settings = {name: _plain(value) for name, value in group.items() if name != "params"}
+    except (KeyError, TypeError, ValueError):
+        return AdamState({}, orders[0], {}), ["not the state of an Adam with one group of parameters"]
+    attempts = [_name(entries, numbers, order, shapes) for order in orders]
+    chosen = next((index for index, (_, problems) in enumerate(attempts) if not problems), 0)
+    named, problems = attempts[chosen]
+    whole = any(isinstance(entry.get("step"), int) for entry in entries.values())
+    moments = {name: {kind: _float(entry[kind]) for kind in KINDS} for name, entry in named.items()}
+    return AdamState(moments, orders[chosen], settings, whole), problems
+
+
+def _name(
+    entries: dict[Any, dict[str, Any]], numbers: list[Any], order: list[str], shapes: dict[str, tuple[int, ...]]
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Entries by name, and what keeps them from being the moments of those parameters."""
+    if len(numbers) != len(order):
+        return {}, [f"{len(numbers)} parameters, not {len(order)}"]
+    names = dict(zip(numbers, order, strict=True))
+    problems, named = [], {}
+    for number, entry in entries.items():
+        if number not in names:
+            problems.append(f"unknown parameter {number}")
+            continue
+        name = names[number]
+        wrong = _problem(entry, shapes[name])
+        if wrong:
+            problems.append(f"parameter {number} ({name}): {wrong}")
+        else:
+            named[name] = entry
+    return named, problems
+
+
+def _problem(entry: dict[str, Any], shape: tuple[int, ...]) -> str | None:
+    if entry.keys() != set(KINDS):
+        return f"holds {', '.join(map(str, entry))}, not {', '.join(KINDS)}"
+    for kind, wanted in (("exp_avg", shape), ("exp_avg_sq", shape)):
+        value = entry[kind]
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return f"{kind} is no tensor of floats"
+        if tuple(value.shape) != wanted:
+            return f"{kind} is {tuple(value.shape)}, not {wanted}"
+    step = entry["step"]
+    if isinstance(step, Tensor) and step.numel() != 1:
+        return f"step is {tuple(step.shape)}, not one number"
+    return None if isinstance(step, Tensor | int | float) else "step is no number"
+
+
+def write_adam(state: AdamState) -> dict[str, Any]:
+    """The state as the release's optimiser loads it, parameters numbered by `state.order`."""
+    numbers = {name: number for number, name in enumerate(state.order)}
+    entries = {}
+    for name in sorted(state.moments, key=numbers.__getitem__):
+        moment = state.moments[name]
+        step = moment["step"]
+        steps: Any = int(step) if state.whole_steps else step.clone()
+        average, square = moment["exp_avg"].clone(), moment["exp_avg_sq"].clone()
+        entries[numbers[name]] = {"step": steps, "exp_avg": average, "exp_avg_sq": square}
+    settings = {name: tuple(value) if isinstance(value, list) else value for name, value in state.settings.items()}
+    return {"state": entries, "param_groups": [settings | {"params": list(range(len(state.order)))}]}
+
+
+def _float(value: Any) -> Tensor:
+    return value.detach().float() if isinstance(value, Tensor) else torch.tensor(float(value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, PLAIN):
+        return value
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    if isinstance(value, Tensor) and value.numel() == 1:  # a rate kept as a tensor
+        return value.item()
+    raise ValueError(f"{type(value).__name__} is no setting of Adam's")

@@ -1,0 +1,180 @@
+"""Reading a checkpoint of the original release: pickled, yet without running anything that lies in it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import warnings
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from swincli.errors import CheckpointError
+from swincli.model.discriminators.wavelet import Discriminator
+from swincli.model.files.official import arguments as release
+from swincli.model.files.official.adam import read_adam
+from swincli.model.files.official.layout import discriminator_names, generator_names, is_parameter
+from swincli.model.files.official.shapes import Shapes, discriminator_section, generator_section
+from swincli.model.files.snapshot import AdamState, Snapshot, Weights, misfits
+from swincli.model.generator import Generator
+from swincli.model.meta_init import meta_init
+from swincli.recipe import Recipe
+from swincli.recipe.problems import explain
+from swincli.recipe.schema import ModelSection
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # the range of the release's networks
+DERIVED = re.compile(
+    r"(^|\.)(attn_mask\d|relative_position_index|kernel|(dwt|iwt)\.(ll|lh|hl|hh)|sin_pos_embed\._float_tensor)$"
+)
+NETWORKS = ("g_ema", "g", "d")
+
+
+def is_original(path: Path) -> bool:
+    """Whether a file is to be read as a checkpoint of PyTorch's, and not as safetensors."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    return head[8:9] != b"{" and path.suffix != ".safetensors"  # safetensors: the length of a header, then its JSON
+
+
+def read_original(path: Path) -> Snapshot:
+    """Read a checkpoint; dimensions come from the shapes of its weights, and stored index tables, masks and filters
+    are passed over.
+
+    Args:
+        path: A file with `g_ema` and, mostly, `g`, `d`, `g_optim`, `d_optim` and `args`.
+
+    Raises:
+        CheckpointError: the file is damaged, would run code, or holds other networks; every misfit is listed.
+    """
+    content = _unpickle(path)
+    if not isinstance(content, dict) or not isinstance(content.get("g_ema"), dict):
+        raise CheckpointError(f"{path}: not a checkpoint of the original release (it has no g_ema)", _hint(content))
+    networks = {name: _strip(content[name]) for name in NETWORKS if isinstance(content.get(name), dict)}
+    model = _model_section(path, {name: _shapes(network) for name, network in networks.items()})
+    plans = {"g_ema": _plan_generator(model)}
+    plans |= {"g": plans["g_ema"], **({"d": _plan_discriminator(model)} if "d" in networks else {})}
+    problems: list[str] = []
+    weights = {name: _translate(name, network, plans[name], problems) for name, network in networks.items()}
+    optimizers = {
+        name: _optimizer(name, content[name], networks.get(owner, networks["g_ema"]), plans[owner], problems)
+        for name, owner in (("g_optim", "g"), ("d_optim", "d"))
+        if isinstance(content.get(name), dict) and owner in plans
+    }
+    if problems:
+        listed = "\n".join(f"  {problem}" for problem in problems)
+        raise CheckpointError(f"{path}: does not hold what StyleSwin's networks need\n{listed}")
+    arguments = release.plain_arguments(content.get("args"))
+    adam = optimizers.get("g_optim")
+    steps = adam.steps if adam else 0
+    recipe = release.recipe_of(arguments, model, release.steps_taken(path.stem, steps))
+    return Snapshot(
+        recipe,
+        release.images_seen(path.stem, arguments, steps, recipe.train.batch),
+        weights["g_ema"],
+        weights.get("g"),
+        weights.get("d"),
+        adam,
+        optimizers.get("d_optim"),
+        arguments,
+    )
+
+
+def _unpickle(path: Path) -> Any:
+    """The file's tensors and plain values; big ones stay on the disk until they are used."""
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+            warnings.simplefilter("ignore")  # of formats that later versions of PyTorch may drop
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except OSError:
+        raise
+    except Exception as error:  # torch raises a different one for every way of being damaged
+        code = re.search(r"GLOBAL (\S+)", str(error))
+        if code:
+            raise CheckpointError(
+                f"{path}: refused: opening it would run code ({code[1]})",
+                "A checkpoint of the release holds tensors, plain values and its arguments. Do not open this file.",
+            ) from error
+        raise CheckpointError(f"{path}: damaged, or no checkpoint ({type(error).__name__})") from error
+
+
+def _hint(content: Any) -> str | None:
+    if isinstance(content, dict) and str(content.get("format", "")).startswith("swincli-state"):
+        return "It is the state of a run; its model is the model-*.safetensors beside it."
+    return None
+
+
+def _strip(network: dict[Any, Any]) -> dict[str, Any]:
+    """A state dict's entries without the prefix that a network wrapped for several GPUs has."""
+    wrapped = all(str(key).startswith("module.") for key in network)
+    return {str(key).removeprefix("module.") if wrapped else str(key): value for key, value in network.items()}
+
+
+def _shapes(network: dict[str, Any]) -> Shapes:
+    """Shapes of the entries that are no buffers; `()` for what is no tensor of floats."""
+    return {key: _shape(value) for key, value in network.items() if not DERIVED.search(key)}
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    usable = isinstance(value, Tensor) and value.is_floating_point() and value.layout == torch.strided
+    return tuple(value.shape) if usable else ()
+
+
+def _model_section(path: Path, shapes: dict[str, Shapes]) -> ModelSection:
+    section = generator_section(shapes["g_ema"])
+    if not section:
+        raise CheckpointError(f"{path}: its g_ema is no generator of StyleSwin's of 16 to 1024 px")
+    if "d" in shapes:
+        section |= discriminator_section(shapes["d"], section["size"])
+    try:
+        model = {**section, "pixel_mean": IMAGENET_MEAN, "pixel_std": IMAGENET_STD}
+        return Recipe.model_validate({"model": model}).model
+    except ValidationError as error:
+        problems = "\n".join(f"  {explain(detail, {})}" for detail in error.errors())
+        raise CheckpointError(f"{path}: its shapes make no StyleSwin\n{problems}") from error
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A network's weights as they should be.
+
+    Attributes:
+        names: Our names -> the release's.
+        shapes: Our names -> shapes.
+    """
+
+    names: dict[str, str]
+    shapes: Shapes
+
+
+def _plan_generator(model: ModelSection) -> _Plan:
+    with meta_init():
+        network = Generator(model)
+    return _Plan(generator_names(model), {name: tuple(value.shape) for name, value in network.state_dict().items()})
+
+
+def _plan_discriminator(model: ModelSection) -> _Plan:
+    with meta_init():
+        network = Discriminator(model)
+    return _Plan(discriminator_names(model), {name: tuple(value.shape) for name, value in network.state_dict().items()})
+
+
+def _translate(part: str, network: dict[str, Any], plan: _Plan, problems: list[str]) -> Weights:
+    """Weights by our names; what is missing, unknown or of another shape is added to the problems."""
+    wanted = {theirs: plan.shapes[ours] for ours, theirs in plan.names.items()}
+    found = [f"{part}: {problem}" for problem in misfits(wanted, _shapes(network))]
+    problems += found
+    return {} if found else {ours: network[theirs].detach().float() for ours, theirs in plan.names.items()}
+
+
+def _optimizer(part: str, content: Any, network: dict[str, Any], plan: _Plan, problems: list[str]) -> AdamState:
+    """Adam's state by our names; the network's own order of keys says how its parameters are numbered."""
+    ours = {theirs: name for name, theirs in plan.names.items() if is_parameter(name)}
+    orders = [[ours[key] for key in network if key in ours], list(ours.values())]
+    state, found = read_adam(content, orders, plan.shapes)
+    problems += [f"{part}: {problem}" for problem in found]
+    return state

@@ -1,0 +1,1 @@
+"""Codes: z, w and w+ of seeds and files, truncation, classes, directions in w."""

@@ -1,0 +1,1 @@
+"""Files: images that carry their provenance, archives, videos, folders of frames."""

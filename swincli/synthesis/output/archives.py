@@ -1,0 +1,142 @@
+"""Many pictures as one thing: an .npz file, a zip, or a store. Each appears whole, and takes no more memory than one
+picture."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from swincli import __version__
+from swincli.data.store.manifest import DATASET_FILE
+from swincli.data.store.raw_writer import StoreWriter, npy_header
+from swincli.data.store.staging import staged
+from swincli.errors import from_os_error
+from swincli.synthesis.output.provenance import NOTE, Output
+from swincli.system.atomic_files import write_atomically
+
+_NO_DATE = (1980, 1, 1, 0, 0, 0)  # the same pictures make the same file
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is packed.
+
+    Attributes:
+        files: PNGs, in their order, all of one size.
+        labels: The label of each; None for unlabelled ones.
+        label_names: The name of every label there can be; None where there are no labels.
+    """
+
+    files: Sequence[Path]
+    labels: Sequence[int] | None = None
+    label_names: Sequence[str] | None = None
+
+
+def digest(notes: Sequence[str]) -> str:
+    """A short hash of many notes in their order."""
+    return hashlib.sha256("\n".join(notes).encode()).hexdigest()[:12]
+
+
+def pack_zip(output: Output, contents: Contents) -> None:
+    """Pack the PNGs as they are, with StyleGAN's dataset.json where they have labels.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+
+    def write(temporary: Path) -> None:
+        with zipfile.ZipFile(temporary, "w") as archive:
+            archive.comment = output.note.encode()
+            for file in contents.files:
+                archive.writestr(_entry(file.name), file.read_bytes())
+            if contents.labels is not None:
+                pairs = [[file.name, label] for file, label in zip(contents.files, contents.labels, strict=True)]
+                archive.writestr(_entry(DATASET_FILE), json.dumps({"labels": pairs}))
+
+    write_atomically(output.path, write)
+
+
+def pack_npz(output: Output, contents: Contents) -> None:
+    """Pack the pixels: `arr_0` uint8 `[N, H, W, 3]`, `arr_1` int64 `[N]` where they have labels, `names` `[N]`.
+
+    `arr_0` and `arr_1` are what numpy calls arrays without a name, and what ADM's evaluator reads.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    names = np.array([file.stem for file in contents.files])
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            small: dict[str, NDArray[np.generic]] = {"names": names, NOTE: np.array(output.note)}
+            if contents.labels is not None:
+                small["arr_1"] = np.array(contents.labels, np.int64)
+            np.savez(file, **small)  # type: ignore[arg-type]
+        with (
+            zipfile.ZipFile(temporary, "a") as archive,
+            archive.open(_entry("arr_0.npy"), "w", force_zip64=True) as stream,
+        ):
+            shape = _pixels(contents.files[0]).shape
+            stream.write(npy_header("|u1", (len(contents.files), *shape)))
+            for picture in contents.files:
+                stream.write(_pixels(picture).tobytes())
+
+    write_atomically(output.path, write)
+
+
+def pack_store(output: Output, contents: Contents) -> None:
+    """Write the pictures as a store, which `swincli train` and `swincli evaluate` read.
+
+    Raises:
+        DataError: something that is no store is in the way.
+        ResourceError: it cannot be written.
+    """
+    side = len(_pixels(contents.files[0]))
+    labels = None if contents.labels is None else np.array(contents.labels, np.int64)
+    about = {
+        "crop": "none",
+        "filter": "lanczos",
+        "source": output.note,
+        "max_images": None,
+        "dedupe": False,
+        "upscaled": 0,
+        "label_names": None if labels is None else list(contents.label_names or []),
+        "rejected": [],
+        "credit": None,
+        "versions": {"swincli": __version__, "pillow": version("pillow")},
+    }
+    try:
+        with staged(output.path, force=True) as folder, StoreWriter(folder, side) as writer:
+            for file in contents.files:
+                writer.add(_pixels(file))
+            writer.describe(labels, about)
+    except OSError as error:
+        raise from_os_error(error, f"writing {output.path}") from error
+
+
+PACKED = {"npz": "images.npz", "zip": "images.zip", "store": "store"}
+"""What each format's file or folder is called."""
+PACKERS: dict[str, Callable[[Output, Contents], None]] = {
+    PACKED["npz"]: pack_npz,
+    PACKED["zip"]: pack_zip,
+    PACKED["store"]: pack_store,
+}
+"""What packs pictures, by that name."""
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    return zipfile.ZipInfo(name, _NO_DATE)
+
+
+def _pixels(file: Path) -> NDArray[np.uint8]:
+    with Image.open(file) as image:
+        return np.asarray(image)

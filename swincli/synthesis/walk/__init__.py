@@ -1,0 +1,1 @@
+"""Walks through latent space: key frames, paths between them, timing, and pace by perceived distance."""

@@ -1,0 +1,1 @@
+"""What the machine and the launcher give: processes, devices, cores, memory limits, files, the cache folder."""

@@ -1,0 +1,71 @@
+"""The grids that a run draws: samples of its average, and training images to compare them with."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from swincli.data.loader_order import training_indices
+from swincli.data.store.reader import Store
+from swincli.model.pixels import to_pictures
+from swincli.recipe import Recipe
+from swincli.synthesis.figures.grids import save_png, tile
+from swincli.synthesis.latents.classes import labels_by_row, seeds_by_row
+from swincli.synthesis.latents.seeds import z_from_seeds
+from swincli.synthesis.sampling import default_batch
+from swincli.training.run.folder import RunFolder
+from swincli.training.run.state import TrainingState
+from swincli.training.step.losses import conditioned
+
+
+@torch.no_grad()
+def save_samples(folder: RunFolder, state: TrainingState) -> None:
+    """Write the grid of the first seeds, so that pictures of a run can be laid side by side; rows are by class."""
+    model, (columns, rows) = state.recipe.model, state.recipe.run.grid
+    device, seeds, labels = next(state.average.parameters()).device, list(range(columns * rows)), None
+    if model.classes:
+        of_rows = labels_by_row(rows, model.classes)
+        seeds = [seed for row in seeds_by_row(of_rows, columns) for seed in row]
+        labels = torch.tensor(of_rows, device=device).repeat_interleave(columns)
+    z = z_from_seeds(seeds, model.latent_dim).to(device)
+    images = []
+    for start in range(0, len(z), default_batch(model.size)):
+        part = slice(start, start + default_batch(model.size))
+        made = conditioned(state.average, z[part], None if labels is None else labels[part])
+        images.append(to_pictures(made, model.pixel_mean, model.pixel_std).cpu())
+    save_png(folder.samples(state.images_seen), tile(torch.cat(images), columns))
+
+
+def save_reals(folder: RunFolder, recipe: Recipe, store: Store) -> None:
+    """Write a grid of training images to compare the samples with; rows are by class."""
+    columns, rows = recipe.run.grid
+    path, seed = folder.path / "reals.png", recipe.train.seed
+    if not recipe.model.classes:
+        indices = training_indices(len(store), seed, 0, min(columns * rows, len(store)))
+        save_png(path, tile(torch.from_numpy(store.fetch(indices)), columns))
+        return
+    pictures = torch.zeros(rows, columns, recipe.model.size, recipe.model.size, 3, dtype=torch.uint8)
+    chosen = images_by_row(store, seed, labels_by_row(rows, recipe.model.classes), columns)
+    for row, indices in zip(pictures, chosen, strict=True):
+        row[: len(indices)] = torch.from_numpy(store.fetch(indices))
+    save_png(path, tile(pictures.flatten(0, 1), columns))
+
+
+def images_by_row(store: Store, seed: int, labels: list[int], columns: int) -> list[NDArray[np.int64]]:
+    """Indices of images for the rows of a grid, each of the row's class: the next ones of it in a run's order.
+
+    Args:
+        store: Images with labels.
+        seed: Seed of the run.
+        labels: The class of every row.
+        columns: Images a row; where a class has no more, a row has fewer.
+    """
+    assert store.labels is not None
+    order = training_indices(len(store), seed, 0, len(store))
+    rest = {label: order[store.labels[order] == label] for label in set(labels)}
+    chosen = []
+    for label in labels:
+        chosen.append(rest[label][:columns])
+        rest[label] = rest[label][columns:]
+    return chosen

@@ -1,0 +1,100 @@
+"""The Weights & Biases log of a run: scalars, grids and the recipe, by images seen."""
+
+from __future__ import annotations
+
+import importlib
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from PIL import Image
+
+from swincli.errors import ResourceError
+from swincli.recipe import Recipe
+from swincli.system.atomic_files import write_atomically
+from swincli.training.run.folder import RunFolder
+
+FINISH_SECONDS = 300.0  # how long the end of a run waits for uploads; `wandb sync` sends what is left
+_HINT = "Run `wandb login`, set WANDB_MODE=offline in the environment, or --set run.wandb=null."
+
+
+def find_wandb() -> Any:
+    """The package wandb.
+
+    Raises:
+        ResourceError: it is not installed.
+    """
+    try:
+        package = importlib.import_module("wandb")
+    except ImportError:
+        package = None
+    if not hasattr(package, "init"):  # a folder named wandb, such as the package itself leaves, passes for one
+        raise ResourceError(
+            "run.wandb: the package wandb is not installed", "Run `pip install wandb`, or --set run.wandb=null."
+        )
+    return package
+
+
+class WandbLog:
+    """One run of Weights & Biases for all sessions of a run: its id is kept in the run's folder.
+
+    Args:
+        project: Project to report to.
+        folder: The run's folder.
+        recipe: The experiment, which becomes the run's config.
+        images_seen: Where the run starts or goes on from; what came before is there already.
+        quiet: Say nothing of where the run is to be seen.
+
+    Raises:
+        ResourceError: the package is missing, or it cannot start: nobody is logged in, or there is no network.
+    """
+
+    name = "Weights & Biases"
+
+    def __init__(
+        self, project: str, folder: RunFolder, recipe: Recipe, images_seen: int, *, quiet: bool = False
+    ) -> None:
+        self._wandb = find_wandb()
+        id_file = folder.path / "wandb-id.txt"
+        known = id_file.exists()
+        name = id_file.read_text(encoding="utf-8").strip() if known else secrets.token_hex(4)
+        try:
+            self._run = self._wandb.init(
+                project=project,
+                name=folder.path.resolve().name,
+                id=name,
+                resume="allow",
+                dir=str(folder.path),
+                config=recipe.model_dump(mode="json"),
+                allow_val_change=True,
+                settings={"console": "off", "quiet": True, "silent": quiet, "finish_timeout": FINISH_SECONDS},
+            )
+            self._run.define_metric("images_seen")
+            self._run.define_metric("*", step_metric="images_seen")
+            sent = int(self._run.summary.get("images_seen", 0))
+        except Exception as error:  # wandb has many of its own
+            raise ResourceError(f"run.wandb: Weights & Biases cannot start: {error}", _HINT) from error
+        write_atomically(id_file, lambda path: path.write_text(f"{name}\n", encoding="utf-8"))
+        # An earlier session has sent its grids up to where this one starts, and perhaps more before it was killed.
+        self._first = max(images_seen, sent)
+        self._first_picture = max(images_seen + 1, sent) if known else 0
+
+    def scalars(self, images_seen: int, values: Mapping[str, float]) -> None:
+        """Send numbers by tag."""
+        if images_seen >= self._first:
+            self._run.log({**values, "images_seen": images_seen})
+
+    def picture(self, images_seen: int, tag: str, picture: Image.Image) -> None:
+        """Send one RGB picture."""
+        if images_seen >= self._first_picture:
+            self._run.log({tag: self._wandb.Image(picture), "images_seen": images_seen})
+
+    def text(self, images_seen: int, tag: str, content: str) -> None:
+        """Send nothing: the recipe is the run's config."""
+
+    def flush(self) -> None:
+        """Wait for nothing: wandb writes from a process of its own."""
+
+    def close(self) -> None:
+        """End the session, and wait for uploads for some minutes at most."""
+        self._run.finish()

@@ -1,0 +1,164 @@
+"""All that a run is at one moment: networks, average, optimisers, images seen, statistics; saved and loaded exactly."""
+
+from __future__ import annotations
+
+import copy
+import io
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from swincli.errors import CheckpointError
+from swincli.model.discriminators.registry import make_discriminator
+from swincli.model.files.classes import Classes
+from swincli.model.generator import Generator
+from swincli.recipe import Recipe, dump_recipe
+from swincli.recipe.loading import parse_recipe
+from swincli.system.atomic_files import write_atomically
+from swincli.training.run.running_stats import Window
+from swincli.training.step.phases import make_optimizers
+from swincli.training.step.rng import derive
+
+FORMAT = "swincli-state-1"
+
+
+@dataclass
+class TrainingState:
+    """Everything that a step reads and changes.
+
+    Attributes:
+        recipe: The experiment.
+        data_hash: Content hash of the store that it is trained on.
+        generator, discriminator: The networks in training mode.
+        average: EMA of the generator.
+        g_optimizer, d_optimizer: Adam.
+        power: Power-function averages of the generator, one for each width of `ema.power`.
+        images_seen: Images shown so far.
+        seconds: Time spent in training so far.
+        window: Statistics since the last line of stats.jsonl.
+        classes: What the networks are conditioned on; None where they are not. It follows from the store.
+    """
+
+    recipe: Recipe
+    data_hash: str
+    generator: Generator
+    discriminator: nn.Module
+    average: Generator
+    g_optimizer: torch.optim.Adam
+    d_optimizer: torch.optim.Adam
+    power: list[Generator] = field(default_factory=list)
+    images_seen: int = 0
+    seconds: float = 0.0
+    window: Window = field(default_factory=Window)
+    classes: Classes | None = None
+
+
+def build_state(recipe: Recipe, data_hash: str, device: torch.device) -> TrainingState:
+    """A run before its first step; the weights follow from the recipe's seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(recipe.train.seed, "weights").initial_seed())
+        generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
+    generator, discriminator = generator.to(device), discriminator.to(device)
+    average = copy.deepcopy(generator).eval()
+    for network in (generator, discriminator, average):
+        network.requires_grad_(False)
+    optimizers = make_optimizers(generator, discriminator, recipe)
+    power = [copy.deepcopy(average) for _ in recipe.ema.power]
+    return TrainingState(recipe, data_hash, generator, discriminator, average, *optimizers, power)
+
+
+_PARTS = ("generator", "discriminator", "average", "g_optimizer", "d_optimizer")
+
+
+def content_of(state: TrainingState) -> dict[str, Any]:
+    """All of a state as tensors and plain values, which `restore` takes back; the tensors share its memory."""
+    return {
+        "format": FORMAT,
+        "recipe": dump_recipe(state.recipe),
+        "data_hash": state.data_hash,
+        "images_seen": state.images_seen,
+        "seconds": state.seconds,
+        "window": state.window.as_dict(),
+        **{part: getattr(state, part).state_dict() for part in _PARTS},
+        "power": [average.state_dict() for average in state.power],
+    }
+
+
+def to_bytes(state: TrainingState) -> bytes:
+    """All of a state as a file of it would hold it, for a process that reads no files."""
+    buffer = io.BytesIO()
+    torch.save(content_of(state), buffer)
+    return buffer.getvalue()
+
+
+def from_bytes(data: bytes) -> dict[str, Any]:
+    """The inverse of `to_bytes`, with the tensors on the CPU, for `restore`."""
+    content: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return content
+
+
+def save_state(path: Path, state: TrainingState) -> None:
+    """Write a state; the file loads with `weights_only=True`.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    content = content_of(state)
+    write_atomically(path, lambda temporary: torch.save(content, temporary))
+
+
+def is_state(path: Path) -> bool:
+    """Whether a file is a training state of swincli's, of whatever version; only its outline is read."""
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception:  # torch raises a different one for everything that it does not take
+        return False
+    return isinstance(content, dict) and str(content.get("format", "")).startswith(FORMAT.rstrip("0123456789"))
+
+
+def read_state(path: Path, *, mapped: bool = False) -> dict[str, Any]:
+    """Read a state file into plain values and tensors on the CPU.
+
+    Args:
+        path: The file.
+        mapped: Leave the tensors on the disk until they are used, for a look at what a state is.
+
+    Raises:
+        CheckpointError: the file is damaged or no state of swincli's.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # torch raises a different one for every way of being damaged
+        raise CheckpointError(f"{path}: damaged ({type(error).__name__})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a training state of this version")
+    return content
+
+
+def restore(state: TrainingState, content: dict[str, Any]) -> None:
+    """Bring a built state to where a file left off; networks and optimisers must be of the same shape.
+
+    Raises:
+        CheckpointError: the content does not fit.
+    """
+    try:
+        for part in _PARTS:
+            getattr(state, part).load_state_dict(content[part])
+        for average, weights in zip(state.power, content.get("power", []), strict=True):
+            average.load_state_dict(weights)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"the training state does not fit the recipe: {error}") from error
+    state.images_seen = content["images_seen"]
+    state.seconds = content["seconds"]
+    state.window = Window.from_dict(content["window"])
+
+
+def recipe_of(content: dict[str, Any], path: Path) -> Recipe:
+    """The recipe that a state file was trained with."""
+    return parse_recipe(content["recipe"], f"{path}: its recipe")

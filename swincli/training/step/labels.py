@@ -1,0 +1,46 @@
+"""Labels in training: those of the images, and those drawn for the latents as they occur among the images."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from swincli.data.store.reader import Store
+from swincli.errors import DataError
+from swincli.model.files.classes import Classes
+from swincli.training.step.rng import derive
+
+
+def training_classes(classes: int, store: Store) -> Classes | None:
+    """What a store's images tell about so many classes (`model.classes`); None where the networks are unconditional.
+
+    Raises:
+        DataError: the store has no labels, or names for another number of them.
+    """
+    if not classes:
+        return None
+    names = store.manifest.label_names
+    if store.labels is None or names is None:
+        raise DataError(
+            f"{store.path}: its images have no labels, and model.classes is {classes}",
+            "Prepare them again with --labels, or set model.classes=0.",
+        )
+    if len(names) != classes:
+        raise DataError(
+            f"{store.path}: its labels have {len(names)} names, and model.classes is {classes}",
+            f"Set model.classes={len(names)}, or 0 to train without classes.",
+        )
+    return Classes(tuple(names), tuple(np.bincount(store.labels, minlength=classes).tolist()))
+
+
+def batch_labels(store: Store, indices: NDArray[np.int64], seed: int, images_seen: int) -> Tensor:
+    """Labels of a step: of its images, of D's latents and of G's, int64 `[3, B]` on the CPU.
+
+    A latent has the label of an image drawn from all, so that classes occur as often among fakes as among reals.
+    """
+    assert store.labels is not None
+    labels = torch.from_numpy(store.labels)
+    drawn = torch.randint(len(labels), (2, len(indices)), generator=derive(seed, "labels", images_seen))
+    return torch.cat([labels[torch.from_numpy(indices)][None], labels[drawn]])

@@ -1,0 +1,206 @@
+"""What `swincli prepare-data` writes besides raw stores: encoded ones, zips, folders, reports; and --stats."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from swincli.commands.app import run
+from swincli.data.store import staging
+from swincli.data.store.reader import Store
+from swincli.metrics.streams.images import open_images
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Four pictures of two labels, one of them twice, a grey one, and three files that are no pictures."""
+    root = tmp_path / "photos"
+    for number, name in enumerate(["cats/a.png", "cats/b.png", "dogs/c.png", "dogs/grey.png"]):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        smooth = np.random.default_rng(number).integers(0, 256, (5, 6, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+        picture = Image.fromarray(smooth)
+        (picture.convert("L") if "grey" in name else picture).save(root / name)
+    Image.open(root / "cats/a.png").save(root / "dogs/same as a.bmp")
+    (root / "cats" / "cut.png").write_bytes((root / "cats" / "b.png").read_bytes()[:60])
+    (root / "notes <b>.txt").write_text("hello")
+    (root / "empty.jpg").touch()
+    return root
+
+
+def prepare(capsys: Capture, *arguments: object) -> dict[str, Any]:
+    capsys.readouterr()
+    assert run(["prepare-data", *map(str, arguments), "--resolution", "16", "--json", "--quiet"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def fail(capsys: Capture, *arguments: object) -> tuple[int, str]:
+    capsys.readouterr()
+    code = run(["prepare-data", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Traceback" not in err
+    return code, err
+
+
+def test_encoded_stores_and_pictures_hold_the_same(photos: Path, tmp_path: Path, capsys: Capture) -> None:
+    labels = ("--labels", "folders")
+    raw = prepare(capsys, photos, tmp_path / "raw", *labels)
+    for encoding in ("png", "webp"):
+        dest = tmp_path / encoding
+        assert prepare(capsys, photos, dest, *labels, "--encoding", encoding)["content_hash"] == raw["content_hash"]
+        assert Store.open(dest).manifest.encoding == encoding
+        assert run(["prepare-data", "--verify", str(dest), "--quiet"]) == 0
+        assert np.array_equal(Store.open(dest).fetch(np.arange(5)), Store.open(tmp_path / "raw").fetch(np.arange(5)))
+    for dest, more in ((tmp_path / "x.zip", ()), (tmp_path / "folder", ("--format", "folder"))):
+        assert prepare(capsys, photos, dest, *labels, *more)["content_hash"] == raw["content_hash"]
+        again = prepare(capsys, dest, tmp_path / f"{dest.name} again", "--labels", dest_labels(dest))
+        assert (again["content_hash"], again["rejected"]) == (raw["content_hash"], [])
+
+
+def dest_labels(dest: Path) -> str:
+    return "dataset.json" if dest.suffix == ".zip" else str(dest / "dataset.json")
+
+
+def test_lossless_files_are_begun_where_pixels_would_not_fit(
+    photos: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "free_bytes", lambda _: 5 * 16 * 16 * 3)  # for the eight files of the folder
+    code, err = fail(capsys, photos, tmp_path / "raw", "--resolution", "16")
+    assert (code, "8 images at 16 px need 6.0 KiB, the disk has 3.8 KiB free" in err) == (1, True)
+    assert prepare(capsys, photos, tmp_path / "webp", "--encoding", "webp")["images"] == 5
+
+
+def test_a_zip_is_as_stylegan_reads_it(photos: Path, tmp_path: Path, capsys: Capture) -> None:
+    prepare(capsys, photos, tmp_path / "x.zip", "--labels", "folders")
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        # What training/dataset.py of StyleGAN3 does with it.
+        names = sorted(
+            name for name in archive.namelist() if Path(name).suffix.lower() in Image.registered_extensions()
+        )
+        labels = dict(json.loads(archive.read("dataset.json"))["labels"])
+        images = [np.array(Image.open(archive.open(name))) for name in names]
+    assert names == [f"00000/img{number:08d}.png" for number in range(5)]
+    assert {image.shape for image in images} == {(16, 16, 3)}
+    assert [labels[name] for name in names] == [0, 0, 1, 1, 1]
+
+
+def test_evaluate_reads_all_of_them(photos: Path, tmp_path: Path, capsys: Capture) -> None:
+    kinds = {"raw": (), "webp": ("--encoding", "webp"), "x.zip": (), "folder": ("--format", "folder")}
+    for name, more in kinds.items():
+        prepare(capsys, photos, tmp_path / name, *more)
+        with open_images(str(tmp_path / name)) as images:
+            assert images.count == 5
+            pictures = [load() for load in images.read(np.arange(5))]
+        assert np.array_equal(pictures, Store.open(tmp_path / "raw").fetch(np.arange(5)))
+
+
+def test_the_same_pictures_give_the_same_zip(photos: Path, tmp_path: Path, capsys: Capture) -> None:
+    prepare(capsys, photos, tmp_path / "a.zip", "--workers", "1")
+    before = (tmp_path / "a.zip").read_bytes()
+    assert "exists" in fail(capsys, photos, tmp_path / "a.zip", "--resolution", "16")[1]
+    prepare(capsys, photos, tmp_path / "a.zip", "--force")
+    assert (tmp_path / "a.zip").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "photos"]
+
+
+def test_parts_may_be_zips(photos: Path, tmp_path: Path, capsys: Capture) -> None:
+    found = prepare(capsys, photos, tmp_path / "sets", "--split", "one:0.2,two:0.8", "--format", "zip")
+    assert sorted(path.name for path in (tmp_path / "sets").iterdir()) == ["one.zip", "two.zip"]
+    assert sum(part["images"] for part in found["parts"].values()) == found["images"] == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{photos}", "{new}", "--format", "zip"], "the name of a zip ends in .zip"),
+        (["{photos}", "{new}.zip", "--encoding", "webp"], "--encoding webp: a zip holds PNG files"),
+        (["{photos}", "{new}", "--report", "r.txt"], "--report r.txt: the name of a .html file is needed"),
+        (["{photos}", "{new}", "--contact-sheet", "r.jpg"], "--contact-sheet r.jpg: the name of a .png file"),
+        (["{photos}", "{new}", "--report", "{new}/r.html"], "lies inside {new}"),
+        (["{photos}", "{new}", "--report", "{photos}/r.html"], "lies inside {photos}"),
+        (["{photos}", "{new}", "--stats", "{photos}"], "--stats stands alone"),
+        (["--verify", "{new}", "--stats", "{photos}"], "--verify stands alone"),
+    ],
+)
+def test_wrong_use(photos: Path, tmp_path: Path, capsys: Capture, arguments: list[str], message: str) -> None:
+    places = {"photos": photos, "new": tmp_path / "new"}
+    code, err = fail(capsys, *(argument.format(**places) for argument in arguments), "--resolution", "16")
+    assert code == 2
+    assert message.format(**places) in err
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_report_and_contact_sheet(photos: Path, tmp_path: Path, capsys: Capture) -> None:
+    page, sheet = tmp_path / "out" / "report.html", tmp_path / "out" / "sheet.png"
+    options = ("--dedupe", "--labels", "folders", "--report", page, "--contact-sheet", sheet)
+    (photos / "notes <b>.txt").rename(photos / "cats" / "notes <b>.txt")
+    (photos / "empty.jpg").rename(photos / "cats" / "empty.jpg")
+    found = prepare(capsys, photos, tmp_path / "store", *options)
+    assert found["reasons"] == {"damaged": 1, "empty file": 1, "not an image": 1, "duplicate": 1}
+    assert found["duplicates"] == [["cats/a.png", "dogs/same as a.bmp"]]
+    assert found["modes"] == {"RGB": 4, "L": 1}
+    assert found["labels"] == {"cats": 2, "dogs": 2}
+    assert (found["files"], found["report"], found["contact_sheet"]) == (8, str(page), str(sheet))
+    html = page.read_text(encoding="utf-8")
+    assert "notes &lt;b&gt;.txt" in html
+    assert "<b>" not in html
+    assert html.count("data:image/jpeg;base64,") == 2 + 4  # a pair of duplicates, and what was taken
+    assert "4 of 8 files became images of 16 x 16 px" in html
+    with Image.open(sheet) as image:
+        assert image.size == (4 * 18 + 2, 18 + 2)
+        tile = np.asarray(image)[2:18, 2:18]
+    assert np.array_equal(tile, Store.open(tmp_path / "store").fetch(np.array([0]))[0])
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == [
+        "images-00000.npy", "labels.npy", "manifest.json",
+    ]  # fmt: skip
+
+
+def test_a_report_of_a_failure(photos: Path, tmp_path: Path, capsys: Capture) -> None:
+    page = tmp_path / "report.html"
+    code, err = fail(capsys, photos, tmp_path / "store", "--resolution", "16", "--crop", "none", "--report", page)
+    assert (code, (tmp_path / "store").exists()) == (1, False)
+    assert "5 pictures are not square" in err
+    html = page.read_text(encoding="utf-8")
+    assert "Nothing was made: 5 pictures are not square" in html
+    assert "cats/a.png: not square: 24 x 20 px" in html
+
+
+def test_stats_of_a_source_and_of_its_store(photos: Path, tmp_path: Path, capsys: Capture) -> None:
+    prepare(capsys, photos, tmp_path / "store", "--dedupe")
+    pixels = Store.open(tmp_path / "store").fetch(np.arange(4)) / 255
+    for place in (photos, tmp_path / "store"):
+        found = prepare(
+            capsys, "--stats", place, "--report", tmp_path / "r.html", "--contact-sheet", tmp_path / "c.png"
+        )
+        assert found["mean"] == pytest.approx(pixels.mean((0, 1, 2)))
+        assert found["std"] == pytest.approx(pixels.std((0, 1, 2)))
+        assert (found["images"], found["resolution"]) == (4, 16)
+        assert (tmp_path / "r.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+        with Image.open(tmp_path / "c.png") as sheet:
+            assert np.array_equal(np.asarray(sheet)[2:18, 2:18], np.round(pixels[0] * 255))
+    assert found["rejected"] == found["duplicates"] == []
+
+
+def test_stats_find_duplicates_in_a_store(photos: Path, tmp_path: Path, capsys: Capture) -> None:
+    prepare(capsys, photos, tmp_path / "store")
+    assert prepare(capsys, "--stats", tmp_path / "store")["duplicates"] == [["image 0", "image 4"]]
+    capsys.readouterr()
+    assert run(["prepare-data", "--stats", str(tmp_path / "store")]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines()] == ["mean", "std"]
+    assert "1 duplicate: image 4" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "store"]
+
+
+def test_stats_of_nothing(tmp_path: Path, capsys: Capture) -> None:
+    code, err = fail(capsys, "--stats", tmp_path / "nothing")
+    assert (code, "nothing does not exist" in err) == (1, True)

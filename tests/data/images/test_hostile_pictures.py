@@ -1,0 +1,93 @@
+"""Bytes that nobody meant to be a picture, thrown at the way from a file to a square."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from swincli.data.preparing.workers import Fit, fit
+
+HOW = [Fit(16), Fit(16, "random", "box", gamma="linear"), Fit(32, "center-wide", min_size=8, jpeg="exact")]
+KINDS = [
+    "JPEG", "progressive", "CMYK", "PNG", "palette", "16 bit", "bilevel", "WEBP", "lossless", "TIFF", "LZW", "BMP",
+    "GIF", "animated",
+]  # fmt: skip
+
+
+@cache
+def real(kind: str) -> bytes:
+    """A picture of 80 x 64 px, with what files carry along: orientation, a colour profile, transparency."""
+    smooth = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)).resize((80, 64))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    clear = smooth.convert("RGBA")
+    clear.putalpha(120)
+    deep = Image.fromarray(np.asarray(smooth.convert("L")).astype(np.uint16) * 257)
+    image, name, options = {
+        "JPEG": (smooth, "JPEG", {"exif": exif, "icc_profile": profile}),
+        "progressive": (smooth, "JPEG", {"progressive": True}),
+        "CMYK": (smooth.convert("CMYK"), "JPEG", {}),
+        "PNG": (clear, "PNG", {"exif": exif, "icc_profile": profile}),
+        "palette": (smooth.convert("P"), "PNG", {"transparency": 3}),
+        "16 bit": (deep, "PNG", {}),
+        "bilevel": (smooth.convert("1"), "PNG", {}),
+        "WEBP": (clear, "WEBP", {"exif": exif}),
+        "lossless": (smooth, "WEBP", {"lossless": True}),
+        "TIFF": (smooth, "TIFF", {"icc_profile": profile}),
+        "LZW": (clear, "TIFF", {"compression": "tiff_lzw"}),
+        "BMP": (smooth, "BMP", {}),
+        "GIF": (smooth.convert("P"), "GIF", {"transparency": 1}),
+        "animated": (smooth, "GIF", {"save_all": True, "append_images": [clear]}),
+    }[kind]
+    buffer = io.BytesIO()
+    image.save(buffer, name, **options)
+    return buffer.getvalue()
+
+
+def check(data: bytes, how: Fit) -> None:
+    """It becomes a square, or a reason that is the same every time."""
+    outcome = fit(data, "x", how)
+    if outcome.pixels is None:
+        assert outcome.seen.reason
+        assert outcome.seen.reason == fit(data, "x", how).seen.reason
+    else:
+        assert (outcome.pixels.shape, outcome.pixels.dtype) == ((how.resolution, how.resolution, 3), np.uint8)
+        assert outcome.seen.reason is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_pictures_are_good(kind: str) -> None:
+    assert fit(real(kind), "x", Fit(16)).seen.reason is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=25)
+@given(kept=st.integers(0, 10**6), how=st.sampled_from(HOW))
+def test_truncated_pictures(kind: str, kept: int, how: Fit) -> None:
+    data = real(kind)
+    check(data[: kept % len(data)], how)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=25)
+@given(
+    flips=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 7)), min_size=1, max_size=20),
+    how=st.sampled_from(HOW),
+)
+def test_pictures_with_flipped_bits(kind: str, flips: list[tuple[int, int]], how: Fit) -> None:
+    data = bytearray(real(kind))
+    for position, bit in flips:
+        data[position % len(data)] ^= 1 << bit
+    check(bytes(data), how)
+
+
+@given(kind=st.sampled_from(KINDS), kept=st.integers(8, 200), tail=st.binary(max_size=300), how=st.sampled_from(HOW))
+def test_real_heads_with_random_bytes_after_them(kind: str, kept: int, tail: bytes, how: Fit) -> None:
+    check(real(kind)[:kept] + tail, how)

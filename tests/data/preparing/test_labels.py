@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swincli.data.preparing.labels import number_labels, read_labels
+from swincli.data.sources import open_source
+from swincli.errors import DataError
+
+GIF = b"GIF89a" + b"\0" * 40
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("cat/1.gif", "cat/young/2.gif", "dog/3.gif"):
+        (tmp_path / "p" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "p" / name).write_bytes(GIF)
+    return tmp_path / "p"
+
+
+def read(text: str | Path, root: Path) -> dict[str, str]:
+    with open_source(str(root)) as source:
+        return read_labels(str(text), source)
+
+
+def save(root: Path, name: str, content: str) -> Path:
+    path = root.parent / name
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+WANTED = {"cat/1.gif": "a", "cat/young/2.gif": "b", "dog/3.gif": "a"}
+
+
+def test_the_first_folder_is_the_label(root: Path) -> None:
+    assert read("folders", root) == {"cat/1.gif": "cat", "cat/young/2.gif": "cat", "dog/3.gif": "dog"}
+
+
+@pytest.mark.parametrize("header", ["", "path,label\n", "Path, Label\n"])
+def test_csv(root: Path, header: str) -> None:
+    rows = 'cat/1.gif,a\n\n./cat/young/2.gif , b\ncat\\1.gif,a\nelsewhere.gif,c\n"dog/3.gif",a\n'
+    assert read(save(root, "l.csv", header + rows), root) == WANTED
+    assert read(save(root, "bom.csv", "\ufeff" + header + rows), root) == WANTED
+
+
+def test_stylegans_json(root: Path) -> None:
+    rows = [["cat/1.gif", 3], ["cat/young/2.gif", 0], ["dog/3.gif", 3]]
+    labels = {"cat/1.gif": "3", "cat/young/2.gif": "0", "dog/3.gif": "3"}
+    assert read(save(root, "dataset.json", json.dumps({"labels": rows})), root) == labels
+
+
+def test_labels_inside_the_zip(root: Path) -> None:
+    packed = root.parent / "p.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("00000/img0.gif", GIF)
+        archive.writestr("dataset.json", '{"labels": [["00000/img0.gif", 5]]}')
+    assert read("dataset.json", packed) == {"00000/img0.gif": "5"}
+    with pytest.raises(DataError, match=r"other\.json does not exist"):
+        read("other.json", packed)
+
+
+def test_missing_labels_are_counted_and_named(root: Path) -> None:
+    for number in range(5):
+        (root / f"{number}.gif").write_bytes(GIF)
+    with pytest.raises(DataError, match=r"5 pictures of .* have no label: 0\.gif, 1\.gif, 2\.gif, \.\.\.$"):
+        read("folders", root)
+    with pytest.raises(DataError, match=r"7 pictures of .* have no label") as caught:
+        read(save(root, "l.csv", "cat/1.gif,a"), root)
+    assert "such as 0.gif" in str(caught.value.hint)
+    for number in range(1, 5):
+        (root / f"{number}.gif").unlink()
+    with pytest.raises(DataError, match=r"1 picture of .* has no label: 0\.gif$"):
+        read("folders", root)
+
+
+def test_files_that_are_no_pictures_need_no_label(root: Path) -> None:
+    (root / "README.txt").write_text("about these pictures")
+    (root / "dataset.json").write_text("{}")
+    assert len(read("folders", root)) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("l.json", "{", "is not JSON"),
+        ("l.json", '{"labels": null}', "has no list of labels"),
+        ("l.json", "[1]", "has no list of labels"),
+        ("l.json", '{"labels": [["a", 1, 2]]}', "is not a path and a label"),
+        ("l.json", '{"labels": [["a", [0.5]]]}', "is not a path and a label"),
+        ("l.json", '{"labels": [["a", true]]}', "is not a path and a label"),
+        ("l.json", '{"labels": []}', "holds no labels"),
+        ("l.csv", "", "holds no labels"),
+        ("l.csv", "a.png,1\nb.png\n", "line 2 is not"),
+        ("l.csv", "a.png,1,2\n", "line 1 is not"),
+        ("l.csv", "a.png,\n", "line 1 is not"),
+        ("l.csv", "a.png,1\na.png,2\n", "a.png has two labels, 1 and 2"),
+        ("l.csv", '"a.png,1', "is not CSV"),
+    ],
+)
+def test_a_malformed_file_is_named(root: Path, name: str, content: str, message: str) -> None:
+    path = save(root, name, content)
+    with pytest.raises(DataError, match=message) as caught:
+        read(path, root)
+    assert str(path) in caught.value.message
+
+
+def test_a_file_that_is_no_text(root: Path) -> None:
+    (root.parent / "l.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="is not a text file"):
+        read(root.parent / "l.csv", root)
+    with pytest.raises(DataError, match="does not exist"):
+        read("missing.csv", root)
+
+
+@settings(deadline=None)
+@given(content=st.text(max_size=60), kind=st.sampled_from(["csv", "json"]))
+def test_any_text_raises_nothing_but_data_errors(content: str, kind: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"l.{kind}"
+        path.write_text(content, encoding="utf-8", errors="replace")
+        (Path(folder) / "p").mkdir()
+        (Path(folder) / "p" / "a.gif").write_bytes(GIF)
+        with open_source(str(Path(folder) / "p")) as source:
+            try:
+                labels = read_labels(str(path), source)
+            except DataError:
+                return
+    assert list(labels) == ["a.gif"]
+
+
+def test_labels_are_numbered_by_name_and_numbers_by_size() -> None:
+    numbers, names = number_labels(["dog", "cat", "dog", "ape"])
+    assert (numbers.tolist(), names) == ([2, 1, 2, 0], ["ape", "cat", "dog"])
+    numbers, names = number_labels(["10", "9", "0", "10"])
+    assert (numbers.tolist(), names) == ([2, 1, 0, 2], ["0", "9", "10"])

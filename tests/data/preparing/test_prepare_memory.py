@@ -1,0 +1,46 @@
+"""Preparing holds a few pictures at a time, however many there are."""
+
+from __future__ import annotations
+
+import os
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from swincli.console import Console
+from swincli.data.preparing.prepare import PrepareOptions, prepare
+from swincli.data.preparing.survey import Survey
+
+SIDE = 128
+EACH = SIDE * SIDE * 3
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """A folder of 90 names for one file of noise."""
+    root = tmp_path / "many"
+    root.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    Image.fromarray(pixels).save(root / "000.png")
+    for number in range(1, 90):
+        os.link(root / "000.png", root / f"{number:03d}.png")
+    return root
+
+
+@pytest.mark.parametrize("kind", [{}, {"encoding": "webp"}, {"format": "folder"}, {"format": "zip"}])
+def test_bytes_held_do_not_grow_by_pictures(many: Path, tmp_path: Path, kind: dict[str, Any]) -> None:
+    def peak(images: int) -> int:
+        options = PrepareOptions(SIDE, max_images=images, workers=1, **kind)
+        tracemalloc.start()
+        prepare(str(many), tmp_path / f"{images}.zip", options, Console(quiet=True), Survey().add)
+        held = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return held
+
+    peak(2)  # what is imported and set up once
+    growth = (peak(90) - peak(30)) / 60
+    assert growth < EACH / 8

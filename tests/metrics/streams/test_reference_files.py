@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from picture_folders import PictureFolder
+
+from swincli.console import Console
+from swincli.errors import DataError
+from swincli.metrics.definitions.fid import frechet_distance
+from swincli.metrics.definitions.moments import Moments
+from swincli.metrics.evaluate import Evaluation, evaluate, save_reference
+from swincli.metrics.networks.detectors import Detector
+from swincli.metrics.networks.resize import torch_resize
+from swincli.metrics.protocol import Reference
+from swincli.metrics.streams.features import Collected
+from swincli.metrics.streams.images import draw_subset, open_images, stream_subset
+from swincli.metrics.streams.reference_files import Statistics, open_statistics, save_statistics
+
+MANY = ["fid", "kid", "pr", "dc", "fid-infinity", "spectrum"]
+
+
+def judged(
+    fakes: Path, reference: Path | Statistics, detector: Detector, console: Console, metrics: list[str]
+) -> Evaluation:
+    with open_images(str(fakes)) as images:
+        stream = stream_subset(images, 50_000, 0)
+        if isinstance(reference, Statistics):
+            return evaluate(stream, reference, metrics, detector, console=console)
+        with open_images(str(reference)) as real:
+            return evaluate(stream, real, metrics, detector, console=console)
+
+
+def features(count: int = 20, width: int = 12) -> np.ndarray:
+    return np.random.default_rng(0).random((count, width), dtype=np.float32)
+
+
+@pytest.fixture
+def saved(tmp_path: Path, tiny: Detector) -> Path:
+    """Statistics of 20 pictures by the tiny detector, with their features."""
+    path = tmp_path / "own.npz"
+    known = Collected(20, Moments.of(features()), features())
+    save_statistics(path, Reference("photos", 20, 16, "c0ffee"), known, tiny)
+    return path
+
+
+def rewrite(path: Path, **changed: object) -> Path:
+    with np.load(path) as arrays:
+        kept = {name: arrays[name] for name in arrays.files}
+    np.savez(path, **{name: value for name, value in {**kept, **changed}.items() if value is not None})
+    return path
+
+
+def test_statistics_take_the_place_of_pictures_in_every_metric(
+    picture_folder: PictureFolder, tiny: Detector, quiet: Console, tmp_path: Path
+) -> None:
+    reals, fakes = picture_folder("reals", 30, seed=1), picture_folder("fakes", 24, seed=2, brightness=120)
+    path = tmp_path / "kept" / "reference.npz"
+    with open_images(str(reals)) as images:
+        save_reference(path, images, MANY, tiny, console=quiet)
+    expected = judged(fakes, reals, tiny, quiet, MANY)
+    found = judged(fakes, open_statistics(path), tiny, quiet, MANY)
+    assert found.values == pytest.approx(expected.values, rel=1e-9, nan_ok=True)
+    assert found.protocol.reference == replace(expected.protocol.reference, statistics=str(path))
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_was_saved_on_a_cpu_serves_where_the_resize_runs_on_the_device(
+    picture_folder: PictureFolder, tiny: Detector, quiet: Console, tmp_path: Path
+) -> None:
+    reals, fakes = picture_folder("reals", 30, seed=1), picture_folder("fakes", 24, seed=2, brightness=120)
+    path = tmp_path / "reference.npz"
+    with open_images(str(reals)) as images:
+        save_reference(path, images, ["fid"], tiny, console=quiet)
+    as_on_cuda = replace(tiny, resize=torch_resize())
+    expected = judged(fakes, reals, tiny, quiet, ["fid"])
+    found = judged(fakes, open_statistics(path), as_on_cuda, quiet, ["fid"])
+    assert found.values == pytest.approx(expected.values, rel=1e-5)
+    assert found.protocol.resize == expected.protocol.resize
+
+
+def test_a_part_is_remembered_and_saved_as_what_it_is(
+    picture_folder: PictureFolder, tiny: Detector, quiet: Console, tmp_path: Path
+) -> None:
+    hashes, means = set(), []
+    with open_images(str(picture_folder("reals", 30))) as images:
+        for seed in (0, 0, 1):
+            part = draw_subset(images, 10, seed)
+            save_reference(tmp_path / "part.npz", part, ["kid"], tiny, console=quiet)
+            known = open_statistics(tmp_path / "part.npz")
+            assert (known.record.num, known.record.drawn_from, known.record.drawn_with) == (10, 30, seed)
+            assert known.collected.features.shape == (10, 12)
+            hashes.add(known.record.content_hash)
+            means.append(known.collected.moments.mean)
+        assert draw_subset(images, 30, 0) is images
+    assert len(hashes) == 1
+    np.testing.assert_array_equal(means[0], means[1])
+    assert not np.array_equal(means[0], means[2])
+
+
+def test_a_part_and_fakes_drawn_with_one_seed_are_not_the_same_pictures(picture_folder: PictureFolder) -> None:
+    with open_images(str(picture_folder("all", 40))) as images:
+        real = {load().tobytes() for load in draw_subset(images, 10, 3).read(np.arange(10))}
+        fake = {load().tobytes() for load in stream_subset(images, 10, 3).pictures}
+    assert len(real) == len(fake) == 10
+    assert real != fake
+
+
+def test_our_statistics_hold_what_other_programs_look_for(saved: Path) -> None:
+    with np.load(saved, allow_pickle=False) as arrays:  # clean-fid and pytorch-fid take "mu" and "sigma"
+        np.testing.assert_allclose(arrays["mu"], features().astype(float).mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(arrays["sigma"], np.cov(features().astype(float), rowvar=False), rtol=1e-9)
+
+
+@pytest.mark.parametrize("names", [("mu", "sigma"), ("ref_mu", "ref_sigma")])
+@pytest.mark.parametrize("count", [7, 60])
+def test_other_programs_statistics_give_their_distance(
+    names: tuple[str, str], count: int, picture_folder: PictureFolder, tiny: Detector, quiet: Console, tmp_path: Path
+) -> None:
+    reals, fakes = picture_folder("reals", count, seed=1), picture_folder("fakes", 40, seed=2, brightness=120)
+    with open_images(str(reals)) as images:
+        save_reference(tmp_path / "own.npz", images, ["fid"], tiny, console=quiet)
+    moments = open_statistics(tmp_path / "own.npz").collected.moments
+    path = tmp_path / "other.npz"
+    np.savez_compressed(path, **dict(zip(names, (moments.mean, moments.covariance), strict=True)), mu_s=np.zeros(3))
+    result = judged(fakes, open_statistics(path), tiny, quiet, ["fid"])
+    assert result.values["fid"] == pytest.approx(judged(fakes, reals, tiny, quiet, ["fid"]).values["fid"], rel=1e-6)
+    assert result.protocol.reference.num is None
+    assert any("says neither which detector and resize" in caution for caution in result.cautions)
+    assert "unknown number" in dict(result.protocol.rows())["reference"]
+    with pytest.raises(DataError, match=r"other\.npz: holds no features, which these metrics take"):
+        judged(fakes, open_statistics(path), tiny, quiet, ["fid", "kid"])
+
+
+def test_a_covariance_of_nothing_is_known_to_be_of_one_rank_at_least() -> None:
+    moments = Moments.given(np.zeros(3), np.zeros((3, 3)))
+    assert frechet_distance(moments, Moments.of(np.eye(3))) == pytest.approx(1 / 3 + 1)
+
+
+def test_another_detector_or_resize_is_named(saved: Path, tiny: Detector) -> None:
+    known = open_statistics(saved)
+    known.require(tiny, frozenset({"moments", "features"}))
+    with pytest.raises(DataError, match=rf"tiny\.pt, sha256 {tiny.sha256[:12]}\) than the one here \(big, 123"):
+        known.require(replace(tiny, name="big", sha256="123"), frozenset())
+    with pytest.raises(DataError, match=r"\(clean-fid .*299x299\)\) than the one here \(nearest\)"):
+        known.require(replace(tiny, resize=replace(tiny.resize, name="nearest")), frozenset())
+    with pytest.raises(DataError, match=r"is of features of 12 numbers, and tiny\.pt makes 13"):
+        known.require(replace(tiny, width=13), frozenset())
+    with pytest.raises(DataError, match=r"own\.npz: holds no spectrum, which"):
+        known.require(tiny, frozenset({"features", "spectrum"}))
+
+
+NAN = np.full((20, 12), np.nan, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"features": NAN}, "its features holds numbers that are not finite"),
+        ({"features": np.zeros((19, 12))}, "its features should be 20 x 12 numbers, and is 19 x 12"),
+        ({"features": np.full((20, 12), "a")}, "its features should be 20 x 12 numbers"),
+        ({"mu": np.zeros(11)}, "its covariance should be 11 x 11 numbers, and is 12 x 12"),
+        ({"mu": np.zeros((2, 2))}, "its mean should be any numbers"),
+        ({"mu": np.full(12, np.inf)}, "its mean holds numbers that are not finite"),
+        ({"sigma": np.triu(np.ones((12, 12)))}, "its covariance is none"),
+        ({"sigma": -np.eye(12)}, "its covariance is none"),
+        ({"spectrum": np.zeros((4, 4))}, "its spectrum should be 3 x any x any numbers"),
+        ({"spectrum_parts": np.zeros((3, 4))}, "its spectrum_parts should be 32 x any numbers"),
+        (
+            {"spectrum": np.zeros((3, 16, 16)), "spectrum_parts": np.zeros((32, 4))},
+            r"damaged.*parts of shape \(32, 4\)",
+        ),
+        ({"mu": None}, "damaged, or of another version"),
+        ({"swincli": np.array("{")}, "damaged, or of another version"),
+        ({"swincli": np.array(json.dumps({"format": 99}))}, r"damaged, or of another version \(format 99\)"),
+        ({"swincli": np.array("[]")}, "damaged, or of another version"),
+    ],
+)
+def test_what_does_not_fit_together_is_named(changed: dict[str, object], message: str, saved: Path) -> None:
+    with pytest.raises(DataError, match=rf"own\.npz: {message}"):
+        open_statistics(rewrite(saved, **changed))
+
+
+class _Touch:
+    """Leaves a trace where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return Path.touch, (self.path,)
+
+
+def test_nothing_is_ever_unpickled(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    objects = np.array([_Touch(trace)], dtype=object)
+    np.savez(tmp_path / "objects.npz", mu=objects, sigma=objects)
+    (tmp_path / "plain.npz").write_bytes(pickle.dumps(_Touch(trace)))
+    for name, message in (("objects", "damaged, or not numbers alone"), ("plain", "not an .npz file")):
+        with pytest.raises(DataError, match=message):
+            open_statistics(tmp_path / f"{name}.npz")
+    assert not trace.exists()
+
+
+def test_files_of_something_else_are_named(tmp_path: Path, saved: Path) -> None:
+    with pytest.raises(DataError, match=r"gone\.npz: no such file"):
+        open_statistics(tmp_path / "gone.npz")
+    with pytest.raises(DataError, match="no such file"):
+        open_statistics(tmp_path)
+    np.savez(tmp_path / "latents.npz", z=np.zeros(3), w=np.zeros(3))
+    with pytest.raises(DataError, match=r"holds no mean and covariance .*, but z, w"):
+        open_statistics(tmp_path / "latents.npz")
+    array = io.BytesIO()
+    np.save(array, np.zeros(3))
+    (tmp_path / "array.npz").write_bytes(array.getvalue())
+    with pytest.raises(DataError, match=r"not an \.npz file"):
+        open_statistics(tmp_path / "array.npz")
+    saved.write_bytes(saved.read_bytes()[:-30])
+    with pytest.raises(DataError, match="damaged"):
+        open_statistics(saved)
+
+
+def test_a_flipped_byte_never_gives_other_statistics(tmp_path: Path, tiny: Detector) -> None:
+    path, known = tmp_path / "own.npz", Collected(5, Moments.of(features(5)), features(5))
+    save_statistics(path, Reference("photos", 5, 16, "c0ffee"), known, tiny)
+    whole, noticed = path.read_bytes(), 0
+    for position in range(0, len(whole), 11):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x15]) + whole[position + 1 :])
+        try:
+            found = open_statistics(path)
+        except DataError:
+            noticed += 1
+        else:  # a date, or padding
+            np.testing.assert_allclose(found.collected.moments.scatter, known.moments.scatter, rtol=1e-12)
+    assert noticed > len(whole) / 11 / 2

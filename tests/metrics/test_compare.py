@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from swincli.errors import DataError
+from swincli.metrics.compare import compare_runs, read_run
+from swincli.metrics.plots.comparison import plot_comparison
+from swincli.metrics.protocol import DetectorRecord, Fakes, Protocol, Reference, append_record
+
+
+def protocol(images_seen: int | None, num: int = 1000, content_hash: str = "cats", resize: str = "bicubic") -> Protocol:
+    reference, detector = Reference("reals", 500, 16, content_hash), DetectorRecord("tiny", "0123", 12)
+    fakes = Fakes("model", num, 16, (0, num - 1), 1.0, images_seen)
+    return Protocol(fakes, reference, detector, resize, "uint8", 0, "cpu", {})
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Path]:
+    """Two runs measured twice by the same protocol, the second also once by another."""
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        append_record(folder, {"fid": 30.0 - number}, protocol(1000))
+        append_record(folder, {"fid": 20.0 - number, "kid": 0.5}, protocol(2000), {"fid": (19.0, 21.0)})
+    append_record(folders[1], {"fid": 90.0, "kid": 0.4}, protocol(3000, num=50))
+    return folders
+
+
+def test_the_newest_values_that_were_measured_alike_are_compared(runs: list[Path]) -> None:
+    comparison = compare_runs([read_run(run) for run in runs])
+    assert comparison.names == ["fid", "kid"]
+    first, second = comparison.rows
+    assert (first.cells["fid"].value, second.cells["fid"].value) == (20, 19)
+    assert first.cells["fid"].interval == (19, 21)
+    assert second.cells["fid"].images_seen == 2000
+    assert comparison.cautions == []
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"num": 50}, "fakes 50 and not 1,000"),
+        ({"content_hash": "dogs"}, "reference dogs and not cats"),
+        ({"resize": "box"}, "resize box and not bicubic"),
+    ],
+)
+def test_a_run_that_was_measured_otherwise_is_marked_and_named(
+    other: dict[str, object], words: str, runs: list[Path], tmp_path: Path
+) -> None:
+    third = tmp_path / "third"
+    third.mkdir()
+    append_record(third, {"fid": 5.0, "is": 2.0}, protocol(9000, **other))
+    comparison = compare_runs([read_run(run) for run in (*runs, third)])
+    assert [row.cells["fid"].comparable for row in comparison.rows] == [True, True, False]
+    assert comparison.rows[2].cells["is"].comparable
+    assert "is" not in comparison.rows[0].cells
+    assert comparison.cautions == [f"{third}: fid cannot be compared with the others: {words}"]
+    written = json.loads(json.dumps(comparison.as_dict()))
+    assert written["runs"][2]["metrics"]["fid"]["value"] == 5
+
+
+def test_lines_that_are_none_are_passed_over(runs: list[Path]) -> None:
+    log = runs[0] / "metrics.jsonl"
+    expected = read_run(runs[0])
+    log.write_text('[]\n{"metrics": 1}\n' + log.read_text() + '{"images_seen": 3, "met')
+    assert read_run(runs[0]) == expected
+
+
+def test_a_run_without_measurements_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="gone: no such run"):
+        read_run(tmp_path / "gone")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty: nothing was measured of this run"):
+        read_run(tmp_path / "empty")
+
+
+def test_the_plot_shows_every_run(runs: list[Path], tmp_path: Path) -> None:
+    append_record(runs[0], {"fid": math.nan, "kid_std": 1.0, "is": 2.0, "pr": 0.5}, protocol(None))
+    plot_comparison(compare_runs([read_run(run) for run in runs]), tmp_path / "plots/comparison.png")
+    pixels = np.asarray(Image.open(tmp_path / "plots/comparison.png").convert("RGB")).reshape(-1, 3).astype(int)
+    for color in ((31, 119, 180), (255, 127, 14)):  # matplotlib's first two
+        assert (np.abs(pixels - color).max(axis=1) < 4).sum() > 100

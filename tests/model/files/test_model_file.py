@@ -1,0 +1,107 @@
+"""Model files: the way out and back, and everything that can be wrong with one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from swincli.errors import CheckpointError
+from swincli.model.files import model_file
+from swincli.model.files.model_file import find_checkpoint, load_model, mean_w, model_name, save_model
+from swincli.model.generator import Generator
+from swincli.recipe import Recipe
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def saved(tiny_recipe: Callable[..., Recipe], tmp_path: Path) -> tuple[Path, Generator]:
+    torch.manual_seed(0)
+    recipe = tiny_recipe()
+    generator = Generator(recipe.model).eval().requires_grad_(False)
+    path = tmp_path / "run" / model_name(1234)
+    save_model(path, generator, recipe, 1234)
+    return path, generator
+
+
+def test_out_and_back_is_bit_equal(saved: tuple[Path, Generator], tiny_recipe: Callable[..., Recipe]) -> None:
+    path, generator = saved
+    model = load_model(path, CPU)
+    assert (model.images_seen, model.recipe, model.path) == (1234, tiny_recipe(), path)
+    for name, value in generator.state_dict().items():
+        assert torch.equal(model.generator.state_dict()[name], value)
+    assert torch.equal(model.w_mean, mean_w(generator))
+    assert not model.generator.training
+
+
+def test_mean_w_is_the_mean(saved: tuple[Path, Generator]) -> None:
+    _, generator = saved
+    w = generator.map(torch.randn(100_000, 16, generator=torch.Generator().manual_seed(1)))
+    standard_error = w.std(dim=0) / 10_000**0.5
+    assert ((mean_w(generator) - w.mean(dim=0)).abs() < 5 * standard_error).all()
+
+
+def test_checkpoint_may_be_file_run_or_left_out(
+    saved: tuple[Path, Generator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = saved
+    assert find_checkpoint(str(path)) == path
+    assert find_checkpoint(str(path.parent)) == path
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="no trained model under runs/"):
+        find_checkpoint(None)
+    for age, run in ((100, "old"), (1, "new")):
+        copy = tmp_path / "runs" / run / path.name
+        copy.parent.mkdir(parents=True)
+        copy.write_bytes(path.read_bytes())
+        os.utime(copy, (copy.stat().st_atime, copy.stat().st_mtime - age))
+    assert find_checkpoint(None) == model_file.RUNS / "new" / path.name
+
+
+def test_a_runs_newest_good_model_is_taken(saved: tuple[Path, Generator]) -> None:
+    path, _ = saved
+    (path.parent / model_name(9999)).write_bytes(b"cut short")
+    assert find_checkpoint(str(path.parent)) == path
+
+
+def test_missing_ones_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"nowhere: no such run or model"):
+        find_checkpoint(str(tmp_path / "nowhere"))
+    with pytest.raises(CheckpointError, match="holds no model"):
+        find_checkpoint(str(tmp_path))
+    with pytest.raises(CheckpointError, match="no such model"):
+        load_model(tmp_path / "none.safetensors", CPU)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x00" * 4096])
+def test_garbage_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: damaged"):
+        load_model(path, CPU)
+
+
+def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    safetensors.torch.save_file({"x": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match="not a swincli model"):
+        load_model(path, CPU)
+
+
+def test_weights_that_do_not_fit_are_all_listed(
+    saved: tuple[Path, Generator], tiny_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    _, generator = saved
+    path = tmp_path / "odd.safetensors"
+    save_model(path, generator, tiny_recipe("model.g_width=32"), 0)
+    with pytest.raises(CheckpointError, match="do not fit its recipe") as caught:
+        load_model(path, CPU)
+    assert caught.value.message.count("\n") > 20
+    save_model(path, generator, tiny_recipe("model.size=32"), 0)
+    with pytest.raises(CheckpointError, match=r"missing levels\.3\.blocks\.0"):
+        load_model(path, CPU)

@@ -1,0 +1,54 @@
+"""Grids with words."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from swincli.synthesis.figures.labelled_grid import Words, label_pictures
+from swincli.synthesis.figures.text import PAGE, cut, font
+
+
+def picture(side: int, value: int) -> Tensor:
+    return torch.full((side, side, 3), value, dtype=torch.uint8)
+
+
+def spans(line: Tensor, value: int) -> list[int]:
+    """Where a line of a page has a colour of equal channels."""
+    return torch.nonzero((line == value).all(dim=-1)).flatten().tolist()
+
+
+@pytest.mark.parametrize(("side", "drawn"), [(32, 128), (48, 144), (128, 128), (1024, 1024)])
+def test_pictures_keep_their_pixels_and_small_ones_are_enlarged(side: int, drawn: int) -> None:
+    page = label_pictures([picture(side, 100), picture(side, 200), None, picture(side, 150)], 2, Words())
+    rows = spans(page[:, drawn // 2 + 20], 100)
+    columns = spans(page[drawn // 2 + 20], 200)
+    assert len(rows) == len(columns) == drawn
+    assert (page == 150).all(dim=-1).sum() == drawn**2
+    assert tuple(page[-drawn // 2, drawn // 2].tolist()) == PAGE  # the empty place
+
+
+def test_words_lie_outside_the_pictures() -> None:
+    pictures = [picture(64, 100)] * 4
+    words = Words("A title", ["first", "second"], ["left", "right"], [f"seed {seed}" for seed in range(4)])
+    page = label_pictures(pictures, 2, words)
+    assert (page == 100).all(dim=-1).sum() == 4 * 128**2
+    plain = label_pictures(pictures, 2, Words())
+    assert page.shape[0] > plain.shape[0]
+    assert page.shape[1] > plain.shape[1]
+    left, top = spans(page.flatten(0, 1), 100)[0] % page.shape[1], spans(page.flatten(0, 1), 100)[0] // page.shape[1]
+    bright = (page > 128).any(dim=-1)
+    assert bright[:top].any()
+    assert bright[:, :left].any()
+    assert bright[top + 128 : top + 150, left : left + 128].any()
+    assert not (label_pictures(pictures, 2, Words()) > 128).any()
+
+
+def test_a_wide_title_and_long_labels_stay_on_the_page() -> None:
+    page = label_pictures([picture(16, 0)], 1, Words("A title that is far longer than the picture is wide", ["row"]))
+    assert (page[:, -8:] == torch.tensor(PAGE, dtype=torch.uint8)).all()
+    letters = font(14)
+    assert cut("seed 4294967295 of a class with a very long name", letters, 128).endswith("...")
+    assert letters.getlength(cut("seed 4294967295 of a class with a very long name", letters, 128)) <= 128
+    assert cut("seed 4294967295", letters, 128) == "seed 4294967295"
