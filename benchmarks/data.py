@@ -36,7 +36,7 @@ from swincli import __version__
 from swincli.console import Console
 from swincli.data.preparing.prepare import PrepareOptions, prepare
 from swincli.data.store.reader import Store
-from swincli.system.cores import usable_cores
+from swincli.system.resources import usable_cores
 
 BATCH = 64
 QUIET = Console(quiet=True)

@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).with_name("working_together.py")
 
 @given(st.integers(0, 5000), st.integers(1, 70), st.integers(1, 9))
 def test_shares_follow_one_another_in_whole_groups(count: int, together: int, world: int) -> None:
-    shares = [Processes(rank, world).share(count, together) for rank in range(world)]
+    shares = [Processes(rank, world).shard(count, together) for rank in range(world)]
     assert [item for share in shares for item in share] == list(range(count))
     groups = [-(-len(share) // together) for share in shares]
     assert max(groups) - min(groups) <= 1
@@ -27,7 +27,7 @@ def test_shares_follow_one_another_in_whole_groups(count: int, together: int, wo
 
 
 def test_batches_of_powers_of_two_are_the_same_ones_in_every_share() -> None:
-    starts = [start for rank in range(3) for start in Processes(rank, 3).share(1000)[::16]]
+    starts = [start for rank in range(3) for start in Processes(rank, 3).shard(1000)[::16]]
     assert starts == list(range(0, 1000, 16))
 
 
@@ -77,7 +77,7 @@ def test_a_failure_anywhere_ends_all_and_is_told_by_the_leading_one(told: list[d
     for name, words in (("failed", ["DataError", "damaged", "Mend it."]), ("missing", ["DataError", "damaged", None])):
         assert told[0][name][1:] == words[1:]
         assert [one[name][0] for one in told[1:]] == ["PeerFailedError"] * 2
-    assert told[0]["bug"] == ["SwincliError", "process 1: ZeroDivisionError: division by zero", None]
+    assert told[0]["bug"] == ["SwincliError", "rank 1: ZeroDivisionError: division by zero", None]
     assert told[0]["own"] == ["DataError", "the leader's", None]
     assert max(one["steps before the end"] for one in told) < 10_000  # nobody worked on for long
     assert [one["sum"] for one in told] == [3.0] * 3  # and they go on together
