@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 from arithmetic import generator_multiply_adds, step_flops
-from measuring import Figures, gemm_rate, kept_bytes, peak_memory, seconds_of, share_of_gemm
+from measuring import GEMM_SIDE, Figures, gemm_rate, kept_bytes, peak_memory, seconds_of, share_of_gemm
 from timed_networks import generator_work, prepare_training, step_work
 
 from swincli.model.blocks.attention import GroupedAttention
@@ -54,9 +54,9 @@ class Case:
 Measure = Callable[[Case], Figures]
 
 
-def matrix_rate(case: Case) -> Figures:  # noqa: ARG001
-    """The rate that all else is compared with."""
-    return {"gflops": gemm_rate() / 1e9}
+def matrix_rate(case: Case) -> Figures:
+    """Rate of a float32 matrix product, the reference of all shares."""
+    return {"gflops": gemm_rate(256 if case.tiny else GEMM_SIDE) / 1e9}
 
 
 def generator_forward(case: Case) -> Figures:

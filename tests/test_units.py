@@ -155,12 +155,18 @@ def test_any_text_is_a_seed_list_or_a_value_error(text: str) -> None:
         ("5-2", "runs backwards; write 2-5"),
         ("4294967296", "above the largest"),
         ("0-10000000", "ten million"),
-        ("0-6000000,0-6000000", "ten million"),
     ],
 )
 def test_what_is_no_seed_list_says_why(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         units.parse_seeds(text)
+
+
+def test_ranges_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(units, "MOST_SEEDS", 10)
+    assert len(units.parse_seeds("0-4,0-4")) == 10
+    with pytest.raises(ValueError, match="ten million"):
+        units.parse_seeds("0-5,0-5")
 
 
 @settings(deadline=None)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.generator import Generator
+from swincli.model.meta_init import meta_init
 from swincli.recipe import load_recipe
-from swincli.recipe.shipped import header, shipped_recipes
+from swincli.recipe.shipped import header_comment, shipped_recipes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ablations.md").read_text(encoding="utf-8")
 ABLATIONS = [name for name in shipped_recipes() if name.startswith("ablations/")]
@@ -76,7 +76,7 @@ def test_total_variation_ends_with_the_run() -> None:
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_headers_tell_command_hardware_hours_and_fid(name: str) -> None:
-    text, recipe = header(shipped_recipes()[name]), load_recipe(name)
+    text, recipe = header_comment(shipped_recipes()[name]), load_recipe(name)
     store, run = recipe.data.path, name.removeprefix("ablations/")
     assert f" {store} --resolution {recipe.model.size}\n" in text
     assert f"Train:     swincli train recipes/{name}.toml\n" in text
@@ -99,13 +99,13 @@ def test_the_page_gives_published_figures_only_where_the_recipe_does() -> None:
     given = {name: row[-2] for name, row in rows().items() if re.match(r"\d", row[-2])}
     assert given == {"ffhq256": "2.81", "ffhq1024": "5.07"}
     for name, fid in given.items():
-        assert f"FID:       {fid} published" in header(shipped_recipes()[name])
+        assert f"FID:       {fid} published" in header_comment(shipped_recipes()[name])
 
 
 @pytest.mark.parametrize("name", [*ABLATIONS, "ffhq256", "ffhq1024"])
 def test_the_page_gives_the_parameters(name: str) -> None:
     model = load_recipe(name).model
-    with torch.device("meta"):
+    with meta_init():
         networks = Generator(model), make_discriminator(model)
     millions = (sum(parameter.numel() for parameter in network.parameters()) / 1e6 for network in networks)
     assert rows()[name][-3] == ", ".join(f"{count:.1f}" for count in millions)

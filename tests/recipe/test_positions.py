@@ -17,7 +17,7 @@ KEYS = st.text(alphabet='ab_-9 ."#=[', min_size=1, max_size=4)
 TREES = st.dictionaries(KEYS, st.one_of(SCALARS, st.dictionaries(KEYS, SCALARS, max_size=4)), max_size=4)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(TREES)
 def test_every_key_is_found_on_its_line(tree: dict[str, Any]) -> None:
     text = ""

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and what the system refuses is an error that says so."""
+"""Files appear complete or not at all; errors of the operating system get a clear message."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_what_fails_leaves_the_old_file(tmp_path: Path, error: type[BaseExceptio
 
 def test_an_error_that_hides_the_systems_is_put_into_words(tmp_path: Path) -> None:
     def write(temporary: Path) -> None:
-        temporary.mkdir()  # stands for a place where nothing can be written
+        temporary.mkdir()  # a path that cannot be written
         raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
 
     with pytest.raises(ResourceError, match=r"writing .*file: Is a directory"):
