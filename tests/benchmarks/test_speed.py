@@ -71,7 +71,7 @@ def test_the_profile_is_a_table_of_shares() -> None:
 def test_without_a_gpu_its_script_says_so() -> None:
     done = run("gpu.py")
     assert done.returncode == 1
-    assert done.stderr.strip() == "benchmarks/gpu.py measures a CUDA device, and there is none"
+    assert done.stderr.strip() == "benchmarks/gpu.py needs a CUDA device, and there is none"
 
 
 @pytest.mark.slow
