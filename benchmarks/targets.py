@@ -80,11 +80,11 @@ TABLE: dict[str, tuple[str, tuple[Figure, ...]]] = {
         (kept("bytes_half", "at 512 px"), kept("bytes_full", "at 1024 px", 2**20)),
     ),
     "linear": (
-        "cost of a pixel at 512 px beside 256 px (m 2)",
+        "cost per pixel at 512 px relative to 256 px (m 2)",
         (
             Figure("multiply_adds_ratio", "multiply-adds of G", ".2f", "x", 1.0),
-            Figure("multiply_adds_a_pixel_256", "multiply-adds a pixel, 256 px", ",.0f"),
-            Figure("multiply_adds_a_pixel_512", "multiply-adds a pixel, 512 px", ",.0f"),
+            Figure("multiply_adds_a_pixel_256", "multiply-adds per pixel, 256 px", ",.0f"),
+            Figure("multiply_adds_a_pixel_512", "multiply-adds per pixel, 512 px", ",.0f"),
             Figure("attention_ratio", "time of attention, 64 channels", ".2f", "x"),
         ),
     ),
@@ -101,7 +101,7 @@ TABLE: dict[str, tuple[str, tuple[Figure, ...]]] = {
     "quickstart": (
         "quickstart recipe, training",
         (
-            Figure("images_per_second", "images a second", ".1f"),
+            Figure("images_per_second", "images per second", ".1f"),
             share(),
             seconds(label="its R1 interval of steps"),
             Figure("peak_gib", "peak memory", ".2f", "GiB"),
