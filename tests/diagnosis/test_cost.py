@@ -56,7 +56,7 @@ def test_files_are_those_that_a_run_leaves(tiny_recipe: MakeRecipe, store: Store
     models = list(tmp_path.glob("model-*.safetensors"))
     averages = list(tmp_path.glob("averages/*.safetensors"))
     assert (len(states), len(models), len(averages)) == (files.states, files.models, files.averages)
-    room = 400_000  # names, recipes, indices: what files hold besides weights
+    room = 400_000  # names, recipes, indices: content other than weights
     assert files.state > 10 * room
     assert files.total < files.most
     assert files.state <= states[0].stat().st_size < files.state + room

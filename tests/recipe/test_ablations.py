@@ -1,4 +1,4 @@
-"""The ablation recipes: what each changes, and that docs/ablations.md tells the same."""
+"""The ablation recipes: the keys that each changes, and the figures in docs/ablations.md."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from swincli.recipe.shipped import header_comment, shipped_recipes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ablations.md").read_text(encoding="utf-8")
 ABLATIONS = [name for name in shipped_recipes() if name.startswith("ablations/")]
-BASES: dict[str, tuple[str, dict[str, Any]]] = {  # recipe -> the one it is compared with, and all that differs
+BASES: dict[str, tuple[str, dict[str, Any]]] = {  # recipe -> recipe to compare with, and all differing keys
     "swin-baseline": (
         "ffhq256",
         {
@@ -85,7 +85,7 @@ def test_headers_tell_command_hardware_hours_and_fid(name: str) -> None:
 
 
 def rows() -> dict[str, list[str]]:
-    """Cells of every row of the page's tables that names a recipe in a cell of its own."""
+    """Cells of every table row on the page with a recipe name in one cell."""
     split = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line[:1] == "|"]
     return {cell.strip("`"): row for row in split for cell in row if re.fullmatch("`(ablations/)?[a-z0-9-]+`", cell)}
 

@@ -35,7 +35,7 @@ def problems(name: str, *overrides: str) -> list[str]:
     return caught.value.problems
 
 
-# What a good recipe gives
+# Valid recipes
 
 
 def test_an_empty_recipe_is_all_defaults(write: Write) -> None:
@@ -326,7 +326,7 @@ def test_wrong_values_are_told_in_plain_words(write: Write, section: str, line: 
     assert problems(write(f"[{section}]\n{line}\n")) == [f"{section}.{key} (my.toml:2): {problem}"]
 
 
-# Files that are no recipes
+# Files that are not recipes
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from swincli.recipe.positions import key_lines
 
-# TOML reads every line end of a multi-line string as "\n", so a "\r" would not come back as it was.
+# TOML reads every line end in a multi-line string as "\n", so "\r" would not round-trip.
 CHARACTERS = st.characters(exclude_characters="\r", exclude_categories=["Cs"])
 TEXTS = st.text(CHARACTERS, max_size=12)
 SCALARS = st.one_of(st.integers(-9, 9), st.booleans(), TEXTS, st.lists(TEXTS, max_size=3))

@@ -11,7 +11,7 @@ from swincli.recipe.shipped import find_recipe, find_shipped, header_comment, sh
 
 @dataclass(frozen=True)
 class Published:
-    """A column of the paper's and the release's table of recipes, in iterations as it stands there."""
+    """One recipe as published with the paper and the release, in iterations."""
 
     size: int
     batch: int

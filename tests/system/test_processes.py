@@ -1,4 +1,4 @@
-"""Training in several processes, started as a user starts them."""
+"""Training in several processes, started with torchrun as a user does."""
 
 from __future__ import annotations
 

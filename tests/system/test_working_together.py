@@ -79,5 +79,5 @@ def test_a_failure_on_any_rank_ends_all_and_is_reported_by_the_main_process(told
         assert [one[name][0] for one in told[1:]] == ["PeerFailedError"] * 2
     assert told[0]["bug"] == ["SwincliError", "rank 1: ZeroDivisionError: division by zero", None]
     assert told[0]["own"] == ["DataError", "of the main process", None]
-    assert max(one["steps before the end"] for one in told) < 10_000  # nobody worked on for long
-    assert [one["sum"] for one in told] == [3.0] * 3  # and they go on together
+    assert max(one["steps before the end"] for one in told) < 10_000  # the others stop soon
+    assert [one["sum"] for one in told] == [3.0] * 3  # and they still work together
