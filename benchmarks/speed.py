@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -24,17 +23,9 @@ from typing import Any
 from targets import TABLE, Figure
 
 from swincli import __version__
-
-CPUINFO = Path("/proc/cpuinfo")
+from swincli.system.resources import cpu_name
 
 Results = dict[str, dict[str, float]]
-
-
-def processor() -> str:
-    """Name of the CPU, or its architecture if the system does not give a name."""
-    lines = CPUINFO.read_text().splitlines() if CPUINFO.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(iter(names), platform.processor() or platform.machine())
 
 
 def measure(name: str, repeats: int, *, tiny: bool) -> dict[str, Any] | None:
@@ -79,7 +70,7 @@ def describe(machine: dict[str, Any]) -> str:
 def measure_all(names: list[str], repeats: int, *, tiny: bool, earlier: Results) -> tuple[dict[str, Any], Results]:
     """Run and print the benchmarks one by one; returns the machine and the figures of those that succeeded."""
     machine: dict[str, Any] = {
-        "processor": processor(),
+        "processor": cpu_name(),
         "cores": os.cpu_count(),
         "load_before": os.getloadavg()[0],
         "swincli": __version__,

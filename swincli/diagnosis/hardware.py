@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform
-import subprocess
-import sys
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from swincli.system.resources import usable_cores
+from swincli.system.resources import cpu_name, usable_cores
 from swincli.system.runtime import has_bf16_units
-
-CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -73,20 +66,6 @@ def inspect_cpu() -> CpuInfo:
         instructions=[name for name, there in supported.items() if there],
         fast_bf16=has_bf16_units(torch.device("cpu")),
     )
-
-
-def cpu_name() -> str:
-    """The maker's name of the CPU, or the name of its architecture if the system does not give one."""
-    with suppress(OSError):
-        if sys.platform == "linux":
-            for line in CPUINFO.read_text(errors="replace").splitlines():
-                key, _, value = line.partition(":")
-                if key.strip() == "model name" and value.strip():
-                    return value.strip()
-        elif sys.platform == "darwin":
-            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-            return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    return platform.processor() or platform.machine() or "unknown"
 
 
 def list_accelerators() -> tuple[list[Accelerator], list[str]]:

@@ -1,13 +1,34 @@
-"""CPU cores and memory that this process may use: the machine's, or its container's share of them."""
+"""The CPU's name, and the cores and memory that this process may use: the machine's, or its container's share."""
 
 from __future__ import annotations
 
 import math
 import os
+import platform
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
 from swincli.system.cgroup import cpu_limit, memory_left, memory_limit
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def cpu_name() -> str:
+    """The maker's name of the CPU, or the name of its architecture if the system does not give one."""
+    with suppress(OSError):
+        if sys.platform == "linux":
+            for line in _CPUINFO.read_text(errors="replace").splitlines():
+                key, _, value = line.partition(":")
+                if key.strip() == "model name" and value.strip():
+                    return value.strip()
+        elif sys.platform == "darwin":
+            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return platform.processor() or platform.machine() or "unknown"
 
 
 def usable_cores() -> int:
