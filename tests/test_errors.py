@@ -1,3 +1,5 @@
+"""Errors: exit codes, messages of recipes, conversion of operating system errors."""
+
 from __future__ import annotations
 
 import errno

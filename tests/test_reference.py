@@ -1,3 +1,5 @@
+"""The generated reference pages match the code."""
+
 from __future__ import annotations
 
 import runpy

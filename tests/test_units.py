@@ -1,3 +1,5 @@
+"""Parsing and formatting of counts, durations, sizes, seed lists and grids."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""Loading of recipes: extends, overrides, and the message of every kind of mistake."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

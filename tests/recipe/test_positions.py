@@ -1,3 +1,5 @@
+"""Line numbers of keys in TOML texts."""
+
 from __future__ import annotations
 
 import tomllib

@@ -1,3 +1,5 @@
+"""Recipe schema: widths of the networks, validation, and the JSON Schema."""
+
 from __future__ import annotations
 
 import tomllib

@@ -1,3 +1,5 @@
+"""Shipped recipes: published settings, headers, and lookup by name."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
