@@ -1,8 +1,8 @@
-"""Multiply-adds of the networks of the default variant, written out as formulas of the [model] section.
+"""Multiply-adds of the default networks, as formulas of the [model] section.
 
-A flop counter sees only the operations that it knows; these formulas say what the networks' definition asks for,
-however it is computed. Counted are linear layers, both products of attention, convolutions and FIR filters (16 taps an
-output); element-wise work, norms, Haar's sums and spectral norm's matrix-vector products are not.
+A FLOP counter only sees operations that it knows. These formulas follow the definition of the networks and do not
+depend on the implementation. Counted: linear layers, both products of attention, convolutions, FIR filters (16 taps per
+output). Not counted: element-wise operations, norms, sums of the Haar wavelet, matrix-vector products of spectral norm.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ COLOURS = 3
 BANDS = 4
 LAST_SIDE = 4
 G_FORWARDS, D_FORWARDS = 4, 8
-"""What a training step without R1 comes to, in forwards of an image: a backward costs two.
+"""Cost of a training step without R1, in forwards of one image; a backward costs two forwards.
 
-G: one forward in D's phase, and a forward and a backward in its own. D: a forward and a backward of fakes and of reals
-in its own phase (6); in G's a forward, and a backward to the image alone (2).
+G: one forward in D's phase, one forward and one backward in its own phase (4). D: forward and backward of fakes and of
+reals in its own phase (6); in G's phase one forward, and a backward to the image only (2).
 """
 
 
 def generator_multiply_adds(config: ModelSection) -> int:
-    """Of one image, from z to pixels."""
+    """Multiply-adds of G for one image, from z to pixels."""
     channels = config.channels("g")
     total = config.mapping_layers * config.latent_dim**2
     for side, width in channels.items():
@@ -39,7 +39,7 @@ def generator_multiply_adds(config: ModelSection) -> int:
 
 
 def block_multiply_adds(config: ModelSection, side: int, width: int) -> int:
-    """Of one block: two styles, q, k, v and their projection, attention in windows, and the MLP."""
+    """Multiply-adds of one block: two styles, q, k, v and output projection, window attention, MLP."""
     pixels = side**2
     styles = 2 * config.latent_dim * 2 * width
     linear = pixels * width * (3 * width + width + 2 * config.mlp_ratio * width)
@@ -47,23 +47,23 @@ def block_multiply_adds(config: ModelSection, side: int, width: int) -> int:
 
 
 def attention_multiply_adds(config: ModelSection, side: int, width: int) -> int:
-    """Of one pixel's attention: with every position of its window `q k^T`, then the sum of v by their weights."""
+    """Multiply-adds of one pixel's attention: `q k^T` with every position of its window, then the weighted sum of v."""
     window = LAST_SIDE if side == LAST_SIDE else min(config.window, side)
     return 2 * window**2 * width
 
 
 def to_rgb_multiply_adds(side: int, width: int, *, doubled: bool) -> int:
-    """Of tRGB, and of the filter that doubles the image so far, where there is one."""
+    """Multiply-adds of tRGB, and of the filter that upsamples the skip image if there is one."""
     return side**2 * COLOURS * (width + (FIR_TAPS if doubled else 0))
 
 
 def discriminator_multiply_adds(config: ModelSection) -> int:
-    """Of one image, from pixels to its logit."""
+    """Multiply-adds of D for one image, from pixels to the logit."""
     channels = config.channels("d")
     sides = config.resolutions[:-1][::-1]
     widths = [channels[config.size]] + [channels[side] for side in sides[1:]]
     total = sum(side**2 * BANDS * COLOURS * width for side, width in zip(sides, widths, strict=True))
-    total += sum((2 * side) ** 2 * COLOURS * FIR_TAPS for side in sides[1:])  # the image, made smaller
+    total += sum((2 * side) ** 2 * COLOURS * FIR_TAPS for side in sides[1:])  # the downsampled image
     for side, (inputs, outputs) in zip(sides, itertools.pairwise(widths), strict=False):
         total += side**2 * 9 * inputs**2
         total += (side + 1) ** 2 * FIR_TAPS * inputs  # the blur before the convolution of stride 2
@@ -73,6 +73,6 @@ def discriminator_multiply_adds(config: ModelSection) -> int:
 
 
 def step_flops(config: ModelSection, batch: int) -> float:
-    """Floating-point operations of a training step without R1 and bCR."""
+    """FLOPs of a training step without R1 and bCR."""
     forwards = G_FORWARDS * generator_multiply_adds(config) + D_FORWARDS * discriminator_multiply_adds(config)
     return 2.0 * batch * forwards

@@ -1,13 +1,13 @@
-"""What reading training images costs, and how fast pictures are prepared, each beside its alternatives, in one run.
+"""Speed of reading training images and of preparing pictures, compared with alternatives in one run.
 
     python benchmarks/data.py [load|prepare|all] [--source SOURCE] [--size 256] [--count 2000] [--json FILE]
 
-Loading: batches of 64 images in random order, files in the page cache. "a core" counts processor seconds, the system's
-included, whatever else runs on the machine; "copy" is a plain copy of as many bytes between two places in memory, what
-no way of loading can beat. StyleGAN3's way is a zip of uncompressed PNG files, opened with PIL one by one.
+Loading: batches of 64 images in random order, files in the page cache. "a core" is images per CPU second (user and
+system), so other programs on the machine do not matter. "copy" is a plain memory copy of the same bytes, the upper
+limit of every format. The StyleGAN3 row reads uncompressed PNG files from a zip, one by one with PIL.
 
-Preparing: a folder of JPEG files of twice the size, with one process and with one a core, and ten times as many files.
-What idle cores would do follows from the processor seconds, which all of them share.
+Preparing: a folder of JPEG files of twice the resolution, with one process, with one process per core, and with ten
+times as many files. The speed on idle cores is derived from CPU seconds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from swincli import __version__
 from swincli.console import Console
 from swincli.data.preparing.prepare import PrepareOptions, prepare
 from swincli.data.store.reader import Store
-from swincli.system.cores import usable_cores
+from swincli.system.resources import usable_cores
 
 BATCH = 64
 QUIET = Console(quiet=True)
@@ -46,7 +46,7 @@ Row = dict[str, Any]
 
 
 def rates(fetch: Fetch, count: int, side: int, seconds: float) -> Row:
-    """Images a processor second, and a second of the clock, over batches drawn at random."""
+    """Images per CPU second and per second of wall time, over random batches."""
     random, out = np.random.default_rng(0), np.zeros((BATCH, side, side, 3), np.uint8)
     fetch(random.integers(0, count, BATCH), out)
     clock, processor, started = [], [], time.perf_counter()
@@ -64,7 +64,7 @@ def rates(fetch: Fetch, count: int, side: int, seconds: float) -> Row:
 
 
 def one_by_one(decode: Callable[[int], bytes]) -> Fetch:
-    """Decode files with PIL, as data loaders do."""
+    """Read files one by one and decode them with PIL, as data loaders do."""
 
     def fetch(indices: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
         for place, index in enumerate(indices.tolist()):
@@ -75,14 +75,14 @@ def one_by_one(decode: Callable[[int], bytes]) -> Fetch:
 
 
 def encoded(image: NDArray[np.uint8], kind: str, **options: object) -> bytes:
-    """An image as a file."""
+    """The bytes of an image file."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def loading(folder: Path, source: str, size: int, count: int, seconds: float) -> list[Row]:
-    """One row a way of keeping images."""
+    """One row per storage format."""
     ways: dict[str, tuple[Fetch, int]] = {}
     for encoding in ("raw", "png", "webp"):
         dest = folder / encoding
@@ -136,14 +136,14 @@ def loading(folder: Path, source: str, size: int, count: int, seconds: float) ->
 
 
 def folder_bytes(folder: Path) -> int:
-    """All that its files take."""
+    """Bytes of all files of a folder."""
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def ratios(rows: list[Row]) -> dict[str, float]:
-    """What the three rows of `preparing` come to."""
+    """Ratios of the three rows of `preparing`."""
     one, every, many = rows
-    started = every["images"] * every["processor"]  # what it takes to start processes is in both, and no image's
+    started = every["images"] * every["processor"]  # CPU seconds; starting processes is in both rows and cancels out
     further = (many["images"] * many["processor"] - started) / (many["images"] - every["images"])
     return {
         f"{every['workers']} processes against one": every["rate"] / one["rate"],
@@ -153,12 +153,12 @@ def ratios(rows: list[Row]) -> dict[str, float]:
 
 
 def processor_seconds() -> float:
-    """Of this process and of those that it has waited for."""
+    """CPU seconds of this process and of its finished children."""
     return sum(os.times()[:4])
 
 
 def preparing(folder: Path, source: str, size: int, count: int) -> list[Row]:
-    """JPEG files of twice the size into a store: one process against one a core, so many files against ten times."""
+    """Prepare JPEG files of twice the resolution: one process, one process per core, and ten times as many files."""
     pictures = folder / "pictures"
     prepare(source, folder / "large", PrepareOptions(2 * size, max_images=100), QUIET)
     large = Store.open(folder / "large")
@@ -180,13 +180,13 @@ def preparing(folder: Path, source: str, size: int, count: int) -> list[Row]:
 
 
 def main() -> None:
-    """Measure, print, and write JSON where asked to."""
+    """Measure, print, and optionally write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["load", "prepare", "all"], nargs="?", default="all")
     parser.add_argument("--source", default="builtin:emoji")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each way of loading")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each format")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
@@ -209,7 +209,7 @@ def main() -> None:
         for row in rows:
             words = f"{row['images']:,} images, {row['workers']} processes"
             figures = f"{row['rate']:>8,.0f} images/s{row['seconds']:>8.1f} s{1000 * row['processor']:>8.2f} ms"
-            sys.stdout.write(f"{words:<34}{figures} of a processor each\n")
+            sys.stdout.write(f"{words:<34}{figures} of CPU time each\n")
         for name, ratio in ratios(rows).items():
             sys.stdout.write(f"{name}: {ratio:.2f}\n")
     if arguments.json:

@@ -1,11 +1,11 @@
-"""How fast measuring is, as ratios within one run.
+"""Speed of evaluation relative to plain implementations, measured in one run.
 
 `python benchmarks/evaluate.py [--images 128] [--width 2048] [--detector inception]` prints
 
-- images a second of `swincli evaluate`'s pass over a folder of PNGs, and of clean-fid's loop over the same files: one
-  picture after the other is opened and resized with clean-fid's own resizer, and the same network sees them in batches
-  of 32 (clean-fid's `fid` module itself imports torchvision, which not every machine can load);
-- seconds of the Fréchet distance of two covariances of `width` by eigenvalues, and by SciPy's `sqrtm`.
+- images per second of `swincli evaluate` on a folder of PNGs, and of clean-fid's loop on the same files: pictures are
+  opened one by one and resized with clean-fid's resizer, and the same network gets batches of 32. (clean-fid's `fid`
+  module imports torchvision, which not every machine can load.)
+- seconds of the Fréchet distance of two covariances of `width` features: by eigenvalues, and by SciPy's `sqrtm`.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def out(line: str) -> None:
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """A result, and the seconds that it took."""
+    """The result of a function, and its seconds."""
     started = time.perf_counter()
     result = work()
     return result, time.perf_counter() - started
 
 
 def by_swincli(folder: Path, detector: Detector) -> Moments:
-    """Moments of a folder's pictures, the way `swincli evaluate` comes to them."""
+    """Moments of a folder's pictures, computed as in `swincli evaluate`."""
     batch = default_batch(detector)
     with open_images(str(folder)) as images:
         pictures = images.read(np.arange(images.count))
@@ -60,7 +60,7 @@ def by_swincli(folder: Path, detector: Detector) -> Moments:
 
 
 def by_a_plain_loop(folder: Path, detector: Detector, side: int) -> Moments:
-    """The same, one thing after the other."""
+    """The same moments from a plain loop without threads."""
     resize = make_resizer("PIL", False, "bicubic", (side, side))
     features, waiting = [], []
     files = sorted(folder.iterdir())
@@ -73,14 +73,14 @@ def by_a_plain_loop(folder: Path, detector: Detector, side: int) -> Moments:
 
 
 def passes(count: int, detector: Detector, side: int) -> None:
-    """Print images a second both ways."""
+    """Print images per second of both."""
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number in range(count):
             coarse = random.integers(0, 256, (SIDE // 8, SIDE // 8, 3), dtype=np.uint8)
             Image.fromarray(coarse).resize((SIDE, SIDE)).save(folder / f"{number:05d}.png")
-        by_a_plain_loop(folder, detector, side)  # so that neither is the first
+        by_a_plain_loop(folder, detector, side)  # warm-up
         plain, plain_seconds = timed(lambda: by_a_plain_loop(folder, detector, side))
         ours, seconds = timed(lambda: by_swincli(folder, detector))
     apart = np.abs(ours.mean - plain.mean).max() / np.abs(plain.mean).max()
@@ -91,7 +91,7 @@ def passes(count: int, detector: Detector, side: int) -> None:
 
 
 def distances(width: int) -> None:
-    """Print seconds of the distance both ways."""
+    """Print seconds of both ways to compute the distance."""
     random = np.random.default_rng(0)
     one, other = (Moments.of(random.standard_normal((2 * width, width)) * (1 + k)) for k in range(2))
 

@@ -1,13 +1,12 @@
-"""Training and sampling on a GPU, beside the same networks written plainly, measured in one run.
+"""Training and sampling on a GPU, compared with plain implementations of the same networks in one run.
 
     python benchmarks/gpu.py [--sizes 256 1024] [--only NAME ...] [--repeats 10] [--json FILE] [--device cuda|cpu]
 
-The plain networks are those of tests/plain_networks.py, which the fast ones are tested against; they run eagerly, in
-float32 that is float32 (no TF32). Images a second of training are of D, G and the running average at every step and of
-R1 at every 16th. Shares are of the bfloat16 matrix rate measured before; a step counts four forwards of G and eight of
-D an image. At 1024 px swincli's training recomputes the activations of maps of 64 px and more; the plain one keeps all.
-Memory is what PyTorch has allocated at most. `--device cpu --sizes 16` runs every line without a GPU, with tiny
-networks; its figures mean nothing.
+The plain networks are those of tests/plain_networks.py, the references of the tests. They run eagerly in float32
+without TF32. Training speed includes D, G and the EMA update in every step, and R1 in every 16th step. Shares are
+relative to the bfloat16 matrix rate; a step counts four forwards of G and eight of D per image. At 1024 px swincli
+recomputes the activations of maps from 64 px up; the plain networks store all of them. Memory is PyTorch's peak
+allocation. `--device cpu --sizes 16` runs everything without a GPU on tiny networks, and the figures mean nothing.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from plain_networks import PlainDiscriminator, PlainGenerator
 
 BATCHES = {256: (16, 16), 1024: (2, 4)}
-"""Images of a training step, and of sampling at once, by the size of the image."""
+"""Batch sizes of training and of sampling, by resolution."""
 RECOMPUTE_AT, RECOMPUTE_FROM = 1024, 64
 WARM_UP = 2
 EMA_DECAY = 0.999
@@ -54,10 +53,10 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Variant:
-    """A way of running the networks.
+    """Implementation and settings of the networks.
 
     Attributes:
-        plain: As tests write them; else as swincli does.
+        plain: Whether to use the plain networks of the tests instead of swincli's.
         run: Keys of the recipe's [run] section.
     """
 
@@ -66,7 +65,7 @@ class Variant:
 
     @property
     def precision(self) -> torch.dtype:
-        """Of matrix products."""
+        """Precision of matrix products."""
         return torch.bfloat16 if self.run.get("precision") == "bf16" else torch.float32
 
 
@@ -80,14 +79,14 @@ VARIANTS = {
 
 
 def seconds_on(device: torch.device, work: Callable[[], object], repeats: int) -> float:
-    """Median time of a call, after two that are not counted; the device has finished before and after each."""
+    """Median seconds of a call, after two warm-up calls; the device is synchronised before and after each."""
     for _ in range(WARM_UP):
         work()
     return statistics.median(one_call(device, work) for _ in range(repeats))
 
 
 def one_call(device: torch.device, work: Callable[[], object]) -> float:
-    """Seconds of a call, by the device's own clock where it is a GPU."""
+    """Seconds of one call; on a GPU measured with CUDA events."""
     if device.type != "cuda":
         start = time.perf_counter()
         work()
@@ -102,21 +101,21 @@ def one_call(device: torch.device, work: Callable[[], object]) -> float:
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype, repeats: int) -> float:
-    """Floating-point operations a second of a square product."""
+    """FLOP/s of a square matrix product."""
     side = 8192 if device.type == "cuda" else 256
     a, b = torch.randn(2, side, side, device=device, dtype=dtype)
     return 2 * side**3 / seconds_on(device, lambda: a @ b, repeats)
 
 
 def section(size: int, device: torch.device) -> ModelSection:
-    """The networks of a size: those of the published recipes, or tiny ones to try this script with."""
+    """The [model] section of a resolution: that of the published recipes, or tiny networks on a CPU."""
     if device.type != "cuda":
         return ModelSection(size=size, latent_dim=16, mapping_layers=2, g_width=16, d_width=8)
     return ModelSection(size=size, g_multiplier=1 if size >= RECOMPUTE_AT else 2)
 
 
 def train(config: ModelSection, batch: int, variant: Variant, device: torch.device, repeats: int) -> Figures:
-    """Images a second of training: D, G and the running average, with R1's share."""
+    """Images per second of training: D, G, the EMA update, and R1's share."""
     recompute = RECOMPUTE_FROM if config.size >= RECOMPUTE_AT and not variant.plain else None
     recipe = Recipe(model=config, run=RunSection(recompute_from=recompute, **variant.run))
 
@@ -142,7 +141,7 @@ def train(config: ModelSection, batch: int, variant: Variant, device: torch.devi
 
 
 def sample(config: ModelSection, batch: int, variant: Variant, device: torch.device, repeats: int) -> Figures:
-    """Images a second of the generator alone, z to image."""
+    """Images per second of G, from z to image."""
     torch.manual_seed(0)
     generator = Generator(config).to(device).eval().requires_grad_(False)
     if variant.run.get("compile"):
@@ -162,7 +161,7 @@ def sample(config: ModelSection, batch: int, variant: Variant, device: torch.dev
 
 
 def measured(work: Callable[[], Figures], rate: float, device: torch.device) -> Figures:
-    """A work's figures with its peak memory and share of the matrix rate; none where the memory does not suffice."""
+    """Figures of a benchmark with peak memory and share of the matrix rate; empty if it runs out of memory."""
     gc.collect()
     torch.compiler.reset()
     if device.type == "cuda":
@@ -180,7 +179,7 @@ def measured(work: Callable[[], Figures], rate: float, device: torch.device) -> 
 
 @torch.inference_mode()
 def parity(config: ModelSection, device: torch.device) -> Figures:
-    """Largest difference of a float32 forward from the CPU's, of the CPU's largest value, for G and for D."""
+    """Largest difference of a float32 forward from the CPU's, relative to the CPU's largest value, for G and D."""
     torch.manual_seed(0)
     figures = {}
     z, image = torch.randn(2, config.latent_dim), torch.randn(2, 3, config.size, config.size)
@@ -192,7 +191,7 @@ def parity(config: ModelSection, device: torch.device) -> Figures:
 
 
 def show(title: str, figures: Figures) -> None:
-    """Print a row of the table."""
+    """Print one row of the table."""
     if not figures:
         line = "out of memory"
     else:
@@ -203,7 +202,7 @@ def show(title: str, figures: Figures) -> None:
 
 
 def measure_size(size: int, names: list[str], device: torch.device, rate: float, repeats: int) -> dict[str, Figures]:
-    """All rows of an image size."""
+    """Measure and print all rows of a resolution."""
     config, (step_batch, batch) = section(size, device), BATCHES.get(size, (4, 4))
     rows = {f"parity, {size} px": parity(config, device)}
     sys.stdout.write("\n" + ", ".join(f"{key} {value:.1e}" for key, value in rows[f"parity, {size} px"].items()) + "\n")
@@ -216,7 +215,7 @@ def measure_size(size: int, names: list[str], device: torch.device, rate: float,
 
 
 def read_arguments() -> argparse.Namespace:
-    """What is asked for on the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 1024])
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
@@ -227,13 +226,13 @@ def read_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure and print; exit status 1 where there is no CUDA device."""
+    """Measure and print; exit status 1 without a CUDA device."""
     arguments = read_arguments()
     if arguments.device == "cuda" and not torch.cuda.is_available():
-        sys.exit("benchmarks/gpu.py measures a CUDA device, and there is none")
+        sys.exit("benchmarks/gpu.py needs a CUDA device, and there is none")
     device = torch.device(arguments.device)
     runtime.configure()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu (tiny networks, to try the script)"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu (tiny networks, to test the script)"
     machine = {
         "device": name,
         "pytorch": torch.__version__,

@@ -1,4 +1,4 @@
-"""Time, matrix rate and memory of the process that measures."""
+"""Timing, matrix rate and memory of the current process."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Figures = dict[str, float]
 
 
 def seconds_of(works: Sequence[Work], repeats: int) -> list[float]:
-    """Median times of works that take turns, after one round that is not counted.
+    """Median time of each function. The functions take turns, after one round of warm-up.
 
-    Taking turns, they meet the same disturbances; their ratios are then more certain than their times.
+    Taking turns exposes all of them to the same disturbances, so ratios are more reliable than times.
     """
     times: list[list[float]] = [[] for _ in works]
     for work in works:
@@ -36,15 +36,15 @@ def seconds_of(works: Sequence[Work], repeats: int) -> list[float]:
     return [statistics.median(spent) for spent in times]
 
 
-def gemm_rate() -> float:
-    """Floating-point operations a second of a square float32 matrix product, on PyTorch's threads."""
-    a, b = torch.randn(GEMM_SIDE, GEMM_SIDE), torch.randn(GEMM_SIDE, GEMM_SIDE)
+def gemm_rate(side: int = GEMM_SIDE) -> float:
+    """FLOP/s of a square float32 matrix product of `side` rows, with PyTorch's threads."""
+    a, b = torch.randn(side, side), torch.randn(side, side)
     (spent,) = seconds_of([lambda: a @ b], GEMM_REPEATS)
-    return 2 * GEMM_SIDE**3 / spent
+    return 2 * side**3 / spent
 
 
 def share_of_gemm(work: Work, flops: float, repeats: int) -> Figures:
-    """A work's time and peak memory, and its rate as a share of the matrix rate just before and after it."""
+    """Time and peak memory of a function, and its FLOP/s as a share of the matrix rate just before and after it."""
     before = gemm_rate()
     (spent,) = seconds_of([work], repeats)
     gemm = (before + gemm_rate()) / 2
@@ -59,7 +59,7 @@ def share_of_gemm(work: Work, flops: float, repeats: int) -> Figures:
 
 
 def peak_memory() -> int:
-    """Most bytes that this process has had in memory since it started."""
+    """Peak resident memory of this process in bytes."""
     if STATUS.exists():
         for line in STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -69,7 +69,7 @@ def peak_memory() -> int:
 
 
 def kept_bytes(network: nn.Module) -> int:
-    """Bytes of all tensors that are alive in this process but the network's parameters: its buffers and every cache."""
+    """Bytes of all live tensors of this process except the network's parameters: buffers and caches."""
     gc.collect()
     weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
     kept: dict[int, int] = {}

@@ -1,9 +1,9 @@
-"""Where the time goes, by kind of operation: a Markdown table of the works' shares, with PyTorch's profiler.
+"""Time by kind of operation, from PyTorch's profiler, as a Markdown table.
 
     python benchmarks/profile_step.py [--only NAME ...] [--repeats 1] [--operations 0] [--tiny]
 
-A share is an operation's own time on its thread, without what it calls, of the sum over all operations; Python between
-operations is not in it. --operations N lists the N operations that take most, to see what a kind is made of.
+A share is the self CPU time of an operation relative to the sum over all operations; time in Python is not included.
+--operations N also lists the N most expensive operations of each benchmark.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAKE: dict[str, Callable[[ModelSection, int], Work]] = {
 }
 
 KINDS: dict[str, str] = {
-    "autograd's own": r"autograd::|^(?!.*::|optimizer)",  # its nodes, and functions written in Python
+    "autograd's own": r"autograd::|^(?!.*::|optimizer)",  # its nodes, and autograd functions written in Python
     "optimizer": r"optimizer|_fused_adam|_foreach|clip_grad|lerp|linalg_vector_norm",
     "convolutions": r"conv",
     "attention kernels": r"scaled_dot_product|flash_attention",
@@ -46,19 +46,19 @@ KINDS: dict[str, str] = {
     "memory": r"empty|zero|fill|ones|resize_|detach|alias|set_",
     "additions and products": r"add|sub|mul|div|sum|neg|square|sqrt|pow|exp|erf",
 }
-"""Patterns of operations' names; an operation is of the first kind that it matches."""
+"""Pattern of operation names for each kind; the first match counts."""
 
 OTHER = "other"
 
 
 def kind_of(operation: str) -> str:
-    """The kind of an operation, by its name in the profiler."""
+    """Kind of an operation from its name in the profiler."""
     name = operation.lower()
     return next((kind for kind, pattern in KINDS.items() if re.search(pattern, name)), OTHER)
 
 
 def own_times(work: Work, repeats: int) -> Counter[str]:
-    """Microseconds of every operation's own, in `repeats` calls after one that is not counted."""
+    """Self CPU time of every operation in microseconds, over `repeats` calls after one warm-up call."""
     work()
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         for _ in range(repeats):
@@ -70,7 +70,7 @@ def own_times(work: Work, repeats: int) -> Counter[str]:
 
 
 def by_kind(times: Counter[str]) -> Counter[str]:
-    """The same of every kind."""
+    """Sums of operation times by kind."""
     kinds: Counter[str] = Counter()
     for operation, spent in times.items():
         kinds[kind_of(operation)] += spent
@@ -78,7 +78,7 @@ def by_kind(times: Counter[str]) -> Counter[str]:
 
 
 def table(columns: dict[str, Counter[str]]) -> str:
-    """Shares in percent, the largest rows first: a Markdown table with a column for every work."""
+    """Shares in percent as a Markdown table, largest rows first, one column per benchmark."""
     share = {
         name: {row: 100 * spent / times.total() for row, spent in times.items()} for name, times in columns.items()
     }
@@ -89,17 +89,17 @@ def table(columns: dict[str, Counter[str]]) -> str:
 
 
 def weight(share: dict[str, dict[str, float]], row: str) -> float:
-    """What rows are ordered by: the sum of a row's shares."""
+    """Sort key of a row: the sum of its shares."""
     return sum(shares.get(row, 0.0) for shares in share.values())
 
 
 def main() -> None:
-    """Profile works one after the other and print their table."""
+    """Profile the benchmarks one by one and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=MAKE, default=list(MAKE), metavar="NAME", help=", ".join(MAKE))
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--operations", type=int, default=0, help="so many single operations of every work")
-    parser.add_argument("--tiny", action="store_true", help="with tiny networks, to see that it runs")
+    parser.add_argument("--operations", type=int, default=0, help="list the N most expensive operations")
+    parser.add_argument("--tiny", action="store_true", help="use tiny networks, to test the script")
     arguments = parser.parse_args()
     runtime.configure()
     kinds, largest = {}, {}

@@ -1,12 +1,12 @@
-"""How close projections come, in w, in w+ and with a tuned generator, for images that the model makes and for others.
+"""Quality of projection in W, in W+ and with a tuned generator, for generated images and for real pictures.
 
 `python benchmarks/project.py CHECKPOINT [--steps 1000] [--tune-steps 350] [--count 16] [--real SOURCE]` prints a table
 
-- of generated images of seeds that neither training nor the projector's samples use, which lie in w;
-- of real pictures: emoji that are no faces, which the quickstart has never seen, or those of --real;
+- for generated images of seeds that neither training nor the projector's samples use; these lie in W,
+- for real pictures: emoji other than faces, which the quickstart has never seen, or the pictures of --real,
 
-and how far tuning moved the images of other seeds. `--json FILE` keeps every figure of every image, `--sheet FILE.png`
-shows the targets and what they became.
+and how much tuning changed the images of other seeds. `--json FILE` writes every figure of every image,
+`--sheet FILE.png` shows the targets and their projections.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from swincli.synthesis.latents.codes import codes_of_seeds
 from swincli.synthesis.sampling import generate, render
 from swincli.system import runtime
 
-FIRST_SEED = 1_000_000_000  # training draws no z of seeds, and the projector's samples are from 2^31 on
+FIRST_SEED = 1_000_000_000  # training does not use these seeds; the projector's samples start at 2^31
 EMOJI, FACES = "builtin:emoji", "builtin:emoji-faces"
 WAYS = ("W", "W+", "W+ tuned")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A set of targets, what each of the ways made of them, how close that is, and how far other images moved."""
+    """Targets, their projections and figures by method, and the change of other images by tuning."""
 
     name: str
     targets: list[Target]
@@ -66,18 +66,18 @@ def out(line: str) -> None:
 
 
 def silent(step: int, codes: Tensor, losses: Tensor) -> None:
-    """Nobody watches."""
+    """Ignore progress."""
 
 
 def generated(model: Model, count: int) -> list[Target]:
-    """Images of held-out seeds."""
+    """Generated images of held-out seeds."""
     seeds = range(FIRST_SEED, FIRST_SEED + count)
     pictures = torch.cat(list(generate(model, seeds)))
     return [Target(f"seed {seed}", f"seed-{seed}", picture) for seed, picture in zip(seeds, pictures, strict=True)]
 
 
 def real(model: Model, source: str, count: int) -> list[Target]:
-    """Pictures spread evenly over a source; of the emoji those that are no faces."""
+    """Pictures at equal distances in a source; of the emoji, those that are not faces."""
     targets = read_targets([source], model.recipe.model.size, "center", lambda text: None)  # noqa: ARG005
     if source == EMOJI:
         with open_source(FACES) as faces:
@@ -89,7 +89,7 @@ def real(model: Model, source: str, count: int) -> list[Target]:
 def project(
     name: str, model: Model, objective: Objective, samples: Samples, targets: list[Target], steps: int, tune_steps: int
 ) -> Outcome:
-    """All three ways."""
+    """Project the targets with all three methods."""
     started, batch = time.perf_counter(), default_batch(model.recipe.model.size)
     found = WEIGHTS.find()
     distance = None if found is None else load_perceptual(found, model.device)
@@ -136,7 +136,7 @@ def tell(outcomes: Sequence[Outcome]) -> None:
 
 
 def draw(outcomes: Sequence[Outcome], path: Path) -> None:
-    """Targets and what became of them: eight of each set."""
+    """Draw eight targets of each set and their projections."""
     tiles: list[Tensor | None] = []
     rows: list[str] = []
     for outcome in outcomes:
@@ -150,7 +150,7 @@ def draw(outcomes: Sequence[Outcome], path: Path) -> None:
 
 
 def main() -> None:
-    """Run from the command line."""
+    """Measure, print, and optionally write JSON and the sheet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint")
     parser.add_argument("--steps", type=int, default=1000)

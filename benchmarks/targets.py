@@ -1,4 +1,4 @@
-"""The rows of `speed.py`'s table: what each work is called, which figures are shown of it, and what they should be."""
+"""Rows of the table of `speed.py`: title, figures and targets of every benchmark."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a work.
+    """One figure of a benchmark.
 
     Attributes:
-        name: Its key in the work's result.
-        label: What it is called in the table.
-        form: How it is written: a format of the number, percent signs included.
-        unit: Written behind it.
-        bound: What it should reach; None where nothing is asked for.
-        side: Whether it should be at most or at least that.
+        name: Key in the result of the benchmark.
+        label: Label in the table.
+        form: Format specification of the number.
+        unit: Unit after the number.
+        bound: Target; None without a target.
+        side: Whether the target is an upper or a lower bound.
     """
 
     name: str
@@ -27,43 +27,43 @@ class Figure:
     side: Literal["at most", "at least"] = "at most"
 
     def text(self, value: float) -> str:
-        """A value with its unit."""
+        """Format a value with its unit."""
         return f"{value:{self.form}}{self.unit and ' ' + self.unit}"
 
     def target(self) -> str:
-        """What is asked for, in words; nothing where nothing is."""
+        """The target as text; empty without a target."""
         return "" if self.bound is None else f"{self.side} {self.text(self.bound)}"
 
     def verdict(self, value: float) -> str:
-        """Whether a value is what is asked for."""
+        """Whether a value meets the target, as text."""
         if self.bound is None:
             return ""
         return "met" if (value <= self.bound if self.side == "at most" else value >= self.bound) else "not met"
 
 
 def share(least: float | None = None) -> Figure:
-    """A share of the matrix rate."""
+    """Share of the matrix rate."""
     return Figure("share", "of the matrix rate", ".1%", bound=least, side="at least")
 
 
 def peak(most: float) -> Figure:
-    """Resident memory of a process that does only this."""
+    """Peak resident memory of the benchmark's process."""
     return Figure("peak_gib", "peak memory", ".2f", "GiB", most)
 
 
 def seconds(most: float | None = None, name: str = "seconds", label: str = "time") -> Figure:
-    """Of one call."""
+    """Seconds of one call."""
     return Figure(name, label, ".3f", "s", most)
 
 
 def r1() -> tuple[Figure, ...]:
-    """R1's phase beside D alone."""
+    """Figures of R1's phase relative to a forward and backward of D."""
     ratio = Figure("ratio", "of D forward and backward", ".2f", "x", 2.5)
     return ratio, seconds(), seconds(name="plain_seconds", label="D forward and backward")
 
 
 def kept(name: str, label: str, most: float | None = None) -> Figure:
-    """Bytes of what stays between two forwards and is no weight."""
+    """Bytes that stay in memory between two forwards, without weights."""
     return Figure(name, label, ",.0f", "bytes", most)
 
 
@@ -80,11 +80,11 @@ TABLE: dict[str, tuple[str, tuple[Figure, ...]]] = {
         (kept("bytes_half", "at 512 px"), kept("bytes_full", "at 1024 px", 2**20)),
     ),
     "linear": (
-        "cost of a pixel at 512 px beside 256 px (m 2)",
+        "cost per pixel at 512 px relative to 256 px (m 2)",
         (
             Figure("multiply_adds_ratio", "multiply-adds of G", ".2f", "x", 1.0),
-            Figure("multiply_adds_a_pixel_256", "multiply-adds a pixel, 256 px", ",.0f"),
-            Figure("multiply_adds_a_pixel_512", "multiply-adds a pixel, 512 px", ",.0f"),
+            Figure("multiply_adds_a_pixel_256", "multiply-adds per pixel, 256 px", ",.0f"),
+            Figure("multiply_adds_a_pixel_512", "multiply-adds per pixel, 512 px", ",.0f"),
             Figure("attention_ratio", "time of attention, 64 channels", ".2f", "x"),
         ),
     ),
@@ -101,14 +101,14 @@ TABLE: dict[str, tuple[str, tuple[Figure, ...]]] = {
     "quickstart": (
         "quickstart recipe, training",
         (
-            Figure("images_per_second", "images a second", ".1f"),
+            Figure("images_per_second", "images per second", ".1f"),
             share(),
             seconds(label="its R1 interval of steps"),
             Figure("peak_gib", "peak memory", ".2f", "GiB"),
         ),
     ),
 }
-"""Works of `works.py` in the order of the table: a title, and the figures shown.
+"""Benchmarks of `works.py` in table order: title, and the figures shown.
 
 A step is D's phase and G's without bCR; each work has a process of its own.
 """

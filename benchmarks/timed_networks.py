@@ -1,4 +1,4 @@
-"""Networks set up to be timed: sampling, and training on a batch of noise."""
+"""Networks for benchmarks: sampling, and training on a batch of noise."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Networks = tuple[nn.Module, nn.Module]
 
 @dataclass(frozen=True)
 class Training:
-    """Networks with all that moves them, and a batch of noise to show them."""
+    """Networks with optimisers and phases, and a batch of noise."""
 
     generator: Generator
     discriminator: nn.Module
@@ -35,13 +35,13 @@ class Training:
     passes: list[Batch]
 
     def step(self, *names: str) -> None:
-        """Run phases by their names, in that order."""
+        """Run phases by name, in the given order."""
         for name in names:
             self.phases[name].run(self.passes)
 
 
 def as_they_are(generator: nn.Module, discriminator: nn.Module) -> Networks:
-    """Swincli's own networks."""
+    """swincli's own networks, unchanged."""
     return generator, discriminator
 
 
@@ -51,13 +51,13 @@ def prepare_training(
     device: torch.device = CPU,
     written: Callable[[nn.Module, nn.Module], Networks] = as_they_are,
 ) -> Training:
-    """Set up what a run of this recipe would train.
+    """Set up the training of a recipe.
 
     Args:
-        recipe: The experiment.
-        batch: Images a step.
-        device: Where to train.
-        written: Makes the networks that run of those that hold the parameters.
+        recipe: Recipe to train.
+        batch: Images per step.
+        device: Device to train on.
+        written: Wraps the networks that hold the parameters in those that run.
     """
     torch.manual_seed(0)
     generator, discriminator = Generator(recipe.model).to(device), make_discriminator(recipe.model).to(device)
@@ -72,7 +72,7 @@ def prepare_training(
 
 
 def generator_work(config: ModelSection, batch: int) -> Work:
-    """Sampling, as `swincli sample` does it."""
+    """A forward of G, as in `swincli sample`."""
     torch.manual_seed(0)
     generator = Generator(config).eval().requires_grad_(False)
     z = torch.randn(batch, config.latent_dim)

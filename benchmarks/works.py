@@ -1,6 +1,6 @@
-"""What `speed.py` measures, one work a process: `python benchmarks/works.py NAME [--repeats 3] [--tiny]` prints JSON.
+"""The benchmarks of `speed.py`, one per process: `python benchmarks/works.py NAME [--repeats 3] [--tiny]` prints JSON.
 
-With --tiny every line runs, at 16 px, in seconds; the figures then mean nothing.
+With --tiny every benchmark runs in seconds on tiny networks; the figures then mean nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 from arithmetic import generator_multiply_adds, step_flops
-from measuring import Figures, gemm_rate, kept_bytes, peak_memory, seconds_of, share_of_gemm
+from measuring import GEMM_SIDE, Figures, gemm_rate, kept_bytes, peak_memory, seconds_of, share_of_gemm
 from timed_networks import generator_work, prepare_training, step_work
 
 from swincli.model.blocks.attention import GroupedAttention
@@ -31,18 +31,18 @@ from swincli.training.ema.ema import update_ema
 
 QUICKSTART = Path(__file__).parents[1] / "recipes" / "quickstart.toml"
 COLD_STARTS = 5
-"""Repeats of what a command takes to start, work and end; and the fewest of what takes milliseconds."""
+"""Repeats of command timings, and the minimum for benchmarks that take milliseconds."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A work's networks and batch, and how often it is timed.
+    """Networks, batch and repeats of a benchmark.
 
     Attributes:
-        config: The networks' [model] section.
-        batch: Images at once.
-        repeats: Timings, of which the median counts.
-        tiny: Whether this only shows that it runs.
+        config: The [model] section of the networks.
+        batch: Batch size.
+        repeats: Number of timings; the median counts.
+        tiny: Whether the networks are tiny, to test the script.
     """
 
     config: ModelSection
@@ -54,24 +54,24 @@ class Case:
 Measure = Callable[[Case], Figures]
 
 
-def matrix_rate(case: Case) -> Figures:  # noqa: ARG001
-    """The rate that all else is compared with."""
-    return {"gflops": gemm_rate() / 1e9}
+def matrix_rate(case: Case) -> Figures:
+    """Rate of a float32 matrix product, the reference of all shares."""
+    return {"gflops": gemm_rate(256 if case.tiny else GEMM_SIDE) / 1e9}
 
 
 def generator_forward(case: Case) -> Figures:
-    """Sampling: share of the matrix rate, and memory."""
+    """G's forward: share of the matrix rate, and peak memory."""
     flops = 2.0 * case.batch * generator_multiply_adds(case.config)
     return share_of_gemm(generator_work(case.config, case.batch), flops, case.repeats)
 
 
 def training_step(case: Case) -> Figures:
-    """D's and G's phases: share of the matrix rate, and memory."""
+    """D's and G's phases: share of the matrix rate, and peak memory."""
     return share_of_gemm(step_work(case.config, case.batch), step_flops(case.config, case.batch), case.repeats)
 
 
 def r1_phase(case: Case) -> Figures:
-    """R1's phase, its optimiser's step included, beside a forward and backward of D alone."""
+    """R1's phase with its optimiser step, relative to a forward and backward of D."""
     training = prepare_training(Recipe(model=case.config), case.batch)
     discriminator, reals = training.discriminator, training.passes[0].reals
 
@@ -86,12 +86,12 @@ def r1_phase(case: Case) -> Figures:
 
 
 def peak_gib() -> float:
-    """Of this process, so far."""
+    """Peak memory of this process so far."""
     return peak_memory() / 2**30
 
 
 def tables(case: Case) -> Figures:
-    """What a forward leaves behind in caches and buffers: masks, index and sine tables, filters."""
+    """Bytes that a forward leaves in caches and buffers: masks, index and sine tables, filters."""
     figures = {}
     for size in (case.config.size // 2, case.config.size):
         generator = Generator(case.config.model_copy(update={"size": size})).eval().requires_grad_(False)
@@ -102,7 +102,7 @@ def tables(case: Case) -> Figures:
 
 
 def linear_cost(case: Case) -> Figures:
-    """An attention layer, and G as a whole, at a size and at half of it: multiply-adds and time of a pixel."""
+    """Multiply-adds of G and time of an attention layer per pixel, at a size and at half of it."""
     small, large = case.config.size // 2, case.config.size
     figures = {
         f"multiply_adds_a_pixel_{size}": generator_multiply_adds(case.config.model_copy(update={"size": size}))
@@ -120,7 +120,7 @@ def linear_cost(case: Case) -> Figures:
 
 
 def optimizer_share(case: Case) -> Figures:
-    """Both optimisers and the running average, of a step that they are part of."""
+    """Both optimiser steps and the EMA update, as a share of a training step."""
     training = prepare_training(Recipe(model=case.config), case.batch)
     average = copy.deepcopy(training.generator)
 
@@ -142,12 +142,12 @@ def optimizer_share(case: Case) -> Figures:
 
 
 def show_help(case: Case) -> Figures:  # noqa: ARG001
-    """`swincli --help`, a new process each time, from files that the system has read before."""
+    """`swincli --help` in a new process each time, with files in the page cache."""
     return {"seconds": seconds_of([functools.partial(run_swincli, "--help")], COLD_STARTS)[0]}
 
 
 def sample_one(case: Case) -> Figures:  # noqa: ARG001
-    """`swincli sample` of one image of an untrained model of the quickstart recipe, a new process each time."""
+    """`swincli sample` of one image from an untrained quickstart model, in a new process each time."""
     recipe = load_recipe(str(QUICKSTART))
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / model_name(0)
@@ -162,13 +162,13 @@ def sample_one(case: Case) -> Figures:  # noqa: ARG001
 
 
 def run_swincli(*arguments: str) -> None:
-    """Call the command as it is installed beside this Python."""
+    """Run the swincli command that is installed with this Python."""
     command = Path(sys.executable).with_name("swincli")
     subprocess.run([str(command), *arguments], check=True, capture_output=True)
 
 
 def quickstart(case: Case) -> Figures:
-    """Images a second of the quickstart recipe's steps: D, R1 where it is due, G and the running average."""
+    """Images per second of quickstart steps: D, R1 at its interval, G and the EMA update."""
     recipe = load_recipe(str(QUICKSTART), ["run.compile=false"] if case.tiny else [])
     training = prepare_training(recipe, recipe.train.batch)
     average = copy.deepcopy(training.generator)
@@ -199,11 +199,11 @@ WORKS: dict[str, tuple[Measure, int, int, int]] = {
     "sample": (sample_one, 16, 1, 1),
     "quickstart": (quickstart, 32, 1, 16),
 }
-"""How a work is measured; and its size in pixels, G's channel multiplier and its batch."""
+"""Function of each benchmark, resolution, G's channel multiplier and batch size."""
 
 
 def make_case(name: str, repeats: int, *, tiny: bool) -> Case:
-    """The case of a work by its name."""
+    """The case of a benchmark."""
     _, size, multiplier, batch = WORKS[name]
     if tiny:
         narrow = ModelSection(size=32, latent_dim=16, g_width=16, d_width=8, mapping_layers=2)
@@ -212,7 +212,7 @@ def make_case(name: str, repeats: int, *, tiny: bool) -> Case:
 
 
 def main() -> None:
-    """Measure one work and print its figures, and the threads and PyTorch that they were measured with, as JSON."""
+    """Run one benchmark; print its figures, the number of threads and the PyTorch version as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=WORKS)
     parser.add_argument("--repeats", type=int, default=3)

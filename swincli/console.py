@@ -1,7 +1,7 @@
-"""What swincli says: data on stdout, everything else on stderr.
+"""Console output: results on stdout; messages, tables and progress on stderr.
 
-`Console` is made once by the command line and handed down; there is no global one. Where stderr is no terminal, live
-views become plain lines, so that logs stay readable.
+The command line creates one `Console` and passes it down; there is no global one. If stderr is not a terminal, live
+views become plain lines, so logs stay readable.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from rich.text import Text
 
 from swincli.units import format_duration
 
-PLAIN_SECONDS = 15.0  # between two lines of progress where there is no terminal
+PLAIN_SECONDS = 15.0  # between two progress lines without a terminal
 
 
 class Advance(Protocol):
-    """Called with how many more items are done."""
+    """Progress callback: called with the number of further items done."""
 
     def __call__(self, count: int = 1) -> None: ...
 
 
 class Console:
-    """The one place that prints.
+    """Prints results, messages, tables and progress.
 
     Args:
         json_mode: `emit` writes one JSON object instead of lines.
-        quiet: `say`, `show` and progress are silent; warnings and errors are not.
+        quiet: `say`, `show` and progress print nothing; warnings and errors still appear.
     """
 
     def __init__(self, *, json_mode: bool = False, quiet: bool = False) -> None:
@@ -46,33 +46,33 @@ class Console:
 
     @property
     def live(self) -> bool:
-        """Whether a view may redraw itself: stderr is a terminal and not silenced."""
+        """Whether live views can redraw: stderr is a terminal and `quiet` is off."""
         return self.stderr.is_terminal and not self.quiet
 
     def say(self, text: str) -> None:
-        """Print a line for people, on stderr."""
+        """Print a line of text on stderr."""
         if not self.quiet:
             self.stderr.print(text, markup=False)
 
     def warn(self, text: str) -> None:
-        """Print a warning on stderr, also when quiet."""
+        """Print a warning on stderr, even if quiet."""
         self.stderr.print(Text.assemble(("warning:", "yellow"), " ", text))
 
     def error(self, message: str, hint: str | None = None) -> None:
-        """Print an error and its hint on stderr, also when quiet."""
+        """Print an error and its hint on stderr, even if quiet."""
         self.stderr.print(Text.assemble(("error:", "bold red"), " ", message))
         if hint:
             self.stderr.print(Text.assemble(("\nhint:", "bold"), " ", hint))
 
     def show(self, renderable: RenderableType) -> None:
-        """Print a table or panel for people, on stderr."""
+        """Print a table or panel on stderr."""
         if not self.quiet:
             self.stderr.print(renderable)
 
     def emit(self, data: dict[str, Any], lines: Iterable[str]) -> None:
-        """Print the command's result on stdout: `data` as one JSON object with --json, else `lines`.
+        """Print the result on stdout: `data` as one JSON object with --json, else `lines`.
 
-        JSON knows neither infinity nor NaN, so those are written as null.
+        JSON has no infinity and no NaN; both become null.
         """
         if self.json_mode:
             sys.stdout.write(json.dumps(_finite(data), allow_nan=False) + "\n")
@@ -84,16 +84,16 @@ class Console:
     def progress(
         self, description: str, total: int | None, unit: str = "images", status: Callable[[], str] | None = None
     ) -> Iterator[Advance]:
-        """Show how far a piece of work has come: a bar on a terminal, a line now and then elsewhere.
+        """Show progress: a bar on a terminal, otherwise one line every 15 seconds.
 
         Args:
-            description: What is being done, such as "Reading".
-            total: Number of items; None where it is not known.
-            unit: What is counted.
-            status: What else to tell each time, such as a loss.
+            description: Name of the work, such as "Reading".
+            total: Number of items; None if unknown.
+            unit: Plural of the counted items.
+            status: Returns further text to show, such as a loss.
         """
         if self.quiet:
-            yield _silent
+            yield _no_progress
         elif self.live:
             columns = (
                 TextColumn("{task.description}"),
@@ -110,8 +110,8 @@ class Console:
                 def advance(count: int = 1) -> None:
                     bar.advance(task, count)
                     speed = bar.tasks[task].speed
-                    told = status() if status else ""
-                    bar.update(task, rate="" if speed is None else f"{speed:,.1f} {unit}/s", status=told)
+                    rate = "" if speed is None else f"{speed:,.1f} {unit}/s"
+                    bar.update(task, rate=rate, status=status() if status else "")
 
                 yield advance
         else:
@@ -141,11 +141,12 @@ class Console:
         return advance
 
 
-def _silent(count: int = 1) -> None:
+def _no_progress(count: int = 1) -> None:
     pass
 
 
 def _finite(value: Any) -> Any:
+    """`value` with every infinite or NaN number replaced by None."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

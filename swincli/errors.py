@@ -1,13 +1,13 @@
-"""Everything that swincli expects to go wrong.
+"""Exceptions for expected failures, each with a message and a hint.
 
-    SwincliError            exit code 1: the work was asked for rightly and failed
-    ├── UsageError          exit code 2: the command line asks for something that cannot be
-    │   └── RecipeError     exit code 2: a recipe with all of its problems
-    ├── DataError           pictures, stores, latents: missing, damaged or unfit
+    SwincliError            exit code 1: the command was valid, and the work failed
+    ├── UsageError          exit code 2: the command line is invalid
+    │   └── RecipeError     exit code 2: a recipe is invalid; lists all its problems
+    ├── DataError           pictures, stores, latents: missing, damaged or unsuitable
     ├── CheckpointError     models and training states: missing, damaged or of another shape
-    ├── TrainingError       training cannot start or go on
-    ├── ResourceError       the machine lacks it: disk space, permission, a device, weights
-    └── PeerFailedError   one of several processes ends because another one has; which says why
+    ├── TrainingError       training cannot start or continue
+    ├── ResourceError       the machine lacks something: disk space, permission, a device, weights
+    └── PeerFailedError     this process stops because another one has failed; that one reports the reason
 
 The command line prints `error: MESSAGE`, an empty line and `hint: HINT`. A message names the file or `section.key`.
 """
@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import errno
 
+from swincli.units import format_lines
+
 
 class SwincliError(Exception):
-    """An expected failure: `message` says what is wrong and where, `hint` what to do about it."""
+    """An expected failure: `message` says what is wrong and where, `hint` says what to do."""
 
     exit_code = 1
 
@@ -29,51 +31,51 @@ class SwincliError(Exception):
 
 
 class UsageError(SwincliError):
-    """The command line cannot be carried out as it stands."""
+    """An invalid command line."""
 
     exit_code = 2
 
 
 class RecipeError(UsageError):
-    """A recipe that does not hold together; `problems` lists every one, each as `section.key: what`."""
+    """An invalid recipe. `problems` lists all problems, each as `section.key: problem`."""
 
     def __init__(self, source: str, problems: list[str], hint: str | None = None) -> None:
         self.problems = problems
         if len(problems) == 1:
             message = f"{source}: {problems[0]}"
         else:
-            message = f"{source} has {len(problems)} problems\n" + "\n".join(f"  {problem}" for problem in problems)
+            message = f"{source} has {len(problems)} problems\n{format_lines(problems)}"
         super().__init__(message, hint)
 
 
 class DataError(SwincliError):
-    """Pictures, stores or latents that are missing, damaged or unfit for what was asked."""
+    """Pictures, stores or latents that are missing, damaged or unsuitable for the command."""
 
 
 class CheckpointError(SwincliError):
-    """A model or training state that is missing, damaged or of another shape."""
+    """A model or training state that is missing, damaged or has another shape."""
 
 
 class TrainingError(SwincliError):
-    """Training that cannot start or cannot go on."""
+    """Training cannot start or continue."""
 
 
 class ResourceError(SwincliError):
-    """The machine lacks what is needed: disk space, permission, a device, weights."""
+    """The machine lacks something: disk space, permission, a device, weights."""
 
 
 class PeerFailedError(SwincliError):
-    """What the leading one of several processes could not do; it has said so itself."""
+    """Another process has failed and reports the reason itself; this one only stops."""
 
 
 def from_os_error(error: OSError, doing: str) -> SwincliError:
-    """Put an operating system's refusal into words: `doing` is what was attempted, such as "writing runs/a"."""
+    """Convert an operating system error. `doing` names the failed action, such as "writing runs/a"."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ResourceError(f"{doing}: no space left on the disk", "Free some space, or write to another disk.")
+        return ResourceError(f"{doing}: no space left on the disk", "Free some space or write to another disk.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return ResourceError(f"{doing}: permission denied", "Change its permissions, or choose another place.")
+        return ResourceError(f"{doing}: permission denied", "Change the permissions or choose another path.")
     if error.errno == errno.EFBIG:
-        return ResourceError(f"{doing}: {error.strerror}", "The system limits the size of files (see ulimit -f).")
+        return ResourceError(f"{doing}: {error.strerror}", "The system limits file sizes (see ulimit -f).")
     if error.errno == errno.EEXIST:
-        return ResourceError(f"{doing}: a file lies where a folder should be", "Choose another place.")
+        return ResourceError(f"{doing}: there is a file where a folder is needed", "Choose another path.")
     return ResourceError(f"{doing}: {error.strerror or error}")

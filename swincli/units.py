@@ -1,13 +1,13 @@
-"""Quantities as people write them: image counts, durations, byte sizes, lists of names, seed lists and grid sizes.
+"""Parse and format quantities: image counts, durations, byte sizes, percentages, seed lists, grid sizes, name lists.
 
-Every parser raises `ValueError` with a message that stands alone; callers add where the text came from.
+Every parser raises `ValueError` with a complete message; callers add the file or option that the text came from.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _COUNT_SCALE = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 _DURATION_SCALE = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
@@ -18,10 +18,10 @@ MOST_SEEDS = 10_000_000
 
 
 def parse_count(text: str | int) -> int:
-    """Read a number of images: 25000000, "25_000_000", "200k", "25M", "1.5M".
+    """Parse a number of images: 25000000, "25_000_000", "200k", "25M", "1.5M".
 
     Raises:
-        ValueError: not a count, negative, or not a whole number of images.
+        ValueError: the text is not a count, is negative, or is not a whole number of images.
     """
     if isinstance(text, bool) or not isinstance(text, str | int):
         raise ValueError(f'{text!r} is not a number of images; write 25000 or "25k"')
@@ -40,7 +40,7 @@ def parse_count(text: str | int) -> int:
 
 
 def format_count(count: int) -> str:
-    """Write a count as it can be read back, short where at most one decimal is needed.
+    """Format a count so that `parse_count` reads it back; short if one decimal is enough.
 
     25000000 -> "25M", 1500 -> "1.5k", 1234 -> "1234", 2560000 -> "2560k".
     """
@@ -52,10 +52,10 @@ def format_count(count: int) -> str:
 
 
 def parse_duration(text: str) -> float:
-    """Read a duration in seconds: "3h50m", "90s", "2d", "45m", "1h 5m 30s".
+    """Parse a duration into seconds: "3h50m", "90s", "2d", "45m", "1h 5m 30s".
 
     Raises:
-        ValueError: not a duration, or zero.
+        ValueError: the text is not a duration, or is zero.
     """
     compact = text.replace(" ", "").lower()
     parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", compact)
@@ -63,14 +63,14 @@ def parse_duration(text: str) -> float:
         raise ValueError(f"{text!r} is not a duration; write 3h50m, 90s or 2d")
     seconds = sum(float(number) * _DURATION_SCALE[unit] for number, unit in parts)
     if seconds <= 0:
-        raise ValueError(f"{text!r} is no time at all")
+        raise ValueError(f"{text!r} is zero; a duration must be above 0")
     if not math.isfinite(seconds):
-        raise ValueError(f"{text!r} is longer than can be counted")
+        raise ValueError(f"{text!r} is too long")
     return seconds
 
 
 def format_duration(seconds: float) -> str:
-    """Write seconds in the two units that matter: 14 -> "14s", 3725 -> "1h 02m", 200000 -> "2d 07h"."""
+    """Format seconds in the two largest units: 14 -> "14s", 3725 -> "1h 02m", 200000 -> "2d 07h"."""
     whole = max(0, round(seconds))
     days, rest = divmod(whole, 86_400)
     hours, rest = divmod(rest, 3_600)
@@ -83,7 +83,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_bytes(size: float) -> str:
-    """Write a byte size with a binary unit: 1536 -> "1.5 KiB"."""
+    """Format a byte size with a binary unit: 1536 -> "1.5 KiB"."""
     unit = 0
     while round(size, 1 if unit else 0) >= 1024 and unit < len(_BYTE_UNITS) - 1:
         size, unit = size / 1024, unit + 1
@@ -91,15 +91,47 @@ def format_bytes(size: float) -> str:
 
 
 def format_names(names: Sequence[str], most: int = 3) -> str:
-    """Write the first few of many names: ["a", "b", "c", "d"] -> "a, b, c, ..."."""
+    """Format the first `most` names: ["a", "b", "c", "d"] -> "a, b, c, ..."."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
+def format_lines(lines: Iterable[str]) -> str:
+    """Format a list with one item per line, each indented by two spaces."""
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def format_items(number: int, noun: str) -> str:
+    """Format a number of things: (1, "image") -> "1 image", (1500, "image") -> "1,500 images"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def format_metric(number: int) -> str:
+    """Format a large number with three digits and a metric prefix: 95608077312 -> "95.6 G"."""
+    for prefix, scale in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
+        if number >= scale:
+            return f"{number / scale:#.3g}".rstrip(".") + f" {prefix}"
+    return f"{number:,}"
+
+
+def format_seconds(seconds: float) -> str:
+    """Format a time with three digits: 0.01234 -> "12.3 ms", 81.23 -> "81.2 s", 1234 -> "20m 34s"."""
+    if seconds < 1:
+        return f"{1000 * seconds:#.3g}".rstrip(".") + " ms"
+    return f"{seconds:#.3g}".rstrip(".") + " s" if seconds < 100 else format_duration(seconds)
+
+
+def format_percent(part: float, whole: float) -> str:
+    """Format `part / whole` in percent: (1, 3) -> "33%", (1, 1000) -> "<1%"."""
+    percent = 100 * part / whole
+    return "<1%" if 0 < percent < 0.5 else f"{percent:.0f}%"
+
+
 def parse_seeds(text: str) -> list[int]:
-    """Read a seed list: "0-31,45" -> [0, 1, ..., 31, 45]; order and repeats are kept as written.
+    """Parse a seed list: "0-31,45" -> [0, 1, ..., 31, 45]. Order and repeats are kept.
 
     Raises:
-        ValueError: not a seed list, a range that runs backwards, a seed above 2^32 - 1, or over ten million.
+        ValueError: the text is not a seed list, a range runs backwards, a seed is above 2^32 - 1, or the list has more
+            than ten million seeds.
     """
     seeds: list[int] = []
     for part in text.split(","):
@@ -110,18 +142,18 @@ def parse_seeds(text: str) -> list[int]:
         if last < first:
             raise ValueError(f"the range {part.strip()} runs backwards; write {last}-{first}")
         if last > LARGEST_SEED:
-            raise ValueError(f"seed {last} is above the largest one, {LARGEST_SEED}")
+            raise ValueError(f"seed {last} is above the largest seed, {LARGEST_SEED}")
         if len(seeds) + last - first >= MOST_SEEDS:
-            raise ValueError(f"{part.strip()} brings the list over ten million seeds")
+            raise ValueError(f"with {part.strip()} the list has more than ten million seeds")
         seeds.extend(range(first, last + 1))
     return seeds
 
 
 def parse_grid(text: str) -> tuple[int, int]:
-    """Read a grid size, columns by rows: "8x4" -> (8, 4).
+    """Parse a grid size, columns x rows: "8x4" -> (8, 4).
 
     Raises:
-        ValueError: not a grid size, or one with an empty side.
+        ValueError: the text is not a grid size, or a side is 0.
     """
     match = re.fullmatch(r"\s*(\d+)\s*[xX]\s*(\d+)\s*", text)
     if match is None or not int(match[1]) or not int(match[2]):

@@ -1,4 +1,4 @@
-"""Shared by all tests: a tiny store of images, and recipes that train on it in seconds."""
+"""Shared fixtures: a tiny store, recipes that train on it in seconds, and a trained run."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from swincli.data.preparing.prepare import PrepareOptions, prepare
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe, load_recipe
 
-settings.register_profile("swincli", deadline=None)  # how long a test takes is the machine's affair
+settings.register_profile("swincli", deadline=None)  # the time of a test depends on the machine
 settings.load_profile("swincli")
 
-# Tiny networks gain nothing from threads, and lose much where something else runs beside the tests.
+# Tiny networks gain nothing from threads, and lose much on a busy machine.
 torch.set_num_threads(1)
-os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
+os.environ["OMP_NUM_THREADS"] = "1"  # for subprocesses of tests
 
 TINY_RECIPE = """
 [model]
@@ -60,7 +60,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def store(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Those pictures as a store of 16 px images."""
+    """The pictures as a store of 16 px images."""
     path = tmp_path_factory.mktemp("stores") / "tiny"
     prepare(str(pictures), path, PrepareOptions(16, workers=1), Console(quiet=True))
     return Store.open(path)
@@ -97,7 +97,7 @@ def labelled_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="session")
 def trained_run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the smallest networks after two steps: its model, and the state beside it."""
+    """A run folder of the smallest networks after two steps."""
     folder = tmp_path_factory.mktemp("trained")
     recipe = folder / "tiny.toml"
     recipe.write_text(f'{TINY_RECIPE}\n[data]\npath = "{store.path}"\n')

@@ -1,4 +1,4 @@
-"""Steps of a run without its loop, for tests of phases and losses."""
+"""Single training steps without the loop, for tests of phases and losses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Comparing two run folders to the last bit, but for what the clock and the machine decide."""
+"""Bitwise comparison of two run folders, without times and memory figures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def files(run: Path) -> list[str]:
 
 
 def lines(log: Path) -> list[dict[str, Any]]:
-    """A log without what the clock and the machine decide."""
+    """The lines of a log without times and memory figures."""
     kept = []
     for line in log.read_text().splitlines():
         values = json.loads(line)
@@ -27,7 +27,7 @@ def lines(log: Path) -> list[dict[str, Any]]:
 
 
 def without_clock(value: Any) -> Any:
-    """A state's content, with tensors as exact bytes and without seconds."""
+    """Content of a state with tensors as bytes and without seconds."""
     if isinstance(value, dict):
         return {key: without_clock(item) for key, item in value.items() if key != "seconds"}
     if isinstance(value, list | tuple):
@@ -38,7 +38,7 @@ def without_clock(value: Any) -> Any:
 
 
 def assert_same_run(run: Path, unbroken: Path) -> None:
-    """Every file of one run is in the other, with the same content to the last bit."""
+    """Both runs have the same files with the same content, bit for bit."""
     assert files(run) == files(unbroken)
     for name in files(unbroken):
         if name.endswith(".pt"):
@@ -52,7 +52,7 @@ def assert_same_run(run: Path, unbroken: Path) -> None:
 
 
 def _moved(line: dict[str, Any], run: Path, unbroken: Path) -> dict[str, Any]:
-    """The protocol of a measurement, had it been of the other folder."""
+    """The protocol of an evaluation with the path of the other run."""
     if "protocol" not in line:
         return {}
     return {"protocol": json.loads(json.dumps(line["protocol"]).replace(str(unbroken), str(run)))}

@@ -1,4 +1,4 @@
-"""Networks as TorchScript files, for tests that need a detector and not Inception."""
+"""Small TorchScript networks, as detectors in tests that do not need Inception."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Material that lies beside a checkout, in `../shared`; tests that need it are skipped where it does not."""
+"""Files in `../shared` next to a checkout; tests that need them are skipped if they are missing."""
 
 from __future__ import annotations
 

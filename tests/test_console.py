@@ -1,3 +1,5 @@
+"""Console: results on stdout, messages on stderr, progress with and without a terminal."""
+
 from __future__ import annotations
 
 import io

@@ -1,3 +1,5 @@
+"""Errors: exit codes, messages of recipes, conversion of operating system errors."""
+
 from __future__ import annotations
 
 import errno
@@ -45,7 +47,7 @@ def test_several_problems_of_a_recipe_are_listed() -> None:
         (errno.EDQUOT, "no space left"),
         (errno.EACCES, "permission denied"),
         (errno.EROFS, "permission denied"),
-        (errno.EEXIST, "a file lies where a folder should be"),
+        (errno.EEXIST, "there is a file where a folder is needed"),
     ],
 )
 def test_refusals_of_the_system_get_words_and_a_hint(number: int, words: str) -> None:

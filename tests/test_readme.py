@@ -1,4 +1,4 @@
-"""The README's command lines are those that are tested."""
+"""Command lines and links of the README."""
 
 from __future__ import annotations
 

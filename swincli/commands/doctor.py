@@ -55,23 +55,23 @@ def doctor(
         loaded = load_recipe(recipe, overrides_of(overrides, data)) if recipe is not None else None
 
         from swincli.diagnosis.diagnosis import diagnose
-        from swincli.diagnosis.machine import machine_findings, survey
-        from swincli.diagnosis.report import findings_view, lines_of, machine_view, recipe_view
+        from swincli.diagnosis.machine import check_machine, inspect_machine
+        from swincli.diagnosis.report import findings_report, machine_report, recipe_report, render_lines
         from swincli.system import runtime
 
         runtime.configure(tf32=loaded is not None and loaded.run.tf32)
         place = runtime.choose_device(device.value)
-        machine = survey(place)
-        found, facts = machine_findings(machine), machine.facts()
+        machine = inspect_machine(place)
+        found, facts = check_machine(machine), machine.to_dict()
         if not json_mode:
-            console.emit({}, lines_of(machine_view(machine, found)))  # at once: measuring a recipe takes its time
+            console.emit({}, render_lines(machine_report(machine, found)))  # at once: measuring a recipe takes its time
         lines: list[str] = []
         if loaded is not None and recipe is not None:
             diagnosis = diagnose(loaded, machine, place, console, steps)
             found += diagnosis.findings
-            facts["recipe"] = {"name": recipe, **diagnosis.facts()}
-            lines = lines_of(recipe_view(recipe, diagnosis))
-        facts["findings"] = [finding.facts() for finding in found]
-        console.emit(facts, [*lines, *lines_of(findings_view(found))])
+            facts["recipe"] = {"name": recipe, **diagnosis.to_dict()}
+            lines = render_lines(recipe_report(recipe, diagnosis))
+        facts["findings"] = [finding.to_dict() for finding in found]
+        console.emit(facts, [*lines, *render_lines(findings_report(found))])
         if any(finding.severity == "error" for finding in found):
             raise typer.Exit(1)

@@ -15,9 +15,9 @@ recipe_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Li
 def list_recipes(json_mode: JsonOption = False, quiet: QuietOption = False, debug: DebugOption = False) -> None:
     """Name the recipes that come with swincli, with their first line."""
     with boundary(json_mode=json_mode, quiet=quiet, debug=debug) as console:
-        from swincli.recipe.shipped import header, shipped_recipes
+        from swincli.recipe.shipped import header_comment, shipped_recipes
 
-        titles = {name: header(path).split("\n", 1)[0] for name, path in shipped_recipes().items()}
+        titles = {name: header_comment(path).split("\n", 1)[0] for name, path in shipped_recipes().items()}
         width = max(map(len, titles), default=0)
         recipes = [{"name": name, "title": title} for name, title in titles.items()]
         console.emit({"recipes": recipes}, [f"{name:<{width}}  {title}" for name, title in titles.items()])

@@ -1,1 +1,1 @@
-"""What `swincli doctor` finds out: the machine and its software, and what a recipe costs on it."""
+"""`swincli doctor`: inspection of machine and software, and the time, memory and disk space that a recipe needs."""

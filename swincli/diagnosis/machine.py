@@ -1,4 +1,4 @@
-"""A survey of the machine: what training, sampling and measuring would find on it."""
+"""Inspection of the machine: hardware, memory, disk, packages and detector weights, with findings."""
 
 from __future__ import annotations
 
@@ -9,69 +9,68 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 import swincli
-from swincli.diagnosis.devices import Device, accelerators
 from swincli.diagnosis.findings import Finding, warning
-from swincli.diagnosis.processor import Processor, look_at_processor
+from swincli.diagnosis.hardware import Accelerator, CpuInfo, inspect_cpu, list_accelerators
 from swincli.diagnosis.software import (
     OPTIONAL_PACKAGES,
+    DetectorWeights,
     Requirement,
-    Weights,
-    compiler,
-    detector_weights,
+    find_cpp_compiler,
+    find_detector_weights,
     installed_version,
     requirements,
 )
 from swincli.model.files.model_file import RUNS
-from swincli.system.cgroup import memory_left, memory_limit
+from swincli.system.atomic_files import free_bytes, nearest_folder
+from swincli.system.resources import available_memory, total_memory
 from swincli.units import format_bytes
 
-DETECTOR = "inception"  # the one that evaluate and training measure with unless told otherwise
+DETECTOR = "inception"  # the default of `swincli evaluate` and of evaluation during training
 LITTLE_DISK, LITTLE_MEMORY = 5 * 2**30, 2 * 2**30
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is.
+    """Hardware and software of this machine.
 
     Attributes:
-        versions: Of swincli, python, torch, and cuda where torch was built with it.
+        versions: Versions of swincli, python, torch, and of CUDA if torch was built with it.
         system: Operating system and architecture.
         processor: The CPU.
-        threads: Threads of one operation of PyTorch.
-        memory, available: Bytes of memory, and those that are free; of a container's share where it has one.
-        devices: Every device but the CPU.
-        device: Where networks would run.
-        disk: The folder whose disk runs would be written to.
-        disk_free: Bytes free on it.
-        requirements: What swincli cannot do without.
-        packages: Versions of what it can do without, None where it is not installed.
-        weights: Detectors of `swincli evaluate`.
-        compiler: A C++ compiler, for run.compile on the CPU.
-        problems: What went wrong in looking at a device.
+        threads: Threads of one PyTorch operation.
+        memory, available: Total and free bytes of memory, within the container's limit.
+        devices: All GPUs.
+        device: Device that networks would run on.
+        disk: Folder that `runs/` would be created in.
+        disk_free: Free bytes on its disk.
+        requirements: Required packages.
+        packages: Versions of optional packages; None if not installed.
+        weights: Weights of the detectors of `swincli evaluate`.
+        compiler: Path of a C++ compiler, for run.compile on the CPU.
+        problems: Messages about GPUs that could not be queried.
     """
 
     versions: dict[str, str | None]
     system: str
-    processor: Processor
+    processor: CpuInfo
     threads: int
     memory: int
     available: int
-    devices: list[Device]
+    devices: list[Accelerator]
     device: str
     disk: Path
     disk_free: int
     requirements: list[Requirement]
     packages: dict[str, str | None]
-    weights: list[Weights]
+    weights: list[DetectorWeights]
     compiler: str | None
     problems: list[str]
 
-    def facts(self) -> dict[str, Any]:
-        """Plain values for JSON; bytes are whole numbers."""
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; sizes in bytes."""
         return {
             "versions": self.versions,
             "system": self.system,
@@ -87,15 +86,13 @@ class Machine:
         }
 
 
-def survey(device: torch.device) -> Machine:
-    """Look at everything; takes a second or two and changes nothing.
+def inspect_machine(device: torch.device) -> Machine:
+    """Inspect this machine; takes a second or two and changes nothing.
 
     Args:
-        device: Where networks would run.
+        device: Device that networks would run on.
     """
-    devices, problems = accelerators()
-    memory = psutil.virtual_memory()
-    disk = existing(RUNS)
+    devices, problems = list_accelerators()
     return Machine(
         versions={
             "swincli": swincli.__version__,
@@ -104,55 +101,43 @@ def survey(device: torch.device) -> Machine:
             "cuda": torch.version.cuda,
         },
         system=f"{platform.system()} {platform.release()}, {platform.machine()}",
-        processor=look_at_processor(),
+        processor=inspect_cpu(),
         threads=torch.get_num_threads(),
-        memory=min(memory.total, memory_limit() or memory.total),
+        memory=total_memory(),
         available=available_memory(),
         devices=devices,
         device=str(device),
-        disk=disk,
-        disk_free=shutil.disk_usage(disk).free,
+        disk=nearest_folder(RUNS),
+        disk_free=free_bytes(RUNS),
         requirements=requirements(),
         packages={name: installed_version(name) for name in OPTIONAL_PACKAGES},
-        weights=detector_weights(),
-        compiler=compiler(),
+        weights=find_detector_weights(),
+        compiler=find_cpp_compiler(),
         problems=problems,
     )
 
 
-def available_memory() -> int:
-    """Bytes of memory that the process can still get, those of its container or job at most."""
-    free, left = int(psutil.virtual_memory().available), memory_left()
-    return free if left is None else min(free, left)
-
-
-def existing(path: Path) -> Path:
-    """The folder itself, or the one nearest above it that exists."""
-    path = path.resolve()
-    return next(folder for folder in (path, *path.parents) if folder.is_dir())
-
-
-def machine_findings(machine: Machine) -> list[Finding]:
-    """What is amiss with a machine, whatever is to be trained on it."""
-    return [*_software_findings(machine), *_device_findings(machine), *_room_findings(machine)]
+def check_machine(machine: Machine) -> list[Finding]:
+    """Findings about a machine that do not depend on a recipe."""
+    return [*_software_findings(machine), *_device_findings(machine), *_space_findings(machine)]
 
 
 def _software_findings(machine: Machine) -> list[Finding]:
-    unfit = [
+    unmet = [
         warning(
             "versions",
-            f"{each.name} {each.found or 'is not installed'}: swincli is made for {each.name}{each.wanted}",
+            f"{each.name} {each.found or 'is not installed'}: swincli needs {each.name}{each.wanted}",
             f'pip install "{each.name}{each.wanted}"',
         )
         for each in machine.requirements
         if not each.met
     ]
-    without = [
+    missing = [
         warning("weights", each.problem, each.hint)
         for each in machine.weights
         if each.path is None and each.detector == DETECTOR
     ]
-    return unfit + without
+    return unmet + missing
 
 
 def _device_findings(machine: Machine) -> list[Finding]:
@@ -160,32 +145,34 @@ def _device_findings(machine: Machine) -> list[Finding]:
     if not machine.devices and sys.platform != "darwin" and shutil.which("nvidia-smi"):
         reason = "was built without CUDA" if machine.versions["cuda"] is None else "cannot use its driver"
         hint = "Install a build that fits the driver: https://pytorch.org/get-started/locally"
-        found.append(warning("GPU", f"there is nvidia-smi, so probably a GPU, and PyTorch {reason}", hint))
+        found.append(warning("GPU", f"nvidia-smi is installed, so there is probably a GPU, but PyTorch {reason}", hint))
     for device in machine.devices:
         if device.free < device.memory / 2:
             used = f"{device.device}: {format_bytes(device.free)} free of {format_bytes(device.memory)}"
-            found.append(warning("GPU", used, "Another program uses it; on CUDA nvidia-smi shows which."))
+            found.append(warning("GPU", used, "Another program uses it; for CUDA, nvidia-smi shows which one."))
     cores, threads = machine.processor.usable_cores, machine.threads
     if threads > cores:
         found.append(
             warning(
                 "processor",
-                f"PyTorch uses {threads} threads, and this process may use {cores} of {machine.processor.cores} cores",
-                f"Set OMP_NUM_THREADS={cores} in the environment: threads that wait for each other cost a multiple.",
+                f"PyTorch uses {threads} threads, but this process may use {cores} of {machine.processor.cores} cores",
+                f"Set OMP_NUM_THREADS={cores} in the environment; more threads than cores are several times slower.",
             )
         )
     elif machine.device == "cpu" and 2 * threads <= cores:
-        hint = f"Where nothing else needs them, set OMP_NUM_THREADS={cores} in the environment."
+        hint = f"If no other program needs them, set OMP_NUM_THREADS={cores} in the environment."
         found.append(warning("processor", f"PyTorch uses {threads} of {cores} cores", hint))
     return found
 
 
-def _room_findings(machine: Machine) -> list[Finding]:
+def _space_findings(machine: Machine) -> list[Finding]:
     found = []
     if machine.disk_free < LITTLE_DISK:
-        hint = "Free some space: at 256 px a training state takes 1.0 GiB and a model 0.2 GiB."
+        hint = "Free some space. At 256 px a training state takes 1.0 GiB and a model 0.2 GiB."
         found.append(warning("disk", f"{machine.disk}: {format_bytes(machine.disk_free)} free", hint))
     if machine.available < LITTLE_MEMORY:
         left = f"{format_bytes(machine.available)} of {format_bytes(machine.memory)} of memory are free"
-        found.append(warning("memory", left, "Close other programs: the quickstart takes 1 GiB, other recipes more."))
+        found.append(
+            warning("memory", left, "Close other programs. The quickstart needs 1 GiB, other recipes need more.")
+        )
     return found

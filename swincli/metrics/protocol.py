@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from swincli import __version__
-from swincli.system.atomic_files import append_line
+from swincli.system.atomic_files import append_json_line
 
 _LIBRARIES = ("torch", "numpy", "pillow", "clean-fid")
 
@@ -145,7 +145,7 @@ def append_record(
         "protocol": dataclasses.asdict(protocol),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    append_line(run / "metrics.jsonl", record)
+    append_json_line(run / "metrics.jsonl", record)
 
 
 def _describe(reference: Reference) -> str:

@@ -194,7 +194,7 @@ def _path_length(fakes: Collected, reference: Collected, context: Context) -> Va
     processes = context.processes
     distance = processes.run_on_all(lambda _: stlpips.load_perceptual(stlpips.WEIGHTS.require(), model.device))
     pairs, batch = min(fakes.count, MOST_PAIRS), max(1, default_batch(max(128, model.recipe.model.size)) // 4)
-    share = processes.share(pairs, batch)
+    share = processes.shard(pairs, batch)
 
     def measure(space: str) -> float:
         def lengths(told: Advance) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
-"""The recipe: the one description of an experiment that every verb shares. Knows no torch.
+"""Recipes: TOML files that describe an experiment completely. Imports neither PyTorch nor NumPy.
 
-`schema` says what a recipe may hold, `loading` reads one with everything it extends, `shipped` finds those that come
-along.
+`schema` defines sections and keys, `loading` reads a file and the recipes it extends, `shipped` finds the recipes that
+come with swincli.
 """
 
 from swincli.recipe.loading import dump_recipe, load_recipe

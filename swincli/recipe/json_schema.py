@@ -1,4 +1,4 @@
-"""The JSON Schema of recipe files, with which editors complete and check them."""
+"""The JSON Schema of recipe files, for completion and checks in editors."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def recipe_schema() -> dict[str, Any]:
-    """The schema of a recipe file: every section and key, and `extends`, which belongs to the file alone.
+    """The JSON Schema of a recipe file: every section and key, and `extends`.
 
-    A key that may be left out is not null in it, since TOML has no null.
+    It has no null: TOML has none, and optional keys are left out instead.
     """
     schema: dict[str, Any] = _without_null(Recipe.model_json_schema())
-    extends = {"type": "string", "description": "Path or shipped name of a recipe that this one changes."}
+    extends = {"type": "string", "description": "Path or shipped name of the recipe that this one changes."}
     schema["properties"] = {"extends": extends, **schema["properties"]}
     return {"$schema": DIALECT, **schema}
 
 
 def _without_null(node: Any) -> Any:
-    """Strip the defaults and choices that are null; a choice of one is put in the place of its list."""
+    """Remove null defaults and null alternatives; replace a list of one alternative by that alternative."""
     if isinstance(node, list):
         return [_without_null(item) for item in node]
     if not isinstance(node, dict):

@@ -1,6 +1,6 @@
-"""Reading a recipe: TOML, `extends`, overrides, and every problem of it at once with its key and line.
+"""Load recipes: TOML files, `extends`, overrides and validation. An error lists all problems with key and line.
 
-Precedence: defaults < extended recipe < recipe < --set < flags (which arrive here as the last overrides).
+Precedence: defaults < extended recipe < recipe < --set < flags (passed as the last overrides).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from swincli.errors import RecipeError, UsageError
 from swincli.recipe.positions import key_lines
-from swincli.recipe.problems import explain, place
+from swincli.recipe.problems import explain, key_with_line
 from swincli.recipe.schema import Recipe
 from swincli.recipe.shipped import find_recipe, find_shipped, shipped_recipes
 
@@ -27,14 +27,14 @@ _MISSING_HINT = "`swincli recipe list` names the shipped recipes."
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe by path or shipped name, with everything it extends and the overrides on top.
+    """Read a recipe by path or shipped name, with the recipes it extends and the overrides.
 
     Args:
         name: Path of a TOML file, or the name of a shipped recipe.
-        overrides: `section.key=value` each; the value is TOML, `null`, or a bare string.
+        overrides: Texts of the form `section.key=value`; the value is TOML, `null`, or a string without quotes.
 
     Raises:
-        RecipeError: the file is missing, is no TOML, extends itself, or breaks the schema; it lists every problem.
+        RecipeError: the file is missing, is not TOML, extends itself, or violates the schema; lists all problems.
         UsageError: an override is not of the form `section.key=value`.
     """
     settings = [parse_override(override) for override in overrides]
@@ -52,20 +52,20 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def parse_recipe(text: str, source: str) -> Recipe:
-    """Read a complete recipe from TOML text, such as a checkpoint's metadata; `source` names it in errors."""
+    """Read a complete recipe from TOML text, for example a checkpoint's metadata. `source` names it in errors."""
     return _validate(_parse_toml(text, source), source, {})
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The resolved recipe as TOML: every key spelled out, but for those that are None."""
+    """Write a recipe as TOML with every key, except keys that are None."""
     return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
 
 
 def parse_override(text: str) -> tuple[str, str, Any]:
-    """Split `section.key=value`; the value is read as TOML and, failing that, as a string; `null` leaves the key out.
+    """Split `section.key=value`. The value is parsed as TOML, else taken as a string; `null` becomes None.
 
     Raises:
-        UsageError: the text has another form.
+        UsageError: the text does not have this form.
     """
     match = re.fullmatch(r"\s*(\w+)\.(\w+)\s*=(.*)", text, re.DOTALL)
     if match is None:
@@ -80,7 +80,7 @@ def _override_value(text: str) -> Any:
         value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
         return text
-    # No key holds a date, but a folder may be named by one.
+    # No key is a date, but a folder name may look like one.
     return text if isinstance(value, datetime.date | datetime.time) else value
 
 
@@ -88,29 +88,29 @@ def _no_recipe(name: str) -> RecipeError:
     path = Path(name)
     if name and path.is_dir():
         inside = path / "recipe.toml"
-        hint = f"It holds one: {inside}" if inside.is_file() else _MISSING_HINT
-        return RecipeError(name, ["this is a folder, and a recipe is a TOML file"], hint)
+        hint = f"It contains one: {inside}" if inside.is_file() else _MISSING_HINT
+        return RecipeError(name, ["this is a folder; a recipe is a TOML file"], hint)
     near = difflib.get_close_matches(path.stem, shipped_recipes(), n=1)
     guess = f'; did you mean "{near[0]}"?' if near else ""
     return RecipeError(name or '""', [f"no such recipe{guess}"], _MISSING_HINT)
 
 
 def _read_chain(path: Path, visited: tuple[Path, ...]) -> tuple[Tree, dict[str, str]]:
-    """The tree of a file laid over those that it extends, and where each key was written last."""
+    """The merged tree of a file and the recipes it extends, and the file and line that set each key."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise RecipeError(str(path), ["not a text file, and a recipe is TOML"], _MISSING_HINT) from None
+        raise RecipeError(str(path), ["not a text file; a recipe is a TOML file"], _MISSING_HINT) from None
     tree = _parse_toml(text, str(path))
     lines = {key: f"{path.name}:{line}" for key, line in key_lines(text).items()}
     base_name = tree.pop("extends", None)
     if base_name is None:
         return tree, lines
-    here = place(["extends"], lines)
+    here = key_with_line(["extends"], lines)
     if not isinstance(base_name, str):
         raise RecipeError(str(path), [f"{here}: must be the path or name of a recipe, in quotes"])
-    beside = path.parent / base_name
-    found = beside if beside.is_file() else find_shipped(base_name)
+    local = path.parent / base_name
+    found = local if local.is_file() else find_shipped(base_name)
     if found is None:
         raise RecipeError(str(path), [f'{here}: no such recipe "{base_name}"'], _MISSING_HINT)
     visited = (*visited, path.resolve())
@@ -124,11 +124,12 @@ def _read_chain(path: Path, visited: tuple[Path, ...]) -> tuple[Tree, dict[str, 
 def _parse_toml(text: str, source: str) -> Tree:
     try:
         return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also numbers and nesting beyond what Python reads
+    except (ValueError, RecursionError) as error:  # also numbers too long and nesting too deep for Python
         raise RecipeError(source, [f"not valid TOML: {error}"]) from None
 
 
 def _overlay(base: Tree, top: Tree) -> Tree:
+    """`base` with the values of `top`; tables are merged."""
     merged = dict(base)
     for key, value in top.items():
         both = isinstance(value, dict) and isinstance(base.get(key), dict)

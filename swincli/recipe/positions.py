@@ -1,4 +1,4 @@
-"""Where the keys of a recipe stand: the line of every section and key of a TOML text."""
+"""Line numbers of the sections and keys of a TOML text."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 _PART = r"""(?:[\w-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*')"""
 _KEY = rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*"
 _STATEMENT = re.compile(rf"(?:\s|#[^\n]*+)*+(?:\[\[?[ \t]*(?P<header>{_KEY})[ \t]*\]\]?|(?P<key>{_KEY})[ \t]*=)")
-# What may hold a newline, or a bracket that is none: strings of three quotes, then of one, then comments.
+# Tokens that may contain a newline or bracket: triple-quoted strings, strings, comments; then brackets and newlines.
 _VALUE = re.compile(
     r""""{3}(?:\\.|[^\\])*?"{3,5}|'{3}.*?'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*|[\[{]|[\]}]|\n""", re.DOTALL
 )
 
 
 def key_lines(text: str) -> dict[str, int]:
-    """The line, from 1, on which each `section` and `section.key` is first written.
+    """Line number, from 1, on which each `section` and `section.key` first appears.
 
-    Keys inside an inline table stand on its line and are not listed.
+    Keys inside an inline table are not listed.
 
     Args:
         text: Valid TOML.
@@ -37,7 +37,7 @@ def key_lines(text: str) -> dict[str, int]:
 
 
 def _names(key: str) -> list[str]:
-    """The parts of a dotted key, without their quotes."""
+    """The parts of a dotted key, without quotes."""
     tree: Any = tomllib.loads(f"{key} = 0")
     names = []
     while isinstance(tree, dict):
@@ -47,7 +47,7 @@ def _names(key: str) -> list[str]:
 
 
 def _statement_end(text: str, start: int) -> int:
-    """The position behind the newline that ends a statement: the first one outside strings and brackets."""
+    """Position after the newline that ends a statement: the first newline outside strings and brackets."""
     depth = 0
     for token in _VALUE.finditer(text, start):
         if token[0] in "[{":

@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, in words: pydantic's findings as `section.key (file:line): what`."""
+"""Messages for invalid recipes: pydantic's errors as `section.key (file:line): problem`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from swincli.recipe.schema import Recipe
+from swincli.recipe.schema import INCONSISTENT, Recipe
 
 LONGEST_VALUE = 60
 _WORDS = {
@@ -32,19 +32,19 @@ _WORDS = {
 
 
 def explain(detail: ErrorDetails, lines: Mapping[str, str]) -> str:
-    """Put one finding into words.
+    """The message for one validation error.
 
     Args:
-        detail: One of `ValidationError.errors()` of a `Recipe`.
-        lines: Where each `section` and `section.key` was written, such as "my.toml:12" or "--set".
+        detail: Item of `ValidationError.errors()` of a `Recipe`.
+        lines: Origin of each `section` and `section.key`, such as "my.toml:12" or "--set".
     """
     location = [str(part) for part in detail["loc"]]
-    context = {name: _whole(part) for name, part in detail.get("ctx", {}).items()}
+    context = {name: _without_point_zero(part) for name, part in detail.get("ctx", {}).items()}
     value = detail["input"]
     kind = detail["type"]
     if kind == "extra_forbidden":
         message = _unknown(location, value)
-    elif kind == "misfit":
+    elif kind == INCONSISTENT:
         location.append(context["key"])
         message = context["message"]
     elif len(location) == 1:
@@ -55,21 +55,21 @@ def explain(detail: ErrorDetails, lines: Mapping[str, str]) -> str:
         message = str(detail["msg"]).removeprefix("Value error, ")
     else:
         words = _WORDS[kind].format(**context).replace("'", '"') if kind in _WORDS else detail["msg"]
-        message = f"{words[0].lower()}{words[1:]}, not {_written(value)}"
+        message = f"{words[0].lower()}{words[1:]}, not {_as_toml(value)}"
     if len(detail["loc"]) > 2:
         message = f"entry {int(location[2]) + 1} {message}"
-    return f"{place(location[:2], lines)}: {message}"
+    return f"{key_with_line(location[:2], lines)}: {message}"
 
 
-def place(location: Sequence[str], lines: Mapping[str, str]) -> str:
-    """A key and where it, or else its section, was written: "train.batch (my.toml:12)"."""
+def key_with_line(location: Sequence[str], lines: Mapping[str, str]) -> str:
+    """A key with its file and line, or those of its section: "train.batch (my.toml:12)"."""
     key = ".".join(location)
-    written_at = lines.get(key) or lines.get(location[0])
-    return f"{key} ({written_at})" if written_at else key
+    origin = lines.get(key) or lines.get(location[0])
+    return f"{key} ({origin})" if origin else key
 
 
-def _written(value: Any) -> str:
-    """A value about as TOML writes it, cut where it is long."""
+def _as_toml(value: Any) -> str:
+    """A value roughly as in TOML, shortened to `LONGEST_VALUE` characters."""
     if isinstance(value, tuple):
         value = list(value)
     try:
@@ -79,22 +79,22 @@ def _written(value: Any) -> str:
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
 
 
-def _whole(value: Any) -> Any:
-    """A bound such as 0.0 as the 0 that it is."""
+def _without_point_zero(value: Any) -> Any:
+    """A whole float as an integer: 0.0 -> 0."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _unknown(location: Sequence[str], value: Any) -> str:
-    """Words for a key that the schema does not know: where it belongs, or what it was meant to be."""
+    """The message for an unknown key, with the section it belongs to or the most similar known key."""
     name, section = location[-1], location[:-1]
     if name == "extends":
-        return "must stand at the top of the file, before every section"
+        return "must be at the top of the file, before the first section"
     if section:
         message = "unknown key"
     elif isinstance(value, dict | list):
         message = "unknown section"
     else:
-        message = "stands in no section"
+        message = "is outside every section"
     elsewhere = [f"{other}.{name}" for other in _known_keys([]) if name in _known_keys([other])]
     near = difflib.get_close_matches(name, _known_keys(section), n=1, cutoff=0.5)
     guesses = elsewhere or near
@@ -102,7 +102,7 @@ def _unknown(location: Sequence[str], value: Any) -> str:
 
 
 def _known_keys(section: Sequence[str]) -> list[str]:
-    """The keys of a section, or the sections themselves for none."""
+    """The keys of a section; for an empty `section`, the names of all sections."""
     model: Any = Recipe
     for name in section:
         model = model.model_fields[name].annotation

@@ -1,4 +1,4 @@
-"""The recipes that come with swincli: TOML files in `recipes/`, beside the package or inside an installed one."""
+"""Recipes that come with swincli: TOML files in `recipes/`, next to the package or inside an installed package."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from pathlib import Path
 
 
 def shipped_folder() -> Path:
-    """Folder of the shipped recipes: inside the installed package, else beside it in a checkout."""
+    """Folder of the shipped recipes: inside the installed package, or next to it in a checkout."""
     package = Path(__file__).resolve().parent.parent
     installed = package / "recipes"
     return installed if installed.is_dir() else package.parent / "recipes"
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """Every shipped recipe by name; those in sub-folders are named `folder/name`."""
+    """All shipped recipes by name; in subfolders the name is `folder/name`."""
     folder = shipped_folder()
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.toml"))}
 
 
 def find_recipe(name: str) -> Path | None:
-    """The file that `name` means: a path to one, or a shipped recipe; None where it is neither."""
+    """The recipe file at path `name`, or the shipped recipe of that name; None if there is neither."""
     path = Path(name)
     if path.is_file():
         return path
@@ -27,12 +27,12 @@ def find_recipe(name: str) -> Path | None:
 
 
 def find_shipped(name: str) -> Path | None:
-    """The shipped recipe of that name, which may be written `NAME`, `NAME.toml` or `recipes/NAME.toml`."""
+    """The shipped recipe `NAME`, also given as `NAME.toml` or `recipes/NAME.toml`; None if there is none."""
     return shipped_recipes().get(name.removesuffix(".toml").removeprefix("recipes/"))
 
 
-def header(path: Path) -> str:
-    """The comment that opens a recipe file, without its marks."""
+def header_comment(path: Path) -> str:
+    """The comment at the start of a recipe file, without its # signs."""
     lines = []
     for line in path.read_text(encoding="utf-8-sig").splitlines():
         if not line.startswith("#"):

@@ -1,1 +1,1 @@
-"""What the machine and the launcher give: processes, devices, cores, memory limits, files, the cache folder."""
+"""Machine and operating system: processes, devices, CPU cores, memory limits, atomic files, the cache folder."""

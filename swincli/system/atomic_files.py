@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written ever bears its final name."""
+"""Atomic file writes: a file gets its final name only once it is complete and on disk."""
 
 from __future__ import annotations
 
@@ -13,80 +13,80 @@ from typing import Any
 
 from swincli.errors import from_os_error
 
-_PROBE = 2**20  # bytes that a disk is asked to take where a write has failed
+_PROBE_BYTES = 2**20  # written after a failed write, to get the operating system's error
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, sync it to the disk, and only then give it its name.
+    """Let `write` fill a temporary file beside `path`, sync it to disk, then rename it to `path`.
 
     Raises:
-        ResourceError: the disk is full, or the folder may not be written.
+        ResourceError: the disk is full, or the folder is not writable.
     """
-    with appearing(path) as temporary:
+    with atomic_path(path) as temporary:
         write(temporary)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write an .npz file as `write_atomically` does.
+    """Write an .npz file atomically.
 
     Raises:
-        ResourceError: the disk is full, or the folder may not be written.
+        ResourceError: the disk is full, or the folder is not writable.
     """
     import numpy as np
 
     def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:  # given a name, numpy would add .npz to it
+        with temporary.open("wb") as file:  # numpy would append .npz to a name
             np.savez(file, **arrays)
 
     write_atomically(path, write)
 
 
 @contextmanager
-def appearing(path: Path) -> Iterator[Path]:
-    """Hand out a temporary name beside `path` for a file that gets its own name when the block ends well.
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`. The file is renamed to `path` when the block ends without an error.
 
     Raises:
-        ResourceError: the disk is full, or the folder may not be written.
+        ResourceError: the disk is full, or the folder is not writable.
     """
     temporary = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        temporary.chmod(_usual_mode())  # safetensors writes files that nobody else may read
+        temporary.chmod(_default_mode())  # safetensors writes files that only their owner can read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
         raise from_os_error(error, f"writing {path}") from error
-    except Exception as error:  # torch and safetensors hide the operating system's error in their own
-        refusal = _refusal(temporary)
-        if refusal is None:
+    except Exception as error:  # torch and safetensors replace the operating system's error by their own
+        os_error = _probe_write(temporary)
+        if os_error is None:
             raise
-        raise from_os_error(refusal, f"writing {path}") from error
+        raise from_os_error(os_error, f"writing {path}") from error
     finally:
-        with suppress(OSError):  # where the folder could not be made, there is nothing to remove
+        with suppress(OSError):  # if the folder could not be created, there is nothing to remove
             temporary.unlink(missing_ok=True)
 
 
-def _usual_mode() -> int:
-    """Permissions of a new file as the user's umask has them."""
+def _default_mode() -> int:
+    """Permissions of a new file under the user's umask."""
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask
 
 
-def append_line(log: Path, values: Mapping[str, Any]) -> None:
-    """Append one JSON line to a log and sync it to the disk; a line that does not fit is not begun.
+def append_json_line(log: Path, values: Mapping[str, Any]) -> None:
+    """Append one JSON line to a log and sync it to disk. A line that does not fit is removed again.
 
     Raises:
         ResourceError: the file cannot be written.
     """
     try:
-        with _open_raw(log) as file:
+        with _open_unbuffered(log) as file:
             length = file.tell()
             try:
-                _write_whole(file, (json.dumps(values) + "\n").encode())
+                _write_all(file, (json.dumps(values) + "\n").encode())
             except BaseException:
                 with suppress(OSError):
                     file.truncate(length)
@@ -96,7 +96,7 @@ def append_line(log: Path, values: Mapping[str, Any]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Ask the system to write a folder's list of names, where it can."""
+    """Sync a folder's list of names to disk; does nothing outside POSIX."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -106,31 +106,34 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def nearest_folder(path: Path) -> Path:
+    """`path` if it is a folder, else the nearest existing folder above it."""
+    path = path.resolve()
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
 def free_bytes(path: Path) -> int:
-    """Bytes that are free on the disk that holds a path, or will hold it once it is made."""
-    place = path.resolve()
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    return shutil.disk_usage(place).free
+    """Free bytes on the disk that holds `path`, or would hold it once it is created."""
+    return shutil.disk_usage(nearest_folder(path)).free
 
 
-def _refusal(path: Path) -> OSError | None:
-    """What the system says to more bytes in a file that could not be written; None where it takes them."""
+def _probe_write(path: Path) -> OSError | None:
+    """The operating system's error when more bytes are written to a file; None if they can be written."""
     try:
-        with _open_raw(path) as file:
-            _write_whole(file, bytes(_PROBE))
+        with _open_unbuffered(path) as file:
+            _write_all(file, bytes(_PROBE_BYTES))
     except OSError as error:
         return error
     return None
 
 
-def _open_raw(path: Path) -> FileIO:
-    """A file to append to, without a buffer that would try again when it is closed."""
+def _open_unbuffered(path: Path) -> FileIO:
+    """Open a file to append. A buffer would write again on close."""
     return path.open("ab", buffering=0)
 
 
-def _write_whole(file: FileIO, data: bytes) -> None:
+def _write_all(file: FileIO, data: bytes) -> None:
     rest = memoryview(data)
-    while rest:  # a disk that is nearly full takes a part, and refuses the next
+    while rest:  # an almost full disk takes a part of the data and refuses the next write
         rest = rest[file.write(rest) :]
     os.fsync(file.fileno())

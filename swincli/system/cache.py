@@ -1,4 +1,4 @@
-"""The folder in which swincli keeps what it can make or fetch again."""
+"""The cache folder: files that swincli can compute or download again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """`$SWINCLI_CACHE`, else `swincli` in the user's cache folder of this platform; it need not exist."""
+    """`$SWINCLI_CACHE`, or `swincli` in the platform's user cache folder. The folder may not exist yet."""
     if given := os.environ.get("SWINCLI_CACHE"):
         return Path(given).expanduser()
     if sys.platform == "win32":

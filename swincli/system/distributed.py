@@ -1,7 +1,7 @@
-"""Several processes on one task, started by torchrun: who this one is, and how they agree.
+"""Distributed processes started by torchrun: rank and world size, collectives, and errors that every rank learns of.
 
-One of them leads: it alone writes files and speaks.
-Small things are agreed on over gloo, on the CPU; gradients travel by whatever the device has (NCCL on CUDA).
+Rank 0 is the main process: it alone writes files and prints. Objects and CPU tensors go over gloo, gradients over the
+device's own backend (NCCL on CUDA).
 """
 
 from __future__ import annotations
@@ -20,68 +20,68 @@ from swincli.console import Advance
 from swincli.errors import PeerFailedError, ResourceError, SwincliError, UsageError, from_os_error
 from swincli.system.torchrun_env import is_distributed, local_rank
 
-TIMEOUT = timedelta(hours=6)  # how long one waits for the others: the leader computes metrics while they do
-TOGETHER = 64  # items that are never parted, where nobody says how many
+TIMEOUT = timedelta(hours=6)  # of a collective: the others wait while the main process computes metrics
+GROUP_SIZE = 64  # items that stay on one rank unless the caller gives another size
 
 T = TypeVar("T")
 
 
 class Store(Protocol):
-    """What of a `torch.distributed.Store` is used here: texts and counters that all processes read and write."""
+    """The methods of `torch.distributed.Store` used here: texts and counters that all ranks read and write."""
 
-    def add(self, key: str, value: int, /) -> int: ...  # and how much it is now
+    def add(self, key: str, value: int, /) -> int: ...  # returns the new sum
     def set(self, key: str, value: str, /) -> None: ...
     def check(self, keys: list[str], /) -> bool: ...
 
 
-def _unheard(count: int = 1) -> None:
+def _no_progress(count: int = 1) -> None:
     pass
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those that share a task.
+    """This process and the collectives it takes part in.
 
     Attributes:
-        rank: Its number, from 0.
-        world: How many there are.
-        store: Where they leave notes for each other while they work; None where there is only one.
+        rank: Number of this process, from 0.
+        world_size: Number of processes.
+        store: Key-value store of all ranks, for progress and failures during shared work; None for one process.
     """
 
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
     store: Store | None = field(default=None, repr=False, compare=False)
     _numbers: Iterator[int] = field(default_factory=itertools.count, repr=False, compare=False)
 
     @property
     def is_main(self) -> bool:
-        """Whether it is the one that writes and speaks."""
+        """Whether this is rank 0, the process that writes files and prints."""
         return self.rank == 0
 
-    def share(self, count: int, together: int | None = None) -> range:
-        """Which of `count` items are this process's: in whole groups, those of rank 0 first.
+    def shard(self, count: int, group_size: int | None = None) -> range:
+        """This rank's part of `count` items: a range of whole groups, in rank order.
 
-        Work that goes through its items in batches, of a size that divides that of the groups, then has the same
-        batches whatever the number of processes, and rounds alike.
+        If the batch size divides the group size, the batches are the same for any number of processes, and so is
+        rounding.
 
         Args:
-            count: Items of all processes.
-            together: Items of a group; 64 by default, which batches chosen here divide.
+            count: Items of all ranks.
+            group_size: Items that stay together; `GROUP_SIZE` by default, which the batch sizes chosen here divide.
         """
-        size = together or TOGETHER
+        size = group_size or GROUP_SIZE
         groups = -(-count // size)
-        first, end = (size * (groups * rank // self.world) for rank in (self.rank, self.rank + 1))
+        first, end = (size * (groups * rank // self.world_size) for rank in (self.rank, self.rank + 1))
         return range(min(first, count), min(end, count))
 
     def from_main(self, work: Callable[[], T]) -> T:
-        """What `work` returns in the leading process, in all of them; plain values and CPU tensors.
+        """Run `work` in the main process and return its result on every rank (plain values and CPU tensors).
 
         Raises:
-            PeerFailedError: in the others, where it raised; in the leading process it raises what it raised.
+            PeerFailedError: on the other ranks, if `work` raised. The main process raises the error itself.
         """
-        if self.world == 1:
+        if self.world_size == 1:
             return work()
-        box: list[Any] = [None, False]  # the value, and whether there is one
+        box: list[Any] = [None, False]  # the result, and whether there is one
         error: BaseException | None = None
         if self.is_main:
             try:
@@ -92,147 +92,148 @@ class Processes:
         if error is not None:
             raise error
         if not box[1]:
-            raise PeerFailedError(f"process {self.rank}: the leading process could not go on")
+            raise PeerFailedError(f"rank {self.rank}: the main process failed")
         value: T = box[0]
         return value
 
     def main_first(self, work: Callable[[], T]) -> T:
-        """What `work` returns in this process; the leading one does it before the others.
+        """Run `work` on every rank, in the main process first; returns this rank's result.
 
-        So what it cannot do is said once, and what it fetches is there for all.
+        So a failure is reported once, and downloads are done before the other ranks start.
 
         Raises:
-            SwincliError: as `run_on_all` does.
+            SwincliError: see `run_on_all`.
         """
         done: list[T] = []
         self.from_main(lambda: done.append(work()))
         return self.run_on_all(lambda _: done[0] if done else work())
 
-    def run_on_all(self, work: Callable[[Advance], T], advance: Advance = _unheard) -> T:
-        """What `work` returns in this process, once all of them have come to the end of theirs.
+    def run_on_all(self, work: Callable[[Advance], T], advance: Advance = _no_progress) -> T:
+        """Run `work` on every rank, wait for all, and return this rank's result.
 
         Args:
-            work: Given a function to be told how many more items are done, which also ends it where another has failed.
-            advance: Told how many more items are done in all of them.
+            work: Gets a function that it calls with the number of further items done. That call raises
+                PeerFailedError if another rank has failed.
+            advance: Called with the number of further items done on all ranks.
 
         Raises:
-            SwincliError: in the leading process, what went wrong, wherever it did.
-            PeerFailedError: in the others, if it did anywhere.
+            SwincliError: in the main process: the error of whichever rank failed.
+            PeerFailedError: on the other ranks, if any rank failed.
         """
         if self.store is None:
             return work(advance)
-        notes = _Notes(self.store, str(next(self._numbers)), self.rank, advance)
+        progress = _SharedProgress(self.store, str(next(self._numbers)), self.rank, advance)
         value: Any = None
         error: Exception | None = None
         try:
-            value = work(notes.advance)
+            value = work(progress.advance)
         except Exception as caught:
             error = caught
-            notes.fail()
-        failures = [words for words in self.all_gather(_words(error, self.rank)) if words is not None]
+            progress.report_failure()
+        failures = [failure for failure in self.all_gather(_failure(error, self.rank)) if failure is not None]
         if not failures:
-            notes.catch_up()
+            progress.catch_up()
             return value  # type: ignore[no-any-return]
         if self.is_main and error is not None and not isinstance(error, PeerFailedError):
             raise error
         if self.is_main:
-            raise SwincliError(*max(failures, key=any)) from error  # the first that has words
-        raise PeerFailedError(f"process {self.rank}: the work could not be done") from error
+            raise SwincliError(*max(failures, key=any)) from error  # the first with a message
+        raise PeerFailedError(f"rank {self.rank}: the shared work failed") from error
 
     def gather(self, value: T) -> list[T]:
-        """What each process has, by rank; empty in all but the leading one."""
-        if self.world == 1:
+        """The values of all ranks, in rank order, in the main process; an empty list on the other ranks."""
+        if self.world_size == 1:
             return [value]
-        values: list[Any] | None = [None] * self.world if self.is_main else None
+        values: list[Any] | None = [None] * self.world_size if self.is_main else None
         dist.gather_object(value, values)
         return values or []
 
     def all_gather(self, value: T) -> list[T]:
-        """What each process has, by rank, in all of them; for what is small."""
-        if self.world == 1:
+        """The values of all ranks, in rank order, on every rank; for small values."""
+        if self.world_size == 1:
             return [value]
-        values: list[Any] = [None] * self.world
+        values: list[Any] = [None] * self.world_size
         dist.all_gather_object(values, value)
         return values
 
     def mean(self, values: Mapping[str, float]) -> dict[str, float]:
-        """The mean over all processes of numbers that each of them has under the same names."""
-        if self.world == 1:
+        """Mean of each number over all ranks. Every rank passes the same names in the same order."""
+        if self.world_size == 1:
             return dict(values)
         sums = torch.tensor(list(values.values()), dtype=torch.float64)
         dist.all_reduce(sums)
-        return dict(zip(values, (sums / self.world).tolist(), strict=True))
+        return dict(zip(values, (sums / self.world_size).tolist(), strict=True))
 
     def any_rank(self, flag: bool) -> bool:
-        """Whether the flag is up in any process."""
-        return flag if self.world == 1 else self.mean({"flag": float(flag)})["flag"] > 0
+        """Whether `flag` is true on any rank."""
+        return flag if self.world_size == 1 else self.mean({"flag": float(flag)})["flag"] > 0
 
 
-class _Notes:
-    """What processes let each other know during one piece of work: how far all of them are, and that one has failed."""
+class _SharedProgress:
+    """Progress and failure of one shared piece of work, kept in the store where every rank sees them."""
 
     def __init__(self, store: Store, name: str, rank: int, advance: Advance) -> None:
         self._store, self._rank, self._advance = store, rank, advance
         self._done, self._failed = f"swincli/{name}/done", f"swincli/{name}/failed"
-        self._told = 0
+        self._reported = 0
 
     def advance(self, count: int = 1) -> None:
-        """Note that so many more are done.
+        """Add `count` items to the number done.
 
         Raises:
-            PeerFailedError: another process has failed.
+            PeerFailedError: another rank has failed.
         """
-        self._tell(self._store.add(self._done, count))
+        self._report(self._store.add(self._done, count))
         if self._store.check([self._failed]):
-            raise PeerFailedError(f"process {self._rank}: another one has failed")
+            raise PeerFailedError(f"rank {self._rank}: another rank has failed")
 
     def catch_up(self) -> None:
-        """Tell what the others have done since."""
-        self._tell(self._store.add(self._done, 0))
+        """Report the items that other ranks have done since the last call."""
+        self._report(self._store.add(self._done, 0))
 
-    def fail(self) -> None:
-        """Have the others end where they next advance."""
+    def report_failure(self) -> None:
+        """Make the other ranks stop at their next `advance`."""
         self._store.set(self._failed, "1")
 
-    def _tell(self, done: int) -> None:
-        if done > self._told:
-            self._advance(done - self._told)
-            self._told = done
+    def _report(self, done: int) -> None:
+        if done > self._reported:
+            self._advance(done - self._reported)
+            self._reported = done
 
 
-def _words(error: Exception | None, rank: int) -> tuple[str, str | None] | None:
-    """Message and hint of an error, for the one that leads to say; no words of one that only follows from another."""
+def _failure(error: Exception | None, rank: int) -> tuple[str, str | None] | None:
+    """Message and hint for rank 0 to print; an empty message if another rank caused this error, None without one."""
     if error is None:
         return None
     if isinstance(error, PeerFailedError):
         return "", None
     if isinstance(error, OSError):
-        error = from_os_error(error, str(error.filename or f"process {rank}"))
+        error = from_os_error(error, str(error.filename or f"rank {rank}"))
     if isinstance(error, SwincliError):
         return error.message, error.hint
-    return f"process {rank}: {type(error).__name__}: {error}", None
+    return f"rank {rank}: {type(error).__name__}: {error}", None
 
 
 def explain_lost_peer(error: RuntimeError | MemoryError, processes: Processes) -> None:
-    """Raise an error of our own where another process has gone; what it died of, it has said itself.
+    """Raise a clear error if `error` means that another rank has gone; that rank prints its own reason.
 
     Raises:
-        ResourceError: `error` says that another process can no longer be reached.
+        ResourceError: `error` says that another rank is unreachable.
     """
     signs = ("connection closed", "connection reset", "broken pipe", "timed out", "nccl")
-    if processes.world > 1 and any(sign in str(error).lower() for sign in signs):
+    if processes.world_size > 1 and any(sign in str(error).lower() for sign in signs):
         raise ResourceError(
-            f"process {processes.rank}: another process has stopped",
-            "Its own message says why. Then give the same command again.",
+            f"rank {processes.rank}: another process has stopped",
+            "Its own message says why. Then run the same command again.",
         ) from error
 
 
 def local_device(name: str) -> str:
-    """The device of this process: `name`; among several processes, for CUDA the GPU of its number on this machine.
+    """The device name for this process: under torchrun "cuda" becomes the GPU of the local rank, such as "cuda:1".
 
     Raises:
-        UsageError: processes on one machine would share a device that cannot be shared.
-        ResourceError: there are more processes on this machine than GPUs.
+        UsageError: several processes would share a device that cannot be shared.
+        ResourceError: this machine has more processes than GPUs.
     """
     if not is_distributed():
         return name
@@ -246,38 +247,38 @@ def local_device(name: str) -> str:
     if local >= torch.cuda.device_count():
         found = torch.cuda.device_count()
         raise ResourceError(
-            f"process {local} of this machine has no GPU: there are {found}", f"Give torchrun --nproc-per-node {found}."
+            f"local rank {local} has no GPU: this machine has {found}", f"Give torchrun --nproc-per-node {found}."
         )
     return f"cuda:{local}"
 
 
 @contextmanager
 def init_distributed(device: torch.device) -> Iterator[Processes]:
-    """Meet the other processes for the time of the block; alone where torchrun has not started any.
+    """Join the process group for the duration of the block; without torchrun, yield a single process.
 
     Args:
-        device: Where the networks of this process are.
+        device: Device of this process's networks; it decides the backends.
 
     Raises:
-        ResourceError: they cannot be reached, or no longer.
+        ResourceError: the other processes cannot be reached, or one was lost during the block.
     """
     if not is_distributed():
         yield Processes()
         return
-    from torch.distributed.rendezvous import rendezvous  # not there in builds without torch.distributed
+    from torch.distributed.rendezvous import rendezvous  # missing in builds without torch.distributed
 
     if device.type == "cuda":
         torch.cuda.set_device(device)
     try:
-        store, rank, world = next(rendezvous("env://", timeout=TIMEOUT))
+        store, rank, world_size = next(rendezvous("env://", timeout=TIMEOUT))
         store.set_timeout(TIMEOUT)
         backends = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backends, store=store, rank=rank, world_size=world, timeout=TIMEOUT)
+        dist.init_process_group(backends, store=store, rank=rank, world_size=world_size, timeout=TIMEOUT)
     except (RuntimeError, ValueError) as error:
         raise ResourceError(
             f"the other processes cannot be reached: {error}", "Start all of them with torchrun, on a free port."
         ) from error
-    processes = Processes(rank, world, store)
+    processes = Processes(rank, world_size, store)
     try:
         yield processes
     except (RuntimeError, MemoryError) as error:

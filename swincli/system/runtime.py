@@ -1,4 +1,4 @@
-"""What is decided once, before the networks run: the device, the allocator, denormals and attention kernels."""
+"""Device, precision, allocator and PyTorch switches: what is set once, before the networks run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import torch
 
 from swincli.errors import ResourceError
 
+AMPERE = (8, 0)  # first CUDA compute capability with bfloat16 and TF32 units
+
 _MALLOC_PARAMETERS = {  # glibc's mallopt: name -> (number, value)
     "M_TRIM_THRESHOLD": (-1, 2**31 - 1),
     "M_TOP_PAD": (-2, 64 * 2**20),
@@ -18,10 +20,10 @@ _MALLOC_PARAMETERS = {  # glibc's mallopt: name -> (number, value)
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that `name` (auto, cpu, cuda, cuda:1, mps) means here.
+    """The PyTorch device for `name`: auto, cpu, cuda, cuda:1 or mps. auto prefers CUDA, then MPS.
 
     Raises:
-        ResourceError: this machine, or this build of PyTorch, has no such device.
+        ResourceError: this machine or this build of PyTorch does not have the device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -33,40 +35,56 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """What `run.precision` (fp32, bf16, auto) means on a device: float32 or bfloat16.
+def has_bf16_units(device: torch.device) -> bool:
+    """Whether `device` computes bfloat16 products in hardware.
 
-    auto is bfloat16 where the device has units for it: CUDA from compute capability 8.0, CPUs with AMX or AVX-512 BF16.
-    PyTorch itself also says yes where it is emulated, several times slower than float32.
+    CUDA has such units from compute capability 8.0 on, CPUs have them with AMX or AVX-512 BF16. PyTorch's own check
+    also accepts emulation, which is several times slower than float32.
+    """
+    if device.type == "cuda":
+        if torch.version.hip is not None:
+            return True
+        return torch.cuda.get_device_capability(device) >= AMPERE
+    if device.type == "cpu":
+        return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return device.type == "mps"
+
+
+def has_tf32_units(device: torch.device) -> bool:
+    """Whether `device` can round the factors of float32 products to TF32: CUDA from compute capability 8.0 on."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= AMPERE
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """The dtype of `run.precision` (fp32, bf16 or auto) on a device: float32 or bfloat16.
+
+    auto is bfloat16 on CUDA and CPU devices with bfloat16 units (`has_bf16_units`), else float32.
 
     Raises:
-        ResourceError: bfloat16 is asked for, and the device does not know it.
+        ResourceError: bf16 was requested and the device does not support it.
     """
     if name == "fp32":
         return torch.float32
-    if device.type == "cuda":
-        known = fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif device.type == "cpu":
-        known, fast = True, torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    else:
-        known = fast = False
-    if name == "bf16" and not known:
+    fast = device.type in ("cuda", "cpu") and has_bf16_units(device)
+    if name == "bf16" and not fast and device.type != "cpu":  # a CPU without the units emulates them
         raise ResourceError(
-            f"run.precision: bf16 is not for {device.type} here", "Set run.precision=fp32, or auto to choose by device."
+            f"run.precision: bf16 is not supported on {device.type} here",
+            "Set run.precision=fp32, or auto to choose by device.",
         )
     return torch.bfloat16 if name == "bf16" or fast else torch.float32
 
 
 def configure(*, tf32: bool = False) -> None:
-    """Settle the process-wide switches of PyTorch and of the allocator; harmless when called twice.
+    """Set the process-wide switches of PyTorch and of the allocator. Calling it twice does no harm.
+
+    - glibc's allocator keeps freed blocks. By default it returns large blocks to the kernel, and every operation pays
+      for new pages. This costs up to 2 GiB and makes sampling and training on a CPU up to twice as fast.
+    - Denormal numbers are flushed to zero. They are several times slower than normal numbers.
+    - cuDNN's attention kernel is off. On some GPUs it returns NaN gradients for masked windows of 64 tokens.
 
     Args:
-        tf32: Let CUDA round the factors of float32 products and convolutions to TF32. PyTorch's own choice, which
-            rounds those of convolutions alone, is not taken: without `tf32` float32 is float32.
-
-    glibc hands large blocks back to the kernel and faults them in again at every operation; keeping them costs up to
-    2 GiB more and makes sampling and training on a CPU up to twice as fast. Denormals cost a multiple of normal
-    numbers. cuDNN's attention kernel returns NaN gradients for masked windows of 64 tokens on some GPUs.
+        tf32: Let CUDA round the factors of float32 products and convolutions to TF32. If false, float32 is exact;
+            PyTorch's own default would round convolutions.
     """
     if sys.platform == "linux":
         _keep_freed_memory()

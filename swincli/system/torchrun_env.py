@@ -1,4 +1,4 @@
-"""What torchrun tells a process that it starts, through the environment; known before anything else is."""
+"""Environment variables that torchrun sets for each process it starts; readable before PyTorch is imported."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import os
 
 
 def world_size() -> int:
-    """How many processes share the task; 1 where torchrun has started none."""
+    """Number of processes that share the task; 1 without torchrun."""
     return _number("WORLD_SIZE", 1)
 
 
 def rank() -> int:
-    """The number of this process among them."""
+    """Number of this process among all of them, from 0."""
     return _number("RANK", 0) if is_distributed() else 0
 
 
 def local_rank() -> int:
-    """The number of this process among those on its machine."""
+    """Number of this process among those on its machine, from 0."""
     return _number("LOCAL_RANK", 0) if is_distributed() else 0
 
 
 def is_distributed() -> bool:
-    """Whether this process is one of several."""
+    """Whether torchrun has started several processes."""
     return world_size() > 1
 
 
 def is_secondary() -> bool:
-    """Whether another process leads this one: writes the files, and speaks."""
+    """Whether this process is not the main process (rank 0), which alone writes files and prints."""
     return rank() > 0
 
 

@@ -24,7 +24,7 @@ from swincli.metrics.streams.images import ImageStream, fake_seeds, model_origin
 from swincli.model.files.model_file import Model, centres
 from swincli.synthesis.latents.classes import labels_as_trained
 from swincli.synthesis.sampling import generate
-from swincli.system.atomic_files import append_line
+from swincli.system.atomic_files import append_json_line
 from swincli.system.distributed import Processes
 from swincli.training.logging.report import crossed
 from swincli.training.run.folder import RunFolder
@@ -106,7 +106,7 @@ class Measuring:
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "in_training": True,
         }
-        append_line(self.folder.metrics, record)
+        append_json_line(self.folder.metrics, record)
 
     def _explain(self, error: Exception, state: TrainingState, *, abandoned: bool) -> None:
         moment = f"not measured after {state.images_seen:,} images"
@@ -145,7 +145,7 @@ class Measuring:
             **centres(state.average),
         )
         seeds = fake_seeds(self.section.num, 0)
-        share = self.processes.share(len(seeds))
+        share = self.processes.shard(len(seeds))
         mine = seeds[share.start : share.stop]
         pictures: Iterator[Tensor] = generate(model, mine, labels=labels_as_trained(model, mine))
         return model, stream_batches(_until(pictures, asked_to_stop), model_origin(model, seeds, 1.0))

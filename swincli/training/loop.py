@@ -76,7 +76,7 @@ def train(
         SwincliError: data, disk, memory, an existing run, or numbers that are no longer finite.
     """
     processes = processes or Processes()
-    shares = split_batch(recipe, processes.world)
+    shares = split_batch(recipe, processes.world_size)
     check_data(recipe, store)
     folder = RunFolder(out)
     state = open_run(folder, recipe, store, device, console, processes, resume=resume)
@@ -92,7 +92,7 @@ def train(
         stop_when_asked(console, max_time) as stop,
         open_feed(recipe, store, shares, processes.rank, device) as feed,
     ):
-        report = Report(console, folder, device, processes.world) if processes.is_main else None
+        report = Report(console, folder, device, processes.world_size) if processes.is_main else None
         measuring = start_measuring(folder, state, store, console, processes)
         if report:
             for line in announcement(state, len(store), device):
@@ -176,7 +176,7 @@ def open_run(
         folder.rewind(state.images_seen, recipe)
 
     processes.from_main(lead)
-    if processes.world > 1:
+    if processes.world_size > 1:
         data = processes.from_main(lambda: to_bytes(state))
         if not processes.is_main:
             restore(state, from_bytes(data))
@@ -266,6 +266,6 @@ def explaining(recipe: Recipe, device: torch.device, shares: BatchSplit, process
         yield
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
-            raise out_of_memory(error, recipe, device, shares.micro_batch_size, processes.world) from error
+            raise out_of_memory(error, recipe, device, shares.micro_batch_size, processes.world_size) from error
         explain_lost_peer(error, processes)  # here, so that the last state is told as well
         raise

@@ -122,7 +122,7 @@ class DiskNeeds:
 def disk_needs(recipe: Recipe, generator: nn.Module, discriminator: nn.Module, images_seen: int = 0) -> DiskNeeds:
     """What a run will write after so many images; grids are counted as if PNG saved nothing."""
     run, ahead = recipe.run, max(0, recipe.train.total - images_seen)
-    model, widths = _bytes(generator), len(recipe.ema.power)
+    model, widths = parameter_bytes(generator), len(recipe.ema.power)
     saves = min(run.snapshot, recipe.evaluate.every or run.snapshot)
     states = run.keep + bool(recipe.evaluate.every) + 1  # the best one, and one that is being written
     fixed = states * state_bytes(generator, discriminator, widths)
@@ -177,8 +177,9 @@ def rehearse(
 
 def state_bytes(generator: nn.Module, discriminator: nn.Module, widths: int = 0) -> int:
     """Size of a state file: weights and two moments of both networks, G's average, and one more for each width."""
-    return (4 + widths) * _bytes(generator) + 3 * _bytes(discriminator)
+    return (4 + widths) * parameter_bytes(generator) + 3 * parameter_bytes(discriminator)
 
 
-def _bytes(network: nn.Module) -> int:
-    return sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
+def parameter_bytes(network: nn.Module) -> int:
+    """Bytes of a network's parameters, without its buffers."""
+    return sum(parameter.nbytes for parameter in network.parameters())

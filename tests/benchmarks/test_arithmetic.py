@@ -1,4 +1,4 @@
-"""The formulas that benchmarks count with, against PyTorch's counter on the plain networks."""
+"""Formulas for multiply-adds against PyTorch's FLOP counter on the plain networks."""
 
 from __future__ import annotations
 

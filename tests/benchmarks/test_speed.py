@@ -1,11 +1,13 @@
-"""The commands of benchmarks/ that time networks: they run, and say what they measured. Times are not looked at."""
+"""The benchmark commands that time networks run and print their figures. The times themselves are not checked."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,15 +20,32 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_the_matrix_rate_is_printed_kept_and_compared(tmp_path: Path) -> None:
+def test_the_matrix_rate_is_printed_kept_and_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Measured in this process; the slow test of the whole table starts one for each benchmark."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    speed, works = (importlib.import_module(name) for name in ("speed", "works"))
+
+    def measure(name: str, repeats: int, *, tiny: bool) -> dict[str, Any]:
+        monkeypatch.setattr(sys, "argv", ["works.py", name, "--repeats", str(repeats), *(["--tiny"] if tiny else [])])
+        works.main()
+        result: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return result
+
+    monkeypatch.setattr(speed, "measure", measure)
     earlier, now = tmp_path / "earlier.json", tmp_path / "now.json"
     earlier.write_text(json.dumps({"works": {"gemm": {"gflops": 1.0}}}))
-    done = run("speed.py", "--tiny", "--only", "gemm", "--repeats", "1", "--json", str(now), "--compare", str(earlier))
-    assert done.returncode == 0, done.stderr
+    arguments = ["--tiny", "--only", "gemm", "--repeats", "1", "--json", str(now), "--compare", str(earlier)]
+    monkeypatch.setattr(sys, "argv", ["speed.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        speed.main()
+    assert not ended.value.code
+    said = capsys.readouterr().out
     result = json.loads(now.read_text())
     rate = result["works"]["gemm"]["gflops"]
-    assert f"{rate:.0f} GFLOP/s" in done.stdout
-    assert f"was 1 GFLOP/s ({rate:.2f}x)" in done.stdout
+    assert f"{rate:.0f} GFLOP/s" in said
+    assert f"was 1 GFLOP/s ({rate:.2f}x)" in said
     assert result["machine"].keys() >= {"processor", "cores", "threads", "pytorch", "date"}
 
 
@@ -52,7 +71,7 @@ def test_the_profile_is_a_table_of_shares() -> None:
 def test_without_a_gpu_its_script_says_so() -> None:
     done = run("gpu.py")
     assert done.returncode == 1
-    assert done.stderr.strip() == "benchmarks/gpu.py measures a CUDA device, and there is none"
+    assert done.stderr.strip() == "benchmarks/gpu.py needs a CUDA device, and there is none"
 
 
 @pytest.mark.slow

@@ -13,8 +13,7 @@ import pytest
 
 from swincli.commands.app import run
 from swincli.data.store.reader import Store
-from swincli.diagnosis.report import findings_view, lines_of
-from swincli.diagnosis.words import brief, counted, share, short
+from swincli.diagnosis.report import findings_report, render_lines
 
 Capture = pytest.CaptureFixture[str]
 GUIDE = Path(__file__).resolve().parents[2] / "docs/guides/memory.md"
@@ -55,7 +54,7 @@ def test_the_machine_in_json_is_plain(capsys: Capture) -> None:
 def test_a_recipe_is_measured(tiny_recipe_file: Path, capsys: Capture, store: Store) -> None:
     assert doctor(str(tiny_recipe_file), "--steps", "2") == 0
     out, err = capsys.readouterr()
-    assert "16 px, 4 images a step" in " ".join(out.split())  # however long the recipe's path is
+    assert "16 px, 4 images per step" in " ".join(out.split())  # however long the recipe's path is
     assert "measured in 2 steps" in out
     assert f"10 images in {store.path}" in out.replace("\n               ", "")
     assert re.search(r"R1 .* 2 steps", out)
@@ -136,17 +135,4 @@ def test_a_terminal_without_unicode_gets_ascii() -> None:
 
 
 def test_nothing_amiss_is_said() -> None:
-    assert lines_of(findings_view([])) == ["✓ nothing amiss was found"]
-
-
-def test_words() -> None:
-    assert [counted(number, "image") for number in (1, 1500)] == ["1 image", "1,500 images"]
-    assert [short(number) for number in (95_608_077_312, 17_000_000, 1234)] == ["95.6 G", "17.0 M", "1,234"]
-    assert [brief(value) for value in (0.01234, 0.365, 1.0, 81.23, 1234.0)] == [
-        "12.3 ms",
-        "365 ms",
-        "1.00 s",
-        "81.2 s",
-        "20m 34s",
-    ]
-    assert [share(part, 100) for part in (0.0, 0.1, 33.3, 100)] == ["0%", "<1%", "33%", "100%"]
+    assert render_lines(findings_report([])) == ["✓ no problems found"]

@@ -83,7 +83,7 @@ def test_dry_run_writes_nothing(tiny_recipe_file: Path, tmp_path: Path, capsys: 
         (["--resume", "maybe"], 2, "--resume"),
         (["--set", "model.wavelet=harr"], 2, "harr"),
         (["--max-time", "soon"], 2, "--max-time: 'soon' is not a duration"),
-        (["--max-time", "0m"], 2, "--max-time: '0m' is no time at all"),
+        (["--max-time", "0m"], 2, "--max-time: '0m' is zero; a duration must be above 0"),
         (["--max-time", "soon", "--dry-run"], 2, "--max-time"),
         (["--set", "train.init=nowhere", "--dry-run"], 1, "nowhere: no such run or model"),
         (["--set", "run.micro_batch=3", "--dry-run"], 2, "run.micro_batch: 3, and D judges groups of 4 images"),

@@ -1,4 +1,4 @@
-"""Versions are compared as pip means them, and weights are looked for without a download."""
+"""Version bounds as pip reads them, and a search for weights without a download."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swincli.diagnosis.software import Requirement, compiler, detector_weights, requirements, version_fits
+from swincli.diagnosis.software import (
+    Requirement,
+    find_cpp_compiler,
+    find_detector_weights,
+    requirements,
+    version_fits,
+)
 from swincli.metrics.networks import weight_files
 
 
@@ -59,15 +65,15 @@ def test_what_the_package_needs_is_here() -> None:
 def test_weights_that_are_not_here_are_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWINCLI_CACHE", str(tmp_path))
     monkeypatch.setattr(weight_files, "INCEPTION", replace(weight_files.INCEPTION, folder="no_such_package"))
-    (found,) = [each for each in detector_weights() if each.detector == "inception"]
+    (found,) = [each for each in find_detector_weights() if each.detector == "inception"]
     assert found.path is None
-    assert found.problem == "no weights of inception here: evaluate would download them"  # and did not
+    assert found.problem == "inception: no weights here; evaluate would download them"  # and did not
     assert "swincli[offline]" in found.hint
     assert list(tmp_path.iterdir()) == []
 
 
 def test_downloads_work_again_afterwards(tmp_path: Path) -> None:
-    detector_weights()
+    find_detector_weights()
     (tmp_path / "a").write_text("there")
     with urllib.request.urlopen((tmp_path / "a").as_uri()) as answer:
         assert answer.read() == b"there"
@@ -80,7 +86,7 @@ def test_the_compiler_of_the_environment_comes_first(tmp_path: Path, monkeypatch
     mine.write_text("#!/bin/sh\n")
     mine.chmod(0o755)
     monkeypatch.setenv("CXX", str(mine))
-    assert compiler() == str(mine)
+    assert find_cpp_compiler() == str(mine)
     monkeypatch.delenv("CXX")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert compiler() is None
+    assert find_cpp_compiler() is None

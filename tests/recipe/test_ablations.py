@@ -1,4 +1,4 @@
-"""The ablation recipes: what each changes, and that docs/ablations.md tells the same."""
+"""The ablation recipes: the keys that each changes, and the figures in docs/ablations.md."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.generator import Generator
+from swincli.model.meta_init import meta_init
 from swincli.recipe import load_recipe
-from swincli.recipe.shipped import header, shipped_recipes
+from swincli.recipe.shipped import header_comment, shipped_recipes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ablations.md").read_text(encoding="utf-8")
 ABLATIONS = [name for name in shipped_recipes() if name.startswith("ablations/")]
-BASES: dict[str, tuple[str, dict[str, Any]]] = {  # recipe -> the one it is compared with, and all that differs
+BASES: dict[str, tuple[str, dict[str, Any]]] = {  # recipe -> recipe to compare with, and all differing keys
     "swin-baseline": (
         "ffhq256",
         {
@@ -76,7 +76,7 @@ def test_total_variation_ends_with_the_run() -> None:
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_headers_tell_command_hardware_hours_and_fid(name: str) -> None:
-    text, recipe = header(shipped_recipes()[name]), load_recipe(name)
+    text, recipe = header_comment(shipped_recipes()[name]), load_recipe(name)
     store, run = recipe.data.path, name.removeprefix("ablations/")
     assert f" {store} --resolution {recipe.model.size}\n" in text
     assert f"Train:     swincli train recipes/{name}.toml\n" in text
@@ -85,7 +85,7 @@ def test_headers_tell_command_hardware_hours_and_fid(name: str) -> None:
 
 
 def rows() -> dict[str, list[str]]:
-    """Cells of every row of the page's tables that names a recipe in a cell of its own."""
+    """Cells of every table row on the page with a recipe name in one cell."""
     split = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line[:1] == "|"]
     return {cell.strip("`"): row for row in split for cell in row if re.fullmatch("`(ablations/)?[a-z0-9-]+`", cell)}
 
@@ -99,13 +99,13 @@ def test_the_page_gives_published_figures_only_where_the_recipe_does() -> None:
     given = {name: row[-2] for name, row in rows().items() if re.match(r"\d", row[-2])}
     assert given == {"ffhq256": "2.81", "ffhq1024": "5.07"}
     for name, fid in given.items():
-        assert f"FID:       {fid} published" in header(shipped_recipes()[name])
+        assert f"FID:       {fid} published" in header_comment(shipped_recipes()[name])
 
 
 @pytest.mark.parametrize("name", [*ABLATIONS, "ffhq256", "ffhq1024"])
 def test_the_page_gives_the_parameters(name: str) -> None:
     model = load_recipe(name).model
-    with torch.device("meta"):
+    with meta_init():
         networks = Generator(model), make_discriminator(model)
     millions = (sum(parameter.numel() for parameter in network.parameters()) / 1e6 for network in networks)
     assert rows()[name][-3] == ", ".join(f"{count:.1f}" for count in millions)

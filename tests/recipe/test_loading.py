@@ -1,3 +1,5 @@
+"""Loading of recipes: extends, overrides, and the message of every kind of mistake."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -35,7 +37,7 @@ def problems(name: str, *overrides: str) -> list[str]:
     return caught.value.problems
 
 
-# What a good recipe gives
+# Valid recipes
 
 
 def test_an_empty_recipe_is_all_defaults(write: Write) -> None:
@@ -77,7 +79,7 @@ RECIPES = st.builds(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(RECIPES)
 def test_a_dumped_recipe_reads_back_the_same(recipe: Recipe) -> None:
     assert parse_recipe(dump_recipe(recipe), "model.safetensors") == recipe
@@ -144,7 +146,7 @@ def test_extends_that_is_no_text(write: Write) -> None:
 
 def test_extends_inside_a_section(write: Write) -> None:
     assert problems(write('[model]\nextends = "ffhq256"\n')) == [
-        "model.extends (my.toml:2): must stand at the top of the file, before every section"
+        "model.extends (my.toml:2): must be at the top of the file, before the first section"
     ]
 
 
@@ -252,7 +254,7 @@ d_lr = 1e-3
     with pytest.raises(RecipeError) as caught:
         load_recipe(path)
     assert caught.value.problems == [
-        "model.size (my.toml:3): 33 is not a power of two from 16 to 1024; 32 is near",
+        "model.size (my.toml:3): 33 is not a power of two from 16 to 1024; 32 is close",
         'model.sise (my.toml:2): unknown key; did you mean "size"?',
         'train.total (my.toml:7): \'12q\' is not a number of images; write 25000, "25k" or "2.5M"',
         'train.batch (my.toml:6): must be a whole number, not "x"',
@@ -267,8 +269,8 @@ d_lr = 1e-3
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("size = 64", 'size (my.toml:1): stands in no section; did you mean "model.size"?'),
-        ("zzz = 64", "zzz (my.toml:1): stands in no section"),
+        ("size = 64", 'size (my.toml:1): is outside every section; did you mean "model.size"?'),
+        ("zzz = 64", "zzz (my.toml:1): is outside every section"),
         ("[qqq]", "qqq (my.toml:1): unknown section"),
         ("[model]\nqqq = 1", "model.qqq (my.toml:2): unknown key"),
         ("[model.deep]\na = 1", "model.deep (my.toml:1): unknown key"),
@@ -315,8 +317,8 @@ def test_keys_in_the_wrong_place(write: Write, text: str, problem: str) -> None:
         ("evaluate", "metrics = [1]", "entry 1 must be text in quotes, not 1"),
         ("run", "grid = [8]", "must be a list of 2 numbers"),
         ("run", "grid = [8, 0]", "entry 2 must be at least 1, not 0"),
-        ("run", 'name = "../../x"', '"../../x" is not the name of a folder; --out takes a path'),
-        ("run", 'name = ".."', '".." is not the name of a folder; --out takes a path'),
+        ("run", 'name = "../../x"', '"../../x" is not a folder name; use --out for a path'),
+        ("run", 'name = ".."', '".." is not a folder name; use --out for a path'),
         ("run", "keep = {a = 1}", 'must be a whole number, not {"a": 1}'),
         ("run", f"keep = '{'x' * 99}'", f'must be a whole number, not "{"x" * 56}...'),
     ],
@@ -326,7 +328,7 @@ def test_wrong_values_are_told_in_plain_words(write: Write, section: str, line: 
     assert problems(write(f"[{section}]\n{line}\n")) == [f"{section}.{key} (my.toml:2): {problem}"]
 
 
-# Files that are no recipes
+# Files that are not recipes
 
 
 @pytest.mark.parametrize(
@@ -346,7 +348,7 @@ def test_a_toml_mistake_is_told_with_its_line(write: Write) -> None:
 def test_a_binary_file(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(bytes(range(256)))
-    assert problems(str(path)) == ["not a text file, and a recipe is TOML"]
+    assert problems(str(path)) == ["not a text file; a recipe is a TOML file"]
 
 
 @pytest.mark.parametrize(
@@ -366,7 +368,7 @@ def test_a_missing_recipe(name: str, problem: str) -> None:
 
 
 def test_a_folder_is_no_recipe(write: Write, tmp_path: Path) -> None:
-    assert problems(str(tmp_path)) == ["this is a folder, and a recipe is a TOML file"]
+    assert problems(str(tmp_path)) == ["this is a folder; a recipe is a TOML file"]
     inside = write("", "recipe.toml")
     with pytest.raises(RecipeError) as caught:
         load_recipe(str(tmp_path))

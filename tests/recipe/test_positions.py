@@ -1,3 +1,5 @@
+"""Line numbers of keys in TOML texts."""
+
 from __future__ import annotations
 
 import tomllib
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from swincli.recipe.positions import key_lines
 
-# TOML reads every line end of a multi-line string as "\n", so a "\r" would not come back as it was.
+# TOML reads every line end in a multi-line string as "\n", so "\r" would not round-trip.
 CHARACTERS = st.characters(exclude_characters="\r", exclude_categories=["Cs"])
 TEXTS = st.text(CHARACTERS, max_size=12)
 SCALARS = st.one_of(st.integers(-9, 9), st.booleans(), TEXTS, st.lists(TEXTS, max_size=3))
@@ -17,7 +19,7 @@ KEYS = st.text(alphabet='ab_-9 ."#=[', min_size=1, max_size=4)
 TREES = st.dictionaries(KEYS, st.one_of(SCALARS, st.dictionaries(KEYS, SCALARS, max_size=4)), max_size=4)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(TREES)
 def test_every_key_is_found_on_its_line(tree: dict[str, Any]) -> None:
     text = ""

@@ -1,3 +1,5 @@
+"""Recipe schema: widths of the networks, validation, and the JSON Schema."""
+
 from __future__ import annotations
 
 import tomllib
@@ -57,13 +59,13 @@ def test_spelled_widths_take_the_place_of_the_rule() -> None:
 @pytest.mark.parametrize(
     ("keys", "problem"),
     [
-        ({"size": 16, "g_channels": [64, 64]}, "must hold 3 numbers, for 4, 8, 16 px, not 2"),
+        ({"size": 16, "g_channels": [64, 64]}, "must have 3 numbers, for 4, 8, 16 px, not 2"),
         ({"size": 16, "g_channels": [64, 66, 64]}, "gives G 66 channels at 8 px and 4 heads"),
         ({"size": 16, "g_channels": [160, 64, 64]}, "gives G 160 channels at 4 px and 5 heads"),
-        ({"size": 16, "d_channels": [64, 0, 64]}, "leaves D 0 channels at 8 px"),
-        ({"size": 16, "g_channels": [64, -4, 64]}, "leaves G -4 channels at 8 px"),
-        ({"size": 1024, "g_width": 4, "g_multiplier": 8}, "leaves G 0 channels at 256 px"),
-        ({"size": 1024, "d_width": 4}, "leaves D 0 channels at 256 px"),
+        ({"size": 16, "d_channels": [64, 0, 64]}, "gives D 0 channels at 8 px"),
+        ({"size": 16, "g_channels": [64, -4, 64]}, "gives G -4 channels at 8 px"),
+        ({"size": 1024, "g_width": 4, "g_multiplier": 8}, "gives G 0 channels at 256 px"),
+        ({"size": 1024, "d_width": 4}, "gives D 0 channels at 256 px"),
         ({"size": 64, "g_width": 100, "head_dim": 7}, "gives G 100 channels at 4 px and 14 heads"),
     ],
 )
@@ -76,19 +78,19 @@ def test_widths_that_no_network_can_have(keys: dict[str, Any], problem: str) -> 
 def test_a_width_that_does_not_fit_is_laid_at_its_key(tmp_path: Any) -> None:
     path = tmp_path / "my.toml"
     path.write_text("[model]\nsize = 16\nd_channels = [1, 2]\n")
-    with pytest.raises(Exception, match=r"model\.d_channels \(my\.toml:3\): must hold 3 numbers"):
+    with pytest.raises(Exception, match=r"model\.d_channels \(my\.toml:3\): must have 3 numbers"):
         load_recipe(str(path))
 
 
 @pytest.mark.parametrize(("size", "near"), [(0, 16), (15, 16), (33, 32), (255, 128), (2048, 1024), (-4, 16)])
 def test_sizes_are_powers_of_two(size: int, near: int) -> None:
-    with pytest.raises(ValidationError, match=f"{near} is near"):
+    with pytest.raises(ValidationError, match=f"{near} is close"):
         ModelSection(size=size)
 
 
 def test_the_decay_ends_with_training() -> None:
     assert TrainSection(total=100, decay_from=99).decay_from == 99
-    with pytest.raises(ValidationError, match=r"100 must lie before train\.total, 100"):
+    with pytest.raises(ValidationError, match=r"100 must be below train\.total, 100"):
         TrainSection(total=100, decay_from=100)
 
 

@@ -1,3 +1,5 @@
+"""Shipped recipes: published settings, headers, and lookup by name."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -6,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from swincli.recipe import load_recipe
-from swincli.recipe.shipped import find_recipe, find_shipped, header, shipped_folder, shipped_recipes
+from swincli.recipe.shipped import find_recipe, find_shipped, header_comment, shipped_folder, shipped_recipes
 
 
 @dataclass(frozen=True)
 class Published:
-    """A column of the paper's and the release's table of recipes, in iterations as it stands there."""
+    """One recipe as published with the paper and the release, in iterations."""
 
     size: int
     batch: int
@@ -34,7 +36,7 @@ PUBLISHED = {
 
 
 def opening(name: str) -> str:
-    return header(shipped_recipes()[name])
+    return header_comment(shipped_recipes()[name])
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -118,6 +120,6 @@ def test_what_is_neither_is_not_found(tmp_path: Path) -> None:
 def test_the_header_ends_with_the_first_line_that_is_no_comment(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text("# One.\n#\n#   Two.\n\n# Three.\n")
-    assert header(path) == "One.\n\n  Two."
+    assert header_comment(path) == "One.\n\n  Two."
     path.write_text("[model]\n# One.\n")
-    assert header(path) == ""
+    assert header_comment(path) == ""

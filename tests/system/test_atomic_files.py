@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and what the system refuses is an error that says so."""
+"""Files appear complete or not at all; errors of the operating system get a clear message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from swincli.errors import ResourceError
-from swincli.system.atomic_files import append_line, free_bytes, write_atomically
+from swincli.system.atomic_files import append_json_line, free_bytes, write_atomically
 
 
 def names(folder: Path) -> list[str]:
@@ -45,7 +45,7 @@ def test_what_fails_leaves_the_old_file(tmp_path: Path, error: type[BaseExceptio
 
 def test_an_error_that_hides_the_systems_is_put_into_words(tmp_path: Path) -> None:
     def write(temporary: Path) -> None:
-        temporary.mkdir()  # stands for a place where nothing can be written
+        temporary.mkdir()  # a path that cannot be written
         raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
 
     with pytest.raises(ResourceError, match=r"writing .*file: Is a directory"):
@@ -61,22 +61,22 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 def test_lines_are_appended(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     for number in range(3):
-        append_line(log, {"number": number})
+        append_json_line(log, {"number": number})
     assert [json.loads(line)["number"] for line in log.read_text().splitlines()] == [0, 1, 2]
 
 
 def test_a_line_that_does_not_fit_is_not_begun(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     log = tmp_path / "log.jsonl"
-    append_line(log, {"number": 0})
+    append_json_line(log, {"number": 0})
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
     try:
         with pytest.raises(ResourceError, match=r"writing .*log.jsonl: File too large"):
-            append_line(log, {"text": "x" * 200})
+            append_json_line(log, {"text": "x" * 200})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    append_line(log, {"number": 1})
+    append_json_line(log, {"number": 1})
     assert [json.loads(line)["number"] for line in log.read_text().splitlines()] == [0, 1]
 
 

@@ -1,11 +1,11 @@
-"""Limits of containers, as the files of both versions of control groups say them."""
+"""CPU and memory limits of containers, from the files of control groups v1 and v2."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swincli.system.cgroup import cpu_limit, memory_left, memory_limit
@@ -72,6 +72,7 @@ def test_a_system_without_control_groups_has_no_limits(tmp_path: Path) -> None:
     assert memory_limit(tmp_path, tmp_path / "missing") is None
 
 
+@settings(max_examples=50)
 @given(st.text(alphabet="max 0123456789-.\nabc/", max_size=30))
 def test_files_of_any_content_are_borne(tmp_path_factory: pytest.TempPathFactory, content: str) -> None:
     folder = tmp_path_factory.mktemp("groups")

@@ -1,4 +1,4 @@
-"""Training in several processes, started as a user starts them."""
+"""Training in several processes, started with torchrun as a user does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ import torch
 
 from swincli.commands.app import run
 from swincli.recipe import Recipe, dump_recipe
+from swincli.system import distributed
 from swincli.training.run.state import read_state
 
 MakeRecipe = Callable[..., Recipe]
@@ -34,7 +36,7 @@ KEYS = (
 
 @pytest.fixture
 def recipe_file(tiny_recipe: MakeRecipe, tmp_path: Path) -> Path:
-    """A recipe with all that a process takes its share of, and 8 images a step."""
+    """A recipe with everything that is split between processes, and 8 images per step."""
     path = tmp_path / "shared.toml"
     path.write_text(dump_recipe(tiny_recipe(*KEYS)))
     return path
@@ -53,7 +55,7 @@ def losses(run_folder: Path) -> list[dict[str, float]]:
 
 
 def assert_same_run(one: Path, other: Path) -> None:
-    """Equal but for the order in which float32 numbers are added."""
+    """Equal except for the order in which float32 numbers are added."""
     ours, theirs = losses(one), losses(other)
     assert len(ours) == len(theirs) == 4
     for mine, yours in zip(ours, theirs, strict=True):
@@ -67,7 +69,7 @@ def assert_same_run(one: Path, other: Path) -> None:
 def test_two_processes_train_as_one_does_and_take_over_from_one(
     recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Half of the run is one process's, and half two processes': each with its share of the same batches."""
+    """One process trains the first half of the run, two processes train the second half on the same batches."""
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     arguments = [str(recipe_file), "--device", "cpu", "--out"]
     assert run(["train", *arguments, str(alone)]) == 0
@@ -76,13 +78,36 @@ def test_two_processes_train_as_one_does_and_take_over_from_one(
     command = torchrun(str(recipe_file), "--out", str(shared), "--json")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["images_seen"] == 32  # one object, from the one that leads
+    assert json.loads(done.stdout)["images_seen"] == 32  # one object, from the main process
     assert done.stderr.count("going on from") == 1
     assert "Warning" not in done.stderr
     assert_same_run(shared, alone)
 
 
-def test_a_batch_that_cannot_be_shared_is_said_once(recipe_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_batch_that_cannot_be_split_is_reported_by_the_main_process_alone(
+    rank: int, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each rank of two by itself: the error comes before anything is exchanged with the other one."""
+
+    @contextmanager
+    def without_the_other(_: torch.device) -> Iterator[distributed.Processes]:
+        yield distributed.Processes(rank, 2)
+
+    for name, value in {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(distributed, "init_distributed", without_the_other)
+    monkeypatch.setattr(distributed.Processes, "from_main", lambda _, work: work())
+    command = ["train", str(recipe_file), "--device", "cpu", "--out", str(tmp_path / "run"), "--set", "train.batch=4"]
+    assert run(command) == 2
+    said = capsys.readouterr().err
+    assert said.count("error: ") == (1 if rank == 0 else 0)
+    assert ("train.batch: 4 images in groups of 4 (model.std_group)" in said) == (rank == 0)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_batch_that_cannot_be_split_is_reported_once(recipe_file: Path, tmp_path: Path) -> None:
     command = torchrun(str(recipe_file), "--out", str(tmp_path / "run"), "--set", "train.batch=4")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode != 0
@@ -132,7 +157,7 @@ def test_a_signal_to_torchrun_saves_and_the_run_goes_on(recipe_file: Path, tmp_p
 
 
 def _second_worker(launcher: subprocess.Popen[str], sign: Path) -> psutil.Process:
-    """The last process of two, once a file shows that they train."""
+    """The second of two processes, once a file shows that they are training."""
     deadline = time.monotonic() + 120
     while not sign.exists():
         assert launcher.poll() is None

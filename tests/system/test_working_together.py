@@ -1,4 +1,4 @@
-"""How processes share work, and agree on how it went."""
+"""Shared work of several processes: shards, collectives, progress and failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).with_name("working_together.py")
 
 @given(st.integers(0, 5000), st.integers(1, 70), st.integers(1, 9))
 def test_shares_follow_one_another_in_whole_groups(count: int, together: int, world: int) -> None:
-    shares = [Processes(rank, world).share(count, together) for rank in range(world)]
+    shares = [Processes(rank, world).shard(count, together) for rank in range(world)]
     assert [item for share in shares for item in share] == list(range(count))
     groups = [-(-len(share) // together) for share in shares]
     assert max(groups) - min(groups) <= 1
@@ -27,7 +27,7 @@ def test_shares_follow_one_another_in_whole_groups(count: int, together: int, wo
 
 
 def test_batches_of_powers_of_two_are_the_same_ones_in_every_share() -> None:
-    starts = [start for rank in range(3) for start in Processes(rank, 3).share(1000)[::16]]
+    starts = [start for rank in range(3) for start in Processes(rank, 3).shard(1000)[::16]]
     assert starts == list(range(0, 1000, 16))
 
 
@@ -52,7 +52,7 @@ def test_one_process_alone_agrees_with_itself() -> None:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
-    """What each of three processes has to tell of its work."""
+    """The results of each of three processes."""
     folder = tmp_path_factory.mktemp("together")
     done = torchrun(SCRIPT, folder, processes=3)
     assert done.returncode == 0, done.stderr
@@ -60,7 +60,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
 
 
 @pytest.mark.slow
-def test_the_leading_one_goes_first_and_gathers(told: list[dict[str, object]]) -> None:
+def test_the_main_process_goes_first_and_gathers(told: list[dict[str, object]]) -> None:
     assert [one["found"] for one in told] == ["made by 0"] * 3
     assert [one["gathered"] for one in told] == [["a0", "a1", "a2"], [], []]
     assert [one["all_gather"] for one in told] == [[0, 10, 20]] * 3
@@ -73,11 +73,11 @@ def test_progress_is_that_of_all(told: list[dict[str, object]]) -> None:
 
 
 @pytest.mark.slow
-def test_a_failure_anywhere_ends_all_and_is_told_by_the_leading_one(told: list[dict[str, object]]) -> None:
+def test_a_failure_on_any_rank_ends_all_and_is_reported_by_the_main_process(told: list[dict[str, object]]) -> None:
     for name, words in (("failed", ["DataError", "damaged", "Mend it."]), ("missing", ["DataError", "damaged", None])):
         assert told[0][name][1:] == words[1:]
         assert [one[name][0] for one in told[1:]] == ["PeerFailedError"] * 2
-    assert told[0]["bug"] == ["SwincliError", "process 1: ZeroDivisionError: division by zero", None]
-    assert told[0]["own"] == ["DataError", "the leader's", None]
-    assert max(one["steps before the end"] for one in told) < 10_000  # nobody worked on for long
-    assert [one["sum"] for one in told] == [3.0] * 3  # and they go on together
+    assert told[0]["bug"] == ["SwincliError", "rank 1: ZeroDivisionError: division by zero", None]
+    assert told[0]["own"] == ["DataError", "of the main process", None]
+    assert max(one["steps before the end"] for one in told) < 10_000  # the others stop soon
+    assert [one["sum"] for one in told] == [3.0] * 3  # and they still work together

@@ -1,4 +1,4 @@
-"""Work of several processes, with failures here and there: run by torchrun, for test_working_together.py."""
+"""Shared work with failures on some ranks; run by torchrun for test_working_together.py."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def tell(folder: Path, processes: Processes) -> dict[str, Any]:
     def divide(_: Advance) -> float:
         return 1 / (processes.rank - 1)
 
-    def fail_as_the_leader(_: Advance) -> None:
-        raise DataError("the leader's" if processes.is_main else "a follower's")
+    def fail_everywhere(_: Advance) -> None:
+        raise DataError("of the main process" if processes.is_main else "of another")
 
     return {
         "found": processes.main_first(lambda: find(folder, processes)),
@@ -67,13 +67,13 @@ def tell(folder: Path, processes: Processes) -> dict[str, Any]:
         "failed": caught(lambda: processes.run_on_all(fail_in_the_second)),
         "missing": caught(lambda: processes.run_on_all(miss)),
         "bug": caught(lambda: processes.run_on_all(divide)),
-        "own": caught(lambda: processes.run_on_all(fail_as_the_leader)),
+        "own": caught(lambda: processes.run_on_all(fail_everywhere)),
         "steps before the end": steps,
         "sum": 3 * processes.mean({"one": 1.0})["one"],
     }
 
 
 if __name__ == "__main__":
-    with init_distributed(torch.device("cpu")) as company:
-        told = tell(Path(sys.argv[1]), company)
-        (Path(sys.argv[1]) / f"{company.rank}.json").write_text(json.dumps(told))
+    with init_distributed(torch.device("cpu")) as processes:
+        told = tell(Path(sys.argv[1]), processes)
+        (Path(sys.argv[1]) / f"{processes.rank}.json").write_text(json.dumps(told))

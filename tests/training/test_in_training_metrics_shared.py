@@ -57,7 +57,7 @@ def test_two_processes_measure_as_one_does_and_agree_on_what_becomes_of_it(
     }
     told = [line for line in done.stderr.splitlines() if "not measured" in line]
     assert told == [
-        "warning: not measured after 16 images, training goes on: process 1: RuntimeError: out of memory",
+        "warning: not measured after 16 images, training goes on: rank 1: RuntimeError: out of memory",
         "warning: not measured after 16 images, training goes on: RuntimeError: out of memory",
         "not measured after 16 images: the next session will",
     ]

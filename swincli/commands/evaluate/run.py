@@ -66,7 +66,7 @@ class FakesAsked:
         """This process's share of the pictures, and the model that makes them where one does."""
 
         def share(count: int) -> range:
-            return processes.share(count, self.batch)
+            return processes.shard(count, self.batch)
 
         if self.images is not None:
             with open_images(self.images) as chosen:

@@ -103,8 +103,8 @@ def save_codes(plan: Plan, output: Output) -> None:
 def _draw_images(plan: Plan, due: Sequence[int], processes: Processes, advance: Advance) -> None:
     """This process's share of the images."""
     most = plan.batch or default_batch(plan.model.recipe.model.size)
-    batch = max(1, min(most, -(-len(due) // processes.world)))
-    mine = [due[index] for index in processes.share(len(due), batch)]
+    batch = max(1, min(most, -(-len(due) // processes.world_size)))
+    mine = [due[index] for index in processes.shard(len(due), batch)]
     done = 0
     for pictures in pictures_of(plan.model, plan.drawing, mine, batch):
         save_images([plan.files[index] for index in mine[done : done + len(pictures)]], pictures)
@@ -113,7 +113,7 @@ def _draw_images(plan: Plan, due: Sequence[int], processes: Processes, advance: 
 
 
 def _draw_pages(plan: Plan, due: Sequence[int], processes: Processes, advance: Advance) -> None:
-    for index in processes.share(len(due), 1):
+    for index in processes.shard(len(due), 1):
         page = plan.pages[due[index]]
         save_image(page.output, page.draw())
         advance()

@@ -26,7 +26,7 @@ from swincli.data.preparing.seen import Seen
 from swincli.data.sources.entries import Entry
 from swincli.data.store.codecs import Encoding, encode
 from swincli.errors import ResourceError
-from swincli.system.cores import usable_cores
+from swincli.system.resources import usable_cores
 
 NOT_SQUARE: Final = "not square"
 FEW = 256  # up to so many, starting processes costs more than it saves

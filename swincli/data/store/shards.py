@@ -21,7 +21,7 @@ from swincli.data.store.codecs import Lossless, decode_into
 from swincli.data.store.manifest import CHANNELS, LENGTHS_FILE, Manifest
 from swincli.data.store.raw_writer import HEADER_BYTES, npy_header
 from swincli.errors import DataError, SwincliError, from_os_error
-from swincli.system.cores import usable_cores
+from swincli.system.resources import usable_cores
 
 Rows = Iterable[tuple[int, int]]
 """Which image of a shard goes to which place of a batch."""

@@ -18,7 +18,7 @@ from swincli.metrics.definitions.moments import Moments
 from swincli.metrics.definitions.spectrum import Spectrum
 from swincli.metrics.networks.detectors import Detected, Detector
 from swincli.metrics.streams.threads import grouped, in_order, regrouped
-from swincli.system.cores import usable_cores
+from swincli.system.resources import usable_cores
 
 Need = Literal["moments", "features", "logits", "spectrum", "samples"]
 Loader = Callable[[], NDArray[np.uint8]]

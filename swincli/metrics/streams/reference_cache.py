@@ -80,7 +80,7 @@ def measure_reference(
     if found:
         console.say(f"Reference: {images.count:,} images of {images.source}, remembered")
         return reference, known[0] if known else Collected(images.count)
-    share = processes.share(images.count, batch)
+    share = processes.shard(images.count, batch)
     pictures = images.read(np.arange(share.start, share.stop))
     with console.progress("Reference", images.count) as advance:
         collected = collect_shares(pictures, images.count, detector, needs | {"moments"}, batch, advance, processes)

@@ -45,7 +45,7 @@ def collect_shares(
         PeerFailedError: in the others.
     """
     mine = processes.run_on_all(lambda told: collect(pictures, detector, needs, batch, told), advance)
-    if processes.world == 1:
+    if processes.world_size == 1:
         return mine
     if mine.samples is not None:
         taken = sum(processes.all_gather(room_taken(mine))[: processes.rank])

@@ -25,6 +25,7 @@ from swincli.model.meta_init import meta_init
 from swincli.recipe import Recipe, dump_recipe
 from swincli.recipe.loading import parse_recipe
 from swincli.system.atomic_files import write_atomically
+from swincli.units import format_lines
 
 FORMAT = "swincli-model-1"
 METADATA = "swincli"
@@ -245,7 +246,7 @@ def check_fit(path: Path, network: nn.Module, weights: Weights) -> None:
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     problems = misfits(wanted, {name: tuple(value.shape) for name, value in weights.items()})
     if problems:
-        listed = "\n".join(f"  {problem}" for problem in problems)
+        listed = format_lines(problems)
         raise CheckpointError(f"{path}: its weights do not fit its recipe\n{listed}")
 
 

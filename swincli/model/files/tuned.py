@@ -25,6 +25,7 @@ from swincli.model.files.model_file import METADATA, Model
 from swincli.model.files.snapshot import Weights, misfits
 from swincli.model.generator import Generator
 from swincli.system.atomic_files import write_atomically
+from swincli.units import format_lines
 
 FORMAT = "swincli-tuned-1"
 UP, DOWN, WHOLE = ".up", ".down", ".difference"  # what a weight's name is followed by
@@ -108,7 +109,7 @@ def apply_tuned(model: Model, path: Path) -> Model:
     wanted = {name: tuple(value.shape) for name, value in blank_changes(model.generator).items()}
     problems = misfits(wanted, {name: tuple(value.shape) for name, value in changes.items()})
     if problems:
-        listed = "\n".join(f"  {problem}" for problem in problems)
+        listed = format_lines(problems)
         raise CheckpointError(f"{path}: its changes do not fit the model\n{listed}")
     return with_changes(model, changes)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from swincli.errors import DataError, ResourceError, UsageError
 from swincli.synthesis.output.encoders import FORMATS, Encoder, Format
 from swincli.synthesis.output.frame_folder import check_frame_folder, writing_frames
-from swincli.system.atomic_files import appearing
+from swincli.system.atomic_files import atomic_path
 
 QUALITY = 85  # of 100
 SLOWEST = 0.01  # frames a second
@@ -83,7 +83,7 @@ def writing_video(path: Path, fps: float, quality: int = QUALITY) -> Iterator[Wr
 def _encoded(path: Path, form: Format, fps: float, quality: int) -> Iterator[Write]:
     _require_encoder(form)
     rate = Fraction(fps).limit_denominator(_LARGEST_DENOMINATOR)
-    with appearing(path) as temporary, ExitStack() as opened:
+    with atomic_path(path) as temporary, ExitStack() as opened:
         encoder = Encoder(temporary, form, rate, quality)
         opened.callback(encoder.close)
         yield encoder.write

@@ -21,6 +21,7 @@ from swincli.recipe.loading import parse_recipe
 from swincli.system.atomic_files import write_atomically
 from swincli.training.ema.power_profiles import NARROWEST, WIDEST, Mixture, Profile, mix
 from swincli.training.ema.snapshots import PowerSnapshot, find_power_snapshots, read_weights
+from swincli.units import format_lines
 
 POOR_FIT = 0.1  # distance of profiles, as a share, from which an average is no longer what was asked for
 
@@ -137,7 +138,7 @@ def _fitting(snapshot: PowerSnapshot, shapes: dict[str, tuple[int, ...]]) -> Wei
     weights = read_weights(snapshot)
     problems = misfits(shapes, {name: tuple(value.shape) for name, value in weights.items()})
     if problems:
-        listed = "\n".join(f"  {problem}" for problem in problems)
+        listed = format_lines(problems)
         raise CheckpointError(f"{snapshot.path}: not of the same networks as the run's last average\n{listed}")
     return weights
 

@@ -12,7 +12,7 @@ from rich.live import Live
 
 from swincli.console import PLAIN_SECONDS, Console
 from swincli.recipe import Recipe
-from swincli.system.atomic_files import append_line
+from swincli.system.atomic_files import append_json_line
 from swincli.system.runtime import choose_precision
 from swincli.training.logging.eta import Pace, crossed
 from swincli.training.logging.live_view import Facts, LiveView, Memory, line
@@ -120,7 +120,7 @@ class Report:
             **{f"memory/{name}": size for name, size in memory_in_use(self.device).items()},
             **window.means(),
         }
-        append_line(self.folder.stats, values)
+        append_json_line(self.folder.stats, values)
         self._boards.stats(state.images_seen, values)
         state.window = type(window)()
 

@@ -50,7 +50,7 @@ class Engine:
             network: The network itself.
             parameters: Those that are trained; they must all get a gradient in every backward.
         """
-        if self.processes.world == 1:
+        if self.processes.world_size == 1:
             return network
         for parameter in parameters:  # what needs no gradient while it is wrapped is never exchanged
             parameter.requires_grad_(True)
@@ -77,7 +77,7 @@ def start_engine(
     Raises:
         ResourceError: this machine cannot do what it asks for.
     """
-    if processes.world > 1:  # of vectors with one row, for which it makes no difference
+    if processes.world_size > 1:  # of vectors with one row, for which it makes no difference
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     generator.recompute_from = run.recompute_from
     discriminator.recompute_from = run.recompute_from  # type: ignore[assignment]

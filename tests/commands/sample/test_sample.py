@@ -81,7 +81,7 @@ def test_different_seeds_differ_and_truncation_draws_them_together(model: Path, 
     [
         (["--seeds", "5-2"], "--seeds 5-2: the range 5-2 runs backwards; write 2-5"),
         (["--seeds", "a"], "--seeds a: 'a' is not a seed"),
-        (["--seeds", "4294967296"], "above the largest one"),
+        (["--seeds", "4294967296"], "above the largest seed"),
         (["--seeds", "0", "--grid", "8"], "--grid 8: '8' is not a grid size"),
         ([], "--seeds, --latents, --mix: exactly one of them"),
         (["--seeds", "0", "--latents", "a.npz"], "--seeds, --latents, --mix: exactly one of them"),

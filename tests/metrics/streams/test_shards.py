@@ -70,7 +70,7 @@ def in_shares(folder: Path, detector: Detector, world: int, needs: frozenset[Nee
     with open_images(str(folder)) as images:
         parts = []
         for rank in range(world):
-            share = Processes(rank, world).share(images.count, 4)
+            share = Processes(rank, world).shard(images.count, 4)
             parts.append(collect(images.read(np.arange(share.start, share.stop)), detector, needs, 4, silent))
         return parts
 
@@ -142,7 +142,7 @@ def test_shares_of_pairs_are_those_of_one_process(space: str) -> None:
     def lengths(share: range | None) -> NDArray[np.float64]:
         return path_lengths(model, space, 11, 2, mean_square, 4, silent, share)
 
-    shares = [Processes(rank, 4).share(11, 4) for rank in range(4)]
+    shares = [Processes(rank, 4).shard(11, 4) for rank in range(4)]
     np.testing.assert_array_equal(np.concatenate([lengths(share) for share in shares]), lengths(None))
 
 

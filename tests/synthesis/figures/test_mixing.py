@@ -29,7 +29,7 @@ def test_mixes_are_read(text: str, mix: Mix) -> None:
         ("1:2:3", "with one colon between"),
         ("1:2@", "after @ there are no layers"),
         (":2@coarse", "is not a seed"),
-        ("1:4294967296", "above the largest one"),
+        ("1:4294967296", "above the largest seed"),
     ],
 )
 def test_what_is_no_mix_is_refused(text: str, message: str) -> None:

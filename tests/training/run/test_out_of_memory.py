@@ -137,7 +137,7 @@ def test_every_option_makes_a_recipe_that_trains_in_smaller_passes(
 
 
 def test_cuda_that_can_is_told_of_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
     cuda = torch.device("cuda")
     assert "run.precision=bf16" in memory_hint(load_recipe("ffhq256"), cuda, 32)
     assert "run.precision" not in memory_hint(load_recipe("ffhq256", ["run.precision=bf16"]), cuda, 32)

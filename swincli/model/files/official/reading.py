@@ -26,6 +26,7 @@ from swincli.model.meta_init import meta_init
 from swincli.recipe import Recipe
 from swincli.recipe.problems import explain
 from swincli.recipe.schema import ModelSection
+from swincli.units import format_lines
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # the range of the release's networks
 DERIVED = re.compile(
@@ -66,7 +67,7 @@ def read_original(path: Path) -> Snapshot:
         if isinstance(content.get(name), dict) and owner in plans
     }
     if problems:
-        listed = "\n".join(f"  {problem}" for problem in problems)
+        listed = format_lines(problems)
         raise CheckpointError(f"{path}: does not hold what StyleSwin's networks need\n{listed}")
     arguments = release.plain_arguments(content.get("args"))
     adam = optimizers.get("g_optim")
@@ -134,7 +135,7 @@ def _model_section(path: Path, shapes: dict[str, Shapes]) -> ModelSection:
         model = {**section, "pixel_mean": IMAGENET_MEAN, "pixel_std": IMAGENET_STD}
         return Recipe.model_validate({"model": model}).model
     except ValidationError as error:
-        problems = "\n".join(f"  {explain(detail, {})}" for detail in error.errors())
+        problems = format_lines(explain(detail, {}) for detail in error.errors())
         raise CheckpointError(f"{path}: its shapes make no StyleSwin\n{problems}") from error
 
 

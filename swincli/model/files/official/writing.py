@@ -18,6 +18,7 @@ from swincli.model.files.official.reading import IMAGENET_MEAN, IMAGENET_STD
 from swincli.model.files.snapshot import AdamState, Snapshot, Weights
 from swincli.recipe.schema import ModelSection
 from swincli.system.atomic_files import write_atomically
+from swincli.units import format_lines
 
 # Keys of [model] that the release's networks may take other values of than the paper's; shapes tell them.
 TOLD_BY_SHAPES = {
@@ -102,7 +103,7 @@ def _check(snapshot: Snapshot) -> None:
     elif (model.pixel_mean, model.pixel_std) != (IMAGENET_MEAN, IMAGENET_STD):
         keys += ["pixel_mean", "pixel_std"]  # D's first layers cannot be brought to another range
     if keys:
-        listed = "\n".join(f"  model.{key} = {getattr(model, key)!r}" for key in keys)
+        listed = format_lines(f"model.{key} = {getattr(model, key)!r}" for key in keys)
         raise CheckpointError(
             f"the original release has no networks like these\n{listed}", "They live on in the .safetensors file."
         )

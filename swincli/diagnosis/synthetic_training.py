@@ -1,4 +1,4 @@
-"""A run of a recipe that never leaves its first moments: real steps with images of noise, each phase timed."""
+"""Training steps on synthetic data: a recipe's real networks and phases with images of noise, each phase timed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from dataclasses import replace
 
 import torch
 
-from swincli.diagnosis.load import Load
+from swincli.diagnosis.step_size import StepSize
 from swincli.model.pixels import to_network
 from swincli.recipe import Recipe
 from swincli.system.distributed import Processes
 from swincli.training.augment import transforms
 from swincli.training.ema.ema import move_averages
+from swincli.training.preflight import parameter_bytes
 from swincli.training.run.state import build_state
 from swincli.training.step.batch_shards import BatchSplit
 from swincli.training.step.engine import start_engine
@@ -22,20 +23,20 @@ from swincli.training.step.losses import Batch
 from swincli.training.step.phases import make_phases
 from swincli.training.step.rng import derive
 
-AVERAGES = "averages"  # what a step does beside its phases
+AVERAGES = "averages"  # name of the EMA update, the part of a step outside its phases
 
 Seconds = dict[str, float]
 
 
-class Bench:
-    """Everything of training but its data: state, engine and phases.
+class SyntheticTraining:
+    """The state, engine and phases of a training run, without its images.
 
     Args:
-        recipe: The experiment.
-        device: Where to run it.
+        recipe: Recipe to run.
+        device: Device of the networks.
 
     Raises:
-        SwincliError: the recipe cannot be trained here.
+        SwincliError: the recipe cannot be trained on this machine.
     """
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
@@ -47,32 +48,29 @@ class Bench:
             state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine
         )
 
-    def step(self, load: Load, tell: Callable[[str], None]) -> Seconds:
-        """Run every phase once and move the averages; returns what each took.
+    def step(self, size: StepSize, on_phase: Callable[[str], None]) -> Seconds:
+        """Run every phase once and update the averages; returns the time of each.
 
         Args:
-            load: Images to do it with.
-            tell: Told the name of each phase before it begins.
+            size: Images of the step.
+            on_phase: Called with the name of each phase before it starts.
         """
-        passes, seconds = noise(self.recipe, load, self.device), Seconds()
+        passes, seconds = synthetic_batch(self.recipe, size, self.device), Seconds()
         for phase in self.phases:
-            tell(phase.name)
+            on_phase(phase.name)
             seconds[phase.name] = self._time(lambda phase=phase: phase.run(passes))  # type: ignore[misc]
         self.state.images_seen += self.recipe.train.batch
         seconds[AVERAGES] = self._time(lambda: move_averages(self.state))
         return seconds
 
     def fixed_bytes(self) -> int:
-        """Bytes that the networks take whatever the images: weights, averages, moments, and the larger's gradients."""
+        """Bytes in use for any number of images: weights, averages, Adam's moments, gradients of the larger network."""
         state = self.state
-        g, d = (
-            sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
-            for network in (state.generator, state.discriminator)
-        )
+        g, d = parameter_bytes(state.generator), parameter_bytes(state.discriminator)
         return g * (4 + len(state.power)) + d * 3 + max(g, d)
 
     def clear(self) -> None:
-        """Let go of what a step that failed has left behind."""
+        """Free the memory of a step that failed."""
         for network in (self.state.generator, self.state.discriminator):
             network.requires_grad_(False)
             network.zero_grad(set_to_none=True)
@@ -83,23 +81,23 @@ class Bench:
             torch.mps.empty_cache()
 
     def _time(self, work: Callable[[], object]) -> float:
-        self._wait()
+        self._synchronize()
         started = time.perf_counter()
         work()
-        self._wait()
+        self._synchronize()
         return time.perf_counter() - started
 
-    def _wait(self) -> None:
-        """Wait for the device to have done what it was given."""
+    def _synchronize(self) -> None:
+        """Wait until the device has finished all queued work."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         elif self.device.type == "mps":
             torch.mps.synchronize()
 
 
-def noise(recipe: Recipe, load: Load, device: torch.device) -> list[Batch]:
-    """The passes of a step with images of noise, in all else as `training.batches` makes them."""
-    model, count, random = recipe.model, load.total, derive(recipe.train.seed, "noise")
+def synthetic_batch(recipe: Recipe, size: StepSize, device: torch.device) -> list[Batch]:
+    """Micro-batches of one step with images of noise; everything else is as in `training.step.batches`."""
+    model, count, random = recipe.model, size.total, derive(recipe.train.seed, "noise")
     pixels = torch.randint(0, 256, (count, model.size, model.size, 3), dtype=torch.uint8, generator=random)
     reals = to_network(pixels.to(device), model.pixel_mean, model.pixel_std)
     batch = Batch(reals, *torch.randn(2, count, model.latent_dim, generator=random).to(device))
@@ -109,9 +107,7 @@ def noise(recipe: Recipe, load: Load, device: torch.device) -> list[Batch]:
     if model.classes:
         labels, d_labels, g_labels = torch.randint(model.classes, (3, count), generator=random).to(device)
         batch = replace(batch, labels=labels, d_labels=d_labels, g_labels=g_labels)
-    shares = BatchSplit(count, passes=load.passes)
-    return (
-        [batch.take(shares.micro_batch_indices(number)) for number in range(load.passes)]
-        if load.passes > 1
-        else [batch]
-    )
+    if size.micro_batches == 1:
+        return [batch]
+    split = BatchSplit(count, passes=size.micro_batches)
+    return [batch.take(split.micro_batch_indices(number)) for number in range(size.micro_batches)]

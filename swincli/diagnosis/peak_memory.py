@@ -1,4 +1,4 @@
-"""The most memory that a piece of work has held."""
+"""Peak memory of a block of code, on CUDA, CPU and MPS."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SAMPLE_SECONDS = 0.01
 
 
 class PeakMemory:
-    """Bytes that a device holds at most while the block runs.
+    """Context manager that records the most bytes in use on a device.
 
-    On CUDA what PyTorch has reserved, without the few hundred MB of the driver's own; elsewhere what is seen of the
-    process every 10 ms: its resident memory on the CPU, Metal's allocations on MPS.
+    On CUDA this is the memory that PyTorch has reserved, without the driver's own few hundred MB. Elsewhere the process
+    is sampled every 10 ms: its resident memory on the CPU, Metal's allocations on MPS.
 
     Attributes:
         before: Bytes at the start of the block.
