@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import re
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -94,7 +95,9 @@ def check_space(dest: Path, needed: int, why: str) -> None:
 
 
 @contextmanager
-def staged(dest: Path, *, force: bool, as_file: bool = False) -> Iterator[Path]:
+def staged(
+    dest: Path, *, force: bool, as_file: bool = False, check: Callable[[Path], None] | None = None
+) -> Iterator[Path]:
     """Yield a hidden folder or file that is renamed to `dest` when the block succeeds and removed when it fails.
 
     An earlier result at `dest` is removed only after the new one has its name. Leftovers of killed processes are
@@ -104,13 +107,15 @@ def staged(dest: Path, *, force: bool, as_file: bool = False) -> Iterator[Path]:
         dest: The destination.
         force: Whether an earlier result there may be replaced.
         as_file: Whether to yield the path of a file to create; otherwise an empty folder.
+        check: Raises DataError if the destination must not be written; `check_destination` by default.
 
     Raises:
-        DataError: `check_destination` refuses the destination, before the block or after it.
+        DataError: The check fails, before the block or after it.
     """
     real = dest.resolve()
     clear_leftovers(real)
-    check_destination(dest, force=force, as_file=as_file)
+    check = check or functools.partial(check_destination, force=force, as_file=as_file)
+    check(dest)
     partial = _beside(real, "partial")
     real.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -118,7 +123,7 @@ def staged(dest: Path, *, force: bool, as_file: bool = False) -> Iterator[Path]:
         place = partial / real.name if as_file else partial
         yield place
         sync_folder(partial)
-        check_destination(dest, force=force, as_file=as_file)
+        check(dest)
         _move_into_place(place, real)
         sync_folder(real.parent)
     finally:

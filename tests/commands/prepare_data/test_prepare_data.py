@@ -115,7 +115,7 @@ def test_verify(folder: Path, tmp_path: Path, capsys: Capture) -> None:
         (["{photos}", "--verify", "{dest}"], 2, "--verify stands alone"),
         (["builtin:emojis", "{dest}", "--resolution", "16"], 2, "builtin:emojis"),
         (["{photos}", "{photos}/store", "--resolution", "16"], 2, "is inside the source"),
-        (["{photos}", "{dest}", "--resolution", "16", "--background", "rose"], 2, "--background: 'rose' is not a colour"),
+        (["{photos}", "{dest}", "--resolution", "16", "--background", "rose"], 2, "'rose' is not a colour"),
         (["{photos}", "{dest}", "--resolution", "16", "--split", "a:0.5"], 2, "--split: the shares add up to 0.5"),
         (["{photos}", "{dest}", "--resolution", "16", "--min-size", "0"], 2, "'--min-size'"),
         (["{photos}", "{dest}", "--resolution", "16", "--min-size", "99"], 1, "too small: 24 x 20 px"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import zipfile
@@ -13,25 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
+from prepared import digest, remade, run
 from shared_material import CATS
 
 from swincli.console import Console
-from swincli.data.preparing.prepare import PrepareOptions, PrepareResult, prepare
+from swincli.data.preparing.prepare import PrepareOptions, prepare
 from swincli.data.preparing.survey import SourceRecord
 from swincli.data.store.reader import Store
 from swincli.data.store.verify import verify_store
 from swincli.errors import DataError, UsageError
 
 Noise = Callable[..., Image.Image]
-
-
-def run(source: Path | str, dest: Path, **options: Any) -> PrepareResult:
-    return prepare(str(source), dest, PrepareOptions(**{"resolution": 16, **options}), Console(quiet=True))
-
-
-def digest(folder: Path) -> dict[str, str]:
-    files = (file for file in folder.rglob("*") if file.is_file())
-    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def images(path: Path) -> np.ndarray[Any, Any]:
@@ -66,11 +57,7 @@ def test_the_same_pictures_and_choices_give_the_same_bytes(
     (many / "cats" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     monkeypatch.chdir(tmp_path)
     run("many", Path("one"), workers=1, **choice)
-    shutil.move("many", "before")
-    for file in sorted(Path("before").rglob("*.*"), reverse=True):  # the same files, made in another order
-        target = Path("many") / file.relative_to("before")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, target)
+    remade(Path("many"))
     run("many", Path("two"), workers=2, **choice)
     assert digest(Path("one")) == digest(Path("two"))
     with zipfile.ZipFile("many.zip", "w") as archive:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from manifest_facts import FACTS
 from numpy.typing import NDArray
 
 from swincli.console import Console
@@ -21,10 +22,6 @@ from swincli.errors import DataError
 
 SIDE = 16
 QUIET = Console(quiet=True)
-ABOUT: dict[str, Any] = {
-    "crop": "center", "filter": "box", "source": "s", "max_images": None, "dedupe": None, "upscaled": 0,
-    "label_names": None, "rejected": [], "credit": None, "versions": {},
-}  # fmt: skip
 
 
 def pixels(count: int = 10) -> NDArray[np.uint8]:
@@ -38,7 +35,7 @@ def build(folder: Path, encoding: Encoding, labels: list[int] | None = None) -> 
     with open_writer(folder, SIDE, "store", encoding) as writer:
         for image in pixels():
             writer.add(image, None if encoding == "raw" else encode(image, encoding))
-        writer.finish(None if labels is None else np.array(labels), {**ABOUT, "label_names": names})
+        writer.finish(None if labels is None else np.array(labels), {**FACTS, "label_names": names})
     return folder
 
 

@@ -12,7 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from swincli.commands.app import run
+from swincli.console import Console
+from swincli.data.preparing.prepare import PrepareOptions, prepare
 from swincli.data.store.staging import check_destination, check_outside, check_space, clear_leftovers, staged
 from swincli.errors import DataError, ResourceError, UsageError
 
@@ -173,17 +174,19 @@ def test_what_a_finished_replacement_left_is_removed(tmp_path: Path) -> None:
 
 def test_a_killed_prepare_data_leaves_nothing_after_the_next(tmp_path: Path, pictures: Path) -> None:
     script = (
-        "import os, signal, sys; from swincli.data.store import store_writer;"
+        "import os, signal, sys; from pathlib import Path; from swincli.console import Console;"
+        "from swincli.data.preparing.prepare import PrepareOptions, prepare;"
+        "from swincli.data.store import store_writer;"
         "store_writer.write_synced = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
-        "from swincli.commands.app import run; run(sys.argv[1:])"
+        "prepare(sys.argv[1], Path(sys.argv[2]), PrepareOptions(16, workers=1), Console(quiet=True))"
     )
-    command = ["prepare-data", str(pictures), str(tmp_path / "store"), "--resolution", "16", "--workers", "1"]
+    command = [str(pictures), str(tmp_path / "store")]
     killed = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert [name.rpartition("-")[0] for name in names(tmp_path) if name.startswith(".")] == [
         f".store.partial-{machine()}"
     ]
-    assert run(command) == 0
+    prepare(str(pictures), tmp_path / "store", PrepareOptions(16, workers=1), Console(quiet=True))
     assert names(tmp_path) == ["pictures", "store"]
 
 

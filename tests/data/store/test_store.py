@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from manifest_facts import FACTS
 from numpy.typing import NDArray
 
 from swincli.console import Console
@@ -33,15 +34,11 @@ def pixels(count: int) -> NDArray[np.uint8]:
 
 def build(folder: Path, count: int = 10, per_shard: int = 100, labels: list[int] | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    facts = {
-        "crop": "center", "filter": "box", "source": "s", "max_images": None, "dedupe": False, "upscaled": 0,
-        "rejected": [], "credit": None, "versions": {},
-        "label_names": None if labels is None else [f"label {n}" for n in range(max(labels) + 1)],
-    }  # fmt: skip
+    names = None if labels is None else [f"label {n}" for n in range(max(labels) + 1)]
     with StoreWriter(folder, SIDE, shard_bytes=per_shard * EACH + 128) as writer:
         for image in pixels(count):
             writer.add(image)
-        writer.finish(None if labels is None else np.array(labels, np.int64), facts)
+        writer.finish(None if labels is None else np.array(labels, np.int64), {**FACTS, "label_names": names})
     return folder
 
 

@@ -7,10 +7,10 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from manifest_facts import FACTS
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -19,24 +19,19 @@ from swincli.data.store.manifest import StyleGANManifest
 from swincli.data.store.stylegan_writer import stylegan_name
 from swincli.data.store.writers import OutputFormat, open_writer, output_encoding
 
-ABOUT: dict[str, Any] = {
-    "crop": "center", "filter": "box", "source": "s", "max_images": None, "dedupe": None, "upscaled": 0,
-    "label_names": None, "rejected": [], "credit": None, "versions": {},
-}  # fmt: skip
-
 
 def pixels() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
 
 
 def write(place: Path, wanted: OutputFormat, labels: list[int] | None = None) -> StyleGANManifest:
-    about = {**ABOUT, "label_names": labels and ["a", "b"]}
+    facts = {**FACTS, "label_names": labels and ["a", "b"]}
     if wanted == "folder":
         place.mkdir()
     with open_writer(place, 16, wanted, "raw") as writer:
         for image in pixels():
             writer.add(image, encode(image, "png"))
-        manifest = writer.finish(None if labels is None else np.array(labels), about)
+        manifest = writer.finish(None if labels is None else np.array(labels), facts)
     assert isinstance(manifest, StyleGANManifest)
     return manifest
 
