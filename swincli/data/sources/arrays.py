@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from swincli.data.images.rejected import ImageError
-from swincli.data.sources.entries import COPY_AGAIN, LARGEST_FILE, Entry, SharedFile, Source
+from swincli.data.sources.entries import COPY_AGAIN, LARGEST_FILE, Entry, SharedFile, Source, reading
 from swincli.data.sources.zip_file import UNPACKING_ERRORS, open_zip_file
-from swincli.errors import DataError, from_os_error
+from swincli.errors import DataError
 from swincli.units import format_bytes
 
 MAGIC: Final = b"\x93NUMPY"
@@ -53,11 +53,9 @@ def open_array(text: str, path: Path) -> Source:
         DataError: The file is damaged or not an array of pictures.
         ResourceError: The file cannot be read.
     """
-    try:
+    with reading(text):
         stream = path.open("rb")
         length = path.stat().st_size
-    except OSError as error:
-        raise from_os_error(error, f"reading {text}") from error
     try:
         pictures = _read_header(text, stream, length)
     except BaseException:

@@ -11,7 +11,7 @@ from swincli.data.images.formats import require_image
 from swincli.data.images.rejected import ImageError
 from swincli.data.sources.arrays import MAGIC, open_array, open_arrays
 from swincli.data.sources.builtin import open_builtin
-from swincli.data.sources.entries import COPY_AGAIN, Source
+from swincli.data.sources.entries import COPY_AGAIN, Source, reading
 from swincli.data.sources.folder import open_folder
 from swincli.data.sources.lmdb_file import LMDB_FILE, open_lmdb
 from swincli.data.sources.lmdb_tree import looks_like_lmdb
@@ -19,7 +19,7 @@ from swincli.data.sources.path_list import open_list
 from swincli.data.sources.tar_file import looks_like_tar, open_tar
 from swincli.data.sources.zip_file import open_zip
 from swincli.data.store.manifest import DATASET_FILE, MANIFEST_FILE, is_store
-from swincli.errors import DataError, from_os_error
+from swincli.errors import DataError
 
 _HEAD: Final = 512
 _HINT: Final = (
@@ -66,12 +66,10 @@ def _open(text: str, resolution: int | None) -> Source:
 
 
 def _open_file(text: str, path: Path, resolution: int | None) -> Source:
-    try:
+    with reading(text):
         with path.open("rb") as file:
             head = file.read(_HEAD)
         is_zip = head.startswith(b"PK") or zipfile.is_zipfile(path)
-    except OSError as error:
-        raise from_os_error(error, f"reading {text}") from error
     suffix = path.suffix.lower()
     if suffix == ".txt":
         return open_list(text, path)

@@ -12,6 +12,7 @@ from typing import IO, Final, Self
 
 from swincli.data.images.formats import HEAD_BYTES, require_image
 from swincli.data.images.rejected import ImageError
+from swincli.errors import from_os_error
 from swincli.units import format_bytes
 
 LARGEST_FILE = 512 * 2**20  # limits the memory of one file
@@ -94,6 +95,19 @@ class SharedFile:
         """Seek to an offset and let `read` read from there."""
         self._stream.seek(start)
         return read(self._stream)
+
+
+@contextmanager
+def reading(source: Path | str) -> Iterator[None]:
+    """Turn an OSError of the block into an error that names the source.
+
+    Raises:
+        ResourceError: The source cannot be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise from_os_error(error, f"reading {source}") from error
 
 
 @contextmanager

@@ -6,9 +6,8 @@ import os
 from functools import partial
 from pathlib import Path
 
-from swincli.data.sources.entries import Entry, Source, as_image_error, read_file
+from swincli.data.sources.entries import Entry, Source, as_image_error, read_file, reading
 from swincli.data.sources.naming import is_hidden, printable
-from swincli.errors import from_os_error
 
 
 def open_folder(text: str, root: Path) -> Source:
@@ -40,12 +39,10 @@ def open_folder(text: str, root: Path) -> Source:
 
 def _scan(folder: Path) -> tuple[list[os.DirEntry[str]], tuple[int, int]]:
     """Entries of a folder, and its identity: device and inode."""
-    try:
+    with reading(folder):
         status = folder.stat()
         with os.scandir(folder) as items:
             return list(items), (status.st_dev, status.st_ino)
-    except OSError as error:
-        raise from_os_error(error, f"reading {folder}") from error
 
 
 def _is_folder(item: os.DirEntry[str]) -> bool:

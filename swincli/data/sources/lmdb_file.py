@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
-from swincli.data.sources.entries import COPY_AGAIN, Entry, SharedFile, Source, as_image_error, read_image
+from swincli.data.sources.entries import COPY_AGAIN, Entry, SharedFile, Source, as_image_error, read_image, reading
 from swincli.data.sources.lmdb_tree import LmdbError, ValueRange, read_tree
 from swincli.data.sources.naming import printable
-from swincli.errors import DataError, from_os_error
+from swincli.errors import DataError
 
 LMDB_FILE: Final = "data.mdb"
 _SIZED_KEY: Final = re.compile(rb"(\d{1,5})-\d{5,}")
@@ -32,22 +32,21 @@ def open_lmdb(text: str, path: Path, resolution: int | None) -> Source:
         DataError: The LMDB is damaged.
         ResourceError: The LMDB cannot be read.
     """
-    try:
+    with reading(text):
         file = path / LMDB_FILE if path.is_dir() else path
         stream = file.open("rb")
-    except OSError as error:
-        raise from_os_error(error, f"reading {text}") from error
     try:
-        values = dict(read_tree(stream, file.stat().st_size))
-        notes: tuple[str, ...] = ()
-        if _LENGTH_KEY in values:
-            values, notes = _select_size(text, stream, values, resolution)
+        with reading(text):
+            values = dict(read_tree(stream, file.stat().st_size))
+            notes: tuple[str, ...] = ()
+            if _LENGTH_KEY in values:
+                values, notes = _select_size(text, stream, values, resolution)
     except LmdbError as error:
         stream.close()
         raise DataError(f"{text} is a damaged LMDB or of an unsupported kind: {error}", COPY_AGAIN) from error
-    except OSError as error:
+    except BaseException:
         stream.close()
-        raise from_os_error(error, f"reading {text}") from error
+        raise
     names = {key: printable(key.decode("utf-8", "surrogateescape")) for key in sorted(values)}
     shared = SharedFile(stream)
     entries = [Entry(name, partial(_read, shared, values[key], name)) for key, name in names.items()]

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from swincli.data.sources.entries import Entry, Source, read_file
+from swincli.data.sources.entries import Entry, Source, read_file, reading
 from swincli.data.sources.naming import printable
-from swincli.errors import DataError, from_os_error
+from swincli.errors import DataError
 
 _LONGEST: Final = 4096  # bytes of a path, on Linux
 _HINT: Final = "A list has one path per line, relative to the folder of the list."
@@ -22,10 +22,8 @@ def open_list(text: str, path: Path) -> Source:
         DataError: A line is not a path.
         ResourceError: The list cannot be read.
     """
-    try:
+    with reading(text):
         lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
-    except OSError as error:
-        raise from_os_error(error, f"reading {text}") from error
     paths: dict[str, Path] = {}
     for number, line in enumerate(lines, start=1):
         spelled = line.strip()

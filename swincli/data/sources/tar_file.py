@@ -24,6 +24,7 @@ from swincli.data.sources.entries import (
     as_image_error,
     read_exactly,
     read_image,
+    reading,
 )
 from swincli.data.sources.naming import member_name
 from swincli.errors import DataError, from_os_error
@@ -75,12 +76,10 @@ class _Member:
 
 def _uncompressed(text: str, path: Path) -> IO[bytes]:
     """Open a tar; unpack a compressed one first."""
-    try:
+    with reading(text):
         plain = path.open("rb")
         head = plain.read(8)
         plain.seek(0)
-    except OSError as error:
-        raise from_os_error(error, f"reading {text}") from error
     if head.startswith(_ZSTANDARD):
         plain.close()
         raise DataError(f"{text} is compressed with Zstandard, which is not supported", "Unpack it: zstd -d FILE")
