@@ -1,4 +1,4 @@
-"""The type of the fixture `picture_folder`."""
+"""Type of the fixture `picture_folder`."""
 
 from __future__ import annotations
 

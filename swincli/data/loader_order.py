@@ -1,7 +1,7 @@
-"""The order in which training sees a data set: a pure function of the seed and of the images seen.
+"""Order of the training images: a pure function of the seed and the number of images seen.
 
-Nothing is stored and nothing is replayed: resuming asks for the next positions, and any split of a run into calls,
-processes or sessions gives the same sequence.
+No sampler state is saved. A resumed run asks for the next positions. The sequence is the same however a run is divided
+into calls, ranks or sessions.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from numpy.typing import NDArray
 def training_indices(num_images: int, seed: int, start: int, count: int) -> NDArray[np.int64]:
     """Indices of the images at positions `start` to `start + count - 1` of training.
 
-    Position p is the (p mod num_images)-th image of epoch p // num_images, and every epoch is a permutation of its own
-    that depends on the seed and the epoch alone. It comes from raw Philox bits, which numpy promises never to change.
+    Position p is the (p mod num_images)-th image of epoch p // num_images. Each epoch is its own permutation, which
+    depends only on the seed and the epoch. It is made from raw Philox bits, because numpy guarantees that they never
+    change.
 
     Args:
         num_images: Images in the data set.
         seed: The run's seed.
         start: Images seen before.
-        count: Images wanted; it may reach over several epochs.
+        count: Number of indices. They may span several epochs.
 
     Returns:
         int64 [count].
 
     Raises:
-        ValueError: no images, or a negative number.
+        ValueError: There are no images, or a number is negative.
     """
     if num_images < 1 or min(seed, start, count) < 0:
         raise ValueError(f"no order of {num_images} images with seed {seed} from {start} for {count}")

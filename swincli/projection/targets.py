@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from swincli.data.images.rejected import ImageError
-from swincli.data.preparing.workers import Fit, fit
+from swincli.data.preparing.decode_crop import DecodeOptions, decode_and_crop
 from swincli.data.sources import open_source
 from swincli.data.sources.entries import read_file
 from swincli.errors import DataError, UsageError
@@ -98,14 +98,14 @@ def _read_several(text: str, size: int, crop: Crop, warn: Warn) -> Iterator[Targ
 
 
 def _fit(data: bytes, name: str, stem: str, size: int, crop: Crop, warn: Warn) -> Target:
-    outcome = fit(data, name, Fit(size, crop=crop))
+    outcome = decode_and_crop(data, name, DecodeOptions(size, crop=crop))
     if outcome.pixels is None:
-        reason = outcome.seen.reason or ""
+        reason = outcome.record.reason or ""
         if reason.startswith("not square"):
             raise DataError(f"{name}: {reason}", "Cut it to a square, or use --crop center.")
         raise ImageError(name, reason)
-    if outcome.seen.upscaled:
-        warn(f"{name}: {outcome.seen.width} x {outcome.seen.height} px, enlarged to the model's {size} px")
+    if outcome.record.upscaled:
+        warn(f"{name}: {outcome.record.width} x {outcome.record.height} px, enlarged to the model's {size} px")
     for loss in _losses(data):
         warn(f"{name}: {loss}")
     return Target(name, stem, torch.from_numpy(outcome.pixels.copy()))

@@ -1,14 +1,17 @@
-"""Pictures and stores that the tests of the data room share."""
+"""Fixtures of the tests of data: pictures, encoded files, and threads in place of processes."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from swincli.data.preparing import workers
 
 Encode = Callable[..., bytes]
 Scatter = Callable[..., Path]
@@ -20,7 +23,7 @@ def _noise(width: int, height: int, seed: int = 0) -> Image.Image:
 
 @pytest.fixture
 def noise() -> Callable[..., Image.Image]:
-    """`noise(width, height, seed=0)`: an RGB picture that looks like no other."""
+    """`noise(width, height, seed=0)`: an RGB image of random pixels."""
     return _noise
 
 
@@ -46,3 +49,10 @@ def pictures(tmp_path: Path, encode: Encode) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(encode(_noise(40 + 2 * number, 36, number), kind))
     return root
+
+
+@pytest.fixture
+def worker_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode in threads where workers would start processes, and also for few files."""
+    monkeypatch.setattr(workers, "SERIAL_FILES", 0)
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", lambda count, **_: ThreadPoolExecutor(count))

@@ -161,7 +161,7 @@ def prepare_data(
             raise UsageError("prepare-data needs SOURCE, DEST and --resolution", hint)
         from swincli.commands.prepare_data.run import carry_out, look_over, verify_whole
         from swincli.data.preparing.options import PrepareOptions
-        from swincli.data.preparing.report import Asked
+        from swincli.data.preparing.report import ReportFiles
 
         if verify is not None:
             verify_whole(verify, console)
@@ -184,7 +184,7 @@ def prepare_data(
             format=format_name or ("zip" if dest is not None and dest.suffix.lower() == ".zip" else "store"),
             encoding=encoding,
         )
-        asked = Asked(report, contact_sheet)
+        asked = ReportFiles(report, contact_sheet)
         if stats is not None:
             look_over(stats, options, asked, console)
         elif source is not None and dest is not None:

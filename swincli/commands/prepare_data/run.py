@@ -10,12 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from swincli.console import Console
+from swincli.data.preparing.decode_crop import DecodeOptions
 from swincli.data.preparing.options import PrepareOptions, make_plan
 from swincli.data.preparing.prepare import PrepareResult, prepare
-from swincli.data.preparing.report import Asked, Words, write_asked
-from swincli.data.preparing.stats import Stock, open_stock, take_stock
+from swincli.data.preparing.report import ReportFiles, write_reports
+from swincli.data.preparing.report_page import ReportText
+from swincli.data.preparing.stats import DatasetStats, dataset_stats, open_dataset
 from swincli.data.preparing.survey import Survey
-from swincli.data.preparing.workers import Fit
 from swincli.data.sources import open_source
 from swincli.data.sources.entries import Source
 from swincli.data.store.manifest import Provenance
@@ -40,46 +41,46 @@ def verify_whole(path: Path, console: Console) -> None:
     console.emit(data, [f"{path}: ok"])
 
 
-def carry_out(source: str, dest: Path, options: PrepareOptions, asked: Asked, console: Console) -> None:
+def carry_out(source: str, dest: Path, options: PrepareOptions, asked: ReportFiles, console: Console) -> None:
     """Prepare, write what was asked for besides, and tell.
 
     Where preparing fails because of the pictures, the report is written all the same.
 
     Raises:
-        SwincliError: as `prepare` and `write_asked` do.
+        SwincliError: as `prepare` and `write_reports` do.
     """
     check_place(dest, options)
     asked.check(source, dest)
-    survey, fit = Survey(), make_plan(options).fit
+    survey, fit = Survey(), make_plan(options).decode
     reopen = partial(open_source, source, options.resolution)
     try:
         result = prepare(source, dest, options, console, survey.add)
     except DataError as error:
         if survey.files and asked.report is not None:
-            words = Words(source, f"Nothing was made: {error.message}.", vars(options))
-            _write(Asked(asked.report), words, survey, reopen, console, fit)
+            words = ReportText(source, f"Nothing was made: {error.message}.", vars(options))
+            _write(ReportFiles(asked.report), words, survey, reopen, console, fit)
         raise
     manifest, side = result.manifest, options.resolution
     summary = f"{result.images:,} of {survey.files:,} files became images of {side} x {side} px."
     settings = manifest.model_dump(exclude=_NO_SETTINGS)
-    _write(asked, Words(f"{source} → {dest}", summary, settings, manifest.credit), survey, reopen, console, fit)
+    _write(asked, ReportText(f"{source} → {dest}", summary, settings, manifest.credit), survey, reopen, console, fit)
     console.show(_summary(result, survey))
     console.emit(_as_json(result, survey, asked), [str(result.path)])
 
 
-def look_over(text: str, options: PrepareOptions, asked: Asked, console: Console) -> None:
+def look_over(text: str, options: PrepareOptions, asked: ReportFiles, console: Console) -> None:
     """Take stock of a store or a source, write what was asked for besides, and tell.
 
     Raises:
-        SwincliError: as `take_stock` and `write_asked` do.
+        SwincliError: as `dataset_stats` and `write_reports` do.
     """
     asked.check(text)
-    stock = take_stock(text, options, console)
-    survey, side = stock.survey, stock.fit.resolution
+    stock = dataset_stats(text, options, console)
+    survey, side = stock.survey, stock.decode.resolution
     summary = f"{survey.kept:,} of {survey.files:,} are of use and differ; they were measured at {side} x {side} px."
     settings = {"mean": _three(stock.channels.mean), "std": _three(stock.channels.std), "hash": stock.content_hash}
-    reopen = partial(open_stock, text, options.resolution)
-    _write(asked, Words(text, summary, settings), survey, reopen, console, stock.fit)
+    reopen = partial(open_dataset, text, options.resolution)
+    _write(asked, ReportText(text, summary, settings), survey, reopen, console, stock.decode)
     table = _table()
     table.add_row("images", f"{survey.kept:,}, measured at {side} x {side} px")
     table.add_row("mean", f"{_three(stock.channels.mean)} (red, green, blue; 0 to 1)")
@@ -103,18 +104,23 @@ def check_place(dest: Path, options: PrepareOptions) -> None:
 
 
 def _write(
-    asked: Asked, words: Words, survey: Survey, reopen: Callable[[], Source], console: Console, fit: Fit
+    asked: ReportFiles,
+    words: ReportText,
+    survey: Survey,
+    reopen: Callable[[], Source],
+    console: Console,
+    fit: DecodeOptions,
 ) -> None:
-    for path in write_asked(asked, words, survey, fit, reopen):
+    for path in write_reports(asked, words, survey, fit, reopen):
         console.say(f"wrote {path}")
 
 
-def _written(asked: Asked) -> dict[str, str]:
+def _written(asked: ReportFiles) -> dict[str, str]:
     named = {"report": asked.report, "contact_sheet": asked.contact_sheet}
     return {name: str(path) for name, path in named.items() if path is not None}
 
 
-def _as_json(result: PrepareResult, survey: Survey, asked: Asked) -> dict[str, object]:
+def _as_json(result: PrepareResult, survey: Survey, asked: ReportFiles) -> dict[str, object]:
     manifest = result.manifest
     return {
         "path": str(result.path),
@@ -171,7 +177,7 @@ def _add_counts(table: Table, survey: Survey) -> None:
         table.add_row("left out", escape(f"{len(group):,} {kind}: {named}"))
 
 
-def _lines(stock: Stock) -> list[str]:
+def _lines(stock: DatasetStats) -> list[str]:
     return [f"mean {_three(stock.channels.mean)}", f"std {_three(stock.channels.std)}"]
 
 

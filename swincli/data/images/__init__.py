@@ -1,1 +1,1 @@
-"""One picture: decoding, colour, crop and resize, hashes, and why a picture is rejected."""
+"""One image: file formats, decoding, colour, crop and resize, perceptual hash, reasons for a rejection."""

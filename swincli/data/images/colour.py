@@ -1,4 +1,4 @@
-"""Colours of a picture: any mode and profile to sRGB, and what is transparent over a background."""
+"""Colour conversion: any Pillow mode and ICC profile to sRGB, with transparency over a background."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ WHITE: Final[Colour] = (255, 255, 255)
 
 
 def parse_colour(text: str) -> Colour:
-    """Read a colour: a name of CSS such as "black", or "rrggbb"; its # may be left out, for shells see a comment there.
+    """Parse a colour: a CSS name such as "black", or "rrggbb". The # is optional, because shells read it as a comment.
 
     Raises:
-        ValueError: it is no colour, or a transparent one.
+        ValueError: The text is no colour, or the colour is transparent.
     """
     for spelling in (text, f"#{text}"):
         try:
@@ -28,19 +28,27 @@ def parse_colour(text: str) -> Colour:
             continue
         if len(colour) == 3:
             return colour
-    raise ValueError(f"{text!r} is no colour")
+    raise ValueError(f"{text!r} is not a colour")
 
 
 def spell_colour(colour: Colour) -> str:
-    """Write a colour as "#rrggbb"."""
+    """Format a colour as "#rrggbb"."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def to_rgb(image: Image.Image, name: str, background: Colour) -> Image.Image:
-    """Convert any mode to RGB, its colour profile to sRGB, and lay what is transparent over the background.
+    """Convert any mode to RGB, any ICC profile to sRGB, and composite transparent pixels over the background.
+
+    Args:
+        image: A loaded image of any mode.
+        name: The name in the error.
+        background: Colour under transparent pixels.
+
+    Returns:
+        An image of mode RGB.
 
     Raises:
-        ImageError: pixels without a fixed range.
+        ImageError: The mode has no fixed range of values.
     """
     colours = _plain_mode(image, name)
     alpha = None
@@ -54,8 +62,8 @@ def to_rgb(image: Image.Image, name: str, background: Colour) -> Image.Image:
 
 
 def _plain_mode(image: Image.Image, name: str) -> Image.Image:
-    """Convert to one of L, LA, RGB, RGBA and CMYK, 8 bits a channel."""
-    if image.mode.startswith("I;16"):  # converting would clip; Pillow itself keeps the high byte of 16-bit colour
+    """Convert to L, LA, RGB, RGBA or CMYK with 8 bits per channel."""
+    if image.mode.startswith("I;16"):  # `convert` would clip; for 16-bit colour Pillow keeps the high byte itself
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ImageError(name, "32-bit pixels: their range is unknown, convert them to 8 or 16 bits")
@@ -69,7 +77,7 @@ def _plain_mode(image: Image.Image, name: str) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert L, RGB or CMYK to RGB through its profile; without a usable one it is taken for sRGB."""
+    """Convert L, RGB or CMYK to RGB through its ICC profile. Without a usable profile, assume sRGB."""
     if profile and features.check("littlecms2"):
         try:
             source = ImageCms.ImageCmsProfile(BytesIO(profile))
@@ -77,7 +85,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
                 return image
             target = ImageCms.createProfile("sRGB")
             converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError):  # damaged, or a profile of another kind of image
+        except (ImageCms.PyCMSError, OSError):  # a damaged profile, or one for another mode
             converted = None
         if converted is not None:
             return converted

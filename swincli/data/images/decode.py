@@ -1,4 +1,4 @@
-"""One picture: from the bytes of a file to upright pixels in sRGB."""
+"""Image decoding: from the bytes of a file to upright sRGB pixels."""
 
 from __future__ import annotations
 
@@ -10,19 +10,13 @@ from typing import Literal
 from PIL import Image, UnidentifiedImageError
 
 from swincli.data.images.colour import WHITE, Colour, to_rgb
+from swincli.data.images.formats import HEAD_BYTES, PILLOW_NAMES, require_image
 from swincli.data.images.png_check import require_whole_png
 from swincli.data.images.rejected import ImageError
 
 Jpeg = Literal["fast", "exact"]
 
-LARGEST_PIXELS = 150_000_000  # a bound on the memory of one picture: 600 MB at four channels
-HEAD_BYTES = 16  # enough to tell by `require_image`
-_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
-_SIGNATURES = (
-    b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM",
-    b"II*\0", b"MM\0*", b"II+\0", b"MM\0+",
-)  # fmt: skip
-_NOT_AN_IMAGE = "not an image (PNG, JPEG, WebP, TIFF, BMP or GIF)"
+LARGEST_PIXELS = 150_000_000  # limits the memory of one image: 600 MB with four channels
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -33,21 +27,21 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_LYING = (5, 6, 7, 8)  # orientations that swap width and height
-_REDUCTIONS = (8, 4, 2)  # what a JPEG's blocks of 8 x 8 px can be shrunk by as they are decoded
+_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+_REDUCTIONS = (8, 4, 2)  # a JPEG decoder can shrink its blocks of 8 x 8 px by these factors
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture.
+    """A decoded image and facts of its file.
 
     Attributes:
-        image: Mode RGB, upright.
-        width: Of the file, upright, in pixels; `reduction` times that of the image.
-        height: Likewise.
-        mode: Of the file, in Pillow's words.
-        kind: Of the file, such as "JPEG".
-        reduction: By how much it was shrunk as it was decoded: 1, 2, 4 or 8.
+        image: Upright image of mode RGB.
+        width: Upright width of the file in pixels: `reduction` times the width of `image`.
+        height: Upright height, likewise.
+        mode: Pillow's mode of the file, such as "CMYK".
+        kind: Pillow's format of the file, such as "JPEG".
+        reduction: Factor by which the decoder shrank the image: 1, 2, 4 or 8.
     """
 
     image: Image.Image
@@ -58,49 +52,37 @@ class Picture:
     reduction: int
 
 
-def require_image(head: bytes, name: str) -> None:
-    """Tell by the first bytes of a file whether it is worth reading on.
-
-    Raises:
-        ImageError: it is empty, or of no kind that `decode` reads.
-    """
-    if not head:
-        raise ImageError(name, "empty file")
-    if not head.startswith(_SIGNATURES) and not (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
-        raise ImageError(name, _NOT_AN_IMAGE)
-
-
 def decode(data: bytes, name: str) -> Image.Image:
-    """Decode a picture, upright and in sRGB: mode RGB, transparency over white, the first frame of several.
+    """Decode an image: RGB, upright, sRGB, transparency over white, the first of several frames.
 
     Args:
         data: The whole file.
-        name: What errors call it.
+        name: The name in errors.
 
     Raises:
-        ImageError: not an image, damaged, of too many pixels, or of a mode without a fixed range.
+        ImageError: The file is no image, is damaged, has too many pixels, or its mode has no fixed range.
     """
     return open_picture(data, name).image
 
 
 def open_picture(data: bytes, name: str, background: Colour = WHITE, enough: int | None = None) -> Picture:
-    """Decode a picture as `decode` does, and tell what the file was.
+    """Decode an image like `decode`, and also return facts of the file.
 
     Args:
         data: The whole file.
-        name: What errors call it.
-        background: What shows through where it is transparent.
-        enough: A shorter side, in pixels, to which a JPEG may be shrunk while it is decoded, which is several times as
-            fast. None decodes every pixel.
+        name: The name in errors.
+        background: Colour under transparent pixels.
+        enough: A JPEG may be shrunk while it is decoded as long as its shorter side keeps this many pixels. This is
+            several times faster. None decodes every pixel.
 
     Raises:
-        ImageError: not an image, damaged, of too many pixels, or of a mode without a fixed range.
+        ImageError: The file is no image, is damaged, has too many pixels, or its mode has no fixed range.
     """
     require_image(data[:HEAD_BYTES], name)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # oddities of metadata say nothing about the pixels
+        warnings.simplefilter("ignore")  # Pillow warns about metadata, which does not affect the pixels
         try:
-            with Image.open(BytesIO(data), formats=_FORMATS) as image:
+            with Image.open(BytesIO(data), formats=PILLOW_NAMES) as image:
                 if image.width * image.height > LARGEST_PIXELS:
                     raise Image.DecompressionBombError
                 return _read(image, data, name, background, enough)
@@ -111,7 +93,7 @@ def open_picture(data: bytes, name: str, background: Colour = WHITE, enough: int
             raise ImageError(name, reason) from None
         except UnidentifiedImageError:
             raise ImageError(name, "damaged: its header cannot be read") from None
-        except Exception as error:  # on damaged files Pillow's decoders raise nearly anything
+        except Exception as error:  # Pillow's decoders raise nearly any exception for damaged files
             raise ImageError(name, f"damaged: {_describe(error)}") from error
 
 
@@ -122,7 +104,7 @@ def _read(image: Image.Image, data: bytes, name: str, background: Colour, enough
     reduction = 1 if enough is None else _reduce(image, enough)
     image.load()
     orientation = _orientation(image)
-    if orientation in _LYING:
+    if orientation in _SIDEWAYS:
         width, height = height, width
     turn = _UPRIGHT.get(orientation)
     rgb = to_rgb(image, name, background)
@@ -131,9 +113,9 @@ def _read(image: Image.Image, data: bytes, name: str, background: Colour, enough
 
 
 def _reduce(image: Image.Image, enough: int) -> int:
-    """Have a JPEG decoded smaller, as long as its shorter side stays at least `enough`; return by how much.
+    """Set up a JPEG to be shrunk while it is decoded, to a shorter side of at least `enough`; return the factor.
 
-    Only whole pixels are made: a size that does not divide would leave a narrower one at the edge.
+    The factor divides width and height. Otherwise the last row or column would cover fewer pixels of the file.
     """
     if image.format != "JPEG":
         return 1
@@ -147,11 +129,11 @@ def _reduce(image: Image.Image, enough: int) -> int:
 
 def _describe(error: Exception) -> str:
     text = str(error)
-    return type(error).__name__ if not text or " at 0x" in text else text  # an address would differ every time
+    return type(error).__name__ if not text or " at 0x" in text else text  # an address differs in every run
 
 
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # damaged metadata, in as many ways as damaged pixels, leaves the picture as it lies
+    except Exception:  # damaged metadata raises nearly any exception; the image is then not turned
         return 1

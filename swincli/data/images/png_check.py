@@ -1,4 +1,4 @@
-"""Whether a PNG file is whole. Pillow leaves the checksums of pixels aside, and makes black of what is missing."""
+"""Integrity check of a PNG file. Pillow skips the checksums of pixel data and fills missing pixels with black."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import zlib
 from typing import Final
 
 _SIGNATURE: Final = 8  # bytes
-_AROUND: Final = 12  # bytes of a chunk besides its data: length, type, checksum
+_CHUNK_OVERHEAD: Final = 12  # bytes of a chunk besides its data: length, type, checksum
 
 
 def require_whole_png(data: bytes) -> None:
-    """Check that a PNG has an end, and the checksums of all chunks that matter to its pixels (PNG specification, 5.3).
+    """Check the end of a PNG and the checksums of its critical chunks (PNG specification, 5.3).
 
     Args:
         data: The whole file.
 
     Raises:
-        ValueError: it is cut short, or a checksum is wrong.
+        ValueError: The file is cut short or a checksum is wrong.
     """
     at, view = _SIGNATURE, memoryview(data)
-    while at + _AROUND <= len(data):
+    while at + _CHUNK_OVERHEAD <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + _AROUND + length
+        end = at + _CHUNK_OVERHEAD + length
         if end > len(data):
             break
         is_critical = not kind[0] & 0x20

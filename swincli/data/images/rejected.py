@@ -1,4 +1,4 @@
-"""A picture that did not make it into a store, and why."""
+"""Rejected images: the error that a reader or decoder raises, and the entry of the manifest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from swincli.errors import DataError
 
 
 class ImageError(DataError):
-    """A file that cannot become a training image: `name` says which, `reason` why."""
+    """A file that cannot become a training image.
+
+    Attributes:
+        name: The file's path inside its source.
+        reason: Why, such as "damaged: it is cut short".
+    """
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"{name}: {reason}")
@@ -19,12 +24,17 @@ class ImageError(DataError):
 
 @dataclass(frozen=True)
 class Rejected:
-    """A source that was left out: its path inside the folder or zip, and the reason."""
+    """A skipped file of the source.
+
+    Attributes:
+        source: Its path inside the folder or archive.
+        reason: Why it was skipped.
+    """
 
     source: str
     reason: str
 
     @property
     def kind(self) -> str:
-        """The reason without its details, to count by: "damaged", "duplicate", "not an image"."""
+        """The reason without details, as a key for counts: "damaged", "duplicate", "not an image"."""
         return re.split(r":| of | \(", self.reason, maxsplit=1)[0]

@@ -1,1 +1,1 @@
-"""`prepare-data`: from a source of pictures to a store, with labels, splits, duplicates and a report."""
+"""`swincli prepare-data`: from a source of pictures to a store, with labels, splits, deduplication and a report."""

@@ -1,28 +1,28 @@
-"""Pictures that have been there before: equal to the last pixel, or looking the same."""
+"""Duplicate detection: exact (equal pixels) and near (similar perceptual hash)."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swincli.data.images.perceptual_hash import Fingerprint, colour_difference, differing_bits
+from swincli.data.images.perceptual_hash import PerceptualHash, colour_difference, hamming_distances
+from swincli.data.store.manifest import Dedupe
 
-Dedupe = Literal["exact", "near"]
-
-# Of AFHQ's 5,153 cats at 128 px 138 lie within both of an earlier one, and each is the same photograph cut out again,
-# or the next one of the same cat. Without the second, about half of the pairs of 8 bits were different cats.
+# AFHQ has 5,153 cats. At 128 px, 138 of them are within both limits of an earlier one. Each of these is the same
+# photograph with another crop, or the next one of the same cat. Without NEAR_COLOURS, about half of the pairs at 8 bits
+# were different cats.
 NEAR_BITS: Final = 10
 NEAR_COLOURS: Final = 0.4
 
 
-class Duplicates:
-    """Remembers pictures that were kept, and recognises them when they come again; the first one always stays.
+class DuplicateFinder:
+    """Finds duplicates of the pictures that were kept before. The first of several duplicates is kept.
 
     Args:
-        dedupe: "exact" knows equal pixels, "near" also what looks the same; None knows nothing.
+        dedupe: "exact" finds equal pixels. "near" also finds pictures that look the same. None finds nothing.
     """
 
     def __init__(self, dedupe: Dedupe | None) -> None:
@@ -32,16 +32,18 @@ class Duplicates:
         self._colours: list[NDArray[np.uint8]] = []
         self._bits = np.empty(64, np.uint64)
 
-    def find(self, name: str, pixels: NDArray[np.uint8], look: Fingerprint | None) -> tuple[str, str] | None:
-        """Look for a picture that was kept before; keep this one if there is none.
+    def find(
+        self, name: str, pixels: NDArray[np.uint8], perceptual_hash: PerceptualHash | None
+    ) -> tuple[str, str] | None:
+        """Find a kept picture that this one duplicates. Without one, this picture is remembered as kept.
 
         Args:
-            name: Its name.
+            name: Name of the picture.
             pixels: uint8 [H, W, 3].
-            look: Its fingerprint, which "near" needs.
+            perceptual_hash: Its perceptual hash, required for "near".
 
         Returns:
-            The name of the picture kept before, and what is to be said of this one; None if it is new.
+            Name of the kept picture, and the reason for the manifest; None if this picture is new.
         """
         if self._dedupe is None:
             return None
@@ -51,28 +53,28 @@ class Duplicates:
             return first, f"duplicate of {first}"
         if self._dedupe == "exact":
             return None
-        assert look is not None
-        near = self._nearest(look)
+        assert perceptual_hash is not None
+        near = self._nearest(perceptual_hash)
         if near is not None:
             first, bits = near
-            self._exact[digest] = first  # what equals this one is named after the one that was kept
+            self._exact[digest] = first  # a later exact copy of this picture is a duplicate of the kept one
             return first, f"near duplicate of {first} ({bits} of 64 bits differ)"
-        self._keep(name, look)
+        self._keep(name, perceptual_hash)
         return None
 
-    def _nearest(self, look: Fingerprint) -> tuple[str, int] | None:
-        """Of the pictures within both bounds, the one that differs in the fewest bits; the earlier of several."""
-        distances = differing_bits(self._bits[: len(self._names)], look.bits)
+    def _nearest(self, perceptual_hash: PerceptualHash) -> tuple[str, int] | None:
+        """Of the kept pictures within both limits, the one with the fewest differing bits, and of these the first."""
+        distances = hamming_distances(self._bits[: len(self._names)], perceptual_hash.bits)
         within = np.flatnonzero(distances <= NEAR_BITS)
         for index in within[np.argsort(distances[within], kind="stable")].tolist():
-            if colour_difference(self._colours[index], look.colours) <= NEAR_COLOURS:
+            if colour_difference(self._colours[index], perceptual_hash.colours) <= NEAR_COLOURS:
                 return self._names[index], int(distances[index])
         return None
 
-    def _keep(self, name: str, look: Fingerprint) -> None:
+    def _keep(self, name: str, perceptual_hash: PerceptualHash) -> None:
         count = len(self._names)
         if count == len(self._bits):
             self._bits = np.concatenate([self._bits, np.empty(count, np.uint64)])
-        self._bits[count] = look.bits
+        self._bits[count] = perceptual_hash.bits
         self._names.append(name)
-        self._colours.append(look.colours)
+        self._colours.append(perceptual_hash.colours)

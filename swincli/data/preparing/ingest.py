@@ -1,4 +1,4 @@
-"""Going through a source: every picture into the store that it belongs to, or among those left out."""
+"""The loop over a source: decode every picture, find duplicates, write images to their part, count rejections."""
 
 from __future__ import annotations
 
@@ -7,28 +7,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from swincli.console import Console
+from swincli.data.images.formats import list_formats
 from swincli.data.images.rejected import Rejected
-from swincli.data.preparing.dedupe import Dedupe, Duplicates
-from swincli.data.preparing.options import Plan
-from swincli.data.preparing.seen import Seen
-from swincli.data.preparing.workers import NOT_SQUARE, Outcome, fit_all
+from swincli.data.preparing.decode_crop import NOT_SQUARE, DecodedPicture
+from swincli.data.preparing.dedupe import DuplicateFinder
+from swincli.data.preparing.options import PreparePlan
+from swincli.data.preparing.survey import SourceRecord
+from swincli.data.preparing.workers import decode_all
 from swincli.data.sources.entries import Source
-from swincli.data.store.writers import Taker
+from swincli.data.store.manifest import Dedupe
+from swincli.data.store.writers import ImageSink
 from swincli.errors import DataError
 from swincli.units import format_names
 
-Look = Callable[[Seen], None]
+OnRecord = Callable[[SourceRecord], None]
+"""Called with the record of each file after the file was written or skipped."""
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What ends the way through a source, and what is left out on it.
+class IngestOptions:
+    """When the loop stops, and which files it skips.
 
     Attributes:
-        max_images: The most images.
-        stop_on_error: End with an error at the first file that is no usable picture.
-        dedupe: Which duplicates are left out.
-        workers: Processes that decode.
+        max_images: Stop after this number of images; None for no limit.
+        stop_on_error: Stop with an error at the first file that cannot be decoded.
+        dedupe: Which duplicates are skipped; None for none.
+        workers: Number of worker processes; None for one per core.
     """
 
     max_images: int | None
@@ -38,111 +42,118 @@ class Limits:
 
 
 @dataclass
-class Gathered:
-    """What went into one part: the labels of its images, where there are labels, and how many were enlarged."""
+class PartCounts:
+    """Counts of one part of the split.
+
+    Attributes:
+        labels: Label names of its images; empty without labels.
+        upscaled: Number of images whose crop was smaller than the resolution.
+    """
 
     labels: list[str] = field(default_factory=list)
     upscaled: int = 0
 
 
 @dataclass
-class _Tally:
-    """How far things have come."""
+class _State:
+    """State of the loop."""
 
-    parts: dict[str, Gathered]
+    parts: dict[str, PartCounts]
     rejected: list[Rejected] = field(default_factory=list)
-    oblong: list[Seen] = field(default_factory=list)
+    not_square: list[SourceRecord] = field(default_factory=list)
     images: int = 0
 
 
-def gather(
+def ingest(
     source: Source,
     labels: Mapping[str, str] | None,
-    plan: Plan,
-    limits: Limits,
-    writers: Mapping[str, Taker],
-    look: Look,
+    plan: PreparePlan,
+    options: IngestOptions,
+    sinks: Mapping[str, ImageSink],
+    on_record: OnRecord,
     console: Console,
-) -> tuple[dict[str, Gathered], list[Rejected]]:
+) -> tuple[dict[str, PartCounts], list[Rejected]]:
     """Write every usable picture of a source, in the order of names.
 
     Args:
-        source: The pictures.
-        labels: Of the pictures, by name; None for none.
-        plan: What becomes of a picture, and where it goes.
-        limits: Where to stop, and what to leave out.
-        writers: By the names of the parts.
-        look: Is told of each file once its fate is known.
-        console: Shows how far it has come.
+        source: The source.
+        labels: Label names by names of entries; None for no labels.
+        plan: How pictures are decoded, and the split.
+        options: When to stop, and what to skip.
+        sinks: Where the images of each part go, by the name of the part.
+        on_record: Called with the record of each file after the file was written or skipped.
+        console: Shows progress.
 
     Returns:
-        What went into each part, and what was left out.
+        Counts of each part by its name, and the rejected files.
 
     Raises:
-        DataError: an unusable picture where that is to stop everything, pictures that are not square where nothing may
-            be cropped, or no usable picture at all.
+        DataError: A file cannot be decoded and `stop_on_error` is set, pictures are not square and the crop is "none",
+            or no picture is usable.
     """
-    tally = _Tally({part: Gathered() for part in plan.parts})
-    known = Duplicates(limits.dedupe)
+    state = _State({part: PartCounts() for part in plan.parts})
+    finder = DuplicateFinder(options.dedupe)
     with console.progress("Preparing", len(source)) as advance:
-        outcomes = fit_all(source.entries, plan.fit, limits.workers)
+        decoded = decode_all(source.entries, plan.decode, options.workers)
         try:
-            for outcome in outcomes:
+            for picture in decoded:
                 advance()
-                if limits.stop_on_error and outcome.seen.width is None:
-                    hint = "Repair or remove it, or leave such files out with --on-error skip."
-                    raise DataError(f"{source.locate(outcome.seen.name)}: {outcome.seen.reason}", hint)
-                look(_settle(outcome, labels, plan, known, writers, tally))
-                if tally.images == limits.max_images:
+                if options.stop_on_error and picture.record.width is None:
+                    hint = "Repair or remove the file, or skip such files with --on-error skip."
+                    raise DataError(f"{source.locate(picture.record.name)}: {picture.record.reason}", hint)
+                on_record(_write_or_reject(picture, labels, plan, finder, sinks, state))
+                if state.images == options.max_images:
                     break
         finally:
-            outcomes.close()  # stops the processes now, not when the generator is collected
-    if tally.oblong:
-        raise _not_square(tally.oblong)
-    if not tally.images:
-        raise _nothing_usable(source, tally.rejected)
-    return tally.parts, tally.rejected
+            decoded.close()  # stops the processes now; the garbage collector would do so later
+    if state.not_square:
+        raise _not_square_error(state.not_square)
+    if not state.images:
+        raise _nothing_usable(source, state.rejected)
+    return state.parts, state.rejected
 
 
-def _settle(
-    outcome: Outcome,
+def _write_or_reject(
+    picture: DecodedPicture,
     labels: Mapping[str, str] | None,
-    plan: Plan,
-    known: Duplicates,
-    writers: Mapping[str, Taker],
-    tally: _Tally,
-) -> Seen:
-    """Write a picture or leave it out, and count it; return what is known of it by then."""
-    seen = outcome.seen if labels is None else replace(outcome.seen, label=labels.get(outcome.seen.name))
-    if outcome.pixels is not None and not tally.oblong:
-        twin = known.find(seen.name, outcome.pixels, outcome.fingerprint)
-        if twin is None:
-            return _write(outcome, seen, plan, writers, tally)
-        seen = replace(seen, same_as=twin[0], reason=twin[1])
-    if seen.reason is not None:
-        tally.rejected.append(Rejected(seen.name, seen.reason))
-        if seen.reason.startswith(NOT_SQUARE):
-            tally.oblong.append(seen)
-    return seen
+    plan: PreparePlan,
+    finder: DuplicateFinder,
+    sinks: Mapping[str, ImageSink],
+    state: _State,
+) -> SourceRecord:
+    """Write a picture or reject it, count it, and return its completed record."""
+    record = picture.record if labels is None else replace(picture.record, label=labels.get(picture.record.name))
+    if picture.pixels is not None and not state.not_square:
+        duplicate = finder.find(record.name, picture.pixels, picture.perceptual_hash)
+        if duplicate is None:
+            return _write(picture, record, plan, sinks, state)
+        record = replace(record, same_as=duplicate[0], reason=duplicate[1])
+    if record.reason is not None:
+        state.rejected.append(Rejected(record.name, record.reason))
+        if record.reason.startswith(NOT_SQUARE):
+            state.not_square.append(record)
+    return record
 
 
-def _write(outcome: Outcome, seen: Seen, plan: Plan, writers: Mapping[str, Taker], tally: _Tally) -> Seen:
-    assert outcome.pixels is not None
-    assert seen.digest is not None
-    part = "" if plan.split is None else plan.split.part_of(seen.digest)
-    placed = replace(seen, part=part, place=writers[part].images)
-    writers[part].add(outcome.pixels, outcome.encoded)
-    tally.images += 1
-    tally.parts[part].upscaled += seen.upscaled
-    if seen.label is not None:
-        tally.parts[part].labels.append(seen.label)
-    return placed
+def _write(
+    picture: DecodedPicture, record: SourceRecord, plan: PreparePlan, sinks: Mapping[str, ImageSink], state: _State
+) -> SourceRecord:
+    assert picture.pixels is not None
+    assert record.digest is not None
+    part = "" if plan.split is None else plan.split.part_of(record.digest)
+    written = replace(record, part=part, place=sinks[part].images)
+    sinks[part].add(picture.pixels, picture.encoded)
+    state.images += 1
+    state.parts[part].upscaled += record.upscaled
+    if record.label is not None:
+        state.parts[part].labels.append(record.label)
+    return written
 
 
-def _not_square(oblong: list[Seen]) -> DataError:
-    named = format_names([f"{seen.name} ({seen.width} x {seen.height})" for seen in oblong])
-    count = f"{len(oblong):,} pictures are" if len(oblong) > 1 else "1 picture is"
-    hint = "Cut out a square with --crop center or random, or put wide ones between black bars with center-wide."
+def _not_square_error(records: list[SourceRecord]) -> DataError:
+    named = format_names([f"{record.name} ({record.width} x {record.height})" for record in records])
+    count = f"{len(records):,} pictures are" if len(records) > 1 else "1 picture is"
+    hint = "Crop a square with --crop center or random, or use --crop center-wide for 4:3 with black bars."
     return DataError(f"{count} not square: {named}", hint)
 
 
@@ -150,5 +161,5 @@ def _nothing_usable(source: Source, rejected: list[Rejected]) -> DataError:
     first = rejected[0]
     count = f"{len(rejected):,} files" if len(rejected) > 1 else "1 file"
     kinds = ", ".join(f"{number:,} {kind}" for kind, number in Counter(item.kind for item in rejected).most_common())
-    message = f"{source.text} holds no usable picture among {count} ({kinds}); {first.source}: {first.reason}"
-    return DataError(message, "PNG, JPEG, WebP, TIFF, BMP and GIF are read.")
+    message = f"{source.text}: no usable picture among {count} ({kinds}); {first.source}: {first.reason}"
+    return DataError(message, f"Supported formats: {list_formats('and')}.")

@@ -1,4 +1,4 @@
-"""Which class a picture is of: from its folder, from StyleGAN's dataset.json, or from a CSV file."""
+"""Labels of pictures: from folder names, StyleGAN's dataset.json, or a CSV file."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from swincli.units import format_names
 
 
 def read_labels(text: str, source: Source) -> dict[str, str]:
-    """Find the label of every picture of a source.
+    """Read the label of every picture of a source.
 
     Args:
-        text: "folders" for the first-level folder that a picture lies in, else a file: StyleGAN's dataset.json or a
-            CSV of path and label, with paths inside the source.
-        source: What the labels are for.
+        text: "folders" for the first-level folder of a picture, or a file: StyleGAN's dataset.json, or a CSV of path
+            and label. Paths are those inside the source.
+        source: The source of the pictures.
 
     Returns:
-        Labels by the entries' names; entries without one are no pictures.
+        Label names by names of entries. Only entries that are no images have none.
 
     Raises:
-        DataError: the file is missing or malformed, or pictures have no label.
+        DataError: The file is missing or malformed, or pictures have no label.
     """
     if text == "folders":
         labels = {entry.name: label for entry in source if (label := _first_folder(entry.name)) is not None}
-        hint = "With --labels folders every picture lies in a folder that is named for its label."
+        hint = "With --labels folders, every picture must be in a folder that is named after its label."
     else:
-        given = _read_file(text, source)
-        labels = {entry.name: given[entry.name] for entry in source if entry.name in given}
-        hint = f"Paths in {text} are those inside {source.text}, such as {source.entries[0].name}."
-    missing = [entry.name for entry in source if entry.name not in labels and _is_picture(entry.read)]
+        listed = _read_file(text, source)
+        labels = {entry.name: listed[entry.name] for entry in source if entry.name in listed}
+        hint = f"Paths in {text} must be relative to {source.text}, such as {source.entries[0].name}."
+    missing = [entry.name for entry in source if entry.name not in labels and _is_image(entry.read)]
     if missing:
         count, have = (f"{len(missing):,} pictures", "have") if len(missing) > 1 else ("1 picture", "has")
         raise DataError(f"{count} of {source.text} {have} no label: {format_names(missing)}", hint)
     return labels
 
 
-def unused_labels(source: Source) -> bool:
-    """Whether a source brings a dataset.json with labels along; StyleGAN's tool writes one without any, too."""
+def has_own_labels(source: Source) -> bool:
+    """Whether a source has a dataset.json with labels. StyleGAN's tool also writes dataset.json without labels."""
     if source.label_file is None:
         return False
     try:
@@ -57,10 +57,10 @@ def unused_labels(source: Source) -> bool:
 
 
 def number_labels(labels: list[str]) -> tuple[NDArray[np.int64], list[str]]:
-    """Number labels by the order of their names, whole numbers by size.
+    """Number labels from 0, in the order of their names. Labels that are all integers are ordered by value.
 
     Returns:
-        int64 [N], and the name of every number.
+        The number of each label, int64 [N], and the name of each number.
     """
     distinct = set(labels)
     names = sorted(distinct, key=int) if all(name.isdecimal() for name in distinct) else sorted(distinct)
@@ -69,12 +69,12 @@ def number_labels(labels: list[str]) -> tuple[NDArray[np.int64], list[str]]:
 
 
 def _first_folder(name: str) -> str | None:
-    """The first folder on a path that has a name; None without one."""
+    """The first folder of a path, apart from "/" and ".."; None without one."""
     folders = [part for part in PurePosixPath(name).parts[:-1] if part not in ("/", "..")]
     return folders[0] if folders else None
 
 
-def _is_picture(read: Callable[[], bytes]) -> bool:
+def _is_image(read: Callable[[], bytes]) -> bool:
     try:
         read()
     except ImageError:
@@ -97,12 +97,12 @@ def _read_file(text: str, source: Source) -> dict[str, str]:
 
 
 def _read_text(text: str, source: Source) -> str:
-    """Read a file of labels; one that is not on the disk may lie inside the source, as StyleGAN's does."""
+    """Read a label file from the disk or, if it is not there, from inside the source, as StyleGAN's dataset.json."""
     try:
         content = Path(text).read_bytes() if Path(text).exists() else source.read_file(text)
         return content.decode("utf-8-sig")
     except KeyError:
-        raise DataError(f"{text} does not exist", "--labels takes `folders`, a dataset.json or a CSV file.") from None
+        raise DataError(f"{text} does not exist", "Use --labels folders, a dataset.json or a CSV file.") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{text} is not a text file", "Save it as UTF-8.") from error
     except ImageError as error:
@@ -112,18 +112,18 @@ def _read_text(text: str, source: Source) -> str:
 
 
 def _json_pairs(content: str, text: str) -> list[tuple[str, str]]:
-    wanted = 'It looks like {"labels": [["cat/1.png", 0], ...]}.'
+    hint = 'Expected format: {"labels": [["cat/1.png", 0], ...]}.'
     try:
         raw = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{text} is not JSON: {error}", wanted) from error
+        raise DataError(f"{text} is not JSON: {error}", hint) from error
     rows = raw.get("labels") if isinstance(raw, dict) else None
     if not isinstance(rows, list):
-        raise DataError(f"{text} has no list of labels", wanted)
+        raise DataError(f"{text} has no list of labels", hint)
     for row in rows:
         is_pair = isinstance(row, list) and len(row) == 2 and isinstance(row[0], str)
         if not is_pair or not isinstance(row[1], int | str) or isinstance(row[1], bool):
-            raise DataError(f"{text}: {str(row)[:80]} is not a path and a label", wanted)
+            raise DataError(f"{text}: {str(row)[:80]} is not a pair of path and label", hint)
     return [(name, str(label)) for name, label in rows]
 
 
@@ -137,7 +137,7 @@ def _csv_pairs(content: str, text: str) -> list[tuple[str, str]]:
             if len(cells) != 2 or not all(cells):
                 raise DataError(
                     f"{text}: line {number} is not `path,label`: {','.join(row)[:80]}",
-                    'Names with commas stand in "quotes".',
+                    'Put paths with commas in "quotes".',
                 )
             pairs.append((cells[0], cells[1]))
     except csv.Error as error:

@@ -1,4 +1,4 @@
-"""The whole way from a source of pictures to a store."""
+"""`prepare`: make a store, a StyleGAN zip or a folder from a source of pictures."""
 
 from __future__ import annotations
 
@@ -15,32 +15,30 @@ from swincli import __version__
 from swincli.console import Console
 from swincli.data.images.colour import spell_colour
 from swincli.data.images.rejected import Rejected
-from swincli.data.preparing.ingest import Gathered, Limits, Look, gather
-from swincli.data.preparing.labels import number_labels, read_labels, unused_labels
-from swincli.data.preparing.options import Plan, PrepareOptions, make_plan
-from swincli.data.preparing.seen import Seen
+from swincli.data.preparing.ingest import IngestOptions, OnRecord, PartCounts, ingest
+from swincli.data.preparing.labels import has_own_labels, number_labels, read_labels
+from swincli.data.preparing.options import PrepareOptions, PreparePlan, make_plan
+from swincli.data.preparing.survey import SourceRecord
 from swincli.data.sources import open_source, printable
 from swincli.data.sources.entries import Source
 from swincli.data.store.manifest import CHANNELS, Provenance
 from swincli.data.store.staging import check_destination, check_outside, check_space, staged
-from swincli.data.store.writers import Writer, open_writer
+from swincli.data.store.writers import ImageWriter, open_writer
 from swincli.errors import DataError, from_os_error
 
 __all__ = ["PrepareOptions", "PrepareResult", "prepare"]
 
-_LOSSLESS = (
-    4  # lossless files of photographs take more than one of so many parts of the pixels; the rest shows at the end
-)
+_COMPRESSION = 4  # the check of free space assumes that lossless files need at least 1/4 of the raw size
 
 
 @dataclass(frozen=True)
 class PrepareResult:
-    """What has been made.
+    """Result of `prepare`.
 
     Attributes:
-        path: Where.
-        manifests: What each part says of itself, by its name; the only one has none.
-        size: Bytes on the disk.
+        path: The store, zip or folder.
+        manifests: Manifest of each part by its name; without a split, one manifest with an empty name.
+        size: Size on the disk in bytes.
     """
 
     path: Path
@@ -49,37 +47,37 @@ class PrepareResult:
 
     @property
     def manifest(self) -> Provenance:
-        """Of the only part, or the first."""
+        """Manifest of the only part, or of the first part."""
         return next(iter(self.manifests.values()))
 
     @property
     def images(self) -> int:
-        """How many, in all parts."""
+        """Number of images in all parts."""
         return sum(manifest.images for manifest in self.manifests.values())
 
     @property
     def rejected(self) -> list[Rejected]:
-        """What was left out, and why."""
+        """Rejected files and the reasons."""
         return self.manifest.rejected
 
 
 def prepare(
-    source: str, dest: Path, options: PrepareOptions, console: Console, look: Look | None = None
+    source: str, dest: Path, options: PrepareOptions, console: Console, on_record: OnRecord | None = None
 ) -> PrepareResult:
-    """Make a store of the pictures of a source. It appears at `dest` whole or not at all.
+    """Make a store from the pictures of a source. It appears at `dest` complete or not at all.
 
     Args:
-        source: Anything that `open_source` takes.
-        dest: Folder of the store to be; with a split, of one store for each part.
-        options: How.
-        console: Where progress, warnings and the pictures' credit go.
-        look: Is told of each file of the source once its fate is known.
+        source: A path or name that `open_source` accepts.
+        dest: The new folder or zip. With a split, a folder with one store, zip or folder per part.
+        options: All options.
+        console: Shows progress, warnings and the credit of built-in pictures.
+        on_record: Called with the record of each file after the file was written or skipped.
 
     Raises:
-        UsageError: a resolution, count, colour, split or destination that cannot be.
-        DataError: no usable picture, a bad one with `stop_on_error`, one that is not square with crop "none", labels
-            that are missing, a part that got nothing, or a destination in the way.
-        ResourceError: no space, no permission, or a process that died.
+        UsageError: A resolution, count, colour, split or destination is invalid.
+        DataError: No picture is usable, a file cannot be decoded and `stop_on_error` is set, pictures are not square
+            and the crop is "none", labels are missing, a part is empty, or the destination exists.
+        ResourceError: No space, no permission, or a worker process died.
     """
     plan = make_plan(options)
     as_file = options.format == "zip" and plan.split is None
@@ -89,14 +87,14 @@ def prepare(
         labels = None if options.labels is None else read_labels(options.labels, opened)
         for note in opened.notes:
             console.say(note)
-        if labels is None and unused_labels(opened):
-            console.say(f"{source} brings labels along, which are not used: --labels {opened.label_file} takes them")
+        if labels is None and has_own_labels(opened):
+            console.say(f"{source} has labels that are not used. Use them with --labels {opened.label_file}.")
         most = len(opened) if options.max_images is None else min(len(opened), options.max_images)
-        needed = most * options.resolution**2 * CHANNELS // (1 if plan.fit.encoding == "raw" else _LOSSLESS)
+        needed = most * options.resolution**2 * CHANNELS // (1 if plan.decode.encoding == "raw" else _COMPRESSION)
         check_space(dest, needed, f"{most:,} images at {options.resolution} px")
         try:
             with staged(dest, force=options.force, as_file=as_file) as place:
-                manifests = _build(place, opened, labels, options, plan, look or _overlook, console)
+                manifests = _build(place, opened, labels, options, plan, on_record or _ignore, console)
                 files = place.rglob("*") if place.is_dir() else [place]
                 size = sum(file.stat().st_size for file in files if file.is_file())
         except OSError as error:
@@ -106,7 +104,7 @@ def prepare(
     return result
 
 
-def _overlook(_: Seen) -> None:
+def _ignore(_: SourceRecord) -> None:
     pass
 
 
@@ -114,12 +112,12 @@ def _warn(result: PrepareResult, options: PrepareOptions, console: Console) -> N
     upscaled = sum(manifest.upscaled for manifest in result.manifests.values())
     if upscaled:
         console.warn(
-            f"{upscaled:,} of {result.images:,} images were smaller than {options.resolution} px and have been "
-            f"enlarged; they carry no detail of that size, and --min-size {options.resolution} leaves them out"
+            f"{upscaled:,} of {result.images:,} images were smaller than {options.resolution} px and were enlarged; "
+            f"they have no detail at that size. --min-size {options.resolution} skips them."
         )
     names = result.manifest.label_names
     if names is not None and len(names) == 1:
-        console.warn(f"all images have the same label, {names[0]}: there is nothing to tell apart")
+        console.warn(f"all images have the same label, {names[0]}")
     if result.manifest.credit:
         console.say(f"Credit: {result.manifest.credit}")
 
@@ -129,25 +127,25 @@ def _build(
     source: Source,
     labels: dict[str, str] | None,
     options: PrepareOptions,
-    plan: Plan,
-    look: Look,
+    plan: PreparePlan,
+    on_record: OnRecord,
     console: Console,
 ) -> dict[str, Provenance]:
-    """Write all parts; return the manifests that describe them."""
+    """Write all parts; return their manifests by name."""
     with ExitStack() as stack:
         writers = {part: stack.enter_context(_open_part(place, part, options)) for part in plan.parts}
-        limits = Limits(options.max_images, options.stop_on_error, options.dedupe, options.workers)
-        parts, rejected = gather(source, labels, plan, limits, writers, look, console)
+        limits = IngestOptions(options.max_images, options.stop_on_error, options.dedupe, options.workers)
+        parts, rejected = ingest(source, labels, plan, limits, writers, on_record, console)
         for part, writer in writers.items():
             if not writer.images:
                 hint = "Give it a larger share, or prepare more pictures."
-                raise DataError(f"--split: no picture falls to {part}", hint)
-        numbers, names = _number(parts) if labels is not None else (dict.fromkeys(parts), None)
-        about = {
+                raise DataError(f"--split: part {part} has no picture", hint)
+        numbers, names = _number_labels(parts) if labels is not None else (dict.fromkeys(parts), None)
+        facts = {
             "crop": options.crop,
             "filter": options.filter,
             "gamma": options.gamma,
-            "background": spell_colour(plan.fit.background),
+            "background": spell_colour(plan.decode.background),
             "jpeg": options.jpeg,
             "min_size": options.min_size,
             "source": printable(source.text),
@@ -160,12 +158,12 @@ def _build(
             "versions": {"swincli": __version__, "pillow": version("pillow")},
         }
         return {
-            part: writer.describe(numbers[part], about | {"part": part or None, "upscaled": parts[part].upscaled})
+            part: writer.finish(numbers[part], facts | {"part": part or None, "upscaled": parts[part].upscaled})
             for part, writer in writers.items()
         }
 
 
-def _open_part(place: Path, part: str, options: PrepareOptions) -> AbstractContextManager[Writer]:
+def _open_part(place: Path, part: str, options: PrepareOptions) -> AbstractContextManager[ImageWriter]:
     if part:
         place /= f"{part}.zip" if options.format == "zip" else part
         if options.format != "zip":
@@ -173,8 +171,8 @@ def _open_part(place: Path, part: str, options: PrepareOptions) -> AbstractConte
     return open_writer(place, options.resolution, options.format, options.encoding)
 
 
-def _number(parts: dict[str, Gathered]) -> tuple[dict[str, NDArray[np.int64] | None], list[str]]:
-    """Number the labels of all parts alike; return them by part, and the names of the numbers."""
-    numbers, names = number_labels([label for gathered in parts.values() for label in gathered.labels])
-    ends = np.cumsum([0, *(len(gathered.labels) for gathered in parts.values())]).tolist()
+def _number_labels(parts: dict[str, PartCounts]) -> tuple[dict[str, NDArray[np.int64] | None], list[str]]:
+    """Number the labels of all parts together; return the numbers by part, and the name of each number."""
+    numbers, names = number_labels([label for counts in parts.values() for label in counts.labels])
+    ends = np.cumsum([0, *(len(counts.labels) for counts in parts.values())]).tolist()
     return {part: numbers[start:end] for part, (start, end) in zip(parts, pairwise(ends), strict=True)}, names

@@ -1,23 +1,25 @@
-"""The report of a preparation as one HTML page that needs nothing else: no script, no file, no network."""
+"""The report as one self-contained HTML page: no scripts, no other files, no network."""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from io import BytesIO
+from typing import Any
 
 from PIL import Image
 
-from swincli.data.preparing.seen import Seen
-from swincli.data.preparing.survey import Survey
+from swincli.data.preparing.survey import SourceRecord, Survey
 
-PAIRS = 48  # of duplicates, that are shown side by side
-PATHS = 500  # that are listed for a reason
-SHOWN = 24  # pictures that are shown for a reason
-_FEW = 12  # so many paths are shown without a click
-_LABELS = 200  # that get a bar
+PAIRS = 48  # most pairs of duplicates side by side
+PATHS = 500  # most listed paths per reason
+SHOWN = 24  # most pictures per reason
+_UNFOLDED = 12  # a list of up to this number of paths is shown unfolded
+_LABELS = 200  # most labels with a bar
+
+Thumbnails = Mapping[str, Image.Image]
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -37,68 +39,76 @@ summary { cursor: pointer; } .quiet { opacity: .7; }
 
 
 @dataclass(frozen=True)
-class Page:
-    """What the page tells.
+class ReportText:
+    """Texts of the page.
 
     Attributes:
-        title: What was prepared, or looked at.
-        summary: The result in a sentence.
-        settings: How, word by word.
-        survey: What went by.
-        thumbnails: Small pictures by name; those that are missing are left blank.
-        credit: Whom the pictures are owed to.
+        title: The source, and the destination if there is one.
+        summary: The result in one sentence.
+        settings: Options and facts by name; None values are not shown.
+        credit: Author and licence of built-in pictures.
     """
 
     title: str
     summary: str
-    settings: Mapping[str, str]
-    survey: Survey
-    thumbnails: Mapping[str, Image.Image] = field(default_factory=dict)
+    settings: Mapping[str, Any]
     credit: str | None = None
 
 
-def wanted_thumbnails(survey: Survey) -> set[str]:
-    """Names of the pictures that the page shows: a bounded number."""
+def names_on_page(survey: Survey) -> set[str]:
+    """Names of the pictures that the page shows: at most EXAMPLES + 2 PAIRS + SHOWN per reason."""
     names = set(survey.examples)
-    for seen in survey.duplicates[:PAIRS]:
-        names |= {seen.name, seen.same_as or seen.name}
+    for record in survey.duplicates[:PAIRS]:
+        names |= {record.name, record.same_as or record.name}
     for group in survey.by_reason().values():
-        names |= {seen.name for seen in group[:SHOWN] if seen.width is not None}
+        names |= {record.name for record in group[:SHOWN] if record.width is not None}
     return names
 
 
-def report_page(page: Page) -> str:
-    """The page as HTML."""
-    survey = page.survey
+def render_page(text: ReportText, survey: Survey, thumbnails: Thumbnails) -> str:
+    """Render the page as HTML.
+
+    Args:
+        text: Title, summary, settings and credit.
+        survey: Counts over the source.
+        thumbnails: Thumbnails by name; a missing one is a blank square.
+    """
+    settings = {name: _format_setting(value) for name, value in text.settings.items() if value is not None}
     parts = [
-        f"<h1>{text(page.title)}</h1><p>{text(page.summary)}</p>",
-        _left_out(page),
-        _duplicates(page),
+        f"<h1>{_html(text.title)}</h1><p>{_html(text.summary)}</p>",
+        _skipped(survey, thumbnails),
+        _duplicates(survey, thumbnails),
         _section("Shorter sides", _bars(survey.shorter_sides())),
         _section("Most frequent sizes", _bars(_sizes(survey))),
         _section("Kinds of files", _bars(survey.kinds.most_common())),
         _section("Channels of the files", _bars(survey.modes.most_common(), _MODES)),
         _section("Parts", _bars(sorted(survey.parts.items()))),
         _labels(survey),
-        _section("Examples of what was taken", _gallery(page, survey.examples)),
-        _section("Settings", _table(page.settings.items())),
-        f'<p class="quiet">{text(page.credit)}</p>' if page.credit else "",
+        _section("Examples of prepared pictures", _gallery(survey.examples, thumbnails)),
+        _section("Settings", _table(settings.items())),
+        f'<p class="quiet">{_html(text.credit)}</p>' if text.credit else "",
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{text(page.title)}</title><style>{_STYLE}</style></head>\n<body>"
+        f"<title>{_html(text.title)}</title><style>{_STYLE}</style></head>\n<body>"
         + "\n".join(part for part in parts if part)
         + "</body></html>\n"
     )
 
 
-def text(words: str) -> str:
-    """Words from anywhere as HTML: what could be markup, or cannot be printed, is spelled out."""
-    shown = "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in words)
-    return escape(shown)
+def _html(text: str) -> str:
+    """Escape a text for HTML. Characters that cannot be printed become \\uXXXX."""
+    printable = "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in text)
+    return escape(printable)
+
+
+def _format_setting(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {entry}" for name, entry in value.items())
+    return str(value)
 
 
 _MODES = {
@@ -117,7 +127,7 @@ def _section(title: str, content: str) -> str:
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> str:
-    cells = "".join(f"<tr><th>{text(name)}</th><td>{text(value)}</td></tr>" for name, value in rows)
+    cells = "".join(f"<tr><th>{_html(name)}</th><td>{_html(value)}</td></tr>" for name, value in rows)
     return f"<table>{cells}</table>" if cells else ""
 
 
@@ -127,9 +137,9 @@ def _bars(counts: Iterable[tuple[str, int]], meanings: Mapping[str, str] | None 
     rows = []
     for name, count in counts:
         meaning = (meanings or {}).get(name)
-        words = f"{text(name)} <span class=quiet>{text(meaning)}</span>" if meaning else text(name)
+        heading = f"{_html(name)} <span class=quiet>{_html(meaning)}</span>" if meaning else _html(name)
         bar = f'<span class="bar" style="width:{30 * count / max(most, 1):.2f}rem"></span>'
-        rows.append(f'<tr><th>{words}</th><td class="number">{count:,}</td><td>{bar}</td></tr>')
+        rows.append(f'<tr><th>{heading}</th><td class="number">{count:,}</td><td>{bar}</td></tr>')
     return f"<table>{''.join(rows)}</table>" if rows else ""
 
 
@@ -147,49 +157,48 @@ def _labels(survey: Survey) -> str:
     return _section(_counted(len(survey.labels), "label"), _bars(shown) + more)
 
 
-def _left_out(page: Page) -> str:
-    groups = page.survey.by_reason()
+def _skipped(survey: Survey, thumbnails: Thumbnails) -> str:
+    groups = survey.by_reason()
     if not groups:
-        return _section("Left out", "<p>Nothing.</p>")
+        return _section("Skipped files", "<p>None.</p>")
     parts = []
     for kind, group in groups.items():
-        shown = [seen for seen in group[:SHOWN] if seen.name in page.thumbnails and seen.same_as is None]
-        rows = "".join(f"<li>{text(seen.name)}: {text(seen.reason or '')}</li>" for seen in group[:PATHS])
-        is_open = " open" if len(group) <= _FEW else ""
-        more = _more(len(group) - PATHS, "paths, all of which are in manifest.json")
+        shown = [record for record in group[:SHOWN] if record.name in thumbnails and record.same_as is None]
+        rows = "".join(f"<li>{_html(record.name)}: {_html(record.reason or '')}</li>" for record in group[:PATHS])
+        is_open = " open" if len(group) <= _UNFOLDED else ""
+        more = _more(len(group) - PATHS, "paths; manifest.json lists all of them")
         parts.append(
-            f"<details{is_open}><summary>{len(group):,} {text(kind)}</summary>"
-            f'{_gallery(page, [seen.name for seen in shown])}<ul class="paths">{rows}</ul>{more}</details>'
+            f"<details{is_open}><summary>{len(group):,} {_html(kind)}</summary>"
+            f'{_gallery([record.name for record in shown], thumbnails)}<ul class="paths">{rows}</ul>{more}</details>'
         )
-    return _section("Left out", "".join(parts))
+    return _section("Skipped files", "".join(parts))
 
 
-def _duplicates(page: Page) -> str:
-    found = page.survey.duplicates
+def _duplicates(survey: Survey, thumbnails: Thumbnails) -> str:
+    found = survey.duplicates
     if not found:
         return ""
-    pairs = "".join(_pair(page, seen) for seen in found[:PAIRS])
-    words = "<p>The picture on the left was taken, the one on the right was left out.</p>"
-    return _section(_counted(len(found), "duplicate"), f'{words}<div class="pictures">{pairs}</div>') + _more(
-        len(found) - PAIRS, "pairs"
-    )
+    pairs = "".join(_pair(record, thumbnails) for record in found[:PAIRS])
+    legend = "<p>Left: the kept picture. Right: the skipped duplicate.</p>"
+    more = _more(len(found) - PAIRS, "pairs")
+    return _section(_counted(len(found), "duplicate"), f'{legend}<div class="pictures">{pairs}</div>') + more
 
 
-def _pair(page: Page, seen: Seen) -> str:
-    twin = _figure(page, seen.name, (seen.reason or "").replace(f" of {seen.same_as}", ""))
-    return f'<div class="pair">{_figure(page, seen.same_as or "")}{twin}</div>'
+def _pair(record: SourceRecord, thumbnails: Thumbnails) -> str:
+    duplicate = _figure(record.name, thumbnails, (record.reason or "").replace(f" of {record.same_as}", ""))
+    return f'<div class="pair">{_figure(record.same_as or "", thumbnails)}{duplicate}</div>'
 
 
-def _gallery(page: Page, names: list[str]) -> str:
-    figures = "".join(_figure(page, name) for name in names)
+def _gallery(names: list[str], thumbnails: Thumbnails) -> str:
+    figures = "".join(_figure(name, thumbnails) for name in names)
     return f'<div class="pictures">{figures}</div>' if figures else ""
 
 
-def _figure(page: Page, name: str, note: str = "") -> str:
-    picture = page.thumbnails.get(name)
+def _figure(name: str, thumbnails: Thumbnails, note: str = "") -> str:
+    picture = thumbnails.get(name)
     shown = '<span class="none"></span>' if picture is None else f'<img alt="" src="{_data_uri(picture)}">'
-    words = f"{text(name)}<br><span class=quiet>{text(note)}</span>" if note else text(name)
-    return f"<figure>{shown}<figcaption>{words}</figcaption></figure>"
+    caption = f"{_html(name)}<br><span class=quiet>{_html(note)}</span>" if note else _html(name)
+    return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
 
 
 def _data_uri(picture: Image.Image) -> str:
@@ -198,5 +207,5 @@ def _data_uri(picture: Image.Image) -> str:
     return f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode('ascii')}"
 
 
-def _more(count: int, what: str) -> str:
-    return f'<p class="quiet">and {count:,} more {what}</p>' if count > 0 else ""
+def _more(count: int, things: str) -> str:
+    return f'<p class="quiet">and {count:,} more {things}</p>' if count > 0 else ""

@@ -1,4 +1,4 @@
-"""Taking stock of images that exist: a store, or a source as it would be prepared. Nothing is written."""
+"""`--stats`: mean, standard deviation, counts and duplicates of a store, or of a source as it would be prepared."""
 
 from __future__ import annotations
 
@@ -11,122 +11,154 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swincli.console import Console
-from swincli.data.images.channel_stats import Channels
-from swincli.data.images.perceptual_hash import fingerprint
-from swincli.data.preparing.dedupe import Duplicates
-from swincli.data.preparing.ingest import Limits, gather
+from swincli.data.images.perceptual_hash import perceptual_hash
+from swincli.data.preparing.decode_crop import DecodeOptions
+from swincli.data.preparing.dedupe import DuplicateFinder
+from swincli.data.preparing.ingest import IngestOptions, ingest
 from swincli.data.preparing.labels import read_labels
 from swincli.data.preparing.options import PrepareOptions, make_plan
-from swincli.data.preparing.seen import Seen
-from swincli.data.preparing.survey import Survey
-from swincli.data.preparing.workers import Fit
+from swincli.data.preparing.survey import SourceRecord, Survey
 from swincli.data.sources import open_source
 from swincli.data.sources.entries import Entry, Source
 from swincli.data.store.codecs import encode
 from swincli.data.store.reader import Store, is_store
 
-_AT_A_TIME = 64
+_BATCH = 64  # images read from a store at a time
+
+
+class ChannelStats:
+    """Mean and standard deviation of each channel, exact, in one pass.
+
+    The sums are integers, so the order and grouping of the images do not change the result.
+    """
+
+    def __init__(self) -> None:
+        self._pixels = 0
+        self._sums = [0, 0, 0]
+        self._squares = [0, 0, 0]
+
+    def add(self, images: NDArray[np.uint8]) -> None:
+        """Add images, uint8 [..., H, W, 3]."""
+        for channel in range(3):
+            counts = np.bincount(images[..., channel].ravel(), minlength=256).tolist()
+            self._sums[channel] += sum(value * count for value, count in enumerate(counts))
+            self._squares[channel] += sum(value * value * count for value, count in enumerate(counts))
+        self._pixels += images.size // 3
+
+    @property
+    def mean(self) -> list[float]:
+        """Mean of red, green and blue, from 0 to 1."""
+        return [total / self._pixels / 255 for total in self._sums]
+
+    @property
+    def std(self) -> list[float]:
+        """Standard deviation of red, green and blue over all pixels, in the same scale."""
+        variances = [
+            (square * self._pixels - total * total) / self._pixels**2
+            for total, square in zip(self._sums, self._squares, strict=True)
+        ]
+        return [variance**0.5 / 255 for variance in variances]
 
 
 @dataclass(frozen=True)
-class Stock:
-    """What there is.
+class DatasetStats:
+    """Statistics of a store or a source.
 
     Attributes:
-        path: Where.
-        fit: What pictures became to be measured; as they are, in a store.
-        content_hash: Of a store.
-        survey: Counts, and what is of no use; duplicates are counted among it.
-        channels: Mean and deviation of what is of use.
+        path: The store or source as typed.
+        decode: How pictures became the images that were measured; of a store, only the resolution counts.
+        content_hash: Content hash of a store; None for a source.
+        survey: Counts. Duplicates are counted as skipped.
+        channels: Mean and standard deviation of the images that were not skipped.
     """
 
     path: str
-    fit: Fit
+    decode: DecodeOptions
     content_hash: str | None
     survey: Survey
-    channels: Channels
+    channels: ChannelStats
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """JSON values."""
         return {
             "path": self.path,
             "images": self.survey.kept,
-            "resolution": self.fit.resolution,
+            "resolution": self.decode.resolution,
             "content_hash": self.content_hash,
             "mean": self.channels.mean,
             "std": self.channels.std,
-            "duplicates": [[seen.same_as, seen.name] for seen in self.survey.duplicates],
-            "rejected": [{"source": seen.name, "reason": seen.reason} for seen in self.survey.left_out],
+            "duplicates": [[record.same_as, record.name] for record in self.survey.duplicates],
+            "rejected": [{"source": record.name, "reason": record.reason} for record in self.survey.skipped],
             **self.survey.as_json(),
         }
 
 
-def take_stock(text: str, options: PrepareOptions, console: Console) -> Stock:
-    """Look at every image of a store, or at every picture of a source as `prepare` would with these options.
+def dataset_stats(text: str, options: PrepareOptions, console: Console) -> DatasetStats:
+    """Measure every image of a store, or every picture of a source as `prepare` would make it. Nothing is written.
 
     Args:
-        text: A store, or anything that `open_source` takes.
-        options: Of a store only `dedupe` counts: which duplicates are looked for.
-        console: Shows how far it has come.
+        text: A store, or a path or name that `open_source` accepts.
+        options: For a store, only `dedupe` has an effect.
+        console: Shows progress.
 
     Raises:
-        UsageError: options that cannot be.
-        DataError: nothing is there, it is damaged, or it holds no usable picture.
+        UsageError: An option is invalid.
+        DataError: The store or source is missing or damaged, or has no usable picture.
     """
-    return _of_store(text, options, console) if is_store(text) else _of_source(text, options, console)
+    return _store_stats(text, options, console) if is_store(text) else _source_stats(text, options, console)
 
 
-def _of_store(text: str, options: PrepareOptions, console: Console) -> Stock:
-    store, survey, channels = Store.open(Path(text)), Survey(), Channels()
+def _store_stats(text: str, options: PrepareOptions, console: Console) -> DatasetStats:
+    store, survey, channels = Store.open(Path(text)), Survey(), ChannelStats()
     names = store.manifest.label_names
-    known = Duplicates(options.dedupe)
-    blank = Seen("", width=store.resolution, height=store.resolution, mode="RGB")
-    with console.progress("Looking", len(store)) as advance:
-        for start in range(0, len(store), _AT_A_TIME):
-            batch = store.fetch(np.arange(start, min(start + _AT_A_TIME, len(store))))
+    finder = DuplicateFinder(options.dedupe)
+    blank = SourceRecord("", width=store.resolution, height=store.resolution, mode="RGB")
+    with console.progress("Measuring", len(store)) as advance:
+        for start in range(0, len(store), _BATCH):
+            batch = store.fetch(np.arange(start, min(start + _BATCH, len(store))))
             for place, pixels in enumerate(batch, start=start):
-                look = fingerprint(pixels) if options.dedupe == "near" else None
+                hashed = perceptual_hash(pixels) if options.dedupe == "near" else None
                 label = None if store.labels is None or names is None else names[int(store.labels[place])]
-                seen = replace(blank, name=_name(place), label=label, place=place)
-                if twin := known.find(seen.name, pixels, look):
-                    seen = replace(seen, same_as=twin[0], reason=twin[1], place=None)
+                record = replace(blank, name=_image_name(place), label=label, place=place)
+                if duplicate := finder.find(record.name, pixels, hashed):
+                    record = replace(record, same_as=duplicate[0], reason=duplicate[1], place=None)
                 else:
                     channels.add(pixels)
-                survey.add(seen)
+                survey.add(record)
             advance(len(batch))
-    return Stock(text, Fit(store.resolution, crop="none"), store.content_hash, survey, channels)
+    return DatasetStats(text, DecodeOptions(store.resolution, crop="none"), store.content_hash, survey, channels)
 
 
-def _of_source(text: str, options: PrepareOptions, console: Console) -> Stock:
-    plan, survey, counting = make_plan(replace(options, split=None)), Survey(), _Counting()
+def _source_stats(text: str, options: PrepareOptions, console: Console) -> DatasetStats:
+    plan, survey, sink = make_plan(replace(options, split=None)), Survey(), _StatsSink()
     with open_source(text, options.resolution) as source:
         labels = None if options.labels is None else read_labels(options.labels, source)
-        limits = Limits(options.max_images, options.stop_on_error, options.dedupe, options.workers)
-        gather(source, labels, plan, limits, {"": counting}, survey.add, console)
-    return Stock(text, plan.fit, None, survey, counting.channels)
+        limits = IngestOptions(options.max_images, options.stop_on_error, options.dedupe, options.workers)
+        ingest(source, labels, plan, limits, {"": sink}, survey.add, console)
+    return DatasetStats(text, plan.decode, None, survey, sink.channels)
 
 
-class _Counting:
-    """Takes images, and keeps only sums over them; see `writers.Taker`."""
+class _StatsSink:
+    """Adds images to `ChannelStats`; see `ImageSink`."""
 
     def __init__(self) -> None:
         self.images = 0
-        self.channels = Channels()
+        self.channels = ChannelStats()
 
     def add(self, pixels: NDArray[np.uint8], encoded: bytes | None = None) -> None:  # noqa: ARG002
         self.images += 1
         self.channels.add(pixels)
 
 
-def open_stock(text: str, resolution: int) -> Source:
-    """What was looked at as entries, to be read once more; a store's are PNG files."""
+def open_dataset(text: str, resolution: int) -> Source:
+    """Open a store or source as entries, for the thumbnails of the report. A store's entries are PNG files."""
     if not is_store(text):
         return open_source(text, resolution)
     store = Store.open(Path(text))
-    return Source(text, [Entry(_name(place), partial(_as_png, store, place)) for place in range(len(store))])
+    return Source(text, [Entry(_image_name(place), partial(_as_png, store, place)) for place in range(len(store))])
 
 
-def _name(place: int) -> str:
+def _image_name(place: int) -> str:
     return f"image {place:,}"
 
 

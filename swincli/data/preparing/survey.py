@@ -1,32 +1,72 @@
-"""What is known of a pile of pictures once all of it has gone by: counts, what was left out, a few examples."""
+"""Facts of source files: `SourceRecord` for one file, `Survey` with the counts over all files."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from swincli.data.images.rejected import Rejected
-from swincli.data.preparing.seen import Seen
 
-EXAMPLES = 96  # pictures to look at, at most
+EXAMPLES = 96  # largest number of example pictures
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """One file of a source, and whether it became an image.
+
+    Attributes:
+        name: Its path inside the source.
+        size: Size of the file in bytes; None if it could not be read.
+        digest: SHA-256 of the file; None if it could not be read.
+        width: Upright width in pixels, before the crop; None if it could not be decoded.
+        height: Upright height in pixels, likewise.
+        mode: Pillow's mode of the file, such as "RGB", "L", "P", "CMYK" or "I;16".
+        kind: "PNG", "JPEG", "WEBP", "TIFF", "BMP" or "GIF".
+        upscaled: Whether the crop was smaller than the resolution.
+        label: Name of its label; None without labels.
+        reason: Why it was skipped; None if it was not.
+        same_as: Name of the picture that it duplicates; None if it is no duplicate.
+        part: Name of its part of the split; empty without a split.
+        place: Index of the image in the store, or in the store of its part; None if it was skipped.
+    """
+
+    name: str
+    size: int | None = None
+    digest: bytes | None = None
+    width: int | None = None
+    height: int | None = None
+    mode: str | None = None
+    kind: str | None = None
+    upscaled: bool = False
+    label: str | None = None
+    reason: str | None = None
+    same_as: str | None = None
+    part: str = ""
+    place: int | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether it became an image of the store."""
+        return self.place is not None
 
 
 class Survey:
-    """Takes in one file after the other, in the order of names, and keeps counts.
+    """Counts over all files of a source, added one by one in the order of their names.
 
-    Of the pictures themselves it keeps nothing, and of the names only those that were left out and a few examples, so
-    that its memory does not grow with the pictures that were kept.
+    It keeps the records of skipped files and the names of a few examples. So its memory does not grow with the number
+    of kept pictures.
 
     Attributes:
-        files: All that were looked at.
-        kept: Pictures among them that were taken.
-        upscaled: Of those, how many were enlarged.
+        files: Number of files.
+        kept: Number of pictures that became images.
+        upscaled: Number of kept pictures whose crop was smaller than the resolution.
         kinds: Files by kind, such as "PNG".
-        modes: Pictures by the mode of their file, such as "RGB" or "L".
+        modes: Pictures by Pillow's mode, such as "RGB" or "L".
         sizes: Pictures by (width, height).
-        labels: Pictures that were taken, by label.
-        parts: Likewise by part, where there are several.
-        left_out: Everything else.
+        labels: Kept pictures by label.
+        parts: Kept pictures by part of the split.
+        skipped: Records of the files that were skipped.
     """
 
     def __init__(self) -> None:
@@ -36,56 +76,56 @@ class Survey:
         self.sizes: Counter[tuple[int, int]] = Counter()
         self.labels: Counter[str] = Counter()
         self.parts: Counter[str] = Counter()
-        self.left_out: list[Seen] = []
+        self.skipped: list[SourceRecord] = []
         self._examples: list[str] = []
         self._every = 1
 
-    def add(self, seen: Seen) -> None:
-        """Take in the next file."""
+    def add(self, record: SourceRecord) -> None:
+        """Add the next file."""
         self.files += 1
-        if seen.kind is not None:
-            self.kinds[seen.kind] += 1
-        if seen.mode is not None:
-            self.modes[seen.mode] += 1
-        if seen.width is not None and seen.height is not None:
-            self.sizes[seen.width, seen.height] += 1
-        if seen.reason is not None:
-            self.left_out.append(seen)
+        if record.kind is not None:
+            self.kinds[record.kind] += 1
+        if record.mode is not None:
+            self.modes[record.mode] += 1
+        if record.width is not None and record.height is not None:
+            self.sizes[record.width, record.height] += 1
+        if record.reason is not None:
+            self.skipped.append(record)
             return
         if self.kept % self._every == 0:
-            self._examples.append(seen.name)
+            self._examples.append(record.name)
         self.kept += 1
-        self.upscaled += seen.upscaled
-        if seen.label is not None:
-            self.labels[seen.label] += 1
-        if seen.part:
-            self.parts[seen.part] += 1
+        self.upscaled += record.upscaled
+        if record.label is not None:
+            self.labels[record.label] += 1
+        if record.part:
+            self.parts[record.part] += 1
         if len(self._examples) == 2 * EXAMPLES:
             self._examples = self._examples[::2]
             self._every *= 2
 
     @property
     def examples(self) -> list[str]:
-        """Names of pictures that were taken, spread evenly over all: all where they are few."""
+        """Names of at most `EXAMPLES` kept pictures, evenly spread over all."""
         found = self._examples
         if len(found) <= EXAMPLES:
             return list(found)
         return [found[place * len(found) // EXAMPLES] for place in range(EXAMPLES)]
 
     @property
-    def duplicates(self) -> list[Seen]:
-        """Pictures in whose place another one was kept."""
-        return [seen for seen in self.left_out if seen.same_as is not None]
+    def duplicates(self) -> list[SourceRecord]:
+        """Records of skipped duplicates."""
+        return [record for record in self.skipped if record.same_as is not None]
 
-    def by_reason(self) -> dict[str, list[Seen]]:
-        """What was left out by the kind of the reason, the most frequent first."""
-        kinds: dict[str, list[Seen]] = {}
-        for seen in self.left_out:
-            kinds.setdefault(Rejected(seen.name, seen.reason or "").kind, []).append(seen)
+    def by_reason(self) -> dict[str, list[SourceRecord]]:
+        """Skipped files by kind of reason, the most frequent first."""
+        kinds: dict[str, list[SourceRecord]] = {}
+        for record in self.skipped:
+            kinds.setdefault(Rejected(record.name, record.reason or "").kind, []).append(record)
         return dict(sorted(kinds.items(), key=lambda item: -len(item[1])))
 
     def shorter_sides(self) -> list[tuple[str, int]]:
-        """Pictures by their shorter side, from one power of two to the next, such as ("256 to 511 px", 37)."""
+        """Histogram of the shorter side in powers of two, such as ("256 to 511 px", 37)."""
         octaves: Counter[int] = Counter()
         for (width, height), count in self.sizes.items():
             octaves[min(width, height).bit_length()] += count
@@ -96,10 +136,10 @@ class Survey:
         return [(names[bits], octaves[bits]) for bits in spans]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values: counts of files, reasons, kinds, modes, sizes and labels."""
+        """JSON values: counts of files, reasons, kinds, modes, sizes and labels."""
         return {
             "files": self.files,
-            "reasons": {kind: len(seen) for kind, seen in self.by_reason().items()},
+            "reasons": {kind: len(records) for kind, records in self.by_reason().items()},
             "kinds": dict(self.kinds.most_common()),
             "modes": dict(self.modes.most_common()),
             "shorter_sides": dict(self.shorter_sides()),

@@ -1,4 +1,4 @@
-"""Small pictures of a few entries of a source, read once more when all is known."""
+"""Thumbnails for the report and the contact sheet, read from the source again after preparing."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ from PIL import Image
 
 from swincli.data.images.decode import decode
 from swincli.data.images.rejected import ImageError
-from swincli.data.preparing.workers import Fit, fit
+from swincli.data.preparing.decode_crop import DecodeOptions, decode_and_crop
 from swincli.data.sources.entries import Entry
 from swincli.system.atomic_files import write_atomically
 
-THUMBNAIL = 96  # pixels of the longer side
+THUMBNAIL = 96  # longer side in pixels
 _SHEET_TILE = 128
 _SHEET_WIDTH = 12  # tiles
 _GAP = 2
 
-Make = Callable[[bytes, str], Image.Image | None]
+MakeThumbnail = Callable[[bytes, str], Image.Image | None]
+"""From the bytes and the name of a file to a thumbnail; None if the picture was rejected."""
 
 
-def read_pictures(entries: Iterable[Entry], names: Collection[str], make: Make) -> dict[str, Image.Image]:
-    """Make small pictures of some entries, by name; what cannot be read is left out.
+def read_thumbnails(entries: Iterable[Entry], names: Collection[str], make: MakeThumbnail) -> dict[str, Image.Image]:
+    """Make thumbnails of some entries. Entries that cannot be read are skipped.
 
     Args:
-        entries: A source's.
-        names: The entries that are wanted.
-        make: From a file's bytes and name to a picture.
+        entries: Entries of a source.
+        names: Names of the entries to read.
+        make: Makes the thumbnail of a file.
+
+    Returns:
+        Thumbnails by name.
     """
     wanted, found = set(names), dict[str, Image.Image]()
     for entry in entries:
@@ -44,22 +48,22 @@ def read_pictures(entries: Iterable[Entry], names: Collection[str], make: Make) 
     return found
 
 
-def whole(data: bytes, name: str) -> Image.Image:
-    """A picture as it lies in its file, not cut, at most `THUMBNAIL` pixels wide and high.
+def original_thumbnail(data: bytes, name: str) -> Image.Image:
+    """Thumbnail of the uncropped picture, at most `THUMBNAIL` pixels wide and high.
 
     Raises:
-        ImageError: it cannot be decoded.
+        ImageError: The picture cannot be decoded.
     """
     picture = decode(data, name)
     picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return picture
 
 
-def as_prepared(how: Fit) -> Make:
-    """Pictures as they are stored, of at most the size of a contact sheet's tile."""
+def prepared_thumbnail(options: DecodeOptions) -> MakeThumbnail:
+    """Thumbnails of prepared images, at most as large as a tile of the contact sheet."""
 
     def make(data: bytes, name: str) -> Image.Image | None:
-        pixels = fit(data, name, how).pixels
+        pixels = decode_and_crop(data, name, options).pixels
         if pixels is None:
             return None
         picture = Image.fromarray(pixels)
@@ -70,10 +74,10 @@ def as_prepared(how: Fit) -> Make:
 
 
 def write_contact_sheet(path: Path, pictures: list[Image.Image]) -> None:
-    """Lay square pictures of one size side by side into a PNG.
+    """Write square pictures of one size as a grid into a PNG.
 
     Raises:
-        ResourceError: the file cannot be written.
+        ResourceError: The file cannot be written.
     """
     side = pictures[0].width
     columns = min(_SHEET_WIDTH, len(pictures))

@@ -1,7 +1,7 @@
-"""Where pictures come from: folders, archives, databases, arrays, lists of paths, and artwork that comes along.
+"""Sources of pictures: folders, archives, databases, arrays, lists of paths, and built-in emoji.
 
-Every kind becomes a `Source`: entries in the order of their names, each with a way to read its bytes. Nothing is ever
-unpacked under a name that an archive asks for, and nothing that is read is executed.
+Every kind becomes a `Source`: entries in the order of their names, each with a function that reads its bytes. No
+file is unpacked under a name from an archive, and no content is executed.
 """
 
 from swincli.data.sources.detect import open_source

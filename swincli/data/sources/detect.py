@@ -1,4 +1,4 @@
-"""Telling what kind of source a path is, and opening it."""
+"""Open a source: detect its kind by its first bytes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from swincli.data.images.decode import require_image
+from swincli.data.images.formats import require_image
 from swincli.data.images.rejected import ImageError
 from swincli.data.sources.arrays import MAGIC, open_array, open_arrays
 from swincli.data.sources.builtin import open_builtin
-from swincli.data.sources.entries import Source
+from swincli.data.sources.entries import COPY_AGAIN, Source, reading
 from swincli.data.sources.folder import open_folder
 from swincli.data.sources.lmdb_file import LMDB_FILE, open_lmdb
 from swincli.data.sources.lmdb_tree import looks_like_lmdb
@@ -19,11 +19,11 @@ from swincli.data.sources.path_list import open_list
 from swincli.data.sources.tar_file import looks_like_tar, open_tar
 from swincli.data.sources.zip_file import open_zip
 from swincli.data.store.manifest import DATASET_FILE, MANIFEST_FILE, is_store
-from swincli.errors import DataError, from_os_error
+from swincli.errors import DataError
 
 _HEAD: Final = 512
 _HINT: Final = (
-    "SOURCE is a folder, a .zip, a .tar, an LMDB, a .npy or .npz array, a .txt list of paths, builtin:emoji or "
+    "SOURCE can be a folder, .zip, .tar, LMDB, .npy or .npz array, .txt list of paths, builtin:emoji or "
     "builtin:emoji-faces."
 )
 
@@ -31,19 +31,19 @@ _HINT: Final = (
 def open_source(text: str, resolution: int | None = None) -> Source:
     """Open a folder (with its subfolders), a zip, a tar, an LMDB, an array, a list of paths or a `builtin:` name.
 
-    What a file is, it tells by its first bytes; only lists are known by their suffix.
+    The first bytes of a file decide what it is. Only a list is recognised by its suffix, .txt.
 
     Args:
         text: A path, or a name that begins with `builtin:`.
-        resolution: Which size of the pictures is wanted, where the source has several.
+        resolution: Preferred size in pixels, if the source has its pictures in several sizes.
 
     Raises:
-        DataError: there is no such thing, it is damaged, or it holds no file at all.
-        ResourceError: it may not be read.
-        UsageError: an unknown builtin name.
+        DataError: The source does not exist, is damaged, or has no files.
+        ResourceError: The source cannot be read.
+        UsageError: The builtin name is unknown.
     """
     source = _open(text, resolution)
-    own = (DATASET_FILE, MANIFEST_FILE)  # what lies beside pictures that were made for training, and is none of them
+    own = (DATASET_FILE, MANIFEST_FILE)  # metadata of a prepared data set, not pictures
     found = [entry.name for entry in source if entry.name in own]
     entries = [entry for entry in source if entry.name not in own]
     if not entries:
@@ -58,7 +58,7 @@ def _open(text: str, resolution: int | None) -> Source:
     path = Path(text)
     if path.is_dir():
         if is_store(path) or ((path / MANIFEST_FILE).is_file() and (path / "images-00000.npy").is_file()):
-            raise DataError(f"{text} is a store already", "Prepare from the pictures that it was made of.")
+            raise DataError(f"{text} is already a store", "Give the pictures that it was made from.")
         return open_lmdb(text, path, resolution) if (path / LMDB_FILE).is_file() else open_folder(text, path)
     if not path.is_file():
         raise DataError(f"{text} does not exist", _HINT)
@@ -66,12 +66,10 @@ def _open(text: str, resolution: int | None) -> Source:
 
 
 def _open_file(text: str, path: Path, resolution: int | None) -> Source:
-    try:
+    with reading(text):
         with path.open("rb") as file:
             head = file.read(_HEAD)
         is_zip = head.startswith(b"PK") or zipfile.is_zipfile(path)
-    except OSError as error:
-        raise from_os_error(error, f"reading {text}") from error
     suffix = path.suffix.lower()
     if suffix == ".txt":
         return open_list(text, path)
@@ -85,9 +83,9 @@ def _open_file(text: str, path: Path, resolution: int | None) -> Source:
         return open_tar(text, path)
     kind = {".zip": "zip", ".npz": "zip", ".tar": "tar", ".npy": "array", ".mdb": "LMDB"}.get(suffix)
     if kind is not None:
-        raise DataError(f"{text} is a damaged {kind}: its head is not that of one", "Copy or download it again.")
+        raise DataError(f"{text} is a damaged {kind}: its first bytes are wrong", COPY_AGAIN)
     try:
         require_image(head, text)
     except ImageError:
-        raise DataError(f"{text} is no source of pictures", _HINT) from None
-    raise DataError(f"{text} is a single picture", "Put it into a folder with others, and give the folder.")
+        raise DataError(f"{text} is not a source of pictures", _HINT) from None
+    raise DataError(f"{text} is a single picture", "Put it into a folder and give the folder.")

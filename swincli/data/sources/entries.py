@@ -1,19 +1,22 @@
-"""What a source of pictures is: named entries that can be read, in the order of their names."""
+"""Source of pictures: its entries in the order of their names, and functions that read their bytes."""
 
 from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Final, Self
 
-from swincli.data.images.decode import HEAD_BYTES, require_image
+from swincli.data.images.formats import HEAD_BYTES, require_image
 from swincli.data.images.rejected import ImageError
+from swincli.errors import from_os_error
 from swincli.units import format_bytes
 
-LARGEST_FILE = 512 * 2**20  # a bound on the memory of one file
+LARGEST_FILE = 512 * 2**20  # limits the memory of one file
+COPY_AGAIN: Final = "Copy or download it again."
 
 
 def _no_file(name: str) -> bytes:
@@ -22,7 +25,12 @@ def _no_file(name: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file of a source: its path inside it, and `read`, which raises `ImageError` where it is of no use."""
+    """One file of a source.
+
+    Attributes:
+        name: Its path inside the source.
+        read: Reads its bytes. Raises `ImageError` if it cannot be read or is no image.
+    """
 
     name: str
     read: Callable[[], bytes]
@@ -30,18 +38,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class Source:
-    """Files in the order of their names.
+    """Files of a folder, archive, database, array or list, in the order of their names.
 
     Attributes:
-        text: The source as it was asked for.
-        entries: Its files, by name.
-        credit: Who made the pictures, where they come along with swincli.
-        close: Lets go of an open archive; leaving the `with` block calls it.
-        read_file: Reads any file in it, and not only pictures, by its path; raises KeyError where there is none, and
-            `ImageError` where it cannot be read.
-        notes: What is worth knowing about how it was read.
-        label_file: A file of labels that lies in it, by its path.
-        all_pictures: Whether every entry is meant to be a picture, whatever it is called.
+        text: The source as typed.
+        entries: Its files, sorted by name.
+        credit: Author and licence of built-in pictures; None for others.
+        close: Closes an open archive. Leaving the `with` block calls it.
+        read_file: Reads any file of the source by its path, not only images. Raises KeyError if there is none, and
+            `ImageError` if it cannot be read.
+        notes: Messages for the user about how the source was read.
+        label_file: Path of a label file inside the source; None without one.
+        all_pictures: Whether every entry is meant to be a picture, whatever its suffix.
     """
 
     text: str
@@ -60,7 +68,7 @@ class Source:
         return len(self.entries)
 
     def locate(self, name: str) -> str:
-        """Name an entry as a person would look for it: by the path of its file, or of the archive and the entry."""
+        """Full name of an entry in messages: FOLDER/NAME, or ARCHIVE:NAME."""
         return f"{self.text.rstrip('/')}/{name}" if Path(self.text).is_dir() else f"{self.text}:{name}"
 
     def __enter__(self) -> Self:
@@ -70,27 +78,66 @@ class Source:
         self.close()
 
 
-def read_file(path: Path, name: str) -> bytes:
-    """Read a picture's file, as far as it can be one.
+class SharedFile:
+    """An open file, or an open member of an archive, that holds the bytes of many entries.
+
+    All entries share one file position, so every read goes through `read_at`.
+
+    Args:
+        stream: A seekable binary stream.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.close = stream.close
+
+    def read_at(self, start: int, read: Callable[[IO[bytes]], bytes]) -> bytes:
+        """Seek to an offset and let `read` read from there."""
+        self._stream.seek(start)
+        return read(self._stream)
+
+
+@contextmanager
+def reading(source: Path | str) -> Iterator[None]:
+    """Turn an OSError of the block into an error that names the source.
 
     Raises:
-        ImageError: no regular file, unreadable, too large, or by its first bytes not an image.
+        ResourceError: The source cannot be read.
     """
     try:
+        yield
+    except OSError as error:
+        raise from_os_error(error, f"reading {source}") from error
+
+
+@contextmanager
+def as_image_error(name: str) -> Iterator[None]:
+    """Turn an OSError of the block into an `ImageError` of an entry."""
+    try:
+        yield
+    except OSError as error:
+        raise ImageError(name, f"cannot be read: {error.strerror or error}") from error
+
+
+def read_file(path: Path, name: str) -> bytes:
+    """Read an image file. Nothing after the first bytes is read if they are not those of an image.
+
+    Raises:
+        ImageError: The path is no regular file, or the file cannot be read, is too large or is no image.
+    """
+    with as_image_error(name):
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(name, "not a file")
         with path.open("rb") as stream:
             return read_image(stream, status.st_size, name)
-    except OSError as error:
-        raise ImageError(name, f"cannot be read: {error.strerror or error}") from error
 
 
 def read_image(stream: IO[bytes], size: int, name: str) -> bytes:
-    """Read a picture of `size` bytes from a stream, as far as it can be one.
+    """Read an image of `size` bytes from a stream. Nothing after the first bytes is read if it is no image.
 
     Raises:
-        ImageError: too large, cut short, or by its first bytes not an image.
+        ImageError: The image is too large, cut short, or no image.
     """
     head = stream.read(min(HEAD_BYTES, size))
     require_image(head, name)
@@ -101,7 +148,7 @@ def read_exactly(stream: IO[bytes], size: int, name: str) -> bytes:
     """Read a file of any kind, of `size` bytes, from a stream.
 
     Raises:
-        ImageError: too large for the memory, or cut short.
+        ImageError: The file is too large or cut short.
     """
     return _read_rest(stream, size, 0, name)
 

@@ -1,4 +1,4 @@
-"""Pictures in a folder and below it."""
+"""Source: the files in a folder and its subfolders."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import os
 from functools import partial
 from pathlib import Path
 
-from swincli.data.images.rejected import ImageError
-from swincli.data.sources.entries import Entry, Source, read_file
+from swincli.data.sources.entries import Entry, Source, as_image_error, read_file, reading
 from swincli.data.sources.naming import is_hidden, printable
-from swincli.errors import from_os_error
 
 
 def open_folder(text: str, root: Path) -> Source:
-    """List a folder and all below it; every folder once, by its real path before any link to it.
+    """List the files in a folder and its subfolders. A folder with links to it is listed once, by its real path.
 
     Raises:
-        ResourceError: a folder may not be read.
+        ResourceError: A folder cannot be read.
     """
     names: list[str] = []
     seen: set[tuple[int, int]] = set()
@@ -30,9 +28,9 @@ def open_folder(text: str, root: Path) -> Source:
         for item in items:
             if is_hidden(item.name):
                 continue
-            if _leads_to_folder(item):
+            if _is_folder(item):
                 (links if item.is_symlink() else waiting).append(Path(item.path))
-            elif item.is_symlink() or item.is_file():  # a link that leads nowhere is named among the rejected
+            elif item.is_symlink() or item.is_file():  # a broken link is listed, and later rejected
                 names.append(Path(item.path).relative_to(root).as_posix())
         links.sort(reverse=True)
     entries = [Entry(printable(name), partial(read_file, root / name, printable(name))) for name in sorted(names)]
@@ -40,19 +38,17 @@ def open_folder(text: str, root: Path) -> Source:
 
 
 def _scan(folder: Path) -> tuple[list[os.DirEntry[str]], tuple[int, int]]:
-    """What lies in a folder, and what tells it from any other."""
-    try:
+    """Entries of a folder, and its identity: device and inode."""
+    with reading(folder):
         status = folder.stat()
         with os.scandir(folder) as items:
             return list(items), (status.st_dev, status.st_ino)
-    except OSError as error:
-        raise from_os_error(error, f"reading {folder}") from error
 
 
-def _leads_to_folder(item: os.DirEntry[str]) -> bool:
+def _is_folder(item: os.DirEntry[str]) -> bool:
     try:
         return item.is_dir()
-    except OSError:  # a link that leads to itself
+    except OSError:  # a link to itself
         return False
 
 
@@ -60,7 +56,5 @@ def _read_any(root: Path, name: str) -> bytes:
     path = root / name
     if not path.is_file():
         raise KeyError(name)
-    try:
+    with as_image_error(name):
         return path.read_bytes()
-    except OSError as error:
-        raise ImageError(name, f"cannot be read: {error.strerror or error}") from error

@@ -1,4 +1,4 @@
-"""Pictures that a text file lists, one path a line."""
+"""Source: a text file with one path per line."""
 
 from __future__ import annotations
 
@@ -7,32 +7,30 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from swincli.data.sources.entries import Entry, Source, read_file
+from swincli.data.sources.entries import Entry, Source, read_file, reading
 from swincli.data.sources.naming import printable
-from swincli.errors import DataError, from_os_error
+from swincli.errors import DataError
 
 _LONGEST: Final = 4096  # bytes of a path, on Linux
-_HINT: Final = "It lists paths of pictures, one a line, from its own folder."
+_HINT: Final = "A list has one path per line, relative to the folder of the list."
 
 
 def open_list(text: str, path: Path) -> Source:
-    """List the pictures that a text file names, by paths from the folder that it lies in; each of them once.
+    """Open a list of paths. Paths are relative to the folder of the list; repeated paths count once.
 
     Raises:
-        DataError: it is no such list.
-        ResourceError: it may not be read.
+        DataError: A line is not a path.
+        ResourceError: The list cannot be read.
     """
-    try:
+    with reading(text):
         lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
-    except OSError as error:
-        raise from_os_error(error, f"reading {text}") from error
     paths: dict[str, Path] = {}
     for number, line in enumerate(lines, start=1):
         spelled = line.strip()
         if not spelled:
             continue
         if b"\0" in spelled or len(spelled) > _LONGEST:
-            raise DataError(f"{text}: line {number} is no path", _HINT)
+            raise DataError(f"{text}: line {number} is not a path", _HINT)
         name = str(PurePosixPath(os.fsdecode(spelled)))
         paths[name] = path.parent / name
     entries = [Entry(printable(name), partial(read_file, paths[name], printable(name))) for name in sorted(paths)]

@@ -1,4 +1,4 @@
-"""Pictures in a zip."""
+"""Source: the files in a zip."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from swincli.data.images.rejected import ImageError
-from swincli.data.sources.entries import Entry, Source, read_exactly, read_image
+from swincli.data.sources.entries import COPY_AGAIN, Entry, Source, read_exactly, read_image
 from swincli.data.sources.naming import member_name
 from swincli.errors import DataError, from_os_error
-
-_AGAIN = "Copy or download it again."
 
 UNPACKING_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
 
@@ -22,25 +20,25 @@ def open_zip_file(text: str, path: Path) -> zipfile.ZipFile:
     """Open a zip for reading.
 
     Raises:
-        DataError: it is damaged.
-        ResourceError: it may not be read.
+        DataError: The zip is damaged.
+        ResourceError: The zip cannot be read.
     """
     try:
         return zipfile.ZipFile(path)
     except OSError as error:
         if error.errno is not None:
             raise from_os_error(error, f"reading {text}") from error
-        raise DataError(f"{text} is a damaged zip: {error}", _AGAIN) from error
+        raise DataError(f"{text} is a damaged zip: {error}", COPY_AGAIN) from error
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError) as error:
-        raise DataError(f"{text} is a damaged zip: {error}", _AGAIN) from error
+        raise DataError(f"{text} is a damaged zip: {error}", COPY_AGAIN) from error
 
 
 def open_zip(text: str, path: Path) -> Source:
     """List the files in a zip.
 
     Raises:
-        DataError: it is damaged.
-        ResourceError: it may not be read.
+        DataError: The zip is damaged.
+        ResourceError: The zip cannot be read.
     """
     archive = open_zip_file(text, path)
     members: dict[str, zipfile.ZipInfo] = {}

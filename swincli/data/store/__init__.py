@@ -1,1 +1,1 @@
-"""Stores of images: reading, writing (raw, encoded, StyleGAN zips), verifying."""
+"""Stores of images: manifest, reader and shards, writers (store, StyleGAN zip and folder), staging, verification."""

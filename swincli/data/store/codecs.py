@@ -1,4 +1,4 @@
-"""Images as lossless files in memory: what an encoded store, a zip and a folder are made of."""
+"""Lossless image codecs, PNG and WebP, in memory: the files in encoded stores, zips and folders."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from swincli.data.images.png_check import require_whole_png
 Encoding = Literal["raw", "png", "webp"]
 Lossless = Literal["png", "webp"]
 
-_PNG_LEVEL: Final = 1  # higher ones take several times as long for a few percent
+_PNG_LEVEL: Final = 1  # higher levels take several times as long and save a few percent
 _WEBP_EFFORT: Final = {"method": 0, "quality": 0}
 
 
 def encode(pixels: NDArray[np.uint8], encoding: Lossless) -> bytes:
-    """Encode an image without loss; the same pixels and version of Pillow give the same bytes.
+    """Encode an image without loss. The same pixels and version of Pillow give the same bytes.
 
     Args:
-        pixels: [H, W, 3].
-        encoding: What it becomes.
+        pixels: uint8 [H, W, 3].
+        encoding: The file format.
     """
     buffer, image = BytesIO(), Image.fromarray(pixels)
     if encoding == "png":
@@ -34,15 +34,15 @@ def encode(pixels: NDArray[np.uint8], encoding: Lossless) -> bytes:
 
 
 def decode_into(data: bytes, encoding: Lossless, out: NDArray[np.uint8]) -> None:
-    """Decode what `encode` made.
+    """Decode a file that `encode` made into an array.
 
     Args:
-        data: One file.
-        encoding: Its kind.
-        out: Takes the pixels, [H, W, 3].
+        data: The whole file.
+        encoding: The file format.
+        out: Receives the pixels, uint8 [H, W, 3].
 
     Raises:
-        ValueError: it is damaged, or no such image.
+        ValueError: The file is damaged, or its mode or size differs.
     """
     try:
         if encoding == "png":
@@ -53,5 +53,5 @@ def decode_into(data: bytes, encoding: Lossless, out: NDArray[np.uint8]) -> None
             out[:] = np.asarray(image)
     except ValueError:
         raise
-    except Exception as error:  # Pillow's decoders raise all kinds for damaged files
+    except Exception as error:  # Pillow's decoders raise nearly any exception for damaged files
         raise ValueError(str(error) or type(error).__name__) from error

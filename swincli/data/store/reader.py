@@ -1,4 +1,4 @@
-"""Reading a store: batches gathered from its shards."""
+"""Reader of a store: labels, and batches of images from its shards."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swincli.data.store.manifest import CHANNELS, LABELS_FILE, Manifest, is_store, read_manifest
-from swincli.data.store.raw_writer import HEADER_BYTES
-from swincli.data.store.shards import AGAIN, EncodedShards, RawShards, Shards, check_npy
+from swincli.data.store.npy_header import HEADER_BYTES
+from swincli.data.store.shards import RESTORE_HINT, EncodedShards, RawShards, Shards, check_npy
 from swincli.errors import DataError
 
 __all__ = ["Store", "is_store"]
 
 
 class Store:
-    """A store on the disk. Opening reads headers and labels; pixels are read as they are asked for.
+    """A store on the disk. Opening it reads headers and labels; `fetch` reads pixels.
 
-    No file stays open: whichever process or thread fetches, and whatever becomes of the disk, a batch is whole or an
-    error.
+    No file stays open between calls. Any thread or process may call `fetch`. It returns a complete batch or raises.
 
     Attributes:
-        path: Its folder.
-        manifest: What it says about itself.
+        path: The folder.
+        manifest: The manifest.
         labels: int64 [images], indices into `manifest.label_names`; None without labels.
     """
 
@@ -37,10 +36,10 @@ class Store:
 
     @classmethod
     def open(cls, path: Path | str) -> Self:
-        """Open a store and check that its files are there, whole and of the right shape.
+        """Open a store. Check that its files exist and have the right length and shape.
 
         Raises:
-            DataError: no store, a file missing or cut short, or of another shape; names the file.
+            DataError: The folder is no store, or a file is missing, cut short or of another shape.
         """
         folder = Path(path)
         manifest = read_manifest(folder)
@@ -51,7 +50,7 @@ class Store:
             check_npy(folder / LABELS_FILE, (manifest.images,), "<i8")
             labels = np.fromfile(folder / LABELS_FILE, "<i8", offset=HEADER_BYTES).astype(np.int64, copy=False)
             if labels.min() < 0 or labels.max() >= len(manifest.label_names):
-                raise DataError(f"{folder / LABELS_FILE} is damaged: a label without a name", AGAIN)
+                raise DataError(f"{folder / LABELS_FILE} is damaged: a label without a name", RESTORE_HINT)
         return cls(folder, manifest, shards, labels)
 
     def __len__(self) -> int:
@@ -68,25 +67,25 @@ class Store:
         return self.manifest.content_hash
 
     def fetch(self, indices: NDArray[np.int64], out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-        """Gather images in the order asked for, opening each shard that holds one once; indices may repeat.
+        """Read images by index. Each shard with one of the images is opened once.
 
         Args:
-            indices: [N], each from 0 to len(self) - 1.
-            out: Takes them, contiguous and [N, H, W, C]; a new array where left out.
+            indices: int64 [N], each from 0 to len(self) - 1. They may repeat.
+            out: Receives the images: uint8 [N, H, W, C], contiguous. None for a new array.
 
         Returns:
-            [N, H, W, C], a copy.
+            uint8 [N, H, W, C], in the order of the indices: `out`, or a new array.
 
         Raises:
-            IndexError: an index outside the store, or not a list of whole numbers.
-            DataError: a shard has vanished, has another length than when the store was made, or is damaged.
-            ResourceError: the system cannot read it.
+            IndexError: An index is outside the store, or the indices are not a list of integers.
+            DataError: A shard is missing, damaged, or its length has changed.
+            ResourceError: The system cannot read a shard.
         """
         indices = np.asarray(indices)
         if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
-            raise IndexError(f"a list of whole numbers is needed, not {indices.dtype} of shape {indices.shape}")
+            raise IndexError(f"indices must be a list of integers, not {indices.dtype} of shape {indices.shape}")
         if indices.size and (indices.min() < 0 or indices.max() >= len(self)):
-            raise IndexError(f"an index lies outside 0 to {len(self) - 1}, the images of {self.path}")
+            raise IndexError(f"index out of range: {self.path} has images 0 to {len(self) - 1}")
         indices = indices.astype(np.int64, copy=False)
         shape = (len(indices), self.resolution, self.resolution, CHANNELS)
         batch = np.empty(shape, np.uint8) if out is None else out

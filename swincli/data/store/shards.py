@@ -1,7 +1,7 @@
-"""Reading images out of a store's shards, raw or encoded, by their places.
+"""Readers of a store's shards, raw and encoded.
 
-Shards are read, and not memory-mapped: what a map answers with a bus error that ends the process (a file cut short, a
-disk or a network share that fails) is an ordinary error here. Reading copies as fast as memory does, as a map would.
+Shards are read, not memory-mapped. If a mapped file is cut short, or its disk or network share fails, a bus error ends
+the process; a failed read is an ordinary exception. Reading is as fast as a memory map: both copy from the page cache.
 """
 
 from __future__ import annotations
@@ -19,36 +19,38 @@ from numpy.typing import NDArray
 
 from swincli.data.store.codecs import Lossless, decode_into
 from swincli.data.store.manifest import CHANNELS, LENGTHS_FILE, Manifest
-from swincli.data.store.raw_writer import HEADER_BYTES, npy_header
+from swincli.data.store.npy_header import HEADER_BYTES, npy_header
 from swincli.errors import DataError, SwincliError, from_os_error
 from swincli.system.resources import usable_cores
 
 Rows = Iterable[tuple[int, int]]
-"""Which image of a shard goes to which place of a batch."""
+"""Pairs of an index into a shard and an index into a batch."""
 
-AGAIN = "Copy it again, or prepare it again with --force; `swincli prepare-data --verify` checks every byte."
+RESTORE_HINT = (
+    "Copy the store again, or prepare it again with --force. `swincli prepare-data --verify` checks every byte."
+)
 
 
 class Shards(Protocol):
-    """How the images of a store lie in its files."""
+    """Reader of the images in a store's shards."""
 
     def read(self, number: int, rows: Rows, batch: NDArray[np.uint8]) -> None:
-        """Read images of one shard to their places in a batch.
+        """Read images of one shard into a batch.
 
         Args:
-            number: Of the shard.
-            rows: Indices into the shard, each with an index into the batch.
-            batch: Contiguous, [N, H, W, C].
+            number: Number of the shard.
+            rows: Pairs of an index into the shard and an index into the batch.
+            batch: Receives the images: uint8 [N, H, W, C], contiguous.
 
         Raises:
-            DataError: the shard has vanished, has another length than when the store was made, or is damaged.
-            ResourceError: the system cannot read it.
+            DataError: The shard is missing, damaged, or its length has changed.
+            ResourceError: The system cannot read it.
         """
         ...
 
 
 class RawShards:
-    """Images one after the other behind the header of a .npy file; opening checks headers and lengths."""
+    """Reader of raw shards: .npy files of uint8 [images, H, W, C]. Opening checks headers and lengths."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self._shape = (manifest.resolution, manifest.resolution, CHANNELS)
@@ -65,13 +67,13 @@ class RawShards:
             with path.open("rb", buffering=0) as file:
                 check_length(path, os.fstat(file.fileno()).st_size, self._sizes[number])
                 for index, place in rows:
-                    _read_at(path, file, HEADER_BYTES + index * each, into[place * each : (place + 1) * each])
+                    _fill_from(path, file, HEADER_BYTES + index * each, into[place * each : (place + 1) * each])
         except OSError as error:
-            raise unreadable(path, error) from error
+            raise read_error(path, error) from error
 
 
 class EncodedShards:
-    """Lossless image files one after the other; lengths.npy has the bytes of each. Threads decode them."""
+    """Reader of encoded shards: lossless image files one after the other, with their sizes in lengths.npy."""
 
     def __init__(self, folder: Path, manifest: Manifest, encoding: Lossless) -> None:
         self._encoding = encoding
@@ -79,24 +81,26 @@ class EncodedShards:
         check_npy(folder / LENGTHS_FILE, (manifest.images,), "<i8")
         lengths = np.fromfile(folder / LENGTHS_FILE, "<i8", offset=HEADER_BYTES)
         if lengths.min() < 1:
-            raise DataError(f"{folder / LENGTHS_FILE} is damaged: an image without a byte", AGAIN)
+            raise DataError(f"{folder / LENGTHS_FILE} is damaged: an image of 0 bytes", RESTORE_HINT)
         ends = np.cumsum([shard.images for shard in manifest.shards])
         self._bounds = [np.cumsum([0, *part]) for part in np.split(lengths, ends[:-1])]
         for path, bounds in zip(self._paths, self._bounds, strict=True):
             try:
                 check_length(path, path.stat().st_size, int(bounds[-1]))
             except OSError as error:
-                raise unreadable(path, error) from error
+                raise read_error(path, error) from error
 
     def read(self, number: int, rows: Rows, batch: NDArray[np.uint8]) -> None:
-        """See `Shards.read`. The decoders let other threads work meanwhile."""
+        """See `Shards.read`. Threads decode the images: Pillow's decoders release the GIL."""
         path, bounds = self._paths[number], self._bounds[number]
 
         def decode(data: bytearray, index: int, place: int) -> None:
             try:
                 decode_into(bytes(data), self._encoding, batch[place])
             except ValueError as error:
-                raise DataError(f"{path} is damaged: image {index} of it cannot be decoded: {error}", AGAIN) from error
+                raise DataError(
+                    f"{path} is damaged: image {index} of it cannot be decoded: {error}", RESTORE_HINT
+                ) from error
 
         try:
             with path.open("rb", buffering=0) as file, ThreadPoolExecutor(usable_cores()) as pool:
@@ -104,20 +108,25 @@ class EncodedShards:
                 tasks = []
                 for index, place in rows:
                     data = bytearray(int(bounds[index + 1] - bounds[index]))
-                    _read_at(path, file, int(bounds[index]), memoryview(data))
+                    _fill_from(path, file, int(bounds[index]), memoryview(data))
                     tasks.append(pool.submit(decode, data, index, place))
                 for task in tasks:
                     task.result()
         except OSError as error:
-            raise unreadable(path, error) from error
+            raise read_error(path, error) from error
 
 
 def check_npy(path: Path, shape: tuple[int, ...], descr: str) -> None:
-    """Compare a .npy file's length and header with what the manifest promises.
+    """Check the length and the header of a .npy file.
+
+    Args:
+        path: The file.
+        shape: Expected shape.
+        descr: Expected type, as numpy's type string.
 
     Raises:
-        DataError: they differ, or the file is missing.
-        ResourceError: the system cannot read it.
+        DataError: They differ, or the file is missing.
+        ResourceError: The system cannot read it.
     """
     header = npy_header(descr, shape)
     try:
@@ -125,31 +134,31 @@ def check_npy(path: Path, shape: tuple[int, ...], descr: str) -> None:
         with path.open("rb") as file:
             found = file.read(HEADER_BYTES)
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise read_error(path, error) from error
     check_length(path, size, HEADER_BYTES + math.prod(shape) * np.dtype(descr).itemsize)
     if found != header:
-        raise DataError(f"{path} is damaged: its header is not that of {np.dtype(descr)} {shape}", AGAIN)
+        raise DataError(f"{path} is damaged: its header is not that of {np.dtype(descr)} {shape}", RESTORE_HINT)
 
 
-def check_length(path: Path, size: int, wanted: int) -> None:
-    """Refuse a file of another length than it was made with."""
-    if size != wanted:
-        raise DataError(f"{path} is damaged: {size:,} bytes instead of {wanted:,}", AGAIN)
+def check_length(path: Path, size: int, expected: int) -> None:
+    """Raise DataError if the size of a file in bytes is not as expected."""
+    if size != expected:
+        raise DataError(f"{path} is damaged: {size:,} bytes instead of {expected:,}", RESTORE_HINT)
 
 
-def unreadable(path: Path, error: OSError) -> SwincliError:
-    """The system's refusal to read a part of a store, in words."""
+def read_error(path: Path, error: OSError) -> SwincliError:
+    """Turn an OSError of reading a file of a store into a DataError (missing) or a ResourceError."""
     if isinstance(error, FileNotFoundError):
-        return DataError(f"{path} is missing", AGAIN)
+        return DataError(f"{path} is missing", RESTORE_HINT)
     return from_os_error(error, f"reading {path}")
 
 
-def _read_at(path: Path, file: FileIO, start: int, into: memoryview) -> None:
-    """Fill a buffer from a place in a file; the system may hand it over in several parts."""
+def _fill_from(path: Path, file: FileIO, start: int, into: memoryview) -> None:
+    """Fill a buffer from an offset in a file. The system may return fewer bytes per call than requested."""
     file.seek(start)
     done = file.readinto(into)
     while done < len(into):
         count = file.readinto(into[done:])
         if not count:
-            raise DataError(f"{path} is damaged: {start + done:,} bytes instead of {start + len(into):,}", AGAIN)
+            raise DataError(f"{path} is damaged: {start + done:,} bytes instead of {start + len(into):,}", RESTORE_HINT)
         done += count

@@ -1,8 +1,8 @@
-"""Writing PNG files with StyleGAN's names and dataset.json, into a folder or a zip, for NVIDIA's and other tools.
+"""Writer of PNG files with StyleGAN's names and dataset.json, into a folder or an uncompressed zip.
 
 The layout is that of StyleGAN3's `dataset_tool.py`: 00000/img00000000.png and so on, and dataset.json with
-`{"labels": [["00000/img00000000.png", 6], ...]}`, or `{"labels": null}`. Those tools pass over
-manifest.json, which says how the pictures were made.
+`{"labels": [["00000/img00000000.png", 6], ...]}`, or `{"labels": null}`. Those tools ignore manifest.json, which says
+how the images were made.
 """
 
 from __future__ import annotations
@@ -10,87 +10,102 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swincli.data.store.manifest import CHANNELS, DATASET_FILE, MANIFEST_FILE, PicturesManifest
-from swincli.data.store.raw_writer import ContentHash
+from swincli.data.store.manifest import CHANNELS, DATASET_FILE, MANIFEST_FILE, ContentHash, StyleGANManifest
 
-_EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip can say; a real time would change the bytes
-_UNIX = 3
-_REGULAR_FILE = 0o100644
+NO_DATE: Final = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip entry; the real time would change the bytes
+_UNIX: Final = 3
+_REGULAR_FILE: Final = 0o100644
 
-Put = Callable[[str, bytes], None]
+WriteFile = Callable[[str, bytes], None]
+"""Writes a file: its name inside the folder or zip, and its content."""
 
 
-def picture_name(number: int) -> str:
-    """StyleGAN's name of a picture: 12345 -> "00012/img00012345.png"."""
+def stylegan_name(number: int) -> str:
+    """StyleGAN's file name of an image: 12345 -> "00012/img00012345.png"."""
     digits = f"{number:08d}"
     return f"{digits[:5]}/img{digits}.png"
 
 
-class PicturesWriter:
-    """Names pictures and hands them on.
+def dataset_json(names: Sequence[str], labels: Sequence[int] | None) -> bytes:
+    """Content of StyleGAN's dataset.json: the label of every file name, or null without labels."""
+    rows = None if labels is None else [[name, label] for name, label in zip(names, labels, strict=True)]
+    return json.dumps({"labels": rows}).encode()
+
+
+class StyleGANWriter:
+    """Names PNG files as StyleGAN does and writes them one by one.
 
     Args:
-        put: Stores a file under a name.
-        resolution: Side of the images.
+        write_file: Writes a file under a name.
+        resolution: Side of the images in pixels.
     """
 
-    def __init__(self, put: Put, resolution: int) -> None:
-        self._put, self._side = put, resolution
+    def __init__(self, write_file: WriteFile, resolution: int) -> None:
+        self._write_file, self._side = write_file, resolution
         self._content = ContentHash()
         self.images = 0
 
     def add(self, pixels: NDArray[np.uint8], encoded: bytes | None = None) -> None:
-        """Append one image with its PNG file; see `writers.Writer`."""
+        """Append one image with its PNG file; see `ImageSink.add`."""
         assert pixels.shape == (self._side, self._side, CHANNELS)
         assert encoded
-        self._put(picture_name(self.images), encoded)
+        self._write_file(stylegan_name(self.images), encoded)
         self._content.update(pixels.tobytes())
         self.images += 1
 
-    def describe(self, labels: NDArray[np.int64] | None, about: Mapping[str, Any]) -> PicturesManifest:
-        """Write dataset.json and manifest.json; see `writers.Writer`."""
-        rows = None if labels is None else [[picture_name(place), label] for place, label in enumerate(labels.tolist())]
-        self._put(DATASET_FILE, json.dumps({"labels": rows}).encode())
+    def finish(self, labels: NDArray[np.int64] | None, facts: Mapping[str, Any]) -> StyleGANManifest:
+        """Write dataset.json and manifest.json; see `ImageWriter.finish`."""
+        names = [stylegan_name(number) for number in range(self.images)]
+        self._write_file(DATASET_FILE, dataset_json(names, None if labels is None else labels.tolist()))
         values = None if labels is None else labels.astype("<i8").tobytes()
         content_hash = self._content.finish(self.images, self._side, values)
-        manifest = PicturesManifest(**about, images=self.images, resolution=self._side, content_hash=content_hash)
-        self._put(MANIFEST_FILE, manifest.as_file())
+        manifest = StyleGANManifest(**facts, images=self.images, resolution=self._side, content_hash=content_hash)
+        self._write_file(MANIFEST_FILE, manifest.as_file())
         return manifest
 
 
 @contextmanager
-def putting_into_zip(path: Path) -> Iterator[Put]:
-    """A zip whose files are not compressed again; the same files give the same bytes."""
+def writing_zip(path: Path, comment: bytes = b"", permissions: int = _REGULAR_FILE) -> Iterator[WriteFile]:
+    """Open an uncompressed zip to write files into. It is synced to the disk when the block ends.
+
+    The same files give the same bytes: entries have no date and the same permissions on every system.
+
+    Args:
+        path: The zip. An existing file is overwritten.
+        comment: Comment of the zip.
+        permissions: Unix mode of every entry.
+    """
     with path.open("wb") as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            archive.comment = comment
 
-            def put(name: str, data: bytes) -> None:
-                info = zipfile.ZipInfo(name, _EARLIEST)
-                info.create_system, info.external_attr = _UNIX, _REGULAR_FILE << 16
+            def write_file(name: str, data: bytes) -> None:
+                info = zipfile.ZipInfo(name, NO_DATE)
+                info.create_system, info.external_attr = _UNIX, permissions << 16
                 archive.writestr(info, data)
 
-            yield put
+            yield write_file
         file.flush()
         os.fsync(file.fileno())
 
 
 @contextmanager
-def putting_into_folder(folder: Path) -> Iterator[Put]:
-    """A folder of files, on the disk when the block ends."""
+def writing_folder(folder: Path) -> Iterator[WriteFile]:
+    """Write files into a folder. They are synced to the disk when the block ends."""
 
-    def put(name: str, data: bytes) -> None:
+    def write_file(name: str, data: bytes) -> None:
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
 
-    yield put
+    yield write_file
     if hasattr(os, "sync"):
-        os.sync()  # once for all; a file at a time would take longer than everything else
+        os.sync()  # one sync for all files; a sync per file would take longer than all the rest

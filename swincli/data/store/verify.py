@@ -1,4 +1,4 @@
-"""Checking a store to the last byte against its manifest."""
+"""Verification of a store: every file and all pixels against the hashes of the manifest."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from swincli.console import Advance, Console
-from swincli.data.store.manifest import LABELS_FILE, LENGTHS_FILE, Manifest
-from swincli.data.store.raw_writer import HEADER_BYTES, ContentHash
+from swincli.data.store.manifest import LABELS_FILE, LENGTHS_FILE, ContentHash, Manifest
+from swincli.data.store.npy_header import HEADER_BYTES
 from swincli.data.store.reader import Store
 from swincli.errors import DataError, from_os_error
 
 _CHUNK = 2**24
-_DECODED = 32  # images at a time
+_BATCH = 32  # images decoded at a time
 
 
 def verify_store(path: Path, console: Console) -> Manifest:
     """Check shapes, counts and every hash of a store.
 
     Raises:
-        DataError: names every damaged file.
+        DataError: Files are damaged. The message names all of them.
     """
     store = Store.open(path)
     manifest = store.manifest
@@ -46,13 +46,13 @@ def verify_store(path: Path, console: Console) -> Manifest:
     if damaged:
         raise DataError(f"{path} is damaged: {', '.join(damaged)} differ from the hashes in manifest.json", hint)
     if content.finish(manifest.images, manifest.resolution, labels) != manifest.content_hash:
-        raise DataError(f"{path}: manifest.json is damaged, its content_hash is not that of the files", hint)
+        raise DataError(f"{path}: manifest.json is damaged: content_hash does not match the files", hint)
     return manifest
 
 
 def _decode_all(store: Store, content: ContentHash, advance: Advance) -> None:
-    for start in range(0, len(store), _DECODED):
-        batch = store.fetch(np.arange(start, min(start + _DECODED, len(store))))
+    for start in range(0, len(store), _BATCH):
+        batch = store.fetch(np.arange(start, min(start + _BATCH, len(store))))
         content.update(batch.tobytes())
         advance(len(batch))
 

@@ -1,4 +1,4 @@
-"""What prepared images can become: a store, raw or encoded, or pictures in a zip or a folder."""
+"""Output formats of prepared images: a store (raw or encoded), or StyleGAN's PNG files in a zip or a folder."""
 
 from __future__ import annotations
 
@@ -11,69 +11,65 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swincli.data.store.codecs import Encoding
-from swincli.data.store.encoded_writer import EncodedStoreWriter
 from swincli.data.store.manifest import Provenance
-from swincli.data.store.raw_writer import StoreWriter
-from swincli.data.store.stylegan_writer import PicturesWriter, putting_into_folder, putting_into_zip
+from swincli.data.store.store_writer import StoreWriter
+from swincli.data.store.stylegan_writer import StyleGANWriter, writing_folder, writing_zip
 
-Format = Literal["store", "zip", "folder"]
+OutputFormat = Literal["store", "zip", "folder"]
 
 
-class Taker(Protocol):
-    """Takes images one by one, keeping none."""
+class ImageSink(Protocol):
+    """Takes images one by one and keeps none in memory."""
 
     @property
     def images(self) -> int:
-        """How many were added."""
+        """Number of images added so far."""
         ...
 
     def add(self, pixels: NDArray[np.uint8], encoded: bytes | None = None) -> None:
         """Append one image.
 
         Args:
-            pixels: [H, W, C].
-            encoded: The same as a file; all writers but that of raw stores need it.
+            pixels: uint8 [H, W, C].
+            encoded: The same image as a PNG or WebP file. Every output but a raw store needs it.
         """
         ...
 
 
-class Writer(Taker, Protocol):
-    """Writes them, and describes them at the end."""
+class ImageWriter(ImageSink, Protocol):
+    """Writes images to the disk, and a manifest at the end."""
 
-    def describe(self, labels: NDArray[np.int64] | None, about: Mapping[str, Any]) -> Provenance:
-        """Write what is left, the labels and, last of all, the manifest.
+    def finish(self, labels: NDArray[np.int64] | None, facts: Mapping[str, Any]) -> Provenance:
+        """Write what remains, the labels and, as the last file, the manifest; return the manifest.
 
         Args:
-            labels: [images], or None.
-            about: What the manifest says besides what the writer knows.
+            labels: int64 [images], or None.
+            facts: Fields of the manifest that the writer does not know.
         """
         ...
 
 
-def encoding_of(wanted: Format, encoding: Encoding) -> Encoding:
-    """What pictures have to be encoded as: in zips and folders they are PNG files."""
-    return encoding if wanted == "store" else "png"
+def output_encoding(output_format: OutputFormat, encoding: Encoding) -> Encoding:
+    """Encoding of the images in an output: that of the store, or PNG in zips and folders."""
+    return encoding if output_format == "store" else "png"
 
 
 @contextmanager
-def open_writer(place: Path, resolution: int, wanted: Format, encoding: Encoding) -> Iterator[Writer]:
-    """A writer into a place; leaving the block closes its files.
+def open_writer(place: Path, resolution: int, output_format: OutputFormat, encoding: Encoding) -> Iterator[ImageWriter]:
+    """Open a writer. Leaving the block closes its files.
 
     Args:
-        place: An empty folder; for "zip", a file that is not there yet.
-        resolution: Side of the images.
-        wanted: What it is to become.
+        place: An empty folder, or the file of a zip.
+        resolution: Side of the images in pixels.
+        output_format: The kind of output.
         encoding: How a store holds its images.
     """
-    if wanted == "zip":
-        with putting_into_zip(place) as put:
-            yield PicturesWriter(put, resolution)
-    elif wanted == "folder":
-        with putting_into_folder(place) as put:
-            yield PicturesWriter(put, resolution)
-    elif encoding == "raw":
-        with StoreWriter(place, resolution) as raw:
-            yield raw
+    if output_format == "zip":
+        with writing_zip(place) as write_file:
+            yield StyleGANWriter(write_file, resolution)
+    elif output_format == "folder":
+        with writing_folder(place) as write_file:
+            yield StyleGANWriter(write_file, resolution)
     else:
-        with EncodedStoreWriter(place, resolution, encoding) as encoded:
-            yield encoded
+        with StoreWriter(place, resolution, encoding) as store:
+            yield store

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from swincli.console import Advance
 from swincli.data.images.decode import decode
+from swincli.data.images.formats import SUFFIXES
 from swincli.data.images.rejected import ImageError
 from swincli.data.sources import open_source
 from swincli.data.sources.entries import Entry, Source
@@ -28,7 +29,6 @@ from swincli.units import LARGEST_SEED
 
 T = TypeVar("T")
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
 _FETCH = 64  # pictures read from a store at a time
 _HINT = "Give a store made by `swincli prepare-data`, a folder of pictures, or an archive of them."
 

@@ -4,7 +4,6 @@ picture."""
 from __future__ import annotations
 
 import hashlib
-import json
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,13 +16,15 @@ from PIL import Image
 
 from swincli import __version__
 from swincli.data.store.manifest import DATASET_FILE
-from swincli.data.store.raw_writer import StoreWriter, npy_header
+from swincli.data.store.npy_header import npy_header
 from swincli.data.store.staging import staged
+from swincli.data.store.store_writer import StoreWriter
+from swincli.data.store.stylegan_writer import NO_DATE, dataset_json, writing_zip
 from swincli.errors import from_os_error
 from swincli.synthesis.output.provenance import NOTE, Output
 from swincli.system.atomic_files import write_atomically
 
-_NO_DATE = (1980, 1, 1, 0, 0, 0)  # the same pictures make the same file
+_PERMISSIONS = 0o600  # of the files in a zip
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,11 @@ def pack_zip(output: Output, contents: Contents) -> None:
     """
 
     def write(temporary: Path) -> None:
-        with zipfile.ZipFile(temporary, "w") as archive:
-            archive.comment = output.note.encode()
+        with writing_zip(temporary, output.note.encode(), _PERMISSIONS) as write_file:
             for file in contents.files:
-                archive.writestr(_entry(file.name), file.read_bytes())
+                write_file(file.name, file.read_bytes())
             if contents.labels is not None:
-                pairs = [[file.name, label] for file, label in zip(contents.files, contents.labels, strict=True)]
-                archive.writestr(_entry(DATASET_FILE), json.dumps({"labels": pairs}))
+                write_file(DATASET_FILE, dataset_json([file.name for file in contents.files], contents.labels))
 
     write_atomically(output.path, write)
 
@@ -83,7 +82,7 @@ def pack_npz(output: Output, contents: Contents) -> None:
             np.savez(file, **small)  # type: ignore[arg-type]
         with (
             zipfile.ZipFile(temporary, "a") as archive,
-            archive.open(_entry("arr_0.npy"), "w", force_zip64=True) as stream,
+            archive.open(zipfile.ZipInfo("arr_0.npy", NO_DATE), "w", force_zip64=True) as stream,
         ):
             shape = _pixels(contents.files[0]).shape
             stream.write(npy_header("|u1", (len(contents.files), *shape)))
@@ -102,7 +101,7 @@ def pack_store(output: Output, contents: Contents) -> None:
     """
     side = len(_pixels(contents.files[0]))
     labels = None if contents.labels is None else np.array(contents.labels, np.int64)
-    about = {
+    facts = {
         "crop": "none",
         "filter": "lanczos",
         "source": output.note,
@@ -118,7 +117,7 @@ def pack_store(output: Output, contents: Contents) -> None:
         with staged(output.path, force=True) as folder, StoreWriter(folder, side) as writer:
             for file in contents.files:
                 writer.add(_pixels(file))
-            writer.describe(labels, about)
+            writer.finish(labels, facts)
     except OSError as error:
         raise from_os_error(error, f"writing {output.path}") from error
 
@@ -131,10 +130,6 @@ PACKERS: dict[str, Callable[[Output, Contents], None]] = {
     PACKED["store"]: pack_store,
 }
 """What packs pictures, by that name."""
-
-
-def _entry(name: str) -> zipfile.ZipInfo:
-    return zipfile.ZipInfo(name, _NO_DATE)
 
 
 def _pixels(file: Path) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Bytes that nobody meant to be a picture, thrown at the way from a file to a square."""
+"""Fuzzing of decode and crop: truncated, changed and random bytes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from swincli.data.preparing.workers import Fit, fit
+from swincli.data.preparing.decode_crop import DecodeOptions, decode_and_crop
 
-HOW = [Fit(16), Fit(16, "random", "box", gamma="linear"), Fit(32, "center-wide", min_size=8, jpeg="exact")]
+OPTIONS = [
+    DecodeOptions(16),
+    DecodeOptions(16, "random", "box", gamma="linear"),
+    DecodeOptions(32, "center-wide", min_size=8, jpeg="exact"),
+]
 KINDS = [
     "JPEG", "progressive", "CMYK", "PNG", "palette", "16 bit", "bilevel", "WEBP", "lossless", "TIFF", "LZW", "BMP",
     "GIF", "animated",
@@ -22,7 +26,7 @@ KINDS = [
 
 @cache
 def real(kind: str) -> bytes:
-    """A picture of 80 x 64 px, with what files carry along: orientation, a colour profile, transparency."""
+    """A file of 80 x 64 px, with orientation, colour profile or transparency."""
     smooth = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)).resize((80, 64))
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -51,43 +55,49 @@ def real(kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def check(data: bytes, how: Fit) -> None:
+def check(data: bytes, options: DecodeOptions) -> None:
     """It becomes a square, or a reason that is the same every time."""
-    outcome = fit(data, "x", how)
+    outcome = decode_and_crop(data, "x", options)
     if outcome.pixels is None:
-        assert outcome.seen.reason
-        assert outcome.seen.reason == fit(data, "x", how).seen.reason
+        assert outcome.record.reason
+        assert outcome.record.reason == decode_and_crop(data, "x", options).record.reason
     else:
-        assert (outcome.pixels.shape, outcome.pixels.dtype) == ((how.resolution, how.resolution, 3), np.uint8)
-        assert outcome.seen.reason is None
+        assert (outcome.pixels.shape, outcome.pixels.dtype) == ((options.resolution, options.resolution, 3), np.uint8)
+        assert outcome.record.reason is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_pictures_are_good(kind: str) -> None:
-    assert fit(real(kind), "x", Fit(16)).seen.reason is None
+    assert decode_and_crop(real(kind), "x", DecodeOptions(16)).record.reason is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=25)
-@given(kept=st.integers(0, 10**6), how=st.sampled_from(HOW))
-def test_truncated_pictures(kind: str, kept: int, how: Fit) -> None:
+@settings(max_examples=12)
+@given(kept=st.integers(0, 10**6), options=st.sampled_from(OPTIONS))
+def test_truncated_pictures(kind: str, kept: int, options: DecodeOptions) -> None:
     data = real(kind)
-    check(data[: kept % len(data)], how)
+    check(data[: kept % len(data)], options)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     flips=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 7)), min_size=1, max_size=20),
-    how=st.sampled_from(HOW),
+    options=st.sampled_from(OPTIONS),
 )
-def test_pictures_with_flipped_bits(kind: str, flips: list[tuple[int, int]], how: Fit) -> None:
+def test_pictures_with_flipped_bits(kind: str, flips: list[tuple[int, int]], options: DecodeOptions) -> None:
     data = bytearray(real(kind))
     for position, bit in flips:
         data[position % len(data)] ^= 1 << bit
-    check(bytes(data), how)
+    check(bytes(data), options)
 
 
-@given(kind=st.sampled_from(KINDS), kept=st.integers(8, 200), tail=st.binary(max_size=300), how=st.sampled_from(HOW))
-def test_real_heads_with_random_bytes_after_them(kind: str, kept: int, tail: bytes, how: Fit) -> None:
-    check(real(kind)[:kept] + tail, how)
+@settings(max_examples=60)
+@given(
+    kind=st.sampled_from(KINDS),
+    kept=st.integers(8, 200),
+    tail=st.binary(max_size=300),
+    options=st.sampled_from(OPTIONS),
+)
+def test_real_heads_with_random_bytes_after_them(kind: str, kept: int, tail: bytes, options: DecodeOptions) -> None:
+    check(real(kind)[:kept] + tail, options)

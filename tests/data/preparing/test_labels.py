@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from swincli.data.preparing.labels import number_labels, read_labels
@@ -91,9 +90,9 @@ def test_files_that_are_no_pictures_need_no_label(root: Path) -> None:
         ("l.json", "{", "is not JSON"),
         ("l.json", '{"labels": null}', "has no list of labels"),
         ("l.json", "[1]", "has no list of labels"),
-        ("l.json", '{"labels": [["a", 1, 2]]}', "is not a path and a label"),
-        ("l.json", '{"labels": [["a", [0.5]]]}', "is not a path and a label"),
-        ("l.json", '{"labels": [["a", true]]}', "is not a path and a label"),
+        ("l.json", '{"labels": [["a", 1, 2]]}', "is not a pair of path and label"),
+        ("l.json", '{"labels": [["a", [0.5]]]}', "is not a pair of path and label"),
+        ("l.json", '{"labels": [["a", true]]}', "is not a pair of path and label"),
         ("l.json", '{"labels": []}', "holds no labels"),
         ("l.csv", "", "holds no labels"),
         ("l.csv", "a.png,1\nb.png\n", "line 2 is not"),
@@ -118,20 +117,16 @@ def test_a_file_that_is_no_text(root: Path) -> None:
         read("missing.csv", root)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.text(max_size=60), kind=st.sampled_from(["csv", "json"]))
-def test_any_text_raises_nothing_but_data_errors(content: str, kind: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"l.{kind}"
-        path.write_text(content, encoding="utf-8", errors="replace")
-        (Path(folder) / "p").mkdir()
-        (Path(folder) / "p" / "a.gif").write_bytes(GIF)
-        with open_source(str(Path(folder) / "p")) as source:
-            try:
-                labels = read_labels(str(path), source)
-            except DataError:
-                return
-    assert list(labels) == ["a.gif"]
+def test_any_text_raises_nothing_but_data_errors(content: str, kind: str, root: Path) -> None:
+    path = root.parent / f"l.{kind}"
+    path.write_text(content, encoding="utf-8", errors="replace")
+    try:
+        labels = read(path, root)
+    except DataError:
+        return
+    assert sorted(labels) == sorted(WANTED)
 
 
 def test_labels_are_numbered_by_name_and_numbers_by_size() -> None:

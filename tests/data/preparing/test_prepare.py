@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import shutil
 import zipfile
 from pathlib import Path
@@ -12,28 +11,21 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from PIL import Image
+from prepared import digest, remade, run
 from shared_material import CATS
 
 from swincli.console import Console
 from swincli.data.images.rejected import Rejected
 from swincli.data.preparing import workers
-from swincli.data.preparing.prepare import PrepareOptions, PrepareResult, prepare
-from swincli.data.store import raw_writer
+from swincli.data.preparing.prepare import PrepareOptions, prepare
+from swincli.data.store import store_writer
 from swincli.data.store.reader import Store
 from swincli.data.store.verify import verify_store
 from swincli.errors import DataError, ResourceError, UsageError
 
 
-def run(source: Path | str, dest: Path, **options: Any) -> PrepareResult:
-    return prepare(str(source), dest, PrepareOptions(**{"resolution": 16, **options}), Console(quiet=True))
-
-
 def names(folder: Path) -> list[str]:
     return sorted(item.name for item in folder.iterdir())
-
-
-def digest(folder: Path) -> dict[str, str]:
-    return {item.name: hashlib.sha256(item.read_bytes()).hexdigest() for item in folder.iterdir()}
 
 
 def pack(root: Path) -> Path:
@@ -64,13 +56,8 @@ def test_the_same_pictures_give_the_same_bytes(pictures: Path, tmp_path: Path, m
     (pictures / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     monkeypatch.chdir(tmp_path)
     run("pictures", Path("one"), workers=1, dedupe="exact")
-    shutil.copytree("pictures", "copy")
-    shutil.rmtree("pictures")
-    for file in sorted(Path("copy").rglob("*.*"), reverse=True):  # the same files, made in another order
-        target = Path("pictures") / file.relative_to("copy")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(file, target)
-    monkeypatch.setattr(workers, "FEW", 0)
+    remade(Path("pictures"))
+    monkeypatch.setattr(workers, "SERIAL_FILES", 0)
     run("pictures", Path("two"), workers=2, dedupe="exact")
     assert digest(Path("one")) == digest(Path("two"))
 
@@ -82,7 +69,7 @@ def test_a_zip_gives_what_its_folder_gives(pictures: Path, tmp_path: Path) -> No
 
 def test_shards_change_nothing_but_the_files(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(pictures, tmp_path / "a")
-    monkeypatch.setattr(raw_writer.StoreWriter.__init__, "__defaults__", (2 * 768 + 128,))
+    monkeypatch.setattr(store_writer.StoreWriter.__init__, "__defaults__", ("raw", 2 * 768 + 128))
     split = run(pictures, tmp_path / "b")
     assert [shard.images for shard in split.manifest.shards] == [2, 2, 1]
     assert split.manifest.content_hash == whole.manifest.content_hash
@@ -196,7 +183,7 @@ def test_a_source_without_one_usable_picture(tmp_path: Path) -> None:
 
 
 def test_a_store_inside_its_source(pictures: Path) -> None:
-    with pytest.raises(UsageError, match="lies inside the source"):
+    with pytest.raises(UsageError, match="is inside the source"):
         run(pictures, pictures / "store")
     assert "store" not in names(pictures)
 
@@ -229,7 +216,7 @@ def test_a_full_disk_is_noticed_before_and_while_writing(
         run(pictures, tmp_path / "four", max_images=4)
 
     full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
-    monkeypatch.setattr(raw_writer.StoreWriter, "add", full)
+    monkeypatch.setattr(store_writer.StoreWriter, "add", full)
     with pytest.raises(ResourceError, match=r"writing .*store: no space left on the disk"):
         run(pictures, tmp_path / "store")
     assert names(tmp_path) == ["four", "pictures"]
@@ -245,14 +232,23 @@ def test_a_place_that_may_not_be_written(pictures: Path, tmp_path: Path, monkeyp
         run(pictures, tmp_path / "store")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.usefixtures("worker_threads")
 def test_an_interruption_leaves_nothing_behind(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    monkeypatch.setattr(workers, "FEW", 0)
-    monkeypatch.setattr(raw_writer.StoreWriter, "add", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr(store_writer.StoreWriter, "add", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        run(pictures, tmp_path / "store", workers=workers)
+        run(pictures, tmp_path / "store", workers=count)
+    assert names(tmp_path) == ["pictures"]
+
+
+@pytest.mark.slow
+def test_an_interruption_ends_the_processes(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "SERIAL_FILES", 0)
+    monkeypatch.setattr(store_writer.StoreWriter, "add", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run(pictures, tmp_path / "store", workers=2)
     assert names(tmp_path) == ["pictures"]
 
 

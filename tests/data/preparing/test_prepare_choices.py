@@ -1,8 +1,7 @@
-"""What can be chosen on the way from pictures to a store, and what of it the manifest tells."""
+"""Options of `prepare`, and the manifest's record of them."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import zipfile
@@ -13,26 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
+from prepared import digest, remade, run
 from shared_material import CATS
 
 from swincli.console import Console
-from swincli.data.preparing import workers
-from swincli.data.preparing.prepare import PrepareOptions, PrepareResult, prepare
-from swincli.data.preparing.seen import Seen
+from swincli.data.preparing.prepare import PrepareOptions, prepare
+from swincli.data.preparing.survey import SourceRecord
 from swincli.data.store.reader import Store
 from swincli.data.store.verify import verify_store
 from swincli.errors import DataError, UsageError
 
 Noise = Callable[..., Image.Image]
-
-
-def run(source: Path | str, dest: Path, **options: Any) -> PrepareResult:
-    return prepare(str(source), dest, PrepareOptions(**{"resolution": 16, **options}), Console(quiet=True))
-
-
-def digest(folder: Path) -> dict[str, str]:
-    files = (file for file in folder.rglob("*") if file.is_file())
-    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def images(path: Path) -> np.ndarray[Any, Any]:
@@ -59,6 +49,7 @@ CHOICES = [
 ]
 
 
+@pytest.mark.usefixtures("worker_threads")
 @pytest.mark.parametrize("choice", CHOICES)
 def test_the_same_pictures_and_choices_give_the_same_bytes(
     choice: dict[str, Any], many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -66,12 +57,7 @@ def test_the_same_pictures_and_choices_give_the_same_bytes(
     (many / "cats" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     monkeypatch.chdir(tmp_path)
     run("many", Path("one"), workers=1, **choice)
-    shutil.move("many", "before")
-    for file in sorted(Path("before").rglob("*.*"), reverse=True):  # the same files, made in another order
-        target = Path("many") / file.relative_to("before")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, target)
-    monkeypatch.setattr(workers, "FEW", 0)
+    remade(Path("many"))
     run("many", Path("two"), workers=2, **choice)
     assert digest(Path("one")) == digest(Path("two"))
     with zipfile.ZipFile("many.zip", "w") as archive:
@@ -125,10 +111,10 @@ def test_parts_hold_every_picture_once_with_labels_in_common(many: Path, tmp_pat
 
 def test_parts_stay_as_they_are_when_data_grows_and_files_are_renamed(many: Path, tmp_path: Path, noise: Noise) -> None:
     def parts() -> dict[bytes, str]:
-        seen: list[Seen] = []
+        records: list[SourceRecord] = []
         options = PrepareOptions(16, split="train:0.5,test:0.5", force=True)
-        prepare(str(many), tmp_path / "s", options, Console(quiet=True), seen.append)
-        return {item.digest: item.part for item in seen if item.digest is not None}
+        prepare(str(many), tmp_path / "s", options, Console(quiet=True), records.append)
+        return {item.digest: item.part for item in records if item.digest is not None}
 
     before = parts()
     assert set(before.values()) == {"train", "test"}
@@ -142,7 +128,7 @@ def test_parts_stay_as_they_are_when_data_grows_and_files_are_renamed(many: Path
 def test_a_part_without_pictures_is_an_error(tmp_path: Path, noise: Noise) -> None:
     (tmp_path / "two").mkdir()
     noise(20, 20).save(tmp_path / "two" / "a.png")
-    with pytest.raises(DataError, match="--split: no picture falls to "):
+    with pytest.raises(DataError, match=r"--split: part (train|test) has no picture"):
         run(tmp_path / "two", tmp_path / "s", split="train:0.9,test:0.1")
     assert [item.name for item in tmp_path.iterdir()] == ["two"]
 
@@ -151,8 +137,8 @@ def test_a_part_without_pictures_is_an_error(tmp_path: Path, noise: Noise) -> No
     ("options", "message"),
     [
         ({"split": "train:0.9"}, "--split: the shares add up to 0.9"),
-        ({"background": "no colour"}, "--background: 'no colour' is no colour"),
-        ({"min_size": 0}, "--min-size 0: at least one pixel"),
+        ({"background": "no colour"}, "--background: 'no colour' is not a colour"),
+        ({"min_size": 0}, "--min-size 0: must be at least 1"),
     ],
 )
 def test_choices_that_cannot_be(options: dict[str, Any], message: str, many: Path, tmp_path: Path) -> None:
@@ -185,20 +171,20 @@ def test_near_duplicates_are_left_out_and_the_first_name_stays(tmp_path: Path, n
 
 def test_what_was_seen_is_told(many: Path, tmp_path: Path) -> None:
     (many / "notes.txt").write_text("hello")
-    seen: list[Seen] = []
+    records: list[SourceRecord] = []
     table = tmp_path / "labels.csv"
     table.write_text("".join(f"{file.relative_to(many)},{file.parent.name}\n" for file in many.rglob("*.png")))
     options = PrepareOptions(16, labels=str(table), dedupe="exact")
-    result = prepare(str(many), tmp_path / "s", options, Console(quiet=True), seen.append)
-    assert [item.name for item in seen] == sorted(item.name for item in seen)
-    assert len(seen) == 42
-    kept = [item for item in seen if item.kept]
+    result = prepare(str(many), tmp_path / "s", options, Console(quiet=True), records.append)
+    assert [item.name for item in records] == sorted(item.name for item in records)
+    assert len(records) == 42
+    kept = [item for item in records if item.kept]
     assert [item.place for item in kept] == list(range(result.images)) == list(range(40))
     assert [item.label for item in kept] == [item.name.split("/")[0] for item in kept]
-    first, last = seen[0], seen[-1]
+    first, last = records[0], records[-1]
     assert (first.name, first.width, first.height, first.mode, first.kind) == ("cats/01.png", 21, 24, "RGB", "PNG")
     assert (last.name, last.width, last.kept, last.reason) == ("notes.txt", None, False, result.rejected[-1].reason)
-    [twin] = [item for item in seen if item.same_as]
+    [twin] = [item for item in records if item.same_as]
     assert (twin.name, twin.same_as, twin.label) == ("cats/99.png", "cats/01.png", "cats")
 
 
@@ -214,7 +200,7 @@ def test_labels_that_lie_unused_are_mentioned(many: Path, tmp_path: Path, capsys
     (many / "dataset.json").write_text(json.dumps({"labels": rows}))
     options = PrepareOptions(16, stop_on_error=True)
     prepare(str(many), tmp_path / "a", options, Console())
-    assert f"{many} brings labels along, which are not used: --labels dataset.json takes" in capsys.readouterr().err
+    assert f"{many} has labels that are not used. Use them with --labels dataset.json." in capsys.readouterr().err
     (many / "dataset.json").write_text('{"labels": null}')
     assert prepare(str(many), tmp_path / "b", options, Console()).rejected == []
     assert "labels" not in capsys.readouterr().err

@@ -21,12 +21,12 @@ EACH = SIDE * SIDE * 3
 
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
-    """A folder of 90 names for one file of noise."""
+    """A folder of 50 names for one file of noise."""
     root = tmp_path / "many"
     root.mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     Image.fromarray(pixels).save(root / "000.png")
-    for number in range(1, 90):
+    for number in range(1, 50):
         os.link(root / "000.png", root / f"{number:03d}.png")
     return root
 
@@ -41,6 +41,6 @@ def test_bytes_held_do_not_grow_by_pictures(many: Path, tmp_path: Path, kind: di
         tracemalloc.stop()
         return held
 
-    peak(2)  # what is imported and set up once
-    growth = (peak(90) - peak(30)) / 60
+    peak(2)  # imports and caches
+    growth = (peak(50) - peak(30)) / 20  # the garbage collector frees up to 20 pictures late
     assert growth < EACH / 8

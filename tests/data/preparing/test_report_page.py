@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from swincli.data.preparing.report_page import PAIRS, PATHS, SHOWN, Page, report_page, wanted_thumbnails
-from swincli.data.preparing.seen import Seen
-from swincli.data.preparing.survey import EXAMPLES, Survey
+from swincli.data.preparing.report_page import PAIRS, PATHS, SHOWN, ReportText, names_on_page, render_page
+from swincli.data.preparing.survey import EXAMPLES, SourceRecord, Survey
 
 VOID = {"meta", "img", "br"}
 
@@ -42,9 +42,9 @@ class Reader(HTMLParser):
             self.words += data
 
 
-def read(page: Page) -> Reader:
+def read(page: str) -> Reader:
     reader = Reader()
-    reader.feed(report_page(page))
+    reader.feed(page)
     reader.close()
     assert reader.open == []
     assert all(source.startswith("data:image/jpeg;base64,") for source in reader.sources)
@@ -52,27 +52,31 @@ def read(page: Page) -> Reader:
     return reader
 
 
-def page_of(survey: Survey, **more: object) -> Page:
-    return Page("photos", "a summary", {"crop": "center"}, survey, **more)  # type: ignore[arg-type]
+def page_of(survey: Survey, thumbnails: Mapping[str, Image.Image] | None = None) -> str:
+    return render_page(ReportText("photos", "a summary", {"crop": "center"}, "by me"), survey, thumbnails or {})
 
 
 def pile() -> Survey:
     survey = Survey()
     for number in range(8):
-        survey.add(Seen(f"cats/{number}.png", width=40, height=30, mode="RGB", kind="PNG", label="cats", place=number))
-    survey.add(Seen("cats/twin.png", width=40, height=30, mode="L", reason="duplicate of ...", same_as="cats/3.png"))
-    survey.add(Seen("notes.txt", reason="not an image (PNG, ...)"))
-    survey.add(Seen("small.png", width=4, height=3, mode="P", reason="too small: 4 x 3 px"))
+        survey.add(
+            SourceRecord(f"cats/{number}.png", width=40, height=30, mode="RGB", kind="PNG", label="cats", place=number)
+        )
+    survey.add(
+        SourceRecord("cats/twin.png", width=40, height=30, mode="L", reason="duplicate of ...", same_as="cats/3.png")
+    )
+    survey.add(SourceRecord("notes.txt", reason="not an image (PNG, ...)"))
+    survey.add(SourceRecord("small.png", width=4, height=3, mode="P", reason="too small: 4 x 3 px"))
     return survey
 
 
 def test_everything_is_told() -> None:
     survey = pile()
     picture = Image.new("RGB", (8, 8), "red")
-    wanted = wanted_thumbnails(survey)
+    wanted = names_on_page(survey)
     assert {"cats/0.png", "cats/3.png", "cats/twin.png", "small.png"} <= wanted
     assert "notes.txt" not in wanted
-    reader = read(page_of(survey, thumbnails=dict.fromkeys(wanted, picture), credit="by me"))
+    reader = read(page_of(survey, dict.fromkeys(wanted, picture)))
     for words in (
         "photos", "a summary", "by me", "1 duplicate", "too small: 4 x 3 px", "notes.txt: not an image (PNG, ...)",
         "16 to 31 px", "40 x 30 px", "colour", "grey", "palette", "1 label", "center", "cats/twin.png",
@@ -89,26 +93,28 @@ def test_pictures_that_could_not_be_read_again_are_blank() -> None:
 
 def test_nothing_left_out() -> None:
     survey = Survey()
-    survey.add(Seen("a.png", width=40, height=30, mode="RGB", kind="PNG", place=0))
-    assert "Left outNothing." in read(page_of(survey)).words
+    survey.add(SourceRecord("a.png", width=40, height=30, mode="RGB", kind="PNG", place=0))
+    assert "Skipped filesNone." in read(page_of(survey)).words
 
 
+@settings(max_examples=40)
 @given(name=st.text(max_size=30), reason=st.text(max_size=20), label=st.text(max_size=9))
 def test_names_are_never_markup(name: str, reason: str, label: str) -> None:
     hostile = f'</li><script>alert("{name}")</script><img src=x onerror=y>&amp;{name}'
     survey = Survey()
-    survey.add(Seen(hostile, width=5, height=5, mode="RGB", label=label + hostile, place=0, kind="PNG"))
-    survey.add(Seen(hostile + "2", reason=reason + hostile))
-    survey.add(Seen(hostile + "3", width=5, height=5, reason="duplicate of " + hostile, same_as=hostile))
-    reader = read(Page(hostile, hostile, {hostile: hostile}, survey, {hostile: Image.new("RGB", (2, 2))}, hostile))
+    survey.add(SourceRecord(hostile, width=5, height=5, mode="RGB", label=label + hostile, place=0, kind="PNG"))
+    survey.add(SourceRecord(hostile + "2", reason=reason + hostile))
+    survey.add(SourceRecord(hostile + "3", width=5, height=5, reason="duplicate of " + hostile, same_as=hostile))
+    text = ReportText(hostile, hostile, {hostile: hostile}, hostile)
+    reader = read(render_page(text, survey, {hostile: Image.new("RGB", (2, 2))}))
     assert "<script>alert(" in reader.words
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x00b", "a\u202eb", "a\udcffb"])
 def test_what_cannot_be_printed_is_spelled_out(name: str) -> None:
     survey = Survey()
-    survey.add(Seen(name, reason="damaged"))
-    page = report_page(page_of(survey))
+    survey.add(SourceRecord(name, reason="damaged"))
+    page = page_of(survey)
     assert name not in page
     assert f"a\\u{ord(name[1]):04x}b" in page
     page.encode("utf-8")
@@ -116,17 +122,19 @@ def test_what_cannot_be_printed_is_spelled_out(name: str) -> None:
 
 def test_the_page_is_bounded() -> None:
     survey = Survey()
-    for number in range(3000):
-        survey.add(Seen(f"{number}.png", width=9, height=9, mode="RGB", place=number, label=f"label {number}"))
-        survey.add(Seen(f"{number}-twin.png", width=9, height=9, reason="duplicate of x", same_as=f"{number}.png"))
-        survey.add(Seen(f"{number}-small.png", width=9, height=9, reason="too small: 9 x 9 px"))
-    wanted = wanted_thumbnails(survey)
+    for number in range(1500):
+        survey.add(SourceRecord(f"{number}.png", width=9, height=9, mode="RGB", place=number, label=f"label {number}"))
+        survey.add(
+            SourceRecord(f"{number}-twin.png", width=9, height=9, reason="duplicate of x", same_as=f"{number}.png")
+        )
+        survey.add(SourceRecord(f"{number}-small.png", width=9, height=9, reason="too small: 9 x 9 px"))
+    wanted = names_on_page(survey)
     assert len(wanted) <= EXAMPLES + 2 * PAIRS + 2 * SHOWN
-    page = page_of(survey, thumbnails=dict.fromkeys(wanted, Image.effect_noise((96, 96), 90).convert("RGB")))
+    page = page_of(survey, dict.fromkeys(wanted, Image.effect_noise((96, 96), 90).convert("RGB")))
     reader = read(page)
     assert len(reader.sources) <= EXAMPLES + 2 * PAIRS + SHOWN
     assert reader.tags.count("li") == 2 * PATHS
-    assert "and 2,500 more paths, all of which are in manifest.json" in reader.words
-    assert f"and {3000 - PAIRS:,} more pairs" in reader.words
-    assert len(report_page(page)) < 4 * 2**20
-    assert not re.search(r"https?:", report_page(page))
+    assert "and 1,000 more paths; manifest.json lists all of them" in reader.words
+    assert f"and {1500 - PAIRS:,} more pairs" in reader.words
+    assert len(page) < 4 * 2**20
+    assert not re.search(r"https?:", page)

@@ -30,16 +30,16 @@ def test_every_picture_falls_somewhere(content: bytes) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no name of a part"),
+        ("", "is not a valid name of a part"),
         ("train", "has no share"),
         ("train:0.9,test:much", "'test:much' has no share"),
-        ("train:0.9,test:0.2", "add up to 1.1 and not to 1"),
+        ("train:0.9,test:0.2", "add up to 1.1, not 1"),
         ("train:1", "the share of train is not between 0 and 1"),
         ("train:nan,test:0.5", "the share of train is not between 0 and 1"),
         ("a:0.5,A:0.5", "A is named twice"),
-        ("../up:0.5,b:0.5", "'../up' is no name"),
-        (".hidden:0.5,b:0.5", "'.hidden' is no name"),
-        ("a/b:0.5,b:0.5", "'a/b' is no name"),
+        ("../up:0.5,b:0.5", "'../up' is not a valid name"),
+        (".hidden:0.5,b:0.5", "'.hidden' is not a valid name"),
+        ("a/b:0.5,b:0.5", "'a/b' is not a valid name"),
     ],
 )
 def test_what_is_no_split(text: str, message: str) -> None:

@@ -137,7 +137,7 @@ def test_a_source_of_no_use_is_named(kind: str, tmp_path: Path) -> None:
         "missing": "does not exist",
         "damaged.zip": "a damaged zip",
         "other.zip": "a damaged zip",
-        "text": "is no source of pictures",
+        "text": "is not a source of pictures",
         "picture": "is a single picture",
     }
     assert str(path) in caught.value.message
@@ -147,7 +147,7 @@ def test_a_source_of_no_use_is_named(kind: str, tmp_path: Path) -> None:
 
 def test_a_store_is_no_source(tmp_path: Path) -> None:
     put(tmp_path, "manifest.json", "images-00000.npy")
-    with pytest.raises(DataError, match="is a store already"):
+    with pytest.raises(DataError, match="is already a store"):
         open_source(str(tmp_path))
 
 

@@ -54,13 +54,13 @@ def test_of_several_sizes_the_one_asked_for_or_the_largest_is_taken(tmp_path: Pa
     assert list(read(folder, 256)) == ["256-00000", "256-00001", "256-00002"]
     assert list(read(folder, 512)) == ["1024-00000", "1024-00001", "1024-00002"]
     with open_source(str(folder), 256) as source:
-        assert source.notes == (f"{folder} holds its pictures at 128, 256, 1024 px; those at 256 px are taken",)
+        assert source.notes == (f"{folder} holds its pictures at 128, 256, 1024 px; using those at 256 px",)
 
 
 def test_an_unfinished_database_is_noticed(tmp_path: Path, write_lmdb: Any) -> None:
     folder = write_lmdb(tmp_path / "l", of_sizes(64) | {b"length": b"9"})
     with open_source(str(folder)) as source:
-        assert source.notes[1] == f"{folder} promises 9 pictures and has 3 of 64 px: was it finished?"
+        assert source.notes[1] == f"{folder} should have 9 pictures, but has 3 at 64 px: it may be incomplete"
 
 
 def test_nothing_beside_the_database_is_written(tmp_path: Path, write_lmdb: Any, read: Any) -> None:
@@ -75,7 +75,7 @@ def test_nothing_beside_the_database_is_written(tmp_path: Path, write_lmdb: Any,
 @pytest.mark.parametrize("values", [{}, {b"length": b"0"}])
 def test_an_empty_database(values: Sizes, tmp_path: Path, write_lmdb: Any) -> None:
     folder = write_lmdb(tmp_path / "l", values)
-    with pytest.raises(DataError, match=r"holds no files|no key in it is like 256-00012"):
+    with pytest.raises(DataError, match=r"holds no files|no key like 256-00012"):
         open_source(str(folder))
 
 
@@ -84,7 +84,7 @@ def test_a_database_that_was_cut_short_is_named(share: float, tmp_path: Path, wr
     folder = write_lmdb(tmp_path / "l", {f"{n:04d}".encode(): GIF + os.urandom(3000) for n in range(300)})
     data = (folder / "data.mdb").read_bytes()
     (folder / "data.mdb").write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(DataError, match=rf"{folder} is a damaged LMDB, or none that is read: ") as caught:
+    with pytest.raises(DataError, match=rf"{folder} is a damaged LMDB or of an unsupported kind: ") as caught:
         open_source(str(folder))
     assert caught.value.hint
 
@@ -94,7 +94,7 @@ def test_other_versions_and_kinds_are_refused(tmp_path: Path, write_lmdb: Any) -
     data = bytearray((folder / "data.mdb").read_bytes())
     struct.pack_into("<I", data, 20, 2)
     (folder / "data.mdb").write_bytes(data)
-    with pytest.raises(DataError, match="version 2, where 1 is read"):
+    with pytest.raises(DataError, match="its version is 2; version 1 is supported"):
         open_source(str(folder))
 
     with lmdb.open(str(tmp_path / "named"), max_dbs=2) as base:
@@ -105,7 +105,7 @@ def test_other_versions_and_kinds_are_refused(tmp_path: Path, write_lmdb: Any) -
         open_source(str(tmp_path / "named"))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=30))
 def test_a_damaged_database_is_an_error_or_damaged_pictures(
     changes: list[tuple[int, int]], tmp_path: Path, write_lmdb: Any, read: Any

@@ -50,7 +50,7 @@ def test_folders_are_labels_whatever_leads_to_them(listed: Path) -> None:
 @pytest.mark.parametrize("content", [b"a\0b\n", b"x" * 5000])
 def test_what_is_no_list(content: bytes, listed: Path) -> None:
     listed.write_bytes(b"d.gif\n" + content)
-    with pytest.raises(DataError, match=r"train\.txt: line 2 is no path"):
+    with pytest.raises(DataError, match=r"train\.txt: line 2 is not a path"):
         open_source(str(listed))
 
 

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
-import tempfile
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from manifest_facts import FACTS
 from numpy.typing import NDArray
 
 from swincli.console import Console
-from swincli.data.store import encoded_writer
+from swincli.data.store import store_writer
 from swincli.data.store.codecs import Encoding, Lossless, decode_into, encode
 from swincli.data.store.manifest import Manifest
 from swincli.data.store.reader import Store
@@ -21,10 +22,6 @@ from swincli.errors import DataError
 
 SIDE = 16
 QUIET = Console(quiet=True)
-ABOUT: dict[str, Any] = {
-    "crop": "center", "filter": "box", "source": "s", "max_images": None, "dedupe": None, "upscaled": 0,
-    "label_names": None, "rejected": [], "credit": None, "versions": {},
-}  # fmt: skip
 
 
 def pixels(count: int = 10) -> NDArray[np.uint8]:
@@ -38,13 +35,20 @@ def build(folder: Path, encoding: Encoding, labels: list[int] | None = None) -> 
     with open_writer(folder, SIDE, "store", encoding) as writer:
         for image in pixels():
             writer.add(image, None if encoding == "raw" else encode(image, encoding))
-        writer.describe(None if labels is None else np.array(labels), {**ABOUT, "label_names": names})
+        writer.finish(None if labels is None else np.array(labels), {**FACTS, "label_names": names})
     return folder
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[Encoding, Path]:
+    """Stores of PNG and WebP files. Tests change copies of them."""
+    encodings: list[Encoding] = ["png", "webp"]
+    return {encoding: build(tmp_path_factory.mktemp(encoding), encoding) for encoding in encodings}
 
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoded_writer.EncodedStoreWriter.__init__, "__defaults__", (400,))
+    monkeypatch.setattr(store_writer.StoreWriter.__init__, "__defaults__", ("raw", 400))
 
 
 @pytest.mark.parametrize("encoding", ["png", "webp"])
@@ -94,14 +98,16 @@ def test_images_go_into_what_the_caller_gives(tmp_path: Path) -> None:
     ("name", "change", "message"),
     [
         ("lengths.npy", lambda data: data[:-1], r"lengths.npy is damaged: \d+ bytes instead of \d+"),
-        ("lengths.npy", lambda data: data[:128] + b"\0" * 80, "an image without a byte"),
+        ("lengths.npy", lambda data: data[:128] + b"\0" * 80, "an image of 0 bytes"),
         ("lengths.npy", lambda data: data[:128] + b"\1" + data[129:], r"images-00000.bin is damaged"),
         ("images-00000.bin", lambda data: data[:-1], r"images-00000.bin is damaged: [\d,]+ bytes instead of [\d,]+"),
         ("images-00000.bin", lambda data: data + b"x", r"images-00000.bin is damaged"),
     ],
 )
-def test_a_damaged_store_does_not_open(tmp_path: Path, name: str, change: Any, message: str) -> None:
-    path = build(tmp_path, "png") / name
+def test_a_damaged_store_does_not_open(
+    tmp_path: Path, built: dict[Encoding, Path], name: str, change: Any, message: str
+) -> None:
+    path = shutil.copytree(built["png"], tmp_path, dirs_exist_ok=True) / name
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(DataError, match=message) as caught:
         Store.open(tmp_path)
@@ -140,24 +146,25 @@ def test_what_is_cut_off_after_opening_is_noticed(tmp_path: Path) -> None:
         store.fetch(np.array([0]))
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), encoding=st.sampled_from(["png", "webp"]))
-def test_any_flipped_bit_is_found(data: st.DataObject, encoding: Encoding) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = build(Path(folder), encoding)
-        name = data.draw(st.sampled_from(["images-00000.bin", "lengths.npy"]))
-        content = bytearray((path / name).read_bytes())
-        content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-        (path / name).write_bytes(content)
-        with pytest.raises(DataError, match=r"images-00000.bin|lengths.npy"):
-            verify_store(path, QUIET)
+def test_any_flipped_bit_is_found(
+    data: st.DataObject, encoding: Encoding, built: dict[Encoding, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(built[encoding], tmp_path, dirs_exist_ok=True)
+    name = data.draw(st.sampled_from(["images-00000.bin", "lengths.npy"]))
+    content = bytearray((tmp_path / name).read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=r"images-00000.bin|lengths.npy"):
+        verify_store(tmp_path, QUIET)
 
 
 def test_a_wrong_content_hash_is_found(tmp_path: Path) -> None:
     manifest = build(tmp_path, "webp") / "manifest.json"
     right = Store.open(tmp_path).content_hash
     manifest.write_text(manifest.read_text().replace(right, "0" * 64))
-    with pytest.raises(DataError, match="content_hash is not that"):
+    with pytest.raises(DataError, match="content_hash does not match the files"):
         verify_store(tmp_path, QUIET)
 
 
@@ -181,7 +188,7 @@ def test_an_image_of_another_shape_is_refused() -> None:
 
 
 @pytest.mark.parametrize("change", [{"encoding": "raw"}, {"lengths_sha256": None}, {"encoding": "jpeg"}])
-def test_encoding_and_lengths_go_together(tmp_path: Path, change: dict[str, Any]) -> None:
-    manifest = Store.open(build(tmp_path, "png")).manifest
+def test_encoding_and_lengths_go_together(built: dict[Encoding, Path], change: dict[str, Any]) -> None:
+    manifest = Store.open(built["png"]).manifest
     with pytest.raises(ValueError, match=r"lengths_sha256|not numbered|encoding"):
         Manifest.model_validate(manifest.model_dump() | change)

@@ -6,13 +6,15 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from swincli.commands.app import run
-from swincli.data.store.staging import check_destination, check_outside, check_space, clear_remains, staged
+from swincli.console import Console
+from swincli.data.preparing.prepare import PrepareOptions, prepare
+from swincli.data.store.staging import check_destination, check_outside, check_space, clear_leftovers, staged
 from swincli.errors import DataError, ResourceError, UsageError
 
 
@@ -165,35 +167,38 @@ def test_a_store_whose_replacement_was_killed_halfway_gets_its_name_back(tmp_pat
 def test_what_a_finished_replacement_left_is_removed(tmp_path: Path) -> None:
     make_store(tmp_path / f".store.replaced-{machine()}-{dead()}")
     new = make_store(tmp_path / "store", "images-00001.npy")
-    clear_remains(new)
+    clear_leftovers(new)
     assert names(tmp_path) == ["store"]
     assert "images-00001.npy" in names(new)
 
 
 def test_a_killed_prepare_data_leaves_nothing_after_the_next(tmp_path: Path, pictures: Path) -> None:
     script = (
-        "import os, signal, sys; from pathlib import Path; from swincli.data import writing as module;"
-        "module.write_manifest = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
-        "from swincli.commands.app import run; run(sys.argv[1:])"
+        "import os, signal, sys; from pathlib import Path; from swincli.console import Console;"
+        "from swincli.data.preparing.prepare import PrepareOptions, prepare;"
+        "from swincli.data.store import store_writer;"
+        "store_writer.write_synced = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
+        "prepare(sys.argv[1], Path(sys.argv[2]), PrepareOptions(16, workers=1), Console(quiet=True))"
     )
-    command = ["prepare-data", str(pictures), str(tmp_path / "store"), "--resolution", "16", "--workers", "1"]
+    command = [str(pictures), str(tmp_path / "store")]
     killed = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert [name.rpartition("-")[0] for name in names(tmp_path) if name.startswith(".")] == [
         f".store.partial-{machine()}"
     ]
-    assert run(command) == 0
+    prepare(str(pictures), tmp_path / "store", PrepareOptions(16, workers=1), Console(quiet=True))
     assert names(tmp_path) == ["pictures", "store"]
 
 
 def machine() -> str:
-    """This machine, as it stands in hidden names."""
+    """This machine's name in hidden names."""
     return "".join(letter for letter in platform.node() if letter.isalnum())
 
 
+@cache
 def dead() -> int:
-    """The number of a process that lives no more."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
+    """Number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
     process.wait()
     return process.pid
 
@@ -204,7 +209,7 @@ def test_a_store_inside_its_source_is_refused(tmp_path: Path) -> None:
     link.symlink_to(tmp_path / "pictures")
     source = str(tmp_path / "pictures")
     for dest in ("pictures", "pictures/store", "pictures/sub/../.store", "link/store"):
-        with pytest.raises(UsageError, match="lies inside the source"):
+        with pytest.raises(UsageError, match="is inside the source"):
             check_outside(tmp_path / dest, source)
     check_outside(tmp_path / "pictures-256", source)
     check_outside(tmp_path / "builtin:emoji" / "x", "builtin:emoji")

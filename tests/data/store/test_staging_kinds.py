@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from swincli.data.store.staging import check_destination, check_outside, clear_remains, staged
+from swincli.data.store.staging import check_destination, check_outside, clear_leftovers, staged
 from swincli.errors import DataError, UsageError
 
 STORE, PICTURES = '{"format": "swincli-store"}', '{"format": "swincli-pictures"}'
@@ -136,5 +136,5 @@ def test_what_a_kill_has_left_of_a_file(tmp_path: Path) -> None:
     partial.mkdir()
     (partial / "set.zip").touch()
     (tmp_path / "set.zip").rename(replaced)
-    clear_remains(tmp_path / "set.zip")
+    clear_leftovers(tmp_path / "set.zip")
     assert names(tmp_path) == ["set.zip"]

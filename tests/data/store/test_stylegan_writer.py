@@ -7,37 +7,32 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from manifest_facts import FACTS
 from numpy.typing import NDArray
 from PIL import Image
 
 from swincli.data.store.codecs import encode
-from swincli.data.store.manifest import PicturesManifest
-from swincli.data.store.stylegan_writer import picture_name
-from swincli.data.store.writers import Format, encoding_of, open_writer
-
-ABOUT: dict[str, Any] = {
-    "crop": "center", "filter": "box", "source": "s", "max_images": None, "dedupe": None, "upscaled": 0,
-    "label_names": None, "rejected": [], "credit": None, "versions": {},
-}  # fmt: skip
+from swincli.data.store.manifest import StyleGANManifest
+from swincli.data.store.stylegan_writer import stylegan_name
+from swincli.data.store.writers import OutputFormat, open_writer, output_encoding
 
 
 def pixels() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
 
 
-def write(place: Path, wanted: Format, labels: list[int] | None = None) -> PicturesManifest:
-    about = {**ABOUT, "label_names": labels and ["a", "b"]}
+def write(place: Path, wanted: OutputFormat, labels: list[int] | None = None) -> StyleGANManifest:
+    facts = {**FACTS, "label_names": labels and ["a", "b"]}
     if wanted == "folder":
         place.mkdir()
     with open_writer(place, 16, wanted, "raw") as writer:
         for image in pixels():
             writer.add(image, encode(image, "png"))
-        manifest = writer.describe(None if labels is None else np.array(labels), about)
-    assert isinstance(manifest, PicturesManifest)
+        manifest = writer.finish(None if labels is None else np.array(labels), facts)
+    assert isinstance(manifest, StyleGANManifest)
     return manifest
 
 
@@ -55,20 +50,20 @@ def read(place: Path) -> dict[str, bytes]:
     [(0, "00000/img00000000.png"), (1000, "00001/img00001000.png"), (12345678, "12345/img12345678.png")],
 )
 def test_names_are_stylegans(number: int, name: str) -> None:
-    assert picture_name(number) == name
+    assert stylegan_name(number) == name
 
 
 @pytest.mark.parametrize("wanted", ["zip", "folder"])
 @pytest.mark.parametrize("labels", [None, [1, 0, 1]])
-def test_pictures_labels_and_manifest(tmp_path: Path, wanted: Format, labels: list[int] | None) -> None:
+def test_pictures_labels_and_manifest(tmp_path: Path, wanted: OutputFormat, labels: list[int] | None) -> None:
     manifest = write(tmp_path / "x.zip", wanted, labels)
     files = read(tmp_path / "x.zip")
-    assert set(files) == {*map(picture_name, range(3)), "dataset.json", "manifest.json"}
+    assert set(files) == {*map(stylegan_name, range(3)), "dataset.json", "manifest.json"}
     for number, image in enumerate(pixels()):
-        assert np.array_equal(Image.open(io.BytesIO(files[picture_name(number)])), image)
-    rows = labels and [[picture_name(number), label] for number, label in enumerate(labels)]
+        assert np.array_equal(Image.open(io.BytesIO(files[stylegan_name(number)])), image)
+    rows = labels and [[stylegan_name(number), label] for number, label in enumerate(labels)]
     assert json.loads(files["dataset.json"]) == {"labels": rows}
-    assert PicturesManifest.model_validate_json(files["manifest.json"]) == manifest
+    assert StyleGANManifest.model_validate_json(files["manifest.json"]) == manifest
     assert (manifest.images, manifest.resolution) == (3, 16)
 
 
@@ -86,5 +81,5 @@ def test_the_same_images_give_the_same_zip(tmp_path: Path) -> None:
 
 
 def test_pictures_for_other_tools_are_png() -> None:
-    assert [encoding_of(wanted, "webp") for wanted in ("store", "zip", "folder")] == ["webp", "png", "png"]
-    assert encoding_of("store", "raw") == "raw"
+    assert [output_encoding(wanted, "webp") for wanted in ("store", "zip", "folder")] == ["webp", "png", "png"]
+    assert output_encoding("store", "raw") == "raw"

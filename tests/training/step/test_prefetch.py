@@ -38,7 +38,7 @@ def encoded(store: Store, tmp_path: Path) -> Store:
     with open_writer(tmp_path, store.resolution, "store", "webp") as writer:
         for image in store.fetch(np.arange(len(store))):
             writer.add(image, encode(image, "webp"))
-        writer.describe(None, about)
+        writer.finish(None, about)
     return Store.open(tmp_path)
 
 

@@ -1,0 +1,148 @@
+"""Writer of a store, raw or encoded: shards, lengths, labels and the manifest, hashed while they are written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from array import array
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swincli.data.store.codecs import Encoding
+from swincli.data.store.manifest import (
+    CHANNELS,
+    LABELS_FILE,
+    LENGTHS_FILE,
+    MANIFEST_FILE,
+    ContentHash,
+    Manifest,
+    Shard,
+    shard_file,
+)
+from swincli.data.store.npy_header import HEADER_BYTES, npy_header
+
+SHARD_BYTES = 2**31
+_CHUNK = 2**20
+
+
+class StoreWriter:
+    """Writes images one by one into shards. Leaving the `with` block closes the open shard.
+
+    A raw shard is a .npy file: a header and the pixels. An encoded shard is the images' PNG or WebP files one after
+    the other, without a header; `lengths.npy` has their sizes.
+
+    Args:
+        folder: An empty folder.
+        resolution: Side of the images in pixels.
+        encoding: How an image is stored.
+        shard_bytes: Largest size of a shard with more than one image.
+    """
+
+    def __init__(
+        self, folder: Path, resolution: int, encoding: Encoding = "raw", shard_bytes: int = SHARD_BYTES
+    ) -> None:
+        self._folder, self._encoding, self._shard_bytes = folder, encoding, shard_bytes
+        self._shape = (resolution, resolution, CHANNELS)
+        self._images_of_full_shard = max(1, (shard_bytes - HEADER_BYTES) // (resolution * resolution * CHANNELS))
+        self._content = ContentHash()
+        self._lengths = array("q")
+        self._shards: list[Shard] = []
+        self._file: BinaryIO | None = None
+        self._file_hash = hashlib.sha256()
+        self._file_images = self._file_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    @property
+    def images(self) -> int:
+        """Number of images added so far."""
+        return len(self._lengths)
+
+    def add(self, pixels: NDArray[np.uint8], encoded: bytes | None = None) -> None:
+        """Append one image; see `ImageSink.add`."""
+        assert pixels.shape == self._shape
+        assert pixels.dtype == np.uint8
+        raw = pixels.tobytes()
+        data = raw if self._encoding == "raw" else encoded
+        assert data
+        if self._file is not None and self._file_bytes + len(data) > self._shard_bytes:
+            self._finish_shard(self._file)
+        if self._file is None:
+            self._file = self._begin_shard()
+        self._file.write(data)
+        self._file_hash.update(data)
+        self._content.update(raw)
+        self._lengths.append(len(data))
+        self._file_images += 1
+        self._file_bytes += len(data)
+
+    def finish(self, labels: NDArray[np.int64] | None, facts: Mapping[str, Any]) -> Manifest:
+        """Write the last shard, lengths, labels and finally the manifest; see `ImageWriter.finish`."""
+        if self._file is not None:
+            self._finish_shard(self._file)
+        assert labels is None or labels.shape == (self.images,)
+        values = None if labels is None else labels.astype("<i8").tobytes()
+        lengths = None if self._encoding == "raw" else np.array(self._lengths, "<i8").tobytes()
+        manifest = Manifest(
+            images=self.images,
+            resolution=self._shape[0],
+            encoding=self._encoding,
+            shards=self._shards,
+            content_hash=self._content.finish(self.images, self._shape[0], values),
+            lengths_sha256=None if lengths is None else self._write_int64(LENGTHS_FILE, lengths),
+            labels_sha256=None if values is None else self._write_int64(LABELS_FILE, values),
+            **facts,
+        )
+        write_synced(self._folder / MANIFEST_FILE, manifest.as_file())
+        return manifest
+
+    def _header(self, images: int) -> bytes:
+        return npy_header("|u1", (images, *self._shape)) if self._encoding == "raw" else b""
+
+    def _begin_shard(self) -> BinaryIO:
+        header = self._header(self._images_of_full_shard)  # `_finish_shard` corrects the header of a shorter shard
+        file = (self._folder / shard_file(len(self._shards), self._encoding)).open("w+b")
+        file.write(header)
+        self._file_hash = hashlib.sha256(header)
+        self._file_images, self._file_bytes = 0, len(header)
+        return file
+
+    def _finish_shard(self, file: BinaryIO) -> None:
+        header = self._header(self._file_images)
+        if header != self._header(self._images_of_full_shard):
+            file.seek(0)
+            file.write(header)
+            file.seek(0)
+            self._file_hash = hashlib.sha256()
+            while chunk := file.read(_CHUNK):
+                self._file_hash.update(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        name = shard_file(len(self._shards), self._encoding)
+        self._shards.append(Shard(file=name, images=self._file_images, sha256=self._file_hash.hexdigest()))
+        self._file = None
+
+    def _write_int64(self, name: str, values: bytes) -> str:
+        """Write little-endian int64 values, one per image, as a .npy file; return its SHA-256."""
+        data = npy_header("<i8", (self.images,)) + values
+        write_synced(self._folder / name, data)
+        return hashlib.sha256(data).hexdigest()
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file and sync it to the disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
