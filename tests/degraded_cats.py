@@ -1,4 +1,4 @@
-"""AFHQ's cats, and versions of them that are worse in one known way each."""
+"""AFHQ's cats, and versions of them with one known kind of damage each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def compressed(picture: Image.Image) -> Image.Image:
 
 
 def window_shifted(picture: Image.Image) -> Image.Image:
-    """Every window of 8 px moved inside itself by 2 px: the picture breaks along the grid, as it does in attention."""
+    """Every window of 8 px rolled by 2 px: edges appear along the grid, as with window attention."""
     pixels = np.asarray(picture)
     side = pixels.shape[0] // WINDOW
     windows = pixels.reshape(side, WINDOW, side, WINDOW, 3)
@@ -40,7 +40,7 @@ VERSIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def write_cats(root: Path, count: int) -> None:
-    """Folders of PNGs under `root`: `count` cats, as many `others`, and those in every version."""
+    """Write folders of PNGs under `root`: `count` cats, `count` others, and the others in every version."""
     for name, picture in _cats(0, count):
         _save(picture, root / "cats" / name)
     for name, picture in _cats(count, 2 * count):
@@ -50,9 +50,9 @@ def write_cats(root: Path, count: int) -> None:
 
 
 def write_half(root: Path, count: int, features_of: Callable[[Path], np.ndarray]) -> None:
-    """A folder `half` under `root`: `count` cats with a mode dropped, undamaged and none of the first `count`.
+    """Write a folder `half` under `root`: `count` undamaged cats with half of the variety, none of the first `count`.
 
-    Of twice as many cats (a folder `pool`) those on the fuller side of the strongest direction of their features.
+    They are taken from a folder `pool` of 2 `count` cats, from the larger side of the first principal component.
 
     Args:
         root: As given to `write_cats`.
@@ -71,7 +71,7 @@ def write_half(root: Path, count: int, features_of: Callable[[Path], np.ndarray]
 
 
 def _cats(start: int, stop: int) -> Iterator[tuple[str, Image.Image]]:
-    """Names and pictures of the cats from one number to before another, by name."""
+    """Names and pictures of the cats from index `start` to `stop` - 1, sorted by name."""
     with zipfile.ZipFile(CATS) as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".webp"))
         for name in names[start:stop]:

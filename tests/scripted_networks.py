@@ -1,4 +1,4 @@
-"""Networks as TorchScript files, for tests that need a detector and not Inception."""
+"""Tiny networks as TorchScript files, for tests that need any detector."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class MeanColours(nn.Module):
-    """The mean colours of four quarters: [B, 3, H, W] to [B, 12]."""
+    """Mean colours of the four quarters: [B, 3, H, W] to [B, 12]."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(x, 2).flatten(1)

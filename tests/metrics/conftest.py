@@ -47,7 +47,7 @@ def picture_folder(tmp_path: Path) -> PictureFolder:
 
 @pytest.fixture(scope="module")
 def shared_picture_folder(tmp_path_factory: pytest.TempPathFactory) -> PictureFolder:
-    """The same for folders that several tests of a file use and none changes."""
+    """`picture_folder` for folders that the tests of a file share; no test may change them."""
     return partial(make_picture_folder, tmp_path_factory.mktemp("pictures"))
 
 

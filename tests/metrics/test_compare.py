@@ -21,7 +21,7 @@ def protocol(images_seen: int | None, num: int = 1000, content_hash: str = "cats
 
 @pytest.fixture
 def runs(tmp_path: Path) -> list[Path]:
-    """Two runs measured twice by the same protocol, the second also once by another."""
+    """Two runs, each measured twice with one protocol; the second run also once with another protocol."""
     folders = [tmp_path / "first", tmp_path / "second"]
     for number, folder in enumerate(folders):
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Every metric puts undamaged cats before those that are worse in a way that it can see."""
+"""Every metric ranks undamaged cats before cats with damage that it can see."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ DAMAGED = set(VERSIONS)
 GRIDDED = {"compressed", "shifted"}
 
 WORSE = {
-    # value: whether more is better, and the versions that it must put behind the undamaged others
+    # value: whether higher is better, and the versions that must rank behind the undamaged others
     "fid": (False, {*DAMAGED, "half"}),
     "fid_infinity": (False, {*DAMAGED, "half"}),
     "kid": (False, {*DAMAGED, "half"}),
-    "precision": (True, DAMAGED),  # each of the half is as good a cat as any
+    "precision": (True, DAMAGED),  # lost variety is no loss of quality
     "density": (True, DAMAGED),
     "recall": (True, {*DAMAGED, "half"}),
     "coverage": (True, {*DAMAGED, "half"}),
-    "spectrum": (False, DAMAGED),  # says nothing of content
-    "window_grid": (False, GRIDDED),  # sees a grid and nothing else
-    "authenticity": (True, {"copies"}),  # what is damaged lies far from the reals, and is authentic
+    "spectrum": (False, DAMAGED),  # does not see content
+    "window_grid": (False, GRIDDED),  # sees only a grid
+    "authenticity": (True, {"copies"}),  # damaged images are far from all reals, and so authentic
 }
-UNABLE = {"is", "is_std", "kid_std"}  # looks at no reals; are no measures of quality
+UNABLE = {"is", "is_std", "kid_std"}  # IS does not use the reals; the others are deviations
 
 
 @pytest.fixture(scope="module")
 def sides(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SideStatistics]:
-    """What is known of the cats in every version."""
+    """Statistics of the cats in every version."""
     detector = load_detector(find_detector_weights(None, Console(quiet=True), "efficientnet"), torch.device("cpu"))
     root = tmp_path_factory.mktemp("cats")
     write_cats(root, A_SIDE)
@@ -73,7 +73,7 @@ def features_of(folder: Path, detector: Detector) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def values(sides: dict[str, SideStatistics]) -> dict[str, dict[str, float]]:
-    """By version, what every metric but that of models says of it."""
+    """All values but PPL, by version."""
     found: dict[str, dict[str, float]] = {}
     for name in ("others", "half", "copies", *VERSIONS):
         context, found[name] = Context(), {}

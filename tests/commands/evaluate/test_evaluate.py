@@ -151,7 +151,11 @@ def test_the_same_command_prints_the_same_digits(reals: Path, trained: Path, scr
         (["--save-reference", "reals.zip"], 2, "--save-reference reals.zip: the file's name must end in .npz"),
         (["--protocol", "style"], 2, 'unknown protocol "style"'),
         (["--protocol", "full", "--num-reference", "5"], 2, "--protocol full: uses all reals"),
-        (["--protocol", "styleswin", "--truncation", "0.7"], 2, "--protocol styleswin: cannot be combined with --truncation"),
+        (
+            ["--protocol", "styleswin", "--truncation", "0.7"],
+            2,
+            "--protocol styleswin: cannot be combined with --truncation",
+        ),
         (["runs/first"], 2, "runs/first: what is it for?"),
         (["--compare", "runs/first"], 2, "--compare and --data, --device: runs are compared"),
         (["--compare", "runs/first", "--seed", "0"], 2, "--compare and --seed, --data, --device: runs are compared"),

@@ -18,7 +18,7 @@ from swincli.metrics.streams.features import SideStatistics
 
 
 def picture(random: np.random.Generator, sharpness: float, grid: float) -> np.ndarray:
-    """Noise of a strength of its own, sharper or duller, with a grid of 8 px of a strength of its own; [32, 32, 3]."""
+    """Noise of random strength, sharper or smoother, with an 8 px grid of random strength; uint8 [32, 32, 3]."""
     strength, lines = random.uniform(5, 40), grid * random.uniform(0, 1)
     luma = random.normal(0, strength, (32, 32))
     luma += sharpness * np.roll(luma, 1, axis=1)
@@ -27,7 +27,7 @@ def picture(random: np.random.Generator, sharpness: float, grid: float) -> np.nd
 
 
 class Pool:
-    """Spectra of single pictures, and the sums over any of them."""
+    """Spectra of single pictures, and their sums over any selection."""
 
     def __init__(self, pictures: list[np.ndarray]) -> None:
         spectra = [Spectrum.from_image(each) for each in pictures]

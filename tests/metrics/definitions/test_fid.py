@@ -21,7 +21,7 @@ def random_covariance(random: np.random.Generator, width: int, rank: int) -> np.
 
 
 def by_matrix_root(one: Moments, other: Moments) -> float:
-    """The definition, with SciPy's square root of the product."""
+    """The definition, with SciPy's matrix square root."""
     root = scipy.linalg.sqrtm(one.covariance @ other.covariance).real
     offset = one.mean - other.mean
     return float(offset @ offset + np.trace(one.covariance + other.covariance - 2 * root))
@@ -38,7 +38,7 @@ def test_full_rank_agrees_with_the_matrix_square_root(seed: int) -> None:
 def test_fewer_samples_than_dimensions_agree_with_the_matrix_square_root(first: int, second: int) -> None:
     random = np.random.default_rng(first)
     one, other = (Moments.from_features(random.standard_normal((count, 12)) + 0.3) for count in (first, second))
-    # the root of a singular product is known to half the digits only
+    # the square root of a singular matrix has only half of the digits
     assert frechet_distance(one, other) == pytest.approx(by_matrix_root(one, other), rel=1e-5)
     assert frechet_distance(one, other) == pytest.approx(frechet_distance(other, one), rel=1e-9)
 

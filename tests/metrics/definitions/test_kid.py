@@ -1,4 +1,4 @@
-"""KID against the formula as clean-fid writes it, and against what is known of it."""
+"""KID against its definition and scikit-learn's kernel, and its known properties."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def features(count: int, shift: float = 0.0, seed: int = 0) -> np.ndarray:
 
 
 def as_in_the_definition(x: np.ndarray, y: np.ndarray) -> float:
-    """Every pair on its own."""
+    """The definition, pair by pair."""
     kernel = lambda a, b: (float(a @ b) / len(a) + 1.0) ** 3  # noqa: E731
     x, y = x.astype(np.float64), y.astype(np.float64)
     within = [

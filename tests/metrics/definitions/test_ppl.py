@@ -1,4 +1,4 @@
-"""Perceptual path length against its definition in double precision, and its draws."""
+"""PPL against its definition in double precision, and its random draws."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def new_model(recipe: Recipe, classes: Classes | None = None) -> Model:
     section = recipe.model
     generator = Generator(section).eval().requires_grad_(False)
     for parameter in generator.parameters():
-        parameter.mul_(2.0)  # so that pictures differ as those of a trained one do
+        parameter.mul_(2.0)  # so that images differ as much as those of a trained model
     return Model(generator, recipe, 0, torch.zeros(section.latent_dim), Path("model"), classes)
 
 
@@ -55,7 +55,7 @@ def model(tiny_recipe: Callable[..., Recipe]) -> Model:
 
 @pytest.fixture(scope="module")
 def random_distance() -> PerceptualDistance:
-    """The network with random weights: fast to make, and with everything that the trained one has."""
+    """The network with random weights, without a file."""
     torch.manual_seed(1)
     network = PerceptualDistance().eval()
     for weight in network.weights:

@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage against the sentences that define them, and against known pictures."""
+"""Precision, recall, density and coverage against their definitions, the package prdc and known distributions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from swincli.metrics.definitions.prdc import compute_prdc, neighbour_distances
 
 
 def as_in_the_definitions(fakes: np.ndarray, reals: np.ndarray, k: int) -> dict[str, float]:
-    """With the whole matrices of distances, as in Naeem et al.'s reference."""
+    """The definitions with full distance matrices, as in Naeem et al.'s reference."""
 
     def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.sqrt(((x[:, None] - y[None]) ** 2).sum(-1))

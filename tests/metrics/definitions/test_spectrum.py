@@ -1,4 +1,4 @@
-"""Spectra of pictures whose spectra are known, and the grid of windows in them."""
+"""Spectra of pictures with known spectra, and the grid of windows in them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_one_colour_has_a_spectrum_too() -> None:
 
 
 def smooth(seed: int, side: int = 64) -> np.ndarray:
-    """A picture of a few broad waves, [side, side], as photographs have most of their power in."""
+    """A picture of a few long waves, [side, side]; photographs also have most power at low frequencies."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:side, :side] / side
     waves = (np.sin(2 * np.pi * (a * x + b * y + c)) for a, b, c in random.uniform(-3, 3, (6, 3)))

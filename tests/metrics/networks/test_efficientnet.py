@@ -1,4 +1,4 @@
-"""The second backbone: its own weights, its classes, and files that are something else."""
+"""EfficientNet-Lite0: its weights, its classes, and wrong files."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def noise(height: int, width: int) -> np.ndarray:
 
 
 def difference(picture: np.ndarray, side: int) -> float:
-    """The largest between the two ways, of 255."""
+    """The largest difference of the two implementations, of 255."""
     outcomes = [way.batch([way.single(picture)], CPU) for way in (pillow_resize(side), torch_resize(side))]
     assert all(outcome.shape == (1, 3, side, side) and outcome.dtype == torch.float32 for outcome in outcomes)
     return float((outcomes[0] - outcomes[1]).abs().max())

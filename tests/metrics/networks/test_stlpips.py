@@ -1,4 +1,4 @@
-"""The perceptual distance: equal to its definition from the file's own names, and sensible on pictures."""
+"""Shift-tolerant LPIPS: against a plain implementation, and on damaged pictures."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def as_images(*pictures: Image.Image) -> Tensor:
 
 
 def layer_by_layer(weights: dict[str, Tensor], one: Tensor, other: Tensor) -> Tensor:
-    """The distance written out over the names of the file."""
+    """A plain implementation that uses the names of the file."""
     slices = ((None, 0, 2), (5, 6, 8), (11, 12, 14, 16), (19, 20, 22, 24), (27, 28, 30, 32))
     maps = []
     for x in (one, other):

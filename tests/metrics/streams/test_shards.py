@@ -44,7 +44,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 class ColoursAndClasses(nn.Module):
-    """The mean colours of nine parts, and three of them as logits: [B, 3, H, W] to [B, 27] and [B, 3]."""
+    """Mean colours of nine parts as features [B, 27], and three of them as logits [B, 3]."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         colours = F.adaptive_avg_pool2d(x, 3).flatten(1)
@@ -69,7 +69,7 @@ def silent(count: int = 1) -> None:
 def in_shares(
     folder: Path, detector: Detector, world: int, needs: frozenset[Statistic] = EVERYTHING
 ) -> list[SideStatistics]:
-    """What each of some processes knows of its share, in groups of four."""
+    """Statistics of each rank's share, in batches of four."""
     with open_images(str(folder)) as images:
         parts = []
         for rank in range(world):
@@ -199,7 +199,7 @@ def test_two_processes_measure_as_one_does(
     saved = tmp_path / "saved.npz"
     done = torchrun("-m", "--", "swincli", *arguments, "--save-reference", saved)
     assert done.returncode == 0, done.stderr
-    shared = json.loads(done.stdout)  # one object, from the one that leads
+    shared = json.loads(done.stdout)  # one object, from rank 0
     assert done.stderr.count("Fakes: 22 images") == 1
     remembered = alone(capsys, *arguments)
     by_file = alone(capsys, "evaluate", "--reference", saved, *arguments[3:])
