@@ -1,4 +1,4 @@
-"""AFHQ's cats, and versions of them with one known kind of damage each."""
+"""Cats of AFHQ, and degraded versions with one known defect each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def compressed(picture: Image.Image) -> Image.Image:
 
 
 def window_shifted(picture: Image.Image) -> Image.Image:
-    """Every window of 8 px rolled by 2 px: edges appear along the grid, as with window attention."""
+    """Roll every 8 px window by 2 px, so that the picture breaks along the grid as with window attention."""
     pixels = np.asarray(picture)
     side = pixels.shape[0] // WINDOW
     windows = pixels.reshape(side, WINDOW, side, WINDOW, 3)
@@ -40,7 +40,7 @@ VERSIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def write_cats(root: Path, count: int) -> None:
-    """Write folders of PNGs under `root`: `count` cats, `count` others, and the others in every version."""
+    """Write PNG folders under `root`: `count` cats, `count` other cats (`others`), and the others in every version."""
     for name, picture in _cats(0, count):
         _save(picture, root / "cats" / name)
     for name, picture in _cats(count, 2 * count):
@@ -50,13 +50,13 @@ def write_cats(root: Path, count: int) -> None:
 
 
 def write_half(root: Path, count: int, features_of: Callable[[Path], np.ndarray]) -> None:
-    """Write a folder `half` under `root`: `count` undamaged cats with half of the variety, none of the first `count`.
+    """Write a folder `half` under `root`: `count` undamaged cats of one half of the distribution (mode dropping).
 
-    They are taken from a folder `pool` of 2 `count` cats, from the larger side of the first principal component.
+    From twice as many cats (folder `pool`), it takes those on the larger side of the first principal component.
 
     Args:
-        root: As given to `write_cats`.
-        count: The same.
+        root: Folder given to `write_cats`.
+        count: Number given to `write_cats`; its first `count` cats are not used here.
         features_of: Features [2 count, D] of the pictures in a folder, in the order of their names.
     """
     for name, picture in _cats(count, 3 * count):
@@ -71,7 +71,7 @@ def write_half(root: Path, count: int, features_of: Callable[[Path], np.ndarray]
 
 
 def _cats(start: int, stop: int) -> Iterator[tuple[str, Image.Image]]:
-    """Names and pictures of the cats from index `start` to `stop` - 1, sorted by name."""
+    """Names and pictures of the cats `start` to `stop - 1`, sorted by name."""
     with zipfile.ZipFile(CATS) as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".webp"))
         for name in names[start:stop]:

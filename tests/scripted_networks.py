@@ -1,4 +1,4 @@
-"""Tiny networks as TorchScript files, for tests that need any detector."""
+"""Small TorchScript networks, as detectors in tests that do not need Inception."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class MeanColours(nn.Module):
-    """Mean colours of the four quarters: [B, 3, H, W] to [B, 12]."""
+    """The mean colours of four quarters: [B, 3, H, W] to [B, 12]."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(x, 2).flatten(1)

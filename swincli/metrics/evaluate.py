@@ -11,7 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from swincli.console import Console
 from swincli.errors import DataError, UsageError
-from swincli.metrics.metric import Context, Interval, Intervals, Metric, Values
+from swincli.metrics.confidence.intervals import Interval
+from swincli.metrics.metric import Context, Intervals, Metric, Values
 from swincli.metrics.networks.detectors import Detector
 from swincli.metrics.protocol import DetectorRecord, Protocol, ReferenceRecord, library_versions
 from swincli.metrics.registry import METRICS
@@ -240,7 +241,7 @@ def _reference_statistics(
     console: Console,
     processes: Processes,
 ) -> _Reals:
-    """Statistics of the reference; those for intervals only if there are few reals."""
+    """Statistics of the reference, with those for intervals if there are few reals."""
     needs = plan.needs - FAKES_ONLY
     if isinstance(reference, ReferenceStatistics):
         processes.main_first(lambda: reference.require(detector, needs))

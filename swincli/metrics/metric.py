@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import torch
 
 from swincli.console import Console
+from swincli.metrics.confidence.intervals import Interval
 from swincli.metrics.definitions.radial_profile import WINDOW
 from swincli.metrics.protocol import NetworkRecord
 from swincli.metrics.streams.features import SideStatistics, Statistic
@@ -19,7 +20,6 @@ from swincli.system.distributed import Processes
 
 T = TypeVar("T")
 Values = dict[str, float]
-Interval = tuple[float, float]
 Intervals = dict[str, Interval]
 
 
