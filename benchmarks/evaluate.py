@@ -27,10 +27,10 @@ from PIL import Image
 from swincli.console import Console
 from swincli.metrics.definitions.fid import frechet_distance
 from swincli.metrics.definitions.moments import Moments
-from swincli.metrics.evaluate import default_batch
+from swincli.metrics.evaluate import default_detector_batch
 from swincli.metrics.networks.detectors import Detector, load_detector
 from swincli.metrics.networks.weight_files import find_detector_weights
-from swincli.metrics.streams.features import collect
+from swincli.metrics.streams.features import compute_statistics
 from swincli.metrics.streams.images import open_images
 from swincli.system import runtime
 
@@ -50,13 +50,13 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def by_swincli(folder: Path, detector: Detector) -> Moments:
-    """Moments of a folder's pictures, computed as in `swincli evaluate`."""
-    batch = default_batch(detector)
+    """Moments of a folder's pictures, the way `swincli evaluate` comes to them."""
+    batch = default_detector_batch(detector)
     with open_images(str(folder)) as images:
         pictures = images.read(np.arange(images.count))
-        collected = collect(pictures, detector, frozenset({"moments"}), batch, lambda count=1: None)  # noqa: ARG005
-    assert collected.moments is not None
-    return collected.moments
+        statistics = compute_statistics(pictures, detector, frozenset({"moments"}), batch, lambda count=1: None)  # noqa: ARG005
+    assert statistics.moments is not None
+    return statistics.moments
 
 
 def by_a_plain_loop(folder: Path, detector: Detector, side: int) -> Moments:
@@ -69,7 +69,7 @@ def by_a_plain_loop(folder: Path, detector: Detector, side: int) -> Moments:
         if len(waiting) == BATCH or number == len(files):
             features.append(detector.detect(torch.from_numpy(np.stack(waiting)).to(detector.device)).features)
             waiting = []
-    return Moments.of(np.concatenate(features))
+    return Moments.from_features(np.concatenate(features))
 
 
 def passes(count: int, detector: Detector, side: int) -> None:
@@ -93,7 +93,7 @@ def passes(count: int, detector: Detector, side: int) -> None:
 def distances(width: int) -> None:
     """Print seconds of both ways to compute the distance."""
     random = np.random.default_rng(0)
-    one, other = (Moments.of(random.standard_normal((2 * width, width)) * (1 + k)) for k in range(2))
+    one, other = (Moments.from_features(random.standard_normal((2 * width, width)) * (1 + k)) for k in range(2))
 
     def by_root() -> float:
         root = scipy.linalg.sqrtm(one.covariance @ other.covariance).real

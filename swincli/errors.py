@@ -15,6 +15,7 @@ The command line prints `error: MESSAGE`, an empty line and `hint: HINT`. A mess
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 
 from swincli.units import format_lines
 
@@ -66,6 +67,14 @@ class ResourceError(SwincliError):
 
 class PeerFailedError(SwincliError):
     """Another process has failed and reports the reason itself; this one only stops."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: '; did you mean "fid"?' if a known name is similar, else empty."""
+    import difflib
+
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f'; did you mean "{near[0]}"?' if near else ""
 
 
 def from_os_error(error: OSError, doing: str) -> SwincliError:

@@ -61,3 +61,8 @@ def test_refusals_of_the_system_get_words_and_a_hint(number: int, words: str) ->
 @pytest.mark.parametrize("refusal", [OSError(errno.ENOTDIR, "Not a directory"), OSError("Not a directory")])
 def test_other_refusals_keep_the_systems_words(refusal: OSError) -> None:
     assert errors.from_os_error(refusal, "reading a").message == "reading a: Not a directory"
+
+
+def test_a_similar_name_is_suggested() -> None:
+    assert errors.did_you_mean("fidd", ["kid", "fid"]) == '; did you mean "fid"?'
+    assert errors.did_you_mean("spectrum", ["kid", "fid"]) == ""

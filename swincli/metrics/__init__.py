@@ -1,6 +1,6 @@
-"""Measuring: two sides of pictures go once through a detector, then every metric asked for is computed from that.
+"""Metrics: FID, KID, precision/recall, density/coverage, IS, PPL and others, between fakes and real images.
 
-`streams` brings the pictures, `resizing` and `detectors` make features of them, `features` gathers these (with
-`moments`), `reference` remembers the real side, `table` lists the metrics, `evaluation` puts it together and `protocol`
-records how it was done. A new metric is one file and one row in `table`.
+Each side goes once through a detector, then every metric is computed from what was kept. `streams` reads the images,
+`networks` resizes them and extracts features, `definitions` holds one file per metric, `confidence` adds 95 % intervals
+and `plots` draws. `registry` has one row per metric; `evaluate` runs everything and `protocol` records how.
 """

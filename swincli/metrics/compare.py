@@ -1,8 +1,9 @@
-"""What several runs have measured, side by side: only what was measured alike can be compared."""
+"""Comparison of runs by their metrics; only values measured under the same conditions are compared."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -10,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from swincli.errors import DataError
+from swincli.metrics.plots.comparison import Curve, plot_curves
 
 Conditions = tuple[str, ...]
 
-CONDITIONS = ("fakes", "truncation", "reference", "pictures of the reference", "detector", "resize")
-"""What two measurements must share to be compared."""
+CONDITIONS = ("fakes", "truncation", "reference", "images of the reference", "detector", "resize")
+"""Conditions that two comparable measurements share."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One line of a run's metrics.jsonl; `conditions` are in the order of `CONDITIONS`."""
+    """One line of a run's metrics.jsonl; `conditions` has the order of `CONDITIONS`."""
 
     images_seen: int | None
     values: dict[str, float]
@@ -29,14 +31,14 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class RunRecord:
-    """A run's name and what was measured of it, the newest last."""
+class RunMetrics:
+    """A run's name and its measurements, the newest last."""
 
     name: str
     measurements: list[Measurement]
 
     def newest(self, name: str, conditions: Conditions | None = None) -> Measurement | None:
-        """The newest measurement that holds a value; of some conditions if given."""
+        """The newest measurement with this value, under the given conditions if not None; else None."""
         for measurement in reversed(self.measurements):
             if name in measurement.values and conditions in (None, measurement.conditions):
                 return measurement
@@ -45,7 +47,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class Cell:
-    """A value of a run, and whether it was measured as the others in its column were."""
+    """A value of a run, and whether its conditions are those of the other runs."""
 
     value: float
     interval: tuple[float, float] | None
@@ -63,21 +65,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs beside each other.
+    """Several runs side by side.
 
     Attributes:
-        names: Of the values.
-        rows: One a run.
-        conditions: By a value's name: how most runs have measured it.
-        cautions: Where a run has measured otherwise.
-        runs: Everything that they have measured.
+        names: Names of the values.
+        rows: One row per run.
+        conditions: Conditions that most runs share, by value name.
+        cautions: One text for each run and difference of conditions.
+        runs: All measurements of the runs.
     """
 
     names: list[str]
     rows: list[Row]
     conditions: dict[str, Conditions]
     cautions: list[str]
-    runs: list[RunRecord]
+    runs: list[RunMetrics]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: "runs" and "cautions"."""
@@ -87,34 +89,32 @@ class Comparison:
         return {"runs": rows, "cautions": self.cautions}
 
 
-def read_run(path: Path) -> RunRecord:
-    """What a run folder's metrics.jsonl holds; a line that a kill cut short, or that is none, is passed over.
+def read_run(path: Path) -> RunMetrics:
+    """Read the metrics.jsonl of a run folder; invalid lines, such as truncated ones, are skipped.
 
     Raises:
-        DataError: there is no such run, or nothing was measured of it.
+        DataError: no such run, or no measurements in it.
     """
     if not path.is_dir():
-        raise DataError(f"{path}: no such run", "--compare takes run folders, such as runs/faces.")
+        raise DataError(f"{path}: no such run", "--compare needs run folders, such as runs/faces.")
     log = path / "metrics.jsonl"
     found = []
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []:
         with suppress(ValueError, KeyError, TypeError, AttributeError):
             found.append(_measurement(json.loads(line)))
     if not found:
-        raise DataError(
-            f"{path}: nothing was measured of this run", f"Measure it: swincli evaluate --checkpoint {path}"
-        )
-    return RunRecord(str(path), found)
+        raise DataError(f"{path}: no measurements of this run", f"Measure it: swincli evaluate --checkpoint {path}")
+    return RunMetrics(str(path), found)
 
 
-def compare_runs(runs: Sequence[RunRecord]) -> Comparison:
-    """The newest values of every run that are comparable.
+def compare_runs(runs: Sequence[RunMetrics]) -> Comparison:
+    """The newest comparable values of all runs.
 
-    Of each value that is the way of measuring that most runs share, of several the newest. A run that has not been
-    measured so shows its own newest value, marked, and a caution says what differs.
+    For each value, the conditions that most runs share are chosen; in a tie, those of the newest measurement. A run
+    without a measurement under these conditions shows its newest value, marked, and a caution names the difference.
 
     Args:
-        runs: At least one, each with at least one measurement.
+        runs: At least one run, each with at least one measurement.
     """
     names = list(dict.fromkeys(name for run in runs for entry in reversed(run.measurements) for name in entry.values))
     conditions = {name: _shared(runs, name) for name in names}
@@ -134,10 +134,41 @@ def compare_runs(runs: Sequence[RunRecord]) -> Comparison:
                 differing.setdefault((run.name, difference), []).append(name)
         rows.append(Row(run.name, cells))
     cautions = [
-        f"{run}: {', '.join(values)} cannot be compared with the others: {difference}"
+        f"{run}: {', '.join(values)} not comparable with the other runs: {difference}"
         for (run, difference), values in differing.items()
     ]
     return Comparison(names, rows, conditions, cautions, list(runs))
+
+
+def plot_comparison(comparison: Comparison, path: Path) -> None:
+    """Plot all values over images seen, one panel per value and one line per run, as a PNG.
+
+    Raises:
+        DataError: no value has a known number of images seen.
+        ResourceError: the file cannot be written.
+    """
+    panels = {name: _curves(comparison, name) for name in comparison.names if not name.endswith("_std")}
+    panels = {name: curves for name, curves in panels.items() if curves}
+    if not panels:
+        hint = "Only models in a run folder know how many images they have seen."
+        raise DataError("--compare: no measurement has a number of images seen to plot over", hint)
+    plot_curves(panels, [run.name for run in comparison.runs], path)
+
+
+def _curves(comparison: Comparison, name: str) -> list[Curve]:
+    """The finite values of one name: one curve for each run and conditions."""
+    curves = []
+    for index, run in enumerate(comparison.runs):
+        groups: dict[Conditions, list[tuple[int, Measurement]]] = {}
+        for entry in run.measurements:
+            if entry.images_seen is not None and math.isfinite(entry.values.get(name, math.nan)):
+                groups.setdefault(entry.conditions, []).append((entry.images_seen, entry))
+        for conditions, entries in groups.items():
+            ordered = sorted(entries, key=lambda pair: pair[0])
+            points = [(seen, entry.values[name]) for seen, entry in ordered]
+            intervals = [(seen, *entry.intervals[name]) for seen, entry in ordered if name in entry.intervals]
+            curves.append(Curve(index, points, intervals, conditions == comparison.conditions[name]))
+    return curves
 
 
 def _measurement(record: Mapping[str, Any]) -> Measurement:
@@ -164,8 +195,8 @@ def _measurement(record: Mapping[str, Any]) -> Measurement:
     )
 
 
-def _shared(runs: Sequence[RunRecord], name: str) -> Conditions:
-    """The conditions of a value that most runs have measured it by, of several those of the newest measurement."""
+def _shared(runs: Sequence[RunMetrics], name: str) -> Conditions:
+    """The conditions of a value that most runs share; in a tie, those of the newest measurement."""
     holders: dict[Conditions, set[int]] = {}
     times: dict[Conditions, str] = {}
     for number, run in enumerate(runs):
@@ -178,7 +209,7 @@ def _shared(runs: Sequence[RunRecord], name: str) -> Conditions:
 
 def _difference(own: Conditions, others: Conditions) -> str:
     return ", ".join(
-        f"{label} {mine} and not {usual}"
+        f"{label} {mine} instead of {usual}"
         for label, mine, usual in zip(CONDITIONS, own, others, strict=True)
         if mine != usual
     )

@@ -1,35 +1,38 @@
-"""Measuring from end to end: both sides once through the detector, then every metric."""
+"""Evaluation from end to end: both sides go through the detector, then every metric is computed."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from swincli.console import Console
 from swincli.errors import DataError, UsageError
-from swincli.metrics.confidence.intervals import EXTRA_NEEDS, WAYS, Interval, measure_intervals
+from swincli.metrics.confidence.intervals import Interval
+from swincli.metrics.metric import Context, Intervals, Metric, Values
 from swincli.metrics.networks.detectors import Detector
-from swincli.metrics.protocol import DetectorRecord, Protocol, Reference, library_versions
-from swincli.metrics.registry import METRICS, Context, Metric
-from swincli.metrics.streams.features import Collected, Need
+from swincli.metrics.protocol import DetectorRecord, Protocol, ReferenceRecord, library_versions
+from swincli.metrics.registry import METRICS
+from swincli.metrics.streams.features import FAKES_ONLY, SideStatistics, Statistic
 from swincli.metrics.streams.images import ImageSet, ImageStream
-from swincli.metrics.streams.reference_cache import identify, measure_reference
-from swincli.metrics.streams.reference_files import Statistics, save_statistics
-from swincli.metrics.streams.shards import collect_shares
+from swincli.metrics.streams.reference_cache import measure_reference, reference_key
+from swincli.metrics.streams.reference_files import ReferenceStatistics, save_statistics
+from swincli.metrics.streams.shards import gather_statistics
 from swincli.model.files.model_file import Model
 from swincli.system.distributed import Processes
 from swincli.units import format_duration
 
-OF_FAKES: frozenset[Need] = frozenset({"logits", "samples"})  # what the real side is never asked for
-FEW_REALS = 10_000  # up to which intervals may have the reference measured again for its features
+T = TypeVar("T")
+
+FEW_REALS = 10_000  # up to this number the reals are measured again if an interval needs more statistics of them
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Values by name, how they were measured, what to bear in mind when reading them, and 95 % intervals of some."""
+    """Values by name, the protocol, cautions about the values, and 95 % intervals of some values."""
 
     values: dict[str, float]
     protocol: Protocol
@@ -46,18 +49,9 @@ class Evaluation:
         }
 
 
-@dataclass(frozen=True)
-class _Real:
-    """The real side: what the protocol says of it, what is known of it, and what to bear in mind."""
-
-    record: Reference
-    collected: Collected
-    cautions: list[str]
-
-
 def evaluate(
     fakes: ImageStream,
-    reference: ImageSet | Statistics,
+    reference: ImageSet | ReferenceStatistics,
     metrics: Sequence[str],
     detector: Detector,
     *,
@@ -70,47 +64,51 @@ def evaluate(
     preset: str | None = None,
     processes: Processes | None = None,
 ) -> Evaluation:
-    """Measure pictures against a reference.
+    """Measure fakes against a reference.
 
-    Several processes each look at a share of the pictures; the leading one computes, and tells the others the result.
+    With several processes, each computes the features of its share of the images. Rank 0 computes the metrics and
+    broadcasts the values.
 
     Args:
-        fakes: The pictures to judge; gone through once.
-        reference: The real ones; all are used, and remembered between runs. Or what a file knows of them.
-        metrics: Names from the table of metrics.
-        detector: Makes the features.
-        console: Told how far it is.
-        seed: Recorded, and used by metrics that draw.
-        batch: Pictures at once through the detector; 32 on a CPU, 64 elsewhere.
-        model: What makes the fakes, where a model does.
-        plots: Folder that pictures and plots of the metrics go to.
-        intervals: Whether to add 95 % intervals; None adds those of metrics that have fewer pictures than they take.
-        preset: The known protocol that this follows, recorded.
-        processes: Those that measure together, with the same arguments but for the share of the fakes.
+        fakes: The fakes; read once.
+        reference: The real images, all of which are used and whose statistics are cached; or a file of statistics.
+        metrics: Names of `METRICS`.
+        detector: Extracts the features.
+        console: Shows progress.
+        seed: Seed of the metrics' random draws, recorded in the protocol.
+        batch: Images per batch of the detector; 32 on a CPU, 64 elsewhere.
+        model: The model that generates the fakes, if any.
+        plots: Folder for the metrics' plots; None for no plots.
+        intervals: Whether to add 95 % intervals; None adds them for metrics with too few images.
+        preset: Name of the preset, recorded in the protocol.
+        processes: The processes that measure together; all arguments but the share of the fakes are the same.
 
     Raises:
-        PeerFailedError: in other processes than the leading one, which raises what went wrong in any of them.
-        DataError: a picture cannot be read, there are fewer than promised, or than a metric takes, or statistics of
-            another detector or resize, or without something that a metric takes.
-        UsageError: a metric needs classes, and the detector names none; or a model, and there is none.
+        PeerFailedError: on ranks other than 0, if any rank fails; rank 0 raises the error itself.
+        DataError: an image cannot be read, there are fewer images than stated or than a metric needs, or a file of
+            statistics is of another detector or resize or lacks a statistic.
+        UsageError: a metric needs class logits and the detector has none, or it needs a model and there is none.
     """
     processes = processes or Processes()
-    images = None if isinstance(reference, Statistics) else reference
-    context = Context(seed, detector.device, model, images, plots, console, processes)
-    plan = processes.main_first(lambda: _plan(metrics, fakes, reference, detector, intervals, context))
-    batch = batch or default_batch(detector)
-    real = _real_side(reference, detector, plan, batch, console, processes)
-    drawn = _collect_fakes(fakes, detector, plan.needs | plan.extra, batch, console, processes)
-    values: dict[str, float] = {}
+    context = Context(seed, detector.device, model, console, processes)
+    plan = processes.main_first(lambda: _make_plan(metrics, fakes, reference, detector, intervals, context))
+    batch = batch or default_detector_batch(detector)
+    reals = _reference_statistics(reference, detector, plan, batch, console, processes)
+    fake_needs = plan.needs | plan.bootstrap_needs
+    fake_statistics = _fake_statistics(fakes, detector, fake_needs, batch, console, processes)
+    images = None if isinstance(reference, ReferenceStatistics) else reference
+    result_of = _CallOnce[Any](lambda measure: measure(fake_statistics, reals.statistics, context))
+    values: Values = {}
     for row in plan.rows.values():
-        values |= _measure(row, drawn, real.collected, context)
-    protocol = _protocol(fakes, real.record, detector, plan, seed, preset)
-    cautions = [f"under {plan.rows[name].enough:,} pictures, {plan.rows[name].caution}" for name in plan.few]
-    cautions += [*_size_cautions(fakes, real.record), *real.cautions]
-    bounds = processes.from_main(
-        lambda: measure_intervals(plan.bounded, values, drawn, real.collected, context, console)
-    )
-    return Evaluation(values, protocol, cautions, bounds)
+        if row.collective:
+            result_of(row.measure)
+        compute = partial(_values, row, result_of, plots, fake_statistics, images)
+        values |= processes.from_main(compute)
+    protocol = _protocol(fakes, reals.record, detector, plan, seed, preset)
+    cautions = [f"under {plan.rows[name].enough:,} images, {plan.rows[name].caution}" for name in plan.too_few]
+    cautions += [*_size_cautions(fakes, reals.record), *reals.cautions]
+    found = processes.from_main(lambda: _intervals(plan, result_of, fake_statistics, reals.statistics, context))
+    return Evaluation(values, protocol, cautions, found)
 
 
 def save_reference(
@@ -123,88 +121,201 @@ def save_reference(
     batch: int | None = None,
     intervals: bool = False,
     processes: Processes | None = None,
-) -> Reference:
-    """Write what metrics need to know of a reference to a file that can take its place.
+) -> ReferenceRecord:
+    """Write the statistics of a reference that metrics need to a file that replaces the images.
 
     Args:
         path: The `.npz`.
-        reference: The real pictures.
-        metrics: Names from the table of metrics.
-        detector: Makes the features.
-        console: Told how far it is.
-        batch: Pictures at once through the detector; 32 on a CPU, 64 elsewhere.
-        intervals: Whether to add what their intervals need.
-        processes: Those that look through the reference together; the leading one writes.
+        reference: The real images.
+        metrics: Names of `METRICS`.
+        detector: Extracts the features.
+        console: Shows progress.
+        batch: Images per batch of the detector; 32 on a CPU, 64 elsewhere.
+        intervals: Whether to add what the metrics' intervals need.
+        processes: The processes that share the images; rank 0 writes the file.
 
     Raises:
-        PeerFailedError: in other processes than the leading one, which raises what went wrong in any of them.
-        DataError: a picture cannot be read.
+        PeerFailedError: on ranks other than 0, if any rank fails; rank 0 raises the error itself.
+        DataError: an image cannot be read.
         ResourceError: the file cannot be written.
     """
     processes = processes or Processes()
-    always: frozenset[Need] = frozenset({"moments"})
-    needs = always.union(*(METRICS[name].needs for name in metrics))
+    always: frozenset[Statistic] = frozenset({"moments"})
+    rows = [METRICS[name] for name in metrics]
+    needs = always.union(*(row.needs for row in rows))
     if intervals:
-        needs = needs.union(*(EXTRA_NEEDS.get(name, frozenset()) for name in metrics))
-    batch = batch or default_batch(detector)
-    record, collected = measure_reference(reference, detector, needs - OF_FAKES, batch, console, processes)
-    processes.from_main(lambda: save_statistics(path, record, collected, detector))
+        needs = needs.union(*(row.bootstrap_needs for row in rows))
+    batch = batch or default_detector_batch(detector)
+    record, statistics = measure_reference(reference, detector, needs - FAKES_ONLY, batch, console, processes)
+    processes.from_main(lambda: save_statistics(path, record, statistics, detector))
     return record
 
 
-def default_batch(detector: Detector) -> int:
-    """Pictures at once through a detector, where nobody says how many."""
+def default_detector_batch(detector: Detector) -> int:
+    """Images per batch of a detector: 32 on a CPU, 64 elsewhere."""
     return 32 if detector.device.type == "cpu" else 64
 
 
+class _CallOnce(Generic[T]):
+    """Calls each function once and keeps its result, so that metrics with the same function share the work."""
+
+    def __init__(self, call: Callable[[Callable[..., Any]], T]) -> None:
+        self._call = call
+        self._results: dict[Callable[..., Any], T] = {}
+
+    def __call__(self, function: Callable[..., Any]) -> T:
+        if function not in self._results:
+            self._results[function] = self._call(function)
+        return self._results[function]
+
+
 @dataclass(frozen=True)
-class _Plan:
-    """What is to be done.
+class _EvaluationPlan:
+    """What to compute.
 
     Attributes:
         rows: The metrics by name.
-        needs: What they are computed from.
-        few: Those that have fewer pictures than they take.
-        bounded: Those that get intervals.
-        extra: What these intervals take beside that.
+        needs: Statistics that the metrics need.
+        too_few: Names of the metrics with fewer images than `enough`.
+        with_interval: Names of the metrics with intervals.
+        bootstrap_needs: Statistics that these intervals need besides.
     """
 
-    rows: dict[str, Metric]
-    needs: frozenset[Need]
-    few: list[str]
-    bounded: list[str]
-    extra: frozenset[Need]
+    rows: dict[str, Metric[Any]]
+    needs: frozenset[Statistic]
+    too_few: list[str]
+    with_interval: list[str]
+    bootstrap_needs: frozenset[Statistic]
 
 
-def _plan(
+def _make_plan(
     metrics: Sequence[str],
     fakes: ImageStream,
-    reference: ImageSet | Statistics,
+    reference: ImageSet | ReferenceStatistics,
     detector: Detector,
     intervals: bool | None,
     context: Context,
-) -> _Plan:
+) -> _EvaluationPlan:
     rows = {name: METRICS[name] for name in metrics}
-    needs: frozenset[Need] = frozenset().union(*(row.needs for row in rows.values()))
-    if "logits" in needs and not detector.classes:
-        raise UsageError(f"--metric is: {detector.name} names no classes", "Use one that does: --detector efficientnet")
-    fewest = _fewest(fakes, reference)
     for name, row in rows.items():
-        if fewest < row.least:
-            raise DataError(f"--metric {name}: takes at least {row.least} pictures a side, and one has {fewest}")
+        if "logits" in row.needs and not detector.classes:
+            hint = "Use one with classes: --detector efficientnet"
+            raise UsageError(f"--metric {name}: {detector.name} has no class logits", hint)
+    smaller = _smaller_count(fakes, reference)
+    for name, row in rows.items():
+        if smaller < row.least:
+            raise DataError(f"--metric {name}: needs at least {row.least} images per side, not {smaller}")
         row.check(context)
-    few = [name for name, row in rows.items() if fewest < row.enough]
-    asked = [] if intervals is False else few if intervals is None else list(rows)
-    bounded = [name for name in asked if name in WAYS]
-    extra: frozenset[Need] = frozenset().union(*(EXTRA_NEEDS.get(name, frozenset()) for name in bounded))
-    return _Plan(rows, needs, few, bounded, extra)
+    too_few = [name for name, row in rows.items() if smaller < row.enough]
+    requested = [] if intervals is False else too_few if intervals is None else list(rows)
+    with_interval = [name for name in requested if rows[name].interval is not None]
+    return _EvaluationPlan(
+        rows,
+        frozenset().union(*(row.needs for row in rows.values())),
+        too_few,
+        with_interval,
+        frozenset().union(*(rows[name].bootstrap_needs for name in with_interval)),
+    )
+
+
+def _smaller_count(fakes: ImageStream, reference: ImageSet | ReferenceStatistics) -> int:
+    """Number of images of the smaller side; of the fakes if that of the reference is unknown."""
+    count = reference.record.num if isinstance(reference, ReferenceStatistics) else reference.count
+    return fakes.record.num if count is None else min(fakes.record.num, count)
+
+
+@dataclass(frozen=True)
+class _Reals:
+    """The real side: its record for the protocol, its statistics, and cautions about them."""
+
+    record: ReferenceRecord
+    statistics: SideStatistics
+    cautions: list[str]
+
+
+def _reference_statistics(
+    reference: ImageSet | ReferenceStatistics,
+    detector: Detector,
+    plan: _EvaluationPlan,
+    batch: int,
+    console: Console,
+    processes: Processes,
+) -> _Reals:
+    """Statistics of the reference, with those for intervals if there are few reals."""
+    needs = plan.needs - FAKES_ONLY
+    if isinstance(reference, ReferenceStatistics):
+        processes.main_first(lambda: reference.require(detector, needs))
+        return _Reals(reference.record, reference.statistics, reference.cautions)
+    if not needs:
+        record = processes.from_main(lambda: reference_key(reference, detector, console)[1])
+        return _Reals(record, SideStatistics(reference.count), [])
+    wanted = needs | plan.bootstrap_needs if reference.count <= FEW_REALS else needs
+    return _Reals(*measure_reference(reference, detector, wanted, batch, console, processes), [])
+
+
+def _fake_statistics(
+    fakes: ImageStream,
+    detector: Detector,
+    needs: frozenset[Statistic],
+    batch: int,
+    console: Console,
+    processes: Processes,
+) -> SideStatistics:
+    if not needs:  # the metrics use the model and no images
+        return SideStatistics(fakes.record.num)
+    started, num = time.monotonic(), fakes.record.num
+    with console.progress("Fakes", num) as advance:
+        statistics = gather_statistics(fakes.images, num, detector, needs, batch, advance, processes)
+    processes.from_main(lambda: _require_all(statistics.count, fakes))
+    seconds = time.monotonic() - started
+    rate = statistics.count / max(seconds, 1e-9)
+    console.say(f"Fakes: {statistics.count:,} images in {format_duration(seconds)}, {rate:.1f} images/s")
+    return statistics
+
+
+def _require_all(count: int, fakes: ImageStream) -> None:
+    if count != fakes.record.num or count < 2:
+        raise DataError(f"{fakes.record.source}: gave {count} images, not {max(2, fakes.record.num)}")
+
+
+def _values(
+    row: Metric[Any], result_of: _CallOnce[Any], plots: Path | None, fakes: SideStatistics, images: ImageSet | None
+) -> Values:
+    """The values of a metric, after its plot was drawn; rank 0 only."""
+    result = result_of(row.measure)
+    values = row.values(result)
+    if plots is not None and row.plot is not None:
+        row.plot(plots, result, fakes, images)
+    return values
+
+
+def _intervals(
+    plan: _EvaluationPlan,
+    result_of: _CallOnce[Any],
+    fakes: SideStatistics,
+    reals: SideStatistics,
+    context: Context,
+) -> Intervals:
+    """The 95 % intervals of the planned metrics; rank 0 only."""
+    deviation_of = _CallOnce[Any](lambda bootstrap: bootstrap(fakes, reals, context.seed, context.console))
+    found: Intervals = {}
+    for row in (plan.rows[name] for name in plan.with_interval):
+        deviation = 0.0 if row.bootstrap is None else deviation_of(row.bootstrap)
+        if row.interval is not None and deviation is not None:
+            found |= row.interval(result_of(row.measure), deviation)
+    return found
 
 
 def _protocol(
-    fakes: ImageStream, reference: Reference, detector: Detector, plan: _Plan, seed: int, preset: str | None
+    fakes: ImageStream,
+    reference: ReferenceRecord,
+    detector: Detector,
+    plan: _EvaluationPlan,
+    seed: int,
+    preset: str | None,
 ) -> Protocol:
     return Protocol(
-        fakes=fakes.origin,
+        fakes=fakes.record,
         reference=reference,
         detector=DetectorRecord(detector.name, detector.sha256, detector.width),
         resize=detector.resize.name,
@@ -217,66 +328,8 @@ def _protocol(
     )
 
 
-def _fewest(fakes: ImageStream, reference: ImageSet | Statistics) -> int:
-    """Pictures of the side that has fewer of them, as far as that is known."""
-    count = reference.record.num if isinstance(reference, Statistics) else reference.count
-    return fakes.origin.num if count is None else min(fakes.origin.num, count)
-
-
-def _measure(row: Metric, fakes: Collected, reference: Collected, context: Context) -> dict[str, float]:
-    """The values of a metric, in all processes."""
-    if row.shared:
-        return row.measure(fakes, reference, context)
-    return context.processes.from_main(lambda: row.measure(fakes, reference, context))
-
-
-def _real_side(
-    reference: ImageSet | Statistics,
-    detector: Detector,
-    plan: _Plan,
-    batch: int,
-    console: Console,
-    processes: Processes,
-) -> _Real:
-    """What is needed of the real side; the extra of intervals only where it costs little."""
-    needs = plan.needs - OF_FAKES
-    if isinstance(reference, Statistics):
-        processes.main_first(lambda: reference.require(detector, needs))
-        return _Real(reference.record, reference.collected, reference.cautions)
-    if not needs:
-        record = processes.from_main(lambda: identify(reference, detector, console)[1])
-        return _Real(record, Collected(reference.count), [])
-    wanted = needs | plan.extra if reference.count <= FEW_REALS else needs
-    return _Real(*measure_reference(reference, detector, wanted, batch, console, processes), [])
-
-
-def _collect_fakes(
-    fakes: ImageStream,
-    detector: Detector,
-    needs: frozenset[Need],
-    batch: int,
-    console: Console,
-    processes: Processes,
-) -> Collected:
-    if not needs:  # not of the pictures, but of the model
-        return Collected(fakes.origin.num)
-    started, num = time.monotonic(), fakes.origin.num
-    with console.progress("Fakes", num) as advance:
-        collected = collect_shares(fakes.pictures, num, detector, needs, batch, advance, processes)
-    processes.from_main(lambda: _require_all(collected.count, fakes))
-    seconds = time.monotonic() - started
-    rate = collected.count / max(seconds, 1e-9)
-    console.say(f"Fakes: {collected.count:,} images in {format_duration(seconds)}, {rate:.1f} images/s")
-    return collected
-
-
-def _require_all(count: int, fakes: ImageStream) -> None:
-    if count != fakes.origin.num or count < 2:
-        raise DataError(f"{fakes.origin.source}: {count} pictures came, not {max(2, fakes.origin.num)}")
-
-
-def _size_cautions(fakes: ImageStream, reference: Reference) -> list[str]:
-    one, other = fakes.origin.resolution, reference.resolution
+def _size_cautions(fakes: ImageStream, reference: ReferenceRecord) -> list[str]:
+    one, other = fakes.record.resolution, reference.resolution
     if one is None or other is None or one == other:
         return []
-    return [f"the fakes are of {one} px and the reference of {other} px; each is resized on its own"]
+    return [f"the fakes have {one} px and the reference has {other} px; each side is resized on its own"]

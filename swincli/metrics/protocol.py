@@ -1,4 +1,4 @@
-"""How a number was measured: everything that it would change with."""
+"""Protocol of a measurement: everything that its values depend on."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _LIBRARIES = ("torch", "numpy", "pillow", "clean-fid")
 
 
 @dataclass(frozen=True)
-class Fakes:
-    """The pictures that are judged.
+class FakesRecord:
+    """The fakes.
 
     Attributes:
-        source: Model file, or where pictures lie.
-        num: How many.
-        resolution: Their side in pixels; None where sizes may differ.
-        seeds: First and last seed of generated ones.
-        truncation: Strength of truncation of generated ones; 1 is none.
-        images_seen: How far their model was trained.
-        classes: How the classes of generated ones were chosen; None for an unconditional model.
+        source: Model file, or path of the images.
+        num: Number of images.
+        resolution: Side in pixels; None if sizes may differ.
+        seeds: First and last seed of generated images.
+        truncation: Truncation of generated images; 1 is none.
+        images_seen: Training images that the model has seen.
+        classes: How classes were drawn; None for an unconditional model.
     """
 
     source: str
@@ -40,17 +40,17 @@ class Fakes:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """The real pictures.
+class ReferenceRecord:
+    """The reals.
 
     Attributes:
-        source: Where they lie, or lay when their statistics were saved.
-        num: How many; None of statistics that do not say.
-        resolution: Their side in pixels, if they share one.
-        content_hash: Of all pictures that lie there; of another program's statistics, of the file.
-        drawn_from: How many lie there, where `num` of them were drawn.
-        drawn_with: The seed that drew them.
-        statistics: The file of statistics that was used in their place.
+        source: Path of the images, at the time when their statistics were computed.
+        num: Number of images; None if a file of statistics does not say.
+        resolution: Side in pixels; None if sizes may differ.
+        content_hash: Hash of all images of the source; for another program's statistics, hash of the file.
+        drawn_from: Number of images of the source if `num` of them were drawn, else None.
+        drawn_with: Seed of the draw.
+        statistics: The file of statistics that was used instead of the images.
     """
 
     source: str
@@ -64,7 +64,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class DetectorRecord:
-    """The network that made the features, and their length."""
+    """The detector, and the length of its features."""
 
     name: str
     sha256: str
@@ -73,7 +73,7 @@ class DetectorRecord:
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """A network that a metric looks with beside the detector."""
+    """A network that a metric uses besides the detector."""
 
     name: str
     sha256: str
@@ -81,14 +81,23 @@ class NetworkRecord:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How both sides came to the numbers.
+    """How a measurement was made.
 
-    Of its own attributes, `preset` names the known protocol that was asked for, and `networks` those beside the
-    detector that took part, by the names of their metrics.
+    Attributes:
+        fakes: The fakes.
+        reference: The reals.
+        detector: The detector.
+        resize: Name of the resize to the detector's input size.
+        quantisation: Type of the pixels before the resize.
+        seed: Seed of the metrics' random draws.
+        device: Device of the detector.
+        versions: Versions of the libraries by name.
+        preset: The preset of `--protocol`, if any.
+        networks: Other networks by the name of the metric that used them.
     """
 
-    fakes: Fakes
-    reference: Reference
+    fakes: FakesRecord
+    reference: ReferenceRecord
     detector: DetectorRecord
     resize: str
     quantisation: str
@@ -99,7 +108,7 @@ class Protocol:
     networks: dict[str, NetworkRecord] = field(default_factory=dict)
 
     def rows(self) -> list[tuple[str, str]]:
-        """What to show people, as name and value."""
+        """Name and text of each row of the printed protocol."""
         fakes, reference = self.fakes, self.reference
         drawn = [f"{fakes.num:,} of {fakes.source}", _side(fakes.resolution)]
         if fakes.images_seen is not None:
@@ -120,7 +129,7 @@ class Protocol:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of swincli and of the libraries that the pixels go through."""
+    """Versions of swincli and of the libraries that process the pixels."""
     versions = {"swincli": __version__}
     for name in _LIBRARIES:
         try:
@@ -133,7 +142,7 @@ def library_versions() -> dict[str, str]:
 def append_record(
     run: Path, values: dict[str, float], protocol: Protocol, intervals: Mapping[str, tuple[float, float]] | None = None
 ) -> None:
-    """Add one line to a run's `metrics.jsonl`; intervals only where there are any.
+    """Append one line to a run's `metrics.jsonl`; "intervals" is left out if empty.
 
     Raises:
         ResourceError: the file cannot be written.
@@ -148,7 +157,7 @@ def append_record(
     append_json_line(run / "metrics.jsonl", record)
 
 
-def _describe(reference: Reference) -> str:
+def _describe(reference: ReferenceRecord) -> str:
     number = "an unknown number" if reference.num is None else f"{reference.num:,}"
     parts = [f"{number} of {reference.source}"]
     if reference.drawn_from is not None:
@@ -161,4 +170,4 @@ def _describe(reference: Reference) -> str:
 
 
 def _side(resolution: int | None) -> str:
-    return f"{resolution} px" if resolution else "sizes as they come"
+    return f"{resolution} px" if resolution else "original sizes"

@@ -1,312 +1,237 @@
-"""The metrics there are: one row each."""
+"""The registry of metrics: one row each, with its needs, values, intervals, plot and cautions."""
 
 from __future__ import annotations
 
-import difflib
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from swincli.console import Advance, Console
-from swincli.errors import DataError, UsageError
+from swincli.console import Advance
+from swincli.errors import UsageError, did_you_mean
+from swincli.metrics.confidence import intervals
+from swincli.metrics.confidence.intervals import around, wilson
 from swincli.metrics.definitions.fid import frechet_distance
-from swincli.metrics.definitions.fid_infinity import fid_infinity
-from swincli.metrics.definitions.inception_score import inception_score
-from swincli.metrics.definitions.kid import kernel_distance
-from swincli.metrics.definitions.memorization import nearest_reals
-from swincli.metrics.definitions.ppl import path_lengths, trimmed_mean
-from swincli.metrics.definitions.prdc import COVERAGE_K, PRECISION_K, Overlap, overlap
-from swincli.metrics.definitions.radial_profile import WINDOW, spectral_distance
+from swincli.metrics.definitions.fid_infinity import FIDInfinity, deviation_factor, fid_infinity
+from swincli.metrics.definitions.inception_score import InceptionScore, inception_score
+from swincli.metrics.definitions.kid import KID, kernel_inception_distance
+from swincli.metrics.definitions.memorization import NearestReals, nearest_reals
+from swincli.metrics.definitions.ppl import PathLengths, path_lengths, trimmed_mean
+from swincli.metrics.definitions.prdc import COVERAGE_K, PRDC, PRECISION_K, compute_prdc
+from swincli.metrics.definitions.spectrum import SpectrumDifference, require_same_size
+from swincli.metrics.metric import Context, Metric
 from swincli.metrics.networks import stlpips
-from swincli.metrics.plots.memorization import draw_nearest
-from swincli.metrics.plots.spectrum import draw_spectra
+from swincli.metrics.plots.memorization import plot_nearest
+from swincli.metrics.plots.spectrum import plot_spectra
 from swincli.metrics.protocol import NetworkRecord
-from swincli.metrics.streams.features import Collected, Need
+from swincli.metrics.streams.features import SideStatistics
 from swincli.metrics.streams.images import ImageSet
 from swincli.model.files.model_file import Model
 from swincli.synthesis.sampling import default_batch
-from swincli.system.distributed import Processes
 
 T = TypeVar("T")
 
-MOST_PAIRS = 5000  # of codes for path lengths; at 256 px a pair takes seconds on a CPU
+MAX_PAIRS = 5000  # pairs of latents for PPL; at 256 px one pair takes seconds on a CPU
 
 
-@dataclass(frozen=True)
-class Context:
-    """What metrics are given beside the two sides.
-
-    Attributes:
-        seed: Of whatever they draw.
-        device: Where what is large is computed.
-        model: What made the fakes, where a model did.
-        reference: The real pictures themselves.
-        plots: Folder that pictures and plots go to; None for none.
-        console: Told how far long work is.
-        processes: Those that measure together.
-    """
-
-    seed: int = 0
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    model: Model | None = None
-    reference: ImageSet | None = None
-    plots: Path | None = None
-    console: Console = field(default_factory=lambda: Console(quiet=True))
-    processes: Processes = field(default_factory=Processes)
-    _known: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def window(self) -> int:
-        """Side of the windows whose grid is looked for, in pixels."""
-        return self.model.recipe.model.window if self.model else WINDOW
-
-    def once(self, name: str, work: Callable[[], T]) -> T:
-        """The result of work that several metrics share."""
-        if name not in self._known:
-            self._known[name] = work()
-        return cast("T", self._known[name])
-
-    def known(self, name: str) -> Any | None:
-        """The result of work that a metric has done before; None if none has."""
-        return self._known.get(name)
+def _fid(fakes: SideStatistics, reals: SideStatistics, _: Context) -> float:
+    return frechet_distance(_given(fakes.moments), _given(reals.moments))
 
 
-Values = dict[str, float]
+def _kid(fakes: SideStatistics, reals: SideStatistics, context: Context) -> KID:
+    return kernel_inception_distance(_given(fakes.features), _given(reals.features), context.seed)
 
 
-def _takes_nothing(context: Context) -> None:
-    """Most metrics need no more than the two sides."""
+def _prdc(fakes: SideStatistics, reals: SideStatistics, context: Context) -> PRDC:
+    return compute_prdc(_given(fakes.features), _given(reals.features), context.device)
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A way to compare two sides of pictures.
-
-    Attributes:
-        needs: What it is computed from.
-        measure: Values by name, from fakes, reference and the context.
-        enough: Pictures a side below which the value is known to be off.
-        caution: What to say then.
-        headline: The value that tells which of two models is better.
-        higher_is_better: Whether that is the one with more of it.
-        least: Pictures a side below which there is no value.
-        check: Raises where the context lacks what it takes; for before the pictures are gone through.
-        network: What it looks with beside the detector, for the protocol.
-        shared: Whether all processes measure it together, rather than the leading one, which alone knows the two sides.
-    """
-
-    needs: frozenset[Need]
-    measure: Callable[[Collected, Collected, Context], Values]
-    enough: int
-    caution: str
-    headline: str = ""
-    higher_is_better: bool = False
-    least: int = 2
-    check: Callable[[Context], None] = _takes_nothing
-    network: NetworkRecord | None = None
-    shared: bool = False
+def _fid_infinity(fakes: SideStatistics, reals: SideStatistics, context: Context) -> FIDInfinity:
+    return fid_infinity(_given(fakes.features), _given(reals.moments), context.seed)
 
 
-def _fid(fakes: Collected, reference: Collected, context: Context) -> Values:  # noqa: ARG001
-    assert fakes.moments is not None
-    assert reference.moments is not None
-    return {"fid": frechet_distance(fakes.moments, reference.moments)}
+def _inception_score(fakes: SideStatistics, _reals: SideStatistics, _: Context) -> InceptionScore:
+    return inception_score(_given(fakes.logits))
 
 
-def _kid(fakes: Collected, reference: Collected, context: Context) -> Values:
-    assert fakes.features is not None
-    assert reference.features is not None
-    result = kernel_distance(fakes.features, reference.features, context.seed)
-    return {"kid": result.mean, "kid_std": result.deviation}
+def _spectrum(fakes: SideStatistics, reals: SideStatistics, context: Context) -> SpectrumDifference:
+    one, other = _given(fakes.spectrum), _given(reals.spectrum)
+    require_same_size(one, other)
+    return SpectrumDifference(one, other, context.window)
 
 
-def _overlap(fakes: Collected, reference: Collected, context: Context) -> Overlap:
-    assert fakes.features is not None
-    assert reference.features is not None
-    f, r = fakes.features, reference.features
-    return context.once("overlap", lambda: overlap(f, r, context.device))
+def _plot_spectrum(
+    folder: Path, difference: SpectrumDifference, _fakes: SideStatistics, _images: ImageSet | None
+) -> None:
+    plot_spectra(folder / "spectrum.png", difference.fakes.profile, difference.reals.profile, difference.window)
 
 
-def _precision_recall(fakes: Collected, reference: Collected, context: Context) -> Values:
-    result = _overlap(fakes, reference, context)
-    return {"precision": float(result.precision.mean()), "recall": float(result.recall.mean())}
+def _memorization(fakes: SideStatistics, reals: SideStatistics, context: Context) -> NearestReals:
+    return nearest_reals(_given(fakes.features), _given(reals.features), context.device)
 
 
-def _density_coverage(fakes: Collected, reference: Collected, context: Context) -> Values:
-    result = _overlap(fakes, reference, context)
-    return {"density": float(result.density.mean()), "coverage": float(result.coverage.mean())}
+def _plot_memorization(folder: Path, nearest: NearestReals, fakes: SideStatistics, images: ImageSet | None) -> None:
+    if images is not None and fakes.samples:
+        plot_nearest(folder / "memorization.png", fakes.samples, nearest, images)
 
 
-def _fid_infinity(fakes: Collected, reference: Collected, context: Context) -> Values:
-    assert fakes.features is not None
-    assert reference.moments is not None
-    return {"fid_infinity": fid_infinity(fakes.features, reference.moments, context.seed).value}
-
-
-def _inception_score(fakes: Collected, reference: Collected, context: Context) -> Values:  # noqa: ARG001
-    assert fakes.logits is not None
-    result = inception_score(fakes.logits)
-    return {"is": result.mean, "is_std": result.deviation}
-
-
-def _spectrum(fakes: Collected, reference: Collected, context: Context) -> Values:
-    assert fakes.spectrum is not None
-    assert reference.spectrum is not None
-    if fakes.spectrum.size != reference.spectrum.size:
-        sizes = " and ".join(f"{width} x {height}" for height, width in (fakes.spectrum.size, reference.spectrum.size))
-        raise DataError(f"--metric spectrum: cannot compare pictures of {sizes} px", "Bring both sides to one size.")
-    f, r = fakes.spectrum.profile, reference.spectrum.profile
-    values = {"spectrum": spectral_distance(f, r)}
-    excess = f.grid_excess(context.window) - r.grid_excess(context.window)
-    if math.isfinite(excess):
-        values["window_grid"] = excess
-    if context.plots is not None:
-        draw_spectra(context.plots / "spectrum.png", f, r, context.window)
-    return values
-
-
-def _memorization(fakes: Collected, reference: Collected, context: Context) -> Values:
-    assert fakes.features is not None
-    assert reference.features is not None
-    f, r = fakes.features, reference.features
-    nearest = context.once("nearest", lambda: nearest_reals(f, r, context.device))
-    if context.plots is not None and context.reference is not None and fakes.samples:
-        draw_nearest(context.plots / "memorization.png", fakes.samples, nearest, context.reference)
-    return {"authenticity": float(nearest.authentic.mean())}
-
-
-def _check_path_length(context: Context) -> None:
+def _check_ppl(context: Context) -> Model:
     if context.model is None:
-        raise UsageError("--metric ppl: measures a model, not pictures", "Give --checkpoint in place of --images.")
+        raise UsageError("--metric ppl: needs a model, not image files", "Use --checkpoint instead of --images.")
     stlpips.WEIGHTS.require()
+    return context.model
 
 
-def _path_length(fakes: Collected, reference: Collected, context: Context) -> Values:  # noqa: ARG001
-    _check_path_length(context)
-    model = context.model
-    assert model is not None
-    processes = context.processes
+def _ppl(fakes: SideStatistics, _reals: SideStatistics, context: Context) -> PathLengths:
+    """Path lengths in W and Z; each rank computes its share of the pairs, rank 0 gets all of them."""
+    model, processes = _check_ppl(context), context.processes
     distance = processes.run_on_all(lambda _: stlpips.load_perceptual(stlpips.WEIGHTS.require(), model.device))
-    pairs, batch = min(fakes.count, MOST_PAIRS), max(1, default_batch(max(128, model.recipe.model.size)) // 4)
+    pairs = min(fakes.count, MAX_PAIRS)
+    batch = max(1, default_batch(max(128, model.recipe.model.size)) // 4)  # a pair is two images, and VGG-16 is large
     share = processes.shard(pairs, batch)
 
-    def measure(space: str) -> float:
-        def lengths(told: Advance) -> NDArray[np.float64]:
-            return path_lengths(model, space, pairs, context.seed, distance, batch, told, share)
+    def gather_lengths(space: str) -> NDArray[np.float64]:
+        def lengths(advance: Advance) -> NDArray[np.float64]:
+            return path_lengths(model, space, pairs, context.seed, distance, batch, advance, share)
 
         with context.console.progress(f"Path length in {space.upper()}", pairs, "pairs") as advance:
             parts = processes.gather(processes.run_on_all(lengths, advance))
-        name = f"lengths in {space}"
-        return processes.from_main(lambda: trimmed_mean(context.once(name, lambda: np.concatenate(parts))))
+        return np.concatenate([np.zeros(0), *parts])
 
-    return {f"ppl_{space}": measure(space) for space in ("w", "z")}
+    return PathLengths(w=gather_lengths("w"), z=gather_lengths("z"), seed=context.seed)
 
 
-METRICS = {
+def _given(statistic: T | None) -> T:
+    """A statistic that the row's `needs` name, so it was collected."""
+    assert statistic is not None
+    return statistic
+
+
+METRICS: dict[str, Metric[Any]] = {
     "fid": Metric(
         needs=frozenset({"moments"}),
         measure=_fid,
+        values=lambda distance: {"fid": distance},
         enough=2048,
-        caution="fid is biased upwards, the more the fewer the pictures; compare it only at equal numbers",
+        caution="FID is biased upwards, and more with fewer images; compare it only at equal numbers of images",
         headline="fid",
+        interval=lambda distance, deviation: {"fid": around(distance, deviation, least=0.0)},
+        bootstrap=intervals.fid_deviation,
+        bootstrap_needs=frozenset({"features"}),
     ),
     "kid": Metric(
         needs=frozenset({"features"}),
         measure=_kid,
+        values=lambda kid: {"kid": kid.mean, "kid_std": kid.deviation},
         enough=1000,
-        caution="kid's subsets are smaller than the 1,000 pictures of published figures, and its kid_std larger",
+        caution="the subsets of KID are smaller than the 1,000 images of published figures, and kid_std is larger",
         headline="kid",
+        interval=lambda kid, deviation: {"kid": around(kid.mean, deviation)},
+        bootstrap=intervals.kid_deviation,
     ),
     "pr": Metric(
         needs=frozenset({"features"}),
-        measure=_precision_recall,
+        measure=_prdc,
+        values=lambda prdc: {"precision": float(prdc.precision.mean()), "recall": float(prdc.recall.mean())},
         enough=10_000,
-        caution="precision and recall depend on the number of pictures; compare them only at equal numbers",
+        caution="precision and recall depend on the number of images; compare them only at equal numbers",
+        least=PRECISION_K + 1,
         headline="precision",
         higher_is_better=True,
-        least=PRECISION_K + 1,
+        interval=lambda prdc, _: {"precision": wilson(prdc.precision), "recall": wilson(prdc.recall)},
+        aliases=("precision", "recall"),
     ),
     "dc": Metric(
         needs=frozenset({"features"}),
-        measure=_density_coverage,
+        measure=_prdc,
+        values=lambda prdc: {"density": float(prdc.density.mean()), "coverage": float(prdc.coverage.mean())},
         enough=1000,
-        caution="density and coverage vary much from one draw to the next",
+        caution="density and coverage vary much from one draw of images to the next",
+        least=COVERAGE_K + 1,
         headline="coverage",
         higher_is_better=True,
-        least=COVERAGE_K + 1,
+        interval=lambda prdc, _: {
+            "density": intervals.of_mean(prdc.density, least=0.0),
+            "coverage": wilson(prdc.coverage),
+        },
+        aliases=("density", "coverage"),
     ),
     "fid-infinity": Metric(
         needs=frozenset({"features", "moments"}),
         measure=_fid_infinity,
+        values=lambda line: {"fid_infinity": line.value},
         enough=5000,
-        caution="the line that fid-infinity is read from is steep and uncertain",
-        headline="fid_infinity",
+        caution="the line that gives fid-infinity is steep and uncertain",
         least=20,
+        headline="fid_infinity",
+        interval=lambda line, deviation: {
+            "fid_infinity": around(line.value, deviation_factor(line.subset_sizes) * deviation)
+        },
+        bootstrap=intervals.fid_deviation,
+        aliases=("fid_infinity",),
     ),
     "is": Metric(
         needs=frozenset({"logits"}),
         measure=_inception_score,
+        values=lambda score: {"is": score.mean, "is_std": score.deviation},
         enough=5000,
-        caution="the inception score is biased downwards, the more the fewer the pictures",
+        caution="the inception score is biased downwards, and more with fewer images",
         headline="is",
         higher_is_better=True,
+        interval=lambda score, deviation: {"is": around(score.mean, deviation, least=1.0)},
+        bootstrap=intervals.inception_score_deviation,
     ),
     "spectrum": Metric(
         needs=frozenset({"spectrum"}),
         measure=_spectrum,
+        values=SpectrumDifference.values,
         enough=100,
         caution="mean spectra are noisy",
         headline="spectrum",
+        interval=intervals.spectrum_intervals,
+        plot=_plot_spectrum,
     ),
     "memorization": Metric(
         needs=frozenset({"features", "samples"}),
         measure=_memorization,
+        values=lambda nearest: {"authenticity": float(nearest.authentic.mean())},
         enough=1000,
         caution="authenticity is uncertain by several hundredths",
         headline="authenticity",
         higher_is_better=True,
+        interval=lambda nearest, _: {"authenticity": wilson(nearest.authentic)},
+        plot=_plot_memorization,
+        aliases=("authenticity",),
     ),
     "ppl": Metric(
         needs=frozenset(),
-        measure=_path_length,
+        measure=_ppl,
+        values=lambda lengths: {"ppl_w": trimmed_mean(lengths.w), "ppl_z": trimmed_mean(lengths.z)},
         enough=1000,
-        caution="a few long steps weigh heavily in ppl",
+        caution="a few long steps weigh heavily in PPL",
         headline="ppl_w",
-        check=_check_path_length,
-        network=NetworkRecord(stlpips.WEIGHTS.what, stlpips.WEIGHTS.sha256),
-        shared=True,
+        interval=intervals.path_length_intervals,
+        check=_check_ppl,
+        network=NetworkRecord(stlpips.WEIGHTS.network, stlpips.WEIGHTS.sha256),
+        collective=True,
     ),
-}
-
-ALIASES = {
-    "precision": "pr",
-    "recall": "pr",
-    "density": "dc",
-    "coverage": "dc",
-    "fid_infinity": "fid-infinity",
-    "authenticity": "memorization",
 }
 
 
 def parse_metrics(text: str) -> list[str]:
-    """Read a comma-separated list of metrics, such as "fid,kid,precision,recall"; each is taken once.
+    """Read a comma-separated list of metrics, such as "fid,kid,precision,recall", without repeats.
 
     Raises:
-        UsageError: an unknown metric, or none.
+        UsageError: an unknown metric, or no metric.
     """
     known = ", ".join(METRICS)
+    rows = {name: name for name in METRICS}
+    rows |= {alias: name for name, metric in METRICS.items() for alias in metric.aliases}
     names = [name.strip().lower() for name in text.split(",") if name.strip()]
     if not names:
-        raise UsageError("--metric: names no metric", f"There are: {known}.")
+        raise UsageError("--metric: no metric given", f"Choose from {known}.")
     for name in names:
-        if name not in METRICS and name not in ALIASES:
-            near = difflib.get_close_matches(name, [*METRICS, *ALIASES], n=1, cutoff=0.5)
-            guess = f'Did you mean "{near[0]}"? ' if near else ""
-            raise UsageError(f'--metric: unknown metric "{name}"', f"{guess}There are: {known}.")
-    return list(dict.fromkeys(ALIASES.get(name, name) for name in names))
+        if name not in rows:
+            raise UsageError(f'--metric: unknown metric "{name}"{did_you_mean(name, rows)}', f"Choose from {known}.")
+    return list(dict.fromkeys(rows[name] for name in names))

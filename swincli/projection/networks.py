@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from swincli.errors import ResourceError
 from swincli.metrics.networks.detectors import Detector
 from swincli.metrics.networks.perceptual_input import averaged_down
+from swincli.metrics.networks.pretrained import first_line, load_torchscript
 from swincli.metrics.networks.resize import filter_weights
 from swincli.metrics.networks.stlpips import PerceptualDistance
-from swincli.metrics.networks.torchscript import first_line, load_script
 
 SMALLEST = 64  # px: what networks for photographs find anything in
 
@@ -140,7 +140,7 @@ class ScriptedNetwork:
 
     def __init__(self, path: Path, device: torch.device) -> None:
         self.name = path.name
-        self.call: Callable[..., Any] = load_script(path, device, _SCRIPT_HINT)
+        self.call: Callable[..., Any] = load_torchscript(path, device, _SCRIPT_HINT)
         try:
             with torch.no_grad():
                 (probe,) = self.features(torch.zeros(2, 3, SMALLEST, SMALLEST, device=device))

@@ -6,7 +6,6 @@ Precedence: defaults < extended recipe < recipe < --set < flags (passed as the l
 from __future__ import annotations
 
 import datetime
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from swincli.errors import RecipeError, UsageError
+from swincli.errors import RecipeError, UsageError, did_you_mean
 from swincli.recipe.positions import key_lines
 from swincli.recipe.problems import explain, key_with_line
 from swincli.recipe.schema import Recipe
@@ -90,9 +89,7 @@ def _no_recipe(name: str) -> RecipeError:
         inside = path / "recipe.toml"
         hint = f"It contains one: {inside}" if inside.is_file() else _MISSING_HINT
         return RecipeError(name, ["this is a folder; a recipe is a TOML file"], hint)
-    near = difflib.get_close_matches(path.stem, shipped_recipes(), n=1)
-    guess = f'; did you mean "{near[0]}"?' if near else ""
-    return RecipeError(name or '""', [f"no such recipe{guess}"], _MISSING_HINT)
+    return RecipeError(name or '""', [f"no such recipe{did_you_mean(path.stem, shipped_recipes())}"], _MISSING_HINT)
 
 
 def _read_chain(path: Path, visited: tuple[Path, ...]) -> tuple[Tree, dict[str, str]]:

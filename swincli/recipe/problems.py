@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from swincli.errors import did_you_mean
 from swincli.recipe.schema import INCONSISTENT, Recipe
 
 LONGEST_VALUE = 60
@@ -96,9 +96,7 @@ def _unknown(location: Sequence[str], value: Any) -> str:
     else:
         message = "is outside every section"
     elsewhere = [f"{other}.{name}" for other in _known_keys([]) if name in _known_keys([other])]
-    near = difflib.get_close_matches(name, _known_keys(section), n=1, cutoff=0.5)
-    guesses = elsewhere or near
-    return f'{message}; did you mean "{guesses[0]}"?' if guesses else message
+    return message + (f'; did you mean "{elsewhere[0]}"?' if elsewhere else did_you_mean(name, _known_keys(section)))
 
 
 def _known_keys(section: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ from swincli.metrics.networks.detectors import Detector, load_detector
 from swincli.metrics.networks.weight_files import find_detector_weights
 from swincli.metrics.registry import parse_metrics
 from swincli.metrics.streams.features import Loader
-from swincli.metrics.streams.images import ImageStream, fake_seeds, model_origin, open_images, stream_batches
+from swincli.metrics.streams.images import ImageStream, fake_seeds, model_record, open_images, stream_batches
 from swincli.model.files.model_file import Model, centres
 from swincli.synthesis.latents.classes import labels_as_trained
 from swincli.synthesis.sampling import generate
@@ -148,7 +148,7 @@ class Measuring:
         share = self.processes.shard(len(seeds))
         mine = seeds[share.start : share.stop]
         pictures: Iterator[Tensor] = generate(model, mine, labels=labels_as_trained(model, mine))
-        return model, stream_batches(_until(pictures, asked_to_stop), model_origin(model, seeds, 1.0))
+        return model, stream_batches(_until(pictures, asked_to_stop), model_record(model, seeds, 1.0))
 
 
 def _until(items: Iterator[T], asked_to_stop: Asked) -> Iterator[T]:

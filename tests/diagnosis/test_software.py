@@ -64,7 +64,7 @@ def test_what_the_package_needs_is_here() -> None:
 
 def test_weights_that_are_not_here_are_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWINCLI_CACHE", str(tmp_path))
-    monkeypatch.setattr(weight_files, "INCEPTION", replace(weight_files.INCEPTION, folder="no_such_package"))
+    monkeypatch.setattr(weight_files, "INCEPTION", replace(weight_files.INCEPTION, module="no_such_package"))
     (found,) = [each for each in find_detector_weights() if each.detector == "inception"]
     assert found.path is None
     assert found.problem == "inception: no weights here; evaluate would download them"  # and did not

@@ -9,20 +9,19 @@ import pytest
 from PIL import Image
 
 from swincli.errors import DataError
-from swincli.metrics.compare import compare_runs, read_run
-from swincli.metrics.plots.comparison import plot_comparison
-from swincli.metrics.protocol import DetectorRecord, Fakes, Protocol, Reference, append_record
+from swincli.metrics.compare import compare_runs, plot_comparison, read_run
+from swincli.metrics.protocol import DetectorRecord, FakesRecord, Protocol, ReferenceRecord, append_record
 
 
 def protocol(images_seen: int | None, num: int = 1000, content_hash: str = "cats", resize: str = "bicubic") -> Protocol:
-    reference, detector = Reference("reals", 500, 16, content_hash), DetectorRecord("tiny", "0123", 12)
-    fakes = Fakes("model", num, 16, (0, num - 1), 1.0, images_seen)
+    reference, detector = ReferenceRecord("reals", 500, 16, content_hash), DetectorRecord("tiny", "0123", 12)
+    fakes = FakesRecord("model", num, 16, (0, num - 1), 1.0, images_seen)
     return Protocol(fakes, reference, detector, resize, "uint8", 0, "cpu", {})
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> list[Path]:
-    """Two runs measured twice by the same protocol, the second also once by another."""
+    """Two runs, each measured twice with one protocol; the second run also once with another protocol."""
     folders = [tmp_path / "first", tmp_path / "second"]
     for number, folder in enumerate(folders):
         folder.mkdir()
@@ -45,9 +44,9 @@ def test_the_newest_values_that_were_measured_alike_are_compared(runs: list[Path
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ({"num": 50}, "fakes 50 and not 1,000"),
-        ({"content_hash": "dogs"}, "reference dogs and not cats"),
-        ({"resize": "box"}, "resize box and not bicubic"),
+        ({"num": 50}, "fakes 50 instead of 1,000"),
+        ({"content_hash": "dogs"}, "reference dogs instead of cats"),
+        ({"resize": "box"}, "resize box instead of bicubic"),
     ],
 )
 def test_a_run_that_was_measured_otherwise_is_marked_and_named(
@@ -60,7 +59,7 @@ def test_a_run_that_was_measured_otherwise_is_marked_and_named(
     assert [row.cells["fid"].comparable for row in comparison.rows] == [True, True, False]
     assert comparison.rows[2].cells["is"].comparable
     assert "is" not in comparison.rows[0].cells
-    assert comparison.cautions == [f"{third}: fid cannot be compared with the others: {words}"]
+    assert comparison.cautions == [f"{third}: fid not comparable with the other runs: {words}"]
     written = json.loads(json.dumps(comparison.as_dict()))
     assert written["runs"][2]["metrics"]["fid"]["value"] == 5
 
@@ -76,7 +75,7 @@ def test_a_run_without_measurements_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="gone: no such run"):
         read_run(tmp_path / "gone")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty: nothing was measured of this run"):
+    with pytest.raises(DataError, match="empty: no measurements of this run"):
         read_run(tmp_path / "empty")
 
 

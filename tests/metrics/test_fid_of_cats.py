@@ -37,7 +37,7 @@ def inception() -> Detector:
 
 @pytest.fixture(scope="module")
 def cats(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three folders: cats, other cats, and these blurred."""
+    """Three folders: cats, others, and the others blurred."""
     root = tmp_path_factory.mktemp("cats")
     for name in ("cats", "others", "blurred"):
         (root / name).mkdir()

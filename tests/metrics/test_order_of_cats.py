@@ -1,4 +1,4 @@
-"""Every metric puts undamaged cats before those that are worse in a way that it can see."""
+"""Every metric ranks undamaged cats before cats with damage that it can see."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from degraded_cats import VERSIONS, write_cats, write_half
 from shared_material import CATS
 
 from swincli.console import Console
+from swincli.metrics.metric import Context
 from swincli.metrics.networks.detectors import Detector, load_detector
 from swincli.metrics.networks.weight_files import find_detector_weights
-from swincli.metrics.registry import METRICS, Context
-from swincli.metrics.streams.features import Collected, Need, collect
+from swincli.metrics.registry import METRICS
+from swincli.metrics.streams.features import SideStatistics, Statistic, compute_statistics
 from swincli.metrics.streams.images import open_images
 
 pytestmark = [
@@ -27,29 +28,29 @@ pytestmark = [
 ]
 
 A_SIDE = 200
-NEEDS: frozenset[Need] = frozenset({"moments", "features", "logits", "spectrum"})
+NEEDS: frozenset[Statistic] = frozenset({"moments", "features", "logits", "spectrum"})
 DAMAGED = set(VERSIONS)
 GRIDDED = {"compressed", "shifted"}
 
 WORSE = {
-    # value: whether more is better, and the versions that it must put behind the undamaged others
+    # value: whether higher is better, and the versions that must rank behind the undamaged others
     "fid": (False, {*DAMAGED, "half"}),
     "fid_infinity": (False, {*DAMAGED, "half"}),
     "kid": (False, {*DAMAGED, "half"}),
-    "precision": (True, DAMAGED),  # each of the half is as good a cat as any
+    "precision": (True, DAMAGED),  # lost variety is no loss of quality
     "density": (True, DAMAGED),
     "recall": (True, {*DAMAGED, "half"}),
     "coverage": (True, {*DAMAGED, "half"}),
-    "spectrum": (False, DAMAGED),  # says nothing of content
-    "window_grid": (False, GRIDDED),  # sees a grid and nothing else
-    "authenticity": (True, {"copies"}),  # what is damaged lies far from the reals, and is authentic
+    "spectrum": (False, DAMAGED),  # does not see content
+    "window_grid": (False, GRIDDED),  # sees only a grid
+    "authenticity": (True, {"copies"}),  # damaged images are far from all reals, and so authentic
 }
-UNABLE = {"is", "is_std", "kid_std"}  # looks at no reals; are no measures of quality
+UNABLE = {"is", "is_std", "kid_std"}  # IS does not use the reals; the others are deviations
 
 
 @pytest.fixture(scope="module")
-def sides(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Collected]:
-    """What is known of the cats in every version."""
+def sides(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SideStatistics]:
+    """Statistics of the cats in every version."""
     detector = load_detector(find_detector_weights(None, Console(quiet=True), "efficientnet"), torch.device("cpu"))
     root = tmp_path_factory.mktemp("cats")
     write_cats(root, A_SIDE)
@@ -59,9 +60,9 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Collected]:
     return {**found, "copies": found["cats"]}
 
 
-def look(folder: Path, detector: Detector, needs: frozenset[Need]) -> Collected:
+def look(folder: Path, detector: Detector, needs: frozenset[Statistic]) -> SideStatistics:
     with open_images(str(folder)) as images:
-        return collect(images.read(np.arange(images.count)), detector, needs, 16, lambda _: None)
+        return compute_statistics(images.read(np.arange(images.count)), detector, needs, 16, lambda _: None)
 
 
 def features_of(folder: Path, detector: Detector) -> np.ndarray:
@@ -71,14 +72,15 @@ def features_of(folder: Path, detector: Detector) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def values(sides: dict[str, Collected]) -> dict[str, dict[str, float]]:
-    """By version, what every metric but that of models says of it."""
+def values(sides: dict[str, SideStatistics]) -> dict[str, dict[str, float]]:
+    """All values but PPL, by version."""
     found: dict[str, dict[str, float]] = {}
     for name in ("others", "half", "copies", *VERSIONS):
         context, found[name] = Context(), {}
         metrics = ("fid", "memorization") if name == "copies" else METRICS.keys() - {"ppl"}
         for metric in metrics:
-            found[name] |= METRICS[metric].measure(sides[name], sides["cats"], context)
+            row = METRICS[metric]
+            found[name] |= row.values(row.measure(sides[name], sides["cats"], context))
     return found
 
 

@@ -28,7 +28,7 @@ import torch
 from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.metrics.evaluate import Evaluation
-from swincli.metrics.protocol import DetectorRecord, Protocol, Reference
+from swincli.metrics.protocol import DetectorRecord, Protocol, ReferenceRecord
 from swincli.recipe import load_recipe
 from swincli.training import in_training_metrics, loop
 from swincli.training.run.state import build_state
@@ -101,9 +101,9 @@ def measure_by_table() -> None:
     """Have training measure what stands in a table, without a detector."""
 
     def evaluate(fakes: Any, *_: object, **__: object) -> Evaluation:
-        reference, detector = Reference("reals", 10, 16, "hash"), DetectorRecord("table", "0", 1)
-        protocol = Protocol(fakes.origin, reference, detector, "none", "uint8", 0, "cpu", {})
-        return Evaluation({"fid": FIDS[fakes.origin.images_seen]}, protocol, [])
+        reference, detector = ReferenceRecord("reals", 10, 16, "hash"), DetectorRecord("table", "0", 1)
+        protocol = Protocol(fakes.record, reference, detector, "none", "uint8", 0, "cpu", {})
+        return Evaluation({"fid": FIDS[fakes.record.images_seen]}, protocol, [])
 
     in_training_metrics.find_detector_weights = lambda *_: Path()  # type: ignore[assignment]
     in_training_metrics.load_detector = lambda *_: None  # type: ignore[assignment, return-value]

@@ -143,7 +143,7 @@ def evaluate(
     """Measure how close generated pictures, or any others, come to real ones; or compare what runs have measured."""
     with boundary(json_mode=json_mode, quiet=quiet, debug=debug) as console:
         from swincli.commands.evaluate import run
-        from swincli.metrics.presets import choose_numbers
+        from swincli.metrics.presets import choose_counts
         from swincli.system.torchrun_env import is_secondary
 
         if compare:
@@ -153,7 +153,7 @@ def evaluate(
             return
         run.check_no_runs(runs)
         counts = read_count("--num", num), read_count("--num-reference", num_reference)
-        numbers = choose_numbers(protocol, *counts, truncation)
+        numbers = choose_counts(protocol, *counts, truncation)
         fakes = run.FakesAsked(images, checkpoint, numbers.num, seed, truncation, batch)
         real = run.RealAsked(data, reference, numbers, seed, save_reference)
         fakes.check()

@@ -13,22 +13,22 @@ from rich.table import Table
 
 from swincli.console import Console
 from swincli.errors import DataError, ResourceError, UsageError
-from swincli.metrics.compare import Comparison, compare_runs, read_run
+from swincli.metrics.compare import Comparison, compare_runs, plot_comparison, read_run
 from swincli.metrics.evaluate import Evaluation, evaluate, save_reference
 from swincli.metrics.networks.detectors import Detector
-from swincli.metrics.presets import PRESETS, Numbers
+from swincli.metrics.presets import PRESETS, ImageCounts
 from swincli.metrics.protocol import append_record
 from swincli.metrics.streams.images import (
     ImageSet,
     ImageStream,
     draw_subset,
     fake_seeds,
-    model_origin,
+    model_record,
     open_images,
     stream_batches,
     stream_subset,
 )
-from swincli.metrics.streams.reference_files import Statistics, open_statistics
+from swincli.metrics.streams.reference_files import ReferenceStatistics, open_statistics
 from swincli.model.files.model_file import Model, find_checkpoint, load_model
 from swincli.synthesis.latents.classes import labels_as_trained
 from swincli.synthesis.latents.truncation import Truncation
@@ -77,7 +77,7 @@ class FakesAsked:
             mine = seeds[share(len(seeds)).start : share(len(seeds)).stop]
             labels = labels_as_trained(model, mine)
             pictures = generate(model, mine, truncation=Truncation(self.truncation), batch=self.batch, labels=labels)
-            yield stream_batches(pictures, model_origin(model, seeds, self.truncation)), model
+            yield stream_batches(pictures, model_record(model, seeds, self.truncation)), model
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class RealAsked:
 
     data: str | None
     statistics: Path | None
-    numbers: Numbers
+    numbers: ImageCounts
     seed: int
     save: Path | None
 
@@ -111,7 +111,7 @@ class RealAsked:
             _require_preset(protocol, self.statistics)
 
     @contextmanager
-    def open(self) -> Iterator[ImageSet | Statistics]:
+    def open(self) -> Iterator[ImageSet | ReferenceStatistics]:
         """The pictures, as many as asked for, or the statistics."""
         if self.statistics is not None:
             yield open_statistics(self.statistics)
@@ -121,7 +121,7 @@ class RealAsked:
                 wanted = self.numbers.num_reference
                 yield images if wanted is None else draw_subset(images, wanted, self.seed)
 
-    def cautions(self, found: ImageSet | Statistics) -> list[str]:
+    def cautions(self, found: ImageSet | ReferenceStatistics) -> list[str]:
         """What was asked for and could not be had."""
         wanted = self.numbers.num_reference
         if wanted is None or not isinstance(found, ImageSet) or found.count >= wanted:
@@ -175,7 +175,7 @@ def measure(fakes: FakesAsked, real: RealAsked, how: How, console: Console, proc
     if processes.is_main:
         cautions = [*result.cautions, *real.cautions(reference), *_too_few_fakes(fakes, real, stream)]
         _tell(result, cautions, real.save, console)
-        _record(stream.origin.source if model else None, result, console)
+        _record(stream.record.source if model else None, result, console)
 
 
 def _tell(result: Evaluation, cautions: list[str], saved: Path | None, console: Console) -> None:
@@ -200,8 +200,6 @@ def compare(runs: list[str], plots: Path | None, console: Console) -> None:
         console.warn(caution)
     path = None
     if plots is not None:
-        from swincli.metrics.plots.comparison import plot_comparison
-
         path = plots / "comparison.png"
         plot_comparison(comparison, path)
         console.say(f"Plot: {path}")
@@ -258,7 +256,7 @@ def _require_preset(name: str, path: Path) -> None:
 
 def _save(
     path: Path,
-    reference: ImageSet | Statistics,
+    reference: ImageSet | ReferenceStatistics,
     how: How,
     detector: Detector,
     console: Console,
@@ -279,9 +277,9 @@ def _save(
 
 
 def _too_few_fakes(fakes: FakesAsked, real: RealAsked, stream: ImageStream) -> list[str]:
-    if real.numbers.preset is None or stream.origin.num >= fakes.num:
+    if real.numbers.preset is None or stream.record.num >= fakes.num:
         return []
-    return [f"the protocol takes {fakes.num:,} fakes and {stream.origin.source} holds {stream.origin.num:,}"]
+    return [f"the protocol takes {fakes.num:,} fakes and {stream.record.source} holds {stream.record.num:,}"]
 
 
 def _record(model: str | None, result: Evaluation, console: Console) -> None:

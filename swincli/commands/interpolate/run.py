@@ -15,7 +15,7 @@ from swincli.commands.truncation_options import read_truncation
 from swincli.console import Advance, Console
 from swincli.errors import UsageError
 from swincli.metrics.networks import stlpips
-from swincli.metrics.networks.perceptual_input import comparable
+from swincli.metrics.networks.perceptual_input import to_perceptual_input
 from swincli.model.files.model_file import Model
 from swincli.synthesis.latents.classes import name_images
 from swincli.synthesis.latents.codes import codes_of_seeds
@@ -170,7 +170,7 @@ def _perceptual_strides(plan: Plan) -> Callable[[], Strides]:
 
     @torch.inference_mode()
     def features(images: Tensor) -> list[Tensor]:
-        return network.features(comparable(plan.model, images))
+        return network.features(to_perceptual_input(plan.model, images))
 
     return lambda: Strides(len(plan.walks), features, torch.inference_mode()(network.between))
 

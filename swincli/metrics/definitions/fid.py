@@ -1,4 +1,4 @@
-"""The Fréchet distance between two Gaussians; of the features of two sides it is FID (Heusel et al., NeurIPS 2017)."""
+"""FID: the Fréchet distance between two Gaussians fitted to features (Heusel et al., NeurIPS 2017)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from swincli.metrics.definitions.moments import Moments
 
 
 def frechet_distance(first: Moments, second: Moments) -> float:
-    """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), Dowson and Landau 1982.
+    """|m1 - m2|² + tr(S1 + S2 - 2 (S1 S2)^(1/2)) (Dowson and Landau 1982); symmetric in its arguments.
 
-    The trace of the square root is the sum of the roots of the eigenvalues of S1 S2, which with S1 = L L^T are those of
-    the symmetric L^T S2 L. N samples leave at most N - 1 of them above zero; the others, rounding noise, are left out.
-    Where the number of one side is not known, the rank of its covariance takes its place (`Moments.given`).
+    The trace of the square root is the sum of the square roots of the eigenvalues of S1 S2. With S1 = L Lᵀ these are
+    the eigenvalues of the symmetric Lᵀ S2 L. N samples give at most N - 1 eigenvalues above zero; the others are
+    rounding noise and are dropped. If N is unknown, the rank of the covariance replaces N - 1
+    (`Moments.from_mean_covariance`).
 
     Args:
         first: Moments of at least 2 features [D].
-        second: The same of the other side; the order makes no difference.
+        second: Moments of the other side.
     """
     offset = first.mean - second.mean
     one, other = first.covariance, second.covariance
@@ -33,7 +34,7 @@ def _product_eigenvalues(one: NDArray[np.float64], other: NDArray[np.float64]) -
         try:
             factor = np.linalg.cholesky(left)
         except np.linalg.LinAlgError:
-            continue  # not of full rank; the other one may be
+            continue  # rank-deficient; try the other covariance
         return np.linalg.eigvalsh(factor.T @ right @ factor)
     values, vectors = np.linalg.eigh(one)
     factor = vectors * np.sqrt(values.clip(min=0.0))

@@ -1,4 +1,4 @@
-"""FID at an endless number of pictures, from how it falls with their number (Chong and Forsyth, CVPR 2020)."""
+"""FID∞: FID extrapolated to infinitely many fakes (Chong and Forsyth, CVPR 2020)."""
 
 from __future__ import annotations
 
@@ -12,71 +12,70 @@ from swincli.metrics.definitions.fid import frechet_distance
 from swincli.metrics.definitions.moments import Moments
 
 POINTS = 15
-SMALLEST_SHARE = 0.1  # 5,000 of 50,000, as in the paper
+SMALLEST_SHARE = 0.1  # the smallest subset: 5,000 of 50,000, as in the paper
 
 
 @dataclass(frozen=True)
-class Extrapolation:
-    """A line through distances over 1 / number.
+class FIDInfinity:
+    """The line fitted through FID over 1 / N.
 
     Attributes:
-        value: Where it meets 1 / number = 0.
-        numbers: Pictures of each point.
-        distances: What was measured with them.
+        value: Intercept of the line: FID∞.
+        subset_sizes: Number of fakes N of each point.
+        distances: FID of each point.
     """
 
     value: float
-    numbers: list[int]
+    subset_sizes: list[int]
     distances: list[float]
 
 
 def fid_infinity(
     fakes: NDArray[np.floating],
-    reference: Moments,
+    reals: Moments,
     seed: int,
     points: int = POINTS,
     advance: Callable[[], None] = lambda: None,
-) -> Extrapolation:
-    """Fit `FID(N) = FID∞ + c / N` by least squares to random subsets of the fakes; the reference stays whole.
+) -> FIDInfinity:
+    """Fit `FID(N) = FID∞ + c / N` by least squares to random subsets of the fakes and all reals.
 
-    The bias of FID is of that form to first order. The paper draws fakes by a Sobol sequence and calls that FID∞; with
-    independent ones, as here, the line is the same and a little noisier. What the reference's own number adds stays.
+    The bias of FID has this form to first order. The paper draws fakes from a Sobol sequence; with independent fakes,
+    as here, the line is the same and slightly noisier. The bias from the number of reals stays in the value.
 
     Args:
         fakes: Features [N, D].
-        reference: Moments of the real side.
-        seed: Draws the subsets, each without replacement.
-        points: Numbers of pictures, from a tenth of N to N.
+        reals: Moments of the reals.
+        seed: Seed of the subsets, each drawn without replacement.
+        points: Number of subset sizes, from a tenth of N to N.
         advance: Called after each point.
     """
     random = np.random.default_rng(seed)
-    numbers = numbers_of(len(fakes), points)
+    numbers = subset_sizes(len(fakes), points)
     distances = []
     for number in numbers:
         subset = fakes[random.choice(len(fakes), number, replace=False)]
-        distances.append(frechet_distance(Moments.of(subset), reference))
+        distances.append(frechet_distance(Moments.from_features(subset), reals))
         advance()
-    slope, value = np.polyfit(1.0 / np.array(numbers), distances, 1)
-    del slope
-    return Extrapolation(float(value), numbers, distances)
+    _slope, value = np.polyfit(1.0 / np.array(numbers), distances, 1)
+    return FIDInfinity(float(value), numbers, distances)
 
 
-def numbers_of(count: int, points: int = POINTS) -> list[int]:
-    """Pictures of each point of the line, of so many fakes."""
+def subset_sizes(count: int, points: int = POINTS) -> list[int]:
+    """Number of fakes at each point of the line, evenly spaced from a tenth of `count` to `count`."""
     smallest = max(2, round(SMALLEST_SHARE * count))
     return [round(number) for number in np.linspace(smallest, count, points)]
 
 
-def deviation_factor(numbers: Sequence[int]) -> float:
-    """How much more FID∞ varies from one draw of fakes to the next than FID at all of them, as a ratio of deviations.
+def deviation_factor(sizes: Sequence[int]) -> float:
+    """Ratio of the standard deviation of FID∞ to that of FID with all N fakes, over draws of fakes.
 
-    To first order FID is a mean over its pictures. The intercept weighs the points by w, which add up to 1, and a
-    picture is in the subset of n of N with probability n / N; so the variance is 1 + Σ w² (N / n - 1) times FID's.
+    To first order FID is a mean over images. The intercept weights the points by w with Σ w = 1, and an image is in a
+    subset of n of N with probability n / N. So the variance is 1 + Σ w² (N / n - 1) times that of FID.
 
     Args:
-        numbers: Pictures of each point, the last one all of them.
+        sizes: Number of fakes at each point; the last is N.
     """
-    n = np.asarray(numbers, dtype=np.float64)
+    n = np.asarray(sizes, dtype=np.float64)
     centred = 1.0 / n - np.mean(1.0 / n)
     weights = 1.0 / len(n) - np.mean(1.0 / n) * centred / np.square(centred).sum()
     return float(np.sqrt(1.0 + np.square(weights) @ (n[-1] / n - 1.0)))

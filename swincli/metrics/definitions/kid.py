@@ -1,4 +1,4 @@
-"""Kernel inception distance (Bińkowski et al., ICLR 2018): a distance that is right at any number of pictures."""
+"""KID: kernel inception distance, unbiased at any number of images (Bińkowski et al., ICLR 2018)."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-SUBSETS, SUBSET_SIZE = 100, 1000  # as in the paper's code, clean-fid and torch-fidelity
+SUBSETS, SUBSET_SIZE = 100, 1000  # as in the paper's code, in clean-fid and torch-fidelity
 
 
 @dataclass(frozen=True)
-class KernelDistance:
-    """Squared maximum mean discrepancy: its mean over subsets, and the standard deviation between them."""
+class KID:
+    """Squared maximum mean discrepancy (MMD): mean over subsets, and standard deviation between the subsets."""
 
     mean: float
     deviation: float
 
 
-def kernel_distance(
+def kernel_inception_distance(
     fakes: NDArray[np.floating], reals: NDArray[np.floating], seed: int, subsets: int = SUBSETS, size: int = SUBSET_SIZE
-) -> KernelDistance:
-    """The unbiased estimate of the squared MMD with the kernel `(x·y / D + 1)³`, over random subsets of both sides.
+) -> KID:
+    """Unbiased estimate of the squared MMD with the kernel `(x·y / D + 1)³`, over random subsets of both sides.
 
     Args:
         fakes: Features [N, D].
         reals: Features [M, D].
-        seed: Draws the subsets, each without replacement.
-        subsets: How many to draw.
-        size: Pictures a side of a subset; at most half of a side, so that subsets differ.
+        seed: Seed of the subsets, each drawn without replacement.
+        subsets: Number of subsets.
+        size: Images per side in a subset; reduced to half of the smaller side, so that subsets differ.
     """
     size = min(size, max(2, min(len(fakes), len(reals)) // 2))
     random = np.random.default_rng(seed)
@@ -41,22 +41,22 @@ def kernel_distance(
             for _ in range(subsets)
         ]
     )
-    return KernelDistance(float(values.mean()), float(values.std()))
+    return KID(float(values.mean()), float(values.std()))
 
 
 def mmd(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
-    """Unbiased squared MMD of features [N, D] and [M, D], both N and M of at least 2 (Gretton et al., 2012, eq. 3)."""
+    """Unbiased squared MMD of features [N, D] and [M, D], N and M at least 2 (Gretton et al., 2012, eq. 3)."""
     one, other = x.astype(np.float64), y.astype(np.float64)
-    return _pairs(one) + _pairs(other) - 2.0 * float(cubic_kernel(one, other).mean())
+    return _mean_of_pairs(one) + _mean_of_pairs(other) - 2.0 * float(cubic_kernel(one, other).mean())
 
 
-def _pairs(x: NDArray[np.float64]) -> float:
-    """Mean of the kernel over pairs of different members."""
+def _mean_of_pairs(x: NDArray[np.float64]) -> float:
+    """Mean of the kernel over pairs of different rows."""
     products = cubic_kernel(x, x)
     return float((products.sum() - products.trace()) / (len(x) * (len(x) - 1)))
 
 
 def cubic_kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`(x·y / D + 1)³` of features [N, D] and [M, D]: [N, M]."""
+    """The kernel `(x·y / D + 1)³` [N, M] of features [N, D] and [M, D]."""
     products: NDArray[np.float64] = (x @ y.T / x.shape[1] + 1.0) ** 3
     return products

@@ -1,4 +1,4 @@
-"""Mean and covariance of a stream of features, in float64 and in one pass."""
+"""Mean and covariance of features, accumulated block by block in float64."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Moments:
     """First and second moments of features.
 
     Attributes:
-        count: Number of features N; of moments that came without it, the fewest that they can come from.
-        mean: [D] float64.
-        scatter: [D, D] float64, the sum of outer products of the centred features: (N - 1) times the covariance.
+        count: Number of features N; if it is unknown, the rank of the covariance + 1.
+        mean: float64 [D].
+        scatter: Sum of outer products of the centred features, float64 [D, D]: (N - 1) times the covariance.
     """
 
     count: int
@@ -24,21 +24,21 @@ class Moments:
     scatter: NDArray[np.float64]
 
     @classmethod
-    def of(cls, features: NDArray[np.floating]) -> Self:
-        """Moments of features [N, D], N of at least 1."""
+    def from_features(cls, features: NDArray[np.floating]) -> Self:
+        """Moments of features [N, D], N at least 1."""
         exact = features.astype(np.float64)
         mean = exact.mean(axis=0)
         exact -= mean
         return cls(len(exact), mean, exact.T @ exact)
 
     @classmethod
-    def given(cls, mean: NDArray[np.float64], covariance: NDArray[np.float64]) -> Self:
-        """Moments that came as a mean [D] and a covariance [D, D], of a number of features that nobody knows."""
+    def from_mean_covariance(cls, mean: NDArray[np.float64], covariance: NDArray[np.float64]) -> Self:
+        """Moments from a mean [D] and a covariance [D, D] with unknown N, such as another program's statistics."""
         rank = max(1, int(np.linalg.matrix_rank(covariance, hermitian=True)))
         return cls(rank + 1, mean, covariance * rank)
 
     def merge(self, other: Self) -> Self:
-        """Moments of both sets of features together (Chan, Golub and LeVeque 1979)."""
+        """Moments of both sets of features (Chan, Golub and LeVeque 1979)."""
         count = self.count + other.count
         offset = other.mean - self.mean
         scatter = np.outer(offset, offset)
@@ -49,5 +49,5 @@ class Moments:
 
     @property
     def covariance(self) -> NDArray[np.float64]:
-        """Unbiased covariance [D, D]; needs a count of at least 2."""
+        """Unbiased covariance [D, D]; N at least 2."""
         return self.scatter / (self.count - 1)

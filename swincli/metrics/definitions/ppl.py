@@ -1,9 +1,9 @@
-"""Perceptual path length: how much pictures change on a small step in latent space.
+"""PPL: perceptual path length, how much images change on a small step in latent space (Karras et al., CVPR 2019, 4.1).
 
-Karras et al. (CVPR 2019, section 4.1): short where latent space is smooth. Two codes are drawn, and the picture at the
-first is compared with the one a small step epsilon on the way to the second; the distance over epsilon², on average.
-Steps start at the drawn codes (t = 0), as Karras et al. (CVPR 2020) measure in W, so that only pictures are compared
-that the model makes; in Z, where the way is an arc on the sphere, each of its points is as likely as its ends anyway.
+Two latents are drawn. The image at the first is compared with the image a step epsilon towards the second; PPL is the
+mean of distance / epsilon². Small values mean a smooth latent space. Steps start at the drawn latents (t = 0), as
+Karras et al. (CVPR 2020) do in W, so that only images from the model's distribution are compared. In Z the path is an
+arc on the sphere, where every point is as likely as the ends.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,16 +20,31 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from swincli.console import Advance
-from swincli.metrics.networks.perceptual_input import comparable
+from swincli.metrics.networks.perceptual_input import to_perceptual_input
 from swincli.model.files.model_file import Model
 from swincli.synthesis.latents.classes import labels_as_trained
 
 EPSILON = 1e-4
-TRIM = 1.0  # per cent of the lengths that are left out at either end
-_PURPOSE = zlib.crc32(b"path length")  # keeps these draws apart from all others that a seed may start
+TRIM = 1.0  # per cent of the lengths that are dropped at either end
+_PURPOSE = zlib.crc32(b"path length")  # separates these draws from all others with the same seed
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 Step = Callable[[Model, Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class PathLengths:
+    """Lengths of N steps in either latent space.
+
+    Attributes:
+        w: Lengths in W, float64 [N].
+        z: Lengths in Z, float64 [N].
+        seed: Seed of the pairs of latents.
+    """
+
+    w: NDArray[np.float64]
+    z: NDArray[np.float64]
+    seed: int
 
 
 def path_lengths(
@@ -41,20 +57,20 @@ def path_lengths(
     advance: Advance,
     share: range | None = None,
 ) -> NDArray[np.float64]:
-    """Length of a step from each of some pairs of codes, [pairs], or of a share of them.
+    """Path lengths of pairs of latents, float64 [pairs], or of a share of the pairs.
 
-    Classes of a conditional model are drawn as often as in training, one for both codes of a pair. There is no
-    truncation. A pair depends on nothing but `seed`, `pairs` and its number.
+    A conditional model uses one class for both latents of a pair, with the frequencies of its training images. There
+    is no truncation. A pair depends only on `seed`, `pairs` and its index.
 
     Args:
         model: A model from `load_model`.
-        space: Where the step goes: "w", on a line, or "z", on the sphere.
-        pairs: How many.
-        seed: Two of them share no pair.
-        distance: Between pictures [B, 3, H, W] of -1 to 1, on the model's device: [B].
-        batch: Pairs at once; makes no difference beyond rounding.
-        advance: Told how many more pairs are done.
-        share: Which of the `pairs`, from 0; all by default.
+        space: Latent space of the step: "w" (a line) or "z" (an arc on the sphere).
+        pairs: Number of pairs.
+        seed: Two seeds share no pair.
+        distance: Distance [B] of images [B, 3, H, W] of -1 to 1, on the model's device.
+        batch: Pairs per batch; changes results only by rounding.
+        advance: Called with the number of pairs done.
+        share: Indices of the pairs to compute; all by default.
     """
     share = range(pairs) if share is None else share
     numbers = range(seed * pairs + share.start, seed * pairs + share.stop)
@@ -67,14 +83,14 @@ def path_lengths(
 
 
 def draw_codes(numbers: Sequence[int], latent_dim: int) -> Tensor:
-    """The two z of each of N pairs, float32 [2, N, latent_dim], whatever the other pairs are."""
+    """The two z of each of N pairs, float32 [2, N, latent_dim]; each pair depends only on its number."""
     size = (2, latent_dim)
     drawn = [np.random.default_rng((number, _PURPOSE)).standard_normal(size, dtype=np.float32) for number in numbers]
     return torch.from_numpy(np.stack(drawn, axis=1))
 
 
 def trimmed_mean(lengths: NDArray[np.float64], percent: float = TRIM) -> float:
-    """Mean without the lowest and the highest `percent`; what lies on the bounds counts, as in StyleGAN's code."""
+    """Mean of the lengths between the two percentiles, bounds included, as in StyleGAN's code."""
     low = np.percentile(lengths, percent, method="lower")
     high = np.percentile(lengths, 100 - percent, method="higher")
     return float(lengths[(lengths >= low) & (lengths <= high)].mean())
@@ -88,21 +104,21 @@ def _lengths(model: Model, step: Step, numbers: Sequence[int], distance: Distanc
         labels = labels.to(model.device)
     with torch.autocast(model.device.type, enabled=False):
         codes = torch.cat(step(model, z[0], z[1], labels))
-        # Both ends go through in one batch, so that rounding treats them alike.
+        # Both ends are in one batch, so that they are rounded alike.
         images = model.generator.synthesise(model.generator.broadcast(codes))
-        apart = distance(*comparable(model, images).chunk(2))
+        apart = distance(*to_perceptual_input(model, images).chunk(2))
     lengths: NDArray[np.float64] = apart.double().cpu().numpy() / EPSILON**2
     return lengths
 
 
 def _step_in_w(model: Model, first: Tensor, second: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
-    """w at the first z, and a step of epsilon on the line to that of the second."""
+    """The w of the first z, and the w a step epsilon on the line to the w of the second z."""
     start, end = model.generator.map(first, labels), model.generator.map(second, labels)
     return start, torch.lerp(start, end, EPSILON)
 
 
 def _step_in_z(model: Model, first: Tensor, second: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
-    """w at the first z, and at a step of epsilon on the great circle to the second; z's length makes no difference."""
+    """The w of the first z, and the w of the z a step epsilon on the great circle to the second; |z| has no effect."""
     first, second = F.normalize(first, dim=1), F.normalize(second, dim=1)
     angle = EPSILON * torch.acos((first * second).sum(dim=1, keepdim=True))
     across = F.normalize(second - (first * second).sum(dim=1, keepdim=True) * first, dim=1)
@@ -112,4 +128,4 @@ def _step_in_z(model: Model, first: Tensor, second: Tensor, labels: Tensor | Non
 
 
 STEPS: dict[str, Step] = {"w": _step_in_w, "z": _step_in_z}
-"""From a model and two z [B, latent_dim], and labels where it has classes: two w [B, latent_dim], epsilon apart."""
+"""Maps a model, two z [B, latent_dim] and labels (None without classes) to two w [B, latent_dim], epsilon apart."""

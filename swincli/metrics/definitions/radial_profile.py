@@ -1,4 +1,4 @@
-"""What is read from spectra, by frequency and by position, in few numbers a picture."""
+"""Radial profiles of power spectra, and edge strength by position in the attention windows."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-WINDOW = 8  # side of StyleSwin's windows, in pixels of the finest map
-FLOOR = 1e-12  # of the power of a pixel, relative to 255²
+WINDOW = 8  # side of StyleSwin's attention windows at the finest level, in pixels
+FLOOR = 1e-12  # smallest power per pixel, relative to 255²
 
 
 @dataclass(frozen=True, eq=False)
-class Profile:
-    """Power by frequency, and the strength of edges by column and by row, summed over pictures of one size.
+class RadialProfile:
+    """Power by frequency, and edge strength by column and by row, summed over images of one size.
 
     Attributes:
-        count: Pictures N.
-        sums: Sums over the pictures, float64 [S / 2 + W + H], S the smaller side: power, on average over all
-            directions, at 1, 2, ... cycles a picture; the mean square of differences along each column; along each row.
-        size: Height and width of the pictures.
+        count: Number of images N.
+        sums: Sums over the images, float64 [S / 2 + W + H], S the shorter side: power at 1, 2, ... cycles per image,
+            averaged over all directions; mean squared difference across each column; across each row.
+        size: Height and width of the images.
     """
 
     count: float
@@ -29,8 +29,8 @@ class Profile:
     size: tuple[int, int]
 
     @classmethod
-    def of(cls, count: float, total: NDArray[np.floating]) -> Self:
-        """Of the sums [3, H, W] of a `Spectrum`."""
+    def from_spectrum(cls, count: float, total: NDArray[np.floating]) -> Self:
+        """The profile of a `Spectrum` with sums `total` [3, H, W] over `count` images."""
         _, height, width = total.shape
         radius, numbers = _rings(height, width)
         power = np.bincount(radius, total[0].ravel())[1 : len(numbers) + 1] / numbers
@@ -38,21 +38,21 @@ class Profile:
         return cls(count, np.concatenate([power, columns, rows]), (height, width))
 
     def without(self, part: Self) -> Self:
-        """Of the pictures that are not in a part of them."""
+        """The profile of the images that are not in `part`."""
         return type(self)(self.count - part.count, self.sums - part.sums, self.size)
 
     def by_frequency(self) -> NDArray[np.float64]:
-        """Mean over all directions in decibels, at 1, 2, ... cycles a picture up to half the smaller side.
+        """Mean power over all directions in decibels, at 1, 2, ... S / 2 cycles per image, [S / 2].
 
         Durall et al., CVPR 2020, "Watch your up-convolution".
         """
         return decibels(self.sums[: min(self.size) // 2] / self.count)
 
     def edges_by_position(self, period: int = WINDOW) -> NDArray[np.float64]:
-        """How strong edges are by where they lie inside a window, [period], in decibels over their median.
+        """Edge strength by position in a window, in decibels over the median, [period].
 
-        An edge at position p lies between pixels p - 1 and p of a window, so the window's own border is at 0. Both
-        directions together; NaN where pictures are smaller than two windows.
+        An edge at position p is between pixels p - 1 and p of a window; position 0 is the window's border. Rows and
+        columns are averaged. NaN if the images are smaller than two windows.
         """
         if min(self.size) < 2 * period:
             return np.full(period, np.nan)
@@ -64,27 +64,27 @@ class Profile:
         return levels - np.median(levels)
 
     def grid_excess(self, period: int = WINDOW) -> float:
-        """How far the strongest edges of a grid stand out from those between its lines, in decibels.
+        """The maximum of `edges_by_position` in decibels: how far the edges of a grid exceed those between its lines.
 
-        The largest of `edges_by_position`: wherever in the windows a grid lies, and also where there are two, as of
-        plain and of shifted windows. NaN where pictures are smaller than two windows.
+        It finds a grid at any offset, and also two grids, as of plain and shifted windows. NaN if the images are
+        smaller than two windows.
         """
         return float(self.edges_by_position(period).max())
 
 
 def decibels(power: NDArray[np.float64] | np.floating) -> NDArray[np.float64]:
-    """`10 log10`, from a floor on, so that a picture of one colour has a spectrum too."""
+    """`10 log10(power)`, with a floor so that an image of one colour has a finite spectrum."""
     return 10.0 * np.log10(np.maximum(power, FLOOR))
 
 
-def spectral_distance(one: Profile, other: Profile) -> float:
-    """Root mean square difference of two spectra by frequency, in decibels; their pictures must have one size."""
+def spectral_distance(one: RadialProfile, other: RadialProfile) -> float:
+    """Root mean square difference of two spectra by frequency, in decibels; both must have one image size."""
     return float(np.sqrt(np.mean((one.by_frequency() - other.by_frequency()) ** 2)))
 
 
 @functools.lru_cache(maxsize=4)
 def _rings(height: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The ring that each frequency lies in, [H W], and how many lie in ring 1, 2, ... up to half the smaller side."""
+    """The ring of each frequency, [H W], and the number of frequencies in rings 1, 2, ... S / 2."""
     side = min(height, width)
     y, x = np.fft.fftfreq(height)[:, None] * side, np.fft.fftfreq(width)[None] * side
     radius = np.round(np.hypot(y, x)).astype(np.int64).ravel()

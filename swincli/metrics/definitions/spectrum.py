@@ -1,14 +1,15 @@
-"""Power spectra of pictures, and what the grid of attention windows leaves in them.
+"""Spectrum: mean power spectra of images, and the grid that attention windows leave in them.
 
-Attention in windows that do not look at each other draws edges along a grid, StyleSwin's blocking artifact (Zhang et
-al., 2022, section 3.3 and figure 5), as coarse JPEG does. The steps at these edges are up in one place and down in the
-next, so they cancel at the grid's own frequencies, the multiples of 1 / 8 cycles a pixel, and raise those beside them.
-What does have the grid's period is how strong the edges are (Wang, Bovik and Evans, ICIP 2000, "Blind measurement of
-blocking artifacts in images"); and since all pictures share one grid, it can be averaged over them by position.
+Attention in windows that do not exchange information leaves edges along a grid: StyleSwin's blocking artifact (Zhang et
+al., 2022, section 3.3 and figure 5), similar to coarse JPEG. The steps at these edges go up in one place and down in
+the next. So they cancel at the grid's own frequencies, the multiples of 1 / 8 cycles per pixel, and raise the
+frequencies beside them. The strength of the edges does have the grid's period (Wang, Bovik and Evans, ICIP 2000, "Blind
+measurement of blocking artifacts in images"). All images share one grid, so the strength is averaged by position.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass
 from typing import Self
@@ -16,26 +17,27 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from swincli.metrics.definitions.radial_profile import Profile
+from swincli.errors import DataError
+from swincli.metrics.definitions.radial_profile import RadialProfile, spectral_distance
 
 LUMA = (0.299, 0.587, 0.114)
-PARTS = 32  # of the pictures, for the interval: its width is known to one in eight
+PARTS = 32  # parts of the images for the jackknife; the interval's width is then known to one in eight
 
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """The mean power spectrum of pictures of one size, and where in them the edges lie.
+    """Sums of power spectra and of squared differences between neighbouring pixels, over images of one size.
 
     Attributes:
-        count: Pictures N.
-        total: Sums over the pictures, [3, H, W]: of their spectra, which are squared magnitudes of the Fourier
-            transform, divided by H W 255²; of each pixel's squared difference from the one on its left; and from the
-            one above it, both divided by 255².
-        parts: The pictures in `PARTS` parts, [PARTS, 1 + S / 2 + W + H]: their number, and the sums of their
-            `Profile`; None where they are not known.
+        count: Number of images N.
+        total: Sums over the images, [3, H, W]: the power spectrum (squared magnitudes of the Fourier transform, divided
+            by H W 255²); the squared difference of each pixel to its left neighbour; and to its upper neighbour, both
+            divided by 255².
+        parts: The images in `PARTS` parts, [PARTS, 1 + S / 2 + W + H]: number of images and the sums of their
+            `RadialProfile`; None if unknown.
 
     Raises:
-        ValueError: the sums are of another shape.
+        ValueError: the sums have another shape.
     """
 
     count: int
@@ -51,43 +53,78 @@ class Spectrum:
             raise ValueError(f"parts of shape {self.parts.shape}, not {list(shape)}")
 
     @classmethod
-    def of(cls, picture: NDArray[np.uint8]) -> Self:
-        """Of one picture [H, W, 3]: its luma less the mean, under a Hann window, so that borders leave no cross.
+    def from_image(cls, image: NDArray[np.uint8]) -> Self:
+        """Spectrum of one image [H, W, 3]: its luma minus the mean, under a Hann window against border effects.
 
-        Which part it falls into is chosen by its content, so that neither order nor processes change the parts.
+        The part of the image is chosen by its content, so that order and processes do not change the parts.
         """
-        luma = picture @ np.array(LUMA) / 255.0
+        luma = image @ np.array(LUMA) / 255.0
         height, width = luma.shape
         taper = np.outer(np.hanning(height), np.hanning(width))
-        total = np.zeros((3, height, width), np.float32)  # of one; many may wait to be added up, in float64
+        total = np.zeros((3, height, width), np.float32)  # float32, as many wait to be summed in float64
         total[0] = np.abs(np.fft.fft2((luma - luma.mean()) * taper)) ** 2 / (height * width)
         total[1, :, 1:] = np.diff(luma, axis=1) ** 2
         total[2, 1:] = np.diff(luma, axis=0) ** 2
-        sums = Profile.of(1, total).sums
+        sums = RadialProfile.from_spectrum(1, total).sums
         parts = np.zeros((PARTS, 1 + len(sums)))
-        parts[zlib.crc32(picture.tobytes()) % PARTS] = [1, *sums]
+        parts[zlib.crc32(image.tobytes()) % PARTS] = [1, *sums]
         return cls(1, total, parts)
 
     def merge(self, other: Self) -> Self:
-        """Of the pictures of both; they must have one size."""
+        """Spectrum of the images of both.
+
+        Raises:
+            DataError: the images have two sizes.
+        """
+        require_same_size(self, other)
         parts = None if self.parts is None or other.parts is None else self.parts + other.parts
         return type(self)(self.count + other.count, np.add(self.total, other.total, dtype=np.float64), parts)
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the pictures."""
+        """Height and width of the images."""
         _, height, width = self.total.shape
         return height, width
 
     @property
-    def profile(self) -> Profile:
-        """What is read from it."""
-        return Profile.of(self.count, self.total)
+    def profile(self) -> RadialProfile:
+        """Power by frequency and edge strength by position."""
+        return RadialProfile.from_spectrum(self.count, self.total)
 
-    def profiles_without_parts(self) -> list[Profile]:
-        """The profile without each of the parts that hold pictures, in turn; none where they are not known."""
+    def profiles_without_parts(self) -> list[RadialProfile]:
+        """The profile without each non-empty part in turn; empty if there are fewer than two such parts."""
         if self.parts is None:
             return []
         whole = self.profile
-        parts = [Profile(row[0], row[1:], self.size) for row in self.parts if row[0] > 0]
+        parts = [RadialProfile(row[0], row[1:], self.size) for row in self.parts if row[0] > 0]
         return [whole.without(part) for part in parts] if len(parts) > 1 else []
+
+
+@dataclass(frozen=True, eq=False)
+class SpectrumDifference:
+    """The spectra of fakes and reals of one image size, and the side of the attention windows in pixels."""
+
+    fakes: Spectrum
+    reals: Spectrum
+    window: int
+
+    def values(self) -> dict[str, float]:
+        """`spectrum` and, if the images hold two windows, `window_grid`; both in decibels."""
+        fakes, reals = self.fakes.profile, self.reals.profile
+        excess = fakes.grid_excess(self.window) - reals.grid_excess(self.window)
+        return {
+            "spectrum": spectral_distance(fakes, reals),
+            **({"window_grid": excess} if math.isfinite(excess) else {}),
+        }
+
+
+def require_same_size(one: Spectrum, other: Spectrum) -> None:
+    """Check that two spectra are of one image size.
+
+    Raises:
+        DataError: they are not.
+    """
+    if one.size != other.size:
+        sizes = " and ".join(f"{width} x {height}" for height, width in (one.size, other.size))
+        hint = "Bring all images to one size: swincli prepare-data --resolution."
+        raise DataError(f"--metric spectrum: needs images of one size, not {sizes} px", hint)

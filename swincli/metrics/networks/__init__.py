@@ -1,1 +1,1 @@
-"""Feature networks (Inception, EfficientNet, TorchScript, shift-tolerant LPIPS), their weights and input sizes."""
+"""Pretrained networks (Inception, EfficientNet, TorchScript files, ST-LPIPS), their weights and input sizes."""

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0 (Tan and Le, ICML 2019; the "lite" variant of 2020): a second backbone, trained on ImageNet.
+"""EfficientNet-Lite0 trained on ImageNet, for inference (Tan and Le, ICML 2019; the "lite" variant of 2020).
 
-It shares neither architecture nor input size with Inception, and it names classes, which Inception's usual file does
-not. For inference only.
+A second detector besides Inception, with another architecture and another input size. It has class logits, which the
+usual file of Inception lacks.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.metrics.networks.weight_packages import PackagedWeights
+from swincli.metrics.networks.pretrained import PackagedWeights
 
-SIDE = 224  # of its input, in pixels
-MEAN, STD = 127.0, 128.0  # of 0 to 255, as it was trained
+SIDE = 224  # of the input, in pixels
+MEAN, STD = 127.0, 128.0  # of pixels from 0 to 255, as in training
 WIDTH, CLASSES = 1280, 1000
-STAGES = (  # expansion, channels, side of the kernel, stride of the first block, blocks
+STAGES = (  # expansion, channels, kernel size, stride of the first block, number of blocks
     (1, 16, 3, 1, 1),
     (6, 24, 3, 2, 2),
     (6, 40, 5, 2, 2),
@@ -39,35 +39,35 @@ WEIGHTS = PackagedWeights(
 
 
 class ConvNorm(nn.Module):
-    """A convolution padded as TensorFlow pads, batch normalisation, and ReLU6 where wanted."""
+    """Convolution with TensorFlow's "same" padding, batch normalisation and an optional ReLU6."""
 
     def __init__(
-        self, inputs: int, outputs: int, size: int = 1, stride: int = 1, *, groups: int = 1, bounded: bool = True
+        self, inputs: int, outputs: int, size: int = 1, stride: int = 1, *, groups: int = 1, relu6: bool = True
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, size, stride, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(outputs, eps=1e-3)
-        self.size, self.stride, self.bounded = size, stride, bounded
+        self.size, self.stride, self.relu6 = size, stride, relu6
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, H, W] -> [B, C', ceil(H / stride), ceil(W / stride)]`."""
         padding = []
         for side in (x.shape[3], x.shape[2]):
             total = max((-(-side // self.stride) - 1) * self.stride + self.size - side, 0)
-            padding += [total // 2, total - total // 2]  # the odd pixel to the right and below
+            padding += [total // 2, total - total // 2]  # an odd pixel goes to the right and to the bottom
         out: Tensor = self.norm(self.conv(F.pad(x, padding)))
-        return F.relu6(out) if self.bounded else out
+        return F.relu6(out) if self.relu6 else out
 
 
 class InvertedResidual(nn.Module):
-    """Widen, filter every channel on its own, narrow; added to the input where shapes agree (MobileNetV2)."""
+    """MobileNetV2's block: 1x1 expansion, depthwise convolution, 1x1 projection; residual if the shapes agree."""
 
     def __init__(self, inputs: int, outputs: int, size: int, stride: int, expansion: int) -> None:
         super().__init__()
         width = inputs * expansion
         self.expand = ConvNorm(inputs, width) if expansion > 1 else None
         self.depthwise = ConvNorm(width, width, size, stride, groups=width)
-        self.project = ConvNorm(width, outputs, bounded=False)
+        self.project = ConvNorm(width, outputs, relu6=False)
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Pictures of 0 to 255, `[B, 3, 224, 224]`, to the pooled features `[B, 1280]` and the logits `[B, 1000]`."""
+    """EfficientNet-Lite0: images `[B, 3, 224, 224]` of 0 to 255 to features `[B, 1280]` and logits `[B, 1000]`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,23 +93,23 @@ class EfficientNetLite0(nn.Module):
         self.classifier = nn.Linear(WIDTH, CLASSES)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features and logits."""
+        """Pooled features and class logits."""
         x = self.head(self.blocks(self.stem((images - MEAN) / STD)))
         features = x.mean(dim=(2, 3))
         return features, self.classifier(features)
 
 
 def load_efficientnet(path: Path, device: torch.device) -> EfficientNetLite0:
-    """Build the network with the weights of the pip package, without gradients of these.
+    """Build the network with the weights of a file, for inference.
 
     Raises:
-        ResourceError: the file is damaged or holds something else.
+        ResourceError: the file is damaged or has other content.
     """
-    return WEIGHTS.load(EfficientNetLite0, path, _ours, device)
+    return WEIGHTS.load(EfficientNetLite0, path, _to_state_dict, device)
 
 
-def _ours(found: dict[str, Any]) -> dict[str, Tensor]:
-    return {_our_name(name): value for name, value in found.items()}
+def _to_state_dict(content: dict[str, Any]) -> dict[str, Tensor]:
+    return {_our_name(name): value for name, value in content.items()}
 
 
 def _our_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of a generator as perceptual networks take them."""
+"""Input of perceptual distances: a generator's images in -1 to 1 at a size that the network takes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor
 from swincli.metrics.networks.stlpips import SMALLEST
 from swincli.model.files.model_file import Model
 
-LARGEST = 256  # side in pixels of the pictures that are compared; larger ones are averaged down, as by Karras et al.
+LARGEST = 256  # side in pixels above which images are averaged down, as Karras et al. do
 
 
-def comparable(model: Model, images: Tensor) -> Tensor:
-    """The network's pictures as -1 to 1, at most 256 px and at least 32 px wide; not clipped."""
+def to_perceptual_input(model: Model, images: Tensor) -> Tensor:
+    """Map a generator's output [B, 3, H, H] to pixels of -1 to 1, 32 to 256 px on a side, without clipping."""
     section = model.recipe.model
     mean, deviation = (images.new_tensor(value)[:, None, None] for value in (section.pixel_mean, section.pixel_std))
     pixels = 2 * (images * deviation + mean) - 1
@@ -23,6 +23,6 @@ def comparable(model: Model, images: Tensor) -> Tensor:
 
 
 def averaged_down(images: Tensor) -> Tensor:
-    """Images `[B, 3, H, H]`, H a power of two, as they are up to 256 px, and averaged down to that where larger."""
+    """Average images [B, 3, H, H], H a power of two, down to 256 px; smaller images are returned unchanged."""
     side = images.shape[-1]
     return F.avg_pool2d(images, side // LARGEST) if side > LARGEST else images

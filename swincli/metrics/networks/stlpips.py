@@ -1,11 +1,11 @@
-"""A perceptual distance: shift-tolerant LPIPS (Ghildyal and Liu, ECCV 2022) on VGG-16.
+"""Shift-tolerant LPIPS, a perceptual distance on VGG-16 (Ghildyal and Liu, ECCV 2022).
 
-LPIPS (Zhang et al., CVPR 2018) compares the features of two pictures at five depths of a network for classification,
-weighted to agree with people. In the shift-tolerant one the pooling is smoothed, so that moving a picture by a pixel
-counts for little, and the network was trained again for that. Its distances are not LPIPS's, and what is computed with
-them, such as perceptual path length, cannot be compared with published figures.
+LPIPS (Zhang et al., CVPR 2018) compares the features of two images at five depths of a classifier, with weights fitted
+to human judgement. The shift-tolerant variant blurs before it subsamples, so that a shift by one pixel changes little,
+and was retrained. Its distances differ from LPIPS: values based on them, such as PPL, cannot be compared with published
+figures.
 
-Weights are those of the pip package `stlpips-pytorch`.
+The weights are those of the pip package `stlpips-pytorch`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.metrics.networks.weight_packages import PackagedWeights
+from swincli.metrics.networks.pretrained import PackagedWeights
 
 WEIGHTS = PackagedWeights(
     "shift-tolerant LPIPS on VGG-16",
@@ -28,16 +28,16 @@ WEIGHTS = PackagedWeights(
     "weights/vST0.0/vgg_shift_tolerant.pth",
     "44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250",
 )
-SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # ImageNet's mean and deviation, for -1 to 1
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # ImageNet's mean and standard deviation, for -1 to 1
 STAGES = ((3, 64, 64), (64, 128, 128), (128, 256, 256, 256), (256, 512, 512, 512), (512, 512, 512, 512))
-SMALLEST = 32  # side in pixels: below, nothing is left for the last stage
+SMALLEST = 32  # side in pixels; smaller images leave nothing for the last stage
 
 
 class Stage(nn.Module):
-    """Convolutions of 3 x 3 at one resolution, each followed by a ReLU; from the second stage on, pooled before.
+    """A VGG stage: 3x3 convolutions at one resolution, each with a ReLU; all stages but the first pool before.
 
-    Pooling takes the maximum of 2 x 2 at every pixel, then every second pixel of that blurred by [1, 2, 1] (Zhang,
-    ICML 2019, "Making convolutional networks shift-invariant again"), reflected by 2 px at the borders.
+    Pooling is a 2x2 maximum at stride 1, then a blur by [1, 2, 1] at stride 2 (Zhang, ICML 2019, "Making convolutional
+    networks shift-invariant again") with 2 px of reflection padding.
     """
 
     def __init__(self, channels: tuple[int, ...], pooled: bool) -> None:
@@ -46,7 +46,7 @@ class Stage(nn.Module):
         self.convolutions = nn.ModuleList(nn.Conv2d(one, next_, 3, padding=1) for one, next_ in pairwise(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[B, C, H, W] -> [B, C', H', W']`, H' = H, or about H / 2 with pooling."""
+        """`[B, C, H, W] -> [B, C', H', W']`, H' = H without pooling, about H / 2 with it."""
         if self.pooled:
             row = x.new_tensor([0.25, 0.5, 0.25])
             kernel = torch.outer(row, row).expand(x.shape[1], 1, 3, 3)
@@ -58,7 +58,7 @@ class Stage(nn.Module):
 
 
 class PerceptualDistance(nn.Module):
-    """VGG-16's convolutions in five stages, and a weight for every channel of what each of them gives."""
+    """Shift-tolerant LPIPS: the five stages of VGG-16, and a weight per channel of each stage's output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class PerceptualDistance(nn.Module):
         self.weights = nn.ParameterList(torch.empty(channels[-1]) for channels in STAGES)
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Images [B, 3, H, W] of -1 to 1, H and W at least 32 -> five maps [B, C, H', W'], of length 1 over C."""
+        """Five maps [B, C, H', W'], normalised over C, of images [B, 3, H, W] of -1 to 1, H and W at least 32."""
         x = (images - images.new_tensor(SHIFT)[:, None, None]) / images.new_tensor(SCALE)[:, None, None]
         maps = []
         for stage in self.stages:
@@ -75,7 +75,7 @@ class PerceptualDistance(nn.Module):
         return maps
 
     def between(self, one: list[Tensor], other: list[Tensor]) -> Tensor:
-        """The distance of two images from their features, [B], at least 0."""
+        """Distance [B] of two batches of images from their features; at least 0."""
         parts = [
             torch.einsum("bchw,c->bhw", (a - b).square(), weight).mean(dim=(1, 2))
             for a, b, weight in zip(one, other, self.weights, strict=True)
@@ -83,31 +83,31 @@ class PerceptualDistance(nn.Module):
         return torch.stack(parts).sum(dim=0)
 
     def forward(self, one: Tensor, other: Tensor) -> Tensor:
-        """How different two images [B, 3, H, W] of -1 to 1 look, [B]: 0 where they are equal."""
+        """Perceptual distance [B] of images [B, 3, H, W] of -1 to 1; 0 if they are equal."""
         return self.between(self.features(one), self.features(other))
 
 
 def load_perceptual(path: Path, device: torch.device) -> PerceptualDistance:
-    """Build the distance with the weights of a file, without gradients of these.
+    """Build the network with the weights of a file, for inference.
 
     Raises:
-        ResourceError: the file is damaged or holds something else.
+        ResourceError: the file is damaged or has other content.
     """
-    return WEIGHTS.load(PerceptualDistance, path, _ours, device)
+    return WEIGHTS.load(PerceptualDistance, path, _to_state_dict, device)
 
 
-def _ours(found: dict[str, Any]) -> dict[str, Tensor]:
+def _to_state_dict(content: dict[str, Any]) -> dict[str, Tensor]:
     """`net.slice3.14.weight` -> `stages.2.convolutions.1.weight`, and `lin2.model.1.weight` -> `weights.2`."""
-    ours: dict[str, Tensor] = {}
+    state: dict[str, Tensor] = {}
     for index, channels in enumerate(STAGES):
-        ours[f"weights.{index}"] = found[f"lin{index}.model.1.weight"].flatten()
+        state[f"weights.{index}"] = content[f"lin{index}.model.1.weight"].flatten()
         prefix = f"net.slice{index + 1}."
-        layers = sorted({int(name.removeprefix(prefix).split(".")[0]) for name in found if _is_layer(name, prefix)})
+        layers = sorted({int(name.removeprefix(prefix).split(".")[0]) for name in content if _is_layer(name, prefix)})
         assert len(layers) == len(channels) - 1
         for place, layer in enumerate(layers):
             for part in ("weight", "bias"):
-                ours[f"stages.{index}.convolutions.{place}.{part}"] = found[f"{prefix}{layer}.{part}"]
-    return ours
+                state[f"stages.{index}.convolutions.{place}.{part}"] = content[f"{prefix}{layer}.{part}"]
+    return state
 
 
 def _is_layer(name: str, prefix: str) -> bool:

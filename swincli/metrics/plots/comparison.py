@@ -1,14 +1,12 @@
-"""What runs have measured, drawn over the images that they had seen."""
+"""Plot of the metrics of several runs over the number of images seen."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from swincli.errors import DataError
-from swincli.metrics.compare import Comparison, Measurement, RunRecord
 from swincli.system.atomic_files import write_atomically
 from swincli.units import format_count
 
@@ -16,60 +14,64 @@ _COLUMNS = 3
 _PANEL = (4.2, 3.2)  # inches
 
 
-def plot_comparison(comparison: Comparison, path: Path) -> None:
-    """Draw one panel for each value, with a line for each run and its intervals, as a PNG.
+@dataclass(frozen=True)
+class Curve:
+    """Values of one metric in one run, measured under the same conditions.
 
-    What was measured otherwise than the others is dotted.
+    Attributes:
+        run: Index of the run, for its colour.
+        points: Images seen and value, in order of images seen.
+        intervals: Images seen and both ends of an interval, for the points that have one.
+        comparable: Whether the conditions are those of the other runs; others are dotted.
+    """
+
+    run: int
+    points: list[tuple[int, float]]
+    intervals: list[tuple[int, float, float]]
+    comparable: bool
+
+
+def plot_curves(panels: Mapping[str, Sequence[Curve]], runs: Sequence[str], path: Path) -> None:
+    """Plot one panel per metric with the curves of all runs, as a PNG.
+
+    Args:
+        panels: The curves by metric name; at least one panel.
+        runs: Names of the runs, for the legend.
+        path: The PNG.
 
     Raises:
-        DataError: no value is known over images seen.
-        ResourceError: it cannot be written.
+        ResourceError: the file cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    names = [name for name in comparison.names if _worth_a_panel(name, comparison)]
-    if not names:
-        hint = "Only models of a run know how many images they have seen."
-        raise DataError("--compare: nothing was measured that could be drawn over images seen", hint)
-    columns = min(_COLUMNS, len(names))
-    rows = -(-len(names) // columns)
+    columns = min(_COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
     figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows + 0.4), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel, name in zip(panels, names, strict=False):
-        for number, run in enumerate(comparison.runs):
-            _draw_run(panel, run, name, comparison, f"C{number % 10}")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel, (name, curves) in zip(axes, panels.items(), strict=False):
+        for curve in curves:
+            _draw_curve(panel, curve)
         panel.set_title(name)
         panel.set_xlabel("images seen")
         panel.xaxis.set_major_formatter(lambda value, _: format_count(round(value)) if value >= 0 else "")
         panel.grid(alpha=0.3)
-    for panel in panels[len(names) :]:
+    for panel in axes[len(panels) :]:
         panel.set_visible(False)
-    handles = [
-        panels[0].plot([], [], f"C{number % 10}o-", label=run.name)[0] for number, run in enumerate(comparison.runs)
-    ]
+    handles = [axes[0].plot([], [], f"{_colour(index)}o-", label=name)[0] for index, name in enumerate(runs)]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False)
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=120))
 
 
-def _worth_a_panel(name: str, comparison: Comparison) -> bool:
-    entries = [entry for run in comparison.runs for entry in run.measurements if entry.images_seen is not None]
-    return not name.endswith("_std") and any(np.isfinite(entry.values.get(name, np.nan)) for entry in entries)
+def _draw_curve(panel: Any, curve: Curve) -> None:
+    colour, strength = _colour(curve.run), 1.0 if curve.comparable else 0.5
+    x, y = zip(*curve.points, strict=True)
+    line = "-" if curve.comparable else ":"
+    panel.plot(x, y, color=colour, marker="o", markersize=3.5, linestyle=line, alpha=strength)
+    for seen, low, high in curve.intervals:
+        panel.vlines(seen, low, high, color=colour, alpha=0.6 * strength, linewidth=3)
 
 
-def _draw_run(panel: Any, run: RunRecord, name: str, comparison: Comparison, color: str) -> None:
-    groups: dict[tuple[str, ...], list[Measurement]] = {}
-    for entry in run.measurements:
-        if entry.images_seen is not None and np.isfinite(entry.values.get(name, np.nan)):
-            groups.setdefault(entry.conditions, []).append(entry)
-    for conditions, entries in groups.items():
-        ordered = sorted(entries, key=lambda entry: entry.images_seen or 0)
-        x = [entry.images_seen or 0 for entry in ordered]
-        y = np.array([entry.values[name] for entry in ordered])
-        alike = conditions == comparison.conditions[name]
-        strength = 1.0 if alike else 0.5
-        panel.plot(x, y, color=color, marker="o", markersize=3.5, linestyle="-" if alike else ":", alpha=strength)
-        for entry in ordered:
-            if (ends := entry.intervals.get(name)) is not None:
-                panel.vlines(entry.images_seen, *ends, color=color, alpha=0.6 * strength, linewidth=3)
+def _colour(run: int) -> str:
+    return f"C{run % 10}"

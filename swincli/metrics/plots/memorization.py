@@ -1,4 +1,4 @@
-"""The fakes that look most like copies, beside the training pictures that they would be copies of."""
+"""Sheet of the fakes that are closest to a real, each beside that real."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from swincli.metrics.definitions.memorization import Nearest
+from swincli.metrics.definitions.memorization import NearestReals
 from swincli.metrics.streams.images import ImageSet
 from swincli.synthesis.figures.grids import save_png, tile
 
-ROWS, COLUMNS = 6, 4  # of pairs
-SIDE, MARGIN, TEXT = 128, 8, 18  # of a picture, around a pair and of a line of text, in pixels
+ROWS, COLUMNS = 6, 4  # pairs on the sheet
+SIDE, MARGIN, TEXT = 128, 8, 18  # side of an image, margin around a pair and height of a text line, in pixels
 
 
-def draw_nearest(path: Path, samples: list[NDArray[np.uint8]], nearest: Nearest, reference: ImageSet) -> None:
-    """Draw the samples that are closest to a real, each with that real on its right, the closest first.
+def plot_nearest(path: Path, samples: list[NDArray[np.uint8]], nearest: NearestReals, reference: ImageSet) -> None:
+    """Draw the samples with the smallest distance ratio, closest first, each with its nearest real on the right.
 
     Args:
-        path: The PNG to write.
-        samples: The first of the fakes, uint8 [H, W, 3] each.
-        nearest: Of all fakes.
-        reference: The reals themselves.
+        path: The PNG.
+        samples: The first fakes, uint8 [H, W, 3] each.
+        nearest: The nearest reals of all fakes.
+        reference: The real images.
 
     Raises:
         DataError: a real cannot be read.
         ResourceError: the file cannot be written.
     """
-    closeness = nearest.closeness[: len(samples)]
-    order = np.argsort(closeness, kind="stable")[: ROWS * COLUMNS]
+    ratios = nearest.distance_ratio[: len(samples)]
+    order = np.argsort(ratios, kind="stable")[: ROWS * COLUMNS]
     loaders = reference.read(nearest.real[order])
-    pairs = [_pair(samples[fake], load(), f"{closeness[fake]:.2f}") for fake, load in zip(order, loaders, strict=True)]
+    pairs = [_pair(samples[fake], load(), f"{ratios[fake]:.2f}") for fake, load in zip(order, loaders, strict=True)]
     columns = min(COLUMNS, len(pairs))
     pairs += [torch.full_like(pairs[0], 255)] * (-len(pairs) % columns)
     sheet = torch.cat([tile(torch.stack([_heading()] * columns), columns), tile(torch.stack(pairs), columns)])
@@ -60,5 +60,5 @@ def _write(canvas: Image.Image, text: str, x: int, y: int) -> None:
 
 
 def _filter(pixels: NDArray[np.uint8]) -> Image.Resampling:
-    """Pixels of small pictures stay squares; large ones are averaged."""
+    """Nearest neighbour for small images, so that pixels stay squares; Lanczos for large ones."""
     return Image.Resampling.NEAREST if max(pixels.shape) <= SIDE else Image.Resampling.LANCZOS

@@ -1,4 +1,4 @@
-"""The spectra of both sides as a plot."""
+"""Plot of the power spectra and of the edge strength by position, of both sides."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from swincli.metrics.definitions.radial_profile import WINDOW, Profile
+from swincli.metrics.definitions.radial_profile import WINDOW, RadialProfile
 from swincli.system.atomic_files import write_atomically
 
 FAKES, REALS = "#d1495b", "#30638e"
 
 
-def draw_spectra(path: Path, fakes: Profile, reals: Profile, period: int = WINDOW) -> None:
-    """Draw power over frequency, and the strength of edges over their position in a window of `period` pixels.
+def plot_spectra(path: Path, fakes: RadialProfile, reals: RadialProfile, period: int = WINDOW) -> None:
+    """Plot power over frequency, and edge strength over the position in a window of `period` pixels, as a PNG.
 
     Raises:
         ResourceError: the file cannot be written.
@@ -40,7 +40,7 @@ def draw_spectra(path: Path, fakes: Profile, reals: Profile, period: int = WINDO
     )
     edges.set_xticks(range(period))
     low, high = edges.get_ylim()
-    edges.set_ylim(min(low, -1.0), max(high, 1.0))  # so that what is next to nothing looks like it
+    edges.set_ylim(min(low, -1.0), max(high, 1.0))  # so that a tiny range looks tiny
     for axes in (power, edges):
         axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)

@@ -1,1 +1,1 @@
-"""Pictures of any source as streams of uint8 batches, and the features collected from them."""
+"""Streams of uint8 images from any source, and the statistics computed from their features."""

@@ -1,4 +1,4 @@
-"""Pictures through the detector, once, keeping whatever the metrics need."""
+"""Statistics of one side: its images go once through the detector, and what the metrics need is kept."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swincli.console import Advance
-from swincli.errors import DataError, ResourceError
+from swincli.errors import ResourceError
 from swincli.metrics.definitions.moments import Moments
 from swincli.metrics.definitions.spectrum import Spectrum
-from swincli.metrics.networks.detectors import Detected, Detector
-from swincli.metrics.streams.threads import grouped, in_order, regrouped
+from swincli.metrics.networks.detectors import Detector, DetectorOutput
+from swincli.metrics.streams.threads import in_batches, map_in_order, reblock
 from swincli.system.resources import usable_cores
 
-Need = Literal["moments", "features", "logits", "spectrum", "samples"]
+Statistic = Literal["moments", "features", "logits", "spectrum", "samples"]
+FAKES_ONLY: frozenset[Statistic] = frozenset({"logits", "samples"})  # no metric uses them of the reals
 Loader = Callable[[], NDArray[np.uint8]]
-BLOCK = 1024  # features that enter the moments at a time, whatever the batch, so that the sums are the same
-MOST_WORKERS = 8
-SAMPLE_BYTES = 2**28  # of the first pictures that are kept as they came: 1,365 at 256 px, 85 at 1024 px
+BLOCK = 1024  # features per block of moments; independent of the batch, so that the sums do not depend on it
+MAX_WORKERS = 8
+SAMPLE_BYTES = 2**28  # memory for samples: 1,365 images at 256 px, 85 at 1024 px
 
 
 @dataclass(frozen=True, eq=False)
-class Collected:
-    """What is known of one side.
+class SideStatistics:
+    """Statistics of the fakes or of the reals; None if not needed.
 
     Attributes:
-        count: Number of pictures N.
-        moments: Mean and covariance of the features, if needed.
-        features: float32 [N, D], if needed.
-        logits: float32 [N, C], if needed.
-        spectrum: Power spectrum of the pictures as they came, if needed.
-        samples: The first pictures as they came, uint8 [H, W, 3] each, as many as `SAMPLE_BYTES` hold, if needed.
+        count: Number of images N.
+        moments: Mean and covariance of the features.
+        features: float32 [N, D].
+        logits: Class logits, float32 [N, C].
+        spectrum: Power spectrum of the original images.
+        samples: The first original images, uint8 [H, W, 3] each, as many as fit into `SAMPLE_BYTES`.
     """
 
     count: int
@@ -48,108 +49,97 @@ class Collected:
     samples: list[NDArray[np.uint8]] | None = None
 
 
-def collect(
-    pictures: Iterable[Loader], detector: Detector, needs: frozenset[Need], batch: int, advance: Advance
-) -> Collected:
-    """Take every picture through the detector.
+def compute_statistics(
+    images: Iterable[Loader], detector: Detector, needs: frozenset[Statistic], batch: int, advance: Advance
+) -> SideStatistics:
+    """Send all images through the detector and keep what is needed.
 
-    Decoding and resizing go ahead in threads while the detector works on the batch before.
+    Threads decode and resize the next images while the detector works on a batch.
 
     Args:
-        pictures: Each gives uint8 [H, W, 3] when called, on any thread; sizes may differ.
-        detector: Makes the features.
-        needs: What to keep.
-        batch: Pictures at once through the detector; makes no difference to the result beyond rounding.
-        advance: Told how many more pictures are done.
+        images: Loaders; each returns uint8 [H, W, 3] on any thread. Sizes may differ.
+        detector: Extracts the features.
+        needs: Statistics to keep.
+        batch: Images per batch of the detector; changes results only by rounding.
+        advance: Called with the number of images done.
 
     Raises:
-        DataError: a picture cannot be read, or their sizes differ where spectra are needed.
+        DataError: an image cannot be read, or spectra are needed and the sizes differ.
         ResourceError: the detector gives features that are not finite.
     """
     moments: Moments | None = None
     kept: list[NDArray[np.float32]] = []
-    beside = _Beside(needs)
-    # Decoders change the warning filters; done in several threads at once, that would outlast them.
-    with warnings.catch_warnings(), closing(_detect(pictures, detector, needs, batch, advance)) as looks:
+    others = _OtherStatistics(needs)
+    # Decoders change the warning filters. In several threads at once, such a change would stay.
+    with warnings.catch_warnings(), closing(_run_detector(images, detector, needs, batch, advance)) as batches:
         count = 0
-        for block in regrouped(map(beside.keep, looks), BLOCK):
+        for block in reblock(map(others.keep, batches), BLOCK):
             count += len(block)
             if "moments" in needs:
-                part = Moments.of(block)
+                part = Moments.from_features(block)
                 moments = part if moments is None else moments.merge(part)
             if "features" in needs:
                 kept.append(block)
-    return Collected(
+    return SideStatistics(
         count,
         moments,
         np.concatenate(kept) if kept else None,
-        np.concatenate(beside.logits) if beside.logits else None,
-        beside.spectrum,
-        beside.samples if "samples" in needs else None,
+        np.concatenate(others.logits) if others.logits else None,
+        others.spectrum,
+        others.samples if "samples" in needs else None,
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Prepared:
-    """A picture on its way to the detector: resized, its spectrum, and as it came, where these are needed."""
+class _PreparedImage:
+    """A resized image for the detector, with its spectrum and its original if they are needed."""
 
     pixels: NDArray[Any]
     spectrum: Spectrum | None
-    picture: NDArray[np.uint8] | None
+    original: NDArray[np.uint8] | None
 
 
-class _Beside:
-    """What is kept beside the features of the pictures."""
+class _OtherStatistics:
+    """Accumulates the statistics that are not computed from features."""
 
-    def __init__(self, needs: frozenset[Need]) -> None:
+    def __init__(self, needs: frozenset[Statistic]) -> None:
         self.needs = needs
         self.logits: list[NDArray[np.float32]] = []
         self.spectrum: Spectrum | None = None
         self.samples: list[NDArray[np.uint8]] = []
-        self._room = SAMPLE_BYTES
+        self._free_bytes = SAMPLE_BYTES
 
-    def keep(self, look: tuple[Detected, list[_Prepared]]) -> NDArray[np.float32]:
-        """Take what is needed of a batch, and hand on its features."""
-        detected, batch = look
-        if "logits" in self.needs and detected.logits is not None:
-            self.logits.append(detected.logits)
+    def keep(self, detected: tuple[DetectorOutput, list[_PreparedImage]]) -> NDArray[np.float32]:
+        """Keep the needed statistics of a batch and return its features."""
+        output, batch = detected
+        if "logits" in self.needs and output.logits is not None:
+            self.logits.append(output.logits)
         spectra = [prepared.spectrum for prepared in batch if prepared.spectrum is not None]
         if spectra:
-            self.spectrum = reduce(add_spectra, spectra if self.spectrum is None else [self.spectrum, *spectra])
-        for picture in (prepared.picture for prepared in batch if prepared.picture is not None):
-            self._room -= picture.nbytes
-            if self._room >= 0:
-                self.samples.append(picture)
-        return detected.features
+            self.spectrum = reduce(Spectrum.merge, spectra if self.spectrum is None else [self.spectrum, *spectra])
+        for original in (prepared.original for prepared in batch if prepared.original is not None):
+            self._free_bytes -= original.nbytes
+            if self._free_bytes >= 0:
+                self.samples.append(original)
+        return output.features
 
 
-def add_spectra(one: Spectrum, other: Spectrum) -> Spectrum:
-    """The spectrum of the pictures of both.
-
-    Raises:
-        DataError: they are of two sizes.
-    """
-    if one.size != other.size:
-        sizes = " and ".join(f"{width} x {height}" for height, width in (one.size, other.size))
-        raise DataError(f"spectrum: pictures of {sizes} px cannot be averaged", "Prepare them with one --resolution.")
-    return one.merge(other)
-
-
-def _detect(
-    pictures: Iterable[Loader], detector: Detector, needs: frozenset[Need], batch: int, advance: Advance
-) -> Generator[tuple[Detected, list[_Prepared]]]:
+def _run_detector(
+    images: Iterable[Loader], detector: Detector, needs: frozenset[Statistic], batch: int, advance: Advance
+) -> Generator[tuple[DetectorOutput, list[_PreparedImage]]]:
+    """The detector's output for each batch, with the batch's images."""
     resize = detector.resize
-    workers = min(MOST_WORKERS, usable_cores())
+    workers = min(MAX_WORKERS, usable_cores())
 
-    def prepare(loader: Loader) -> _Prepared:
-        picture = loader()
-        spectrum = Spectrum.of(picture) if "spectrum" in needs else None
-        return _Prepared(resize.single(picture), spectrum, picture if "samples" in needs else None)
+    def prepare(loader: Loader) -> _PreparedImage:
+        image = loader()
+        spectrum = Spectrum.from_image(image) if "spectrum" in needs else None
+        return _PreparedImage(resize.single(image), spectrum, image if "samples" in needs else None)
 
-    with closing(in_order(pictures, prepare, workers, ahead=2 * batch)) as ready:
-        for group in grouped(ready, batch):
-            detected = detector.detect(resize.batch([prepared.pixels for prepared in group], detector.device))
-            if not np.isfinite(detected.features).all():
+    with closing(map_in_order(images, prepare, workers, ahead=2 * batch)) as ready:
+        for group in in_batches(ready, batch):
+            output = detector.detect(resize.batch([prepared.pixels for prepared in group], detector.device))
+            if not np.isfinite(output.features).all():
                 raise ResourceError(f"{detector.name}: gives features that are not finite numbers")
-            yield detected, group
+            yield output, group
             advance(len(group))

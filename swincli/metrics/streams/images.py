@@ -1,4 +1,4 @@
-"""Bringing pictures to the detector, from a store, a folder, a zip or a generator."""
+"""Streams of uint8 images for the detector, from a store, a folder, an archive or a generator."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ from swincli.data.sources import open_source
 from swincli.data.sources.entries import Entry, Source
 from swincli.data.store.reader import Store, is_store
 from swincli.errors import DataError, UsageError
-from swincli.metrics.protocol import Fakes
+from swincli.metrics.protocol import FakesRecord
 from swincli.metrics.streams.features import Loader
 from swincli.model.files.model_file import Model
 from swincli.units import LARGEST_SEED
 
 T = TypeVar("T")
 
-_FETCH = 64  # pictures read from a store at a time
-_HINT = "Give a store made by `swincli prepare-data`, a folder of pictures, or an archive of them."
+_FETCH = 64  # images per read from a store
+_HINT = "Give a store made by `swincli prepare-data`, or a folder or an archive of pictures."
 
 
 @dataclass(frozen=True)
 class ImageStream:
-    """Pictures to be judged, to be gone through once, and where they come from.
+    """The fakes as a stream that is read once, and their record for the protocol.
 
     Attributes:
-        pictures: Of several processes, the share of this one.
-        origin: Of all of them.
+        images: Loaders of this rank's share.
+        record: Describes the images of all ranks.
     """
 
-    pictures: Iterable[Loader]
-    origin: Fakes
+    images: Iterable[Loader]
+    record: FakesRecord
 
 
 @dataclass(frozen=True)
-class Part:
-    """How pictures were drawn from a larger set: from how many, and with which seed."""
+class RandomSubset:
+    """A random draw from a larger set: size of that set, and seed."""
 
     of: int
     seed: int
@@ -56,16 +56,16 @@ class Part:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Pictures that lie somewhere and can be read in any order.
+    """Stored images that can be read in any order.
 
     Attributes:
-        source: Where they lie.
-        count: How many there are, at least 2.
-        resolution: Their side in pixels; None where sizes may differ.
-        content_hash: A hash of all that lie there; reads them where it is not known yet, and tells how many it has
-            read.
-        read: The pictures of some indices, in that order.
-        part: How these were drawn, where more lie there.
+        source: Path or name of the source.
+        count: Number of images, at least 2.
+        resolution: Side in pixels; None if sizes may differ.
+        content_hash: Returns a hash of all images of the source. If the hash is not stored it reads the images, and
+            calls its argument with the number read.
+        read: Loaders of the images at some indices, in that order.
+        subset: How the images were drawn from the source; None if they are all of it.
     """
 
     source: str
@@ -73,24 +73,24 @@ class ImageSet:
     resolution: int | None
     content_hash: Callable[[Advance], str]
     read: Callable[[NDArray[np.int64]], Iterator[Loader]]
-    part: Part | None = None
+    subset: RandomSubset | None = None
 
 
 def fake_seeds(num: int, seed: int) -> range:
-    """Seeds of the images that are judged: the `seed`-th `num` of all, so that two values of `seed` share none.
+    """Seeds of the generated images: seed x num to seed x num + num - 1, so that two values of `seed` share none.
 
     Raises:
-        UsageError: they would lie above the largest seed.
+        UsageError: a seed would exceed the largest one.
     """
     if (seed + 1) * num - 1 > LARGEST_SEED:
         hint = f"The largest --seed for {num:,} images is {(LARGEST_SEED + 1) // num - 1:,}."
-        raise UsageError(f"--seed {seed}: with {num:,} images a seed each, it goes beyond the last seed", hint)
+        raise UsageError(f"--seed {seed}: too large for {num:,} images, one seed each", hint)
     return range(seed * num, (seed + 1) * num)
 
 
-def model_origin(model: Model, seeds: range, truncation: float) -> Fakes:
-    """What the protocol says of a model's images."""
-    return Fakes(
+def model_record(model: Model, seeds: range, truncation: float) -> FakesRecord:
+    """The protocol's record of a model's images."""
+    return FakesRecord(
         source=str(model.path),
         num=len(seeds),
         resolution=model.recipe.model.size,
@@ -101,107 +101,109 @@ def model_origin(model: Model, seeds: range, truncation: float) -> Fakes:
     )
 
 
-def stream_batches(batches: Iterable[Tensor], origin: Fakes) -> ImageStream:
-    """Stream batches of generated pictures, uint8 [B, H, W, 3] on the CPU, `origin.num` in all processes together."""
-    return ImageStream((partial(_same, picture) for batch in batches for picture in batch.numpy()), origin)
+def stream_batches(batches: Iterable[Tensor], record: FakesRecord) -> ImageStream:
+    """Stream generated batches, uint8 [B, H, W, 3] on the CPU; all ranks together give `record.num` images."""
+    return ImageStream((partial(_identity, image) for batch in batches for image in batch.numpy()), record)
 
 
 def stream_subset(images: ImageSet, num: int, seed: int, share: Callable[[int], range] = range) -> ImageStream:
-    """Stream a set, or `num` of its pictures drawn with `seed` where it has more.
+    """Stream a set, or a random subset of `num` images if it has more.
 
     Args:
         images: The set.
-        num: The most pictures.
-        seed: Which of them.
-        share: From their number, those that this process looks at; all by default.
+        num: Largest number of images.
+        seed: Seed of the draw.
+        share: Maps the number of images to this rank's share of them; all by default.
     """
     indices = np.arange(images.count)
     if images.count > num:
         indices = np.sort(np.random.default_rng(seed).choice(indices, num, replace=False))
     mine = share(len(indices))
-    pictures = images.read(indices[mine.start : mine.stop])
-    return ImageStream(pictures, Fakes(images.source, len(indices), images.resolution))
+    loaders = images.read(indices[mine.start : mine.stop])
+    return ImageStream(loaders, FakesRecord(images.source, len(indices), images.resolution))
 
 
 def draw_subset(images: ImageSet, num: int, seed: int) -> ImageSet:
-    """`num` pictures of a set drawn at random, or the whole set where it has no more.
+    """A random subset of `num` images, or the whole set if it has no more.
 
-    They are other ones than `stream_subset` draws with the same seed, so that one set may serve as both sides.
+    The draw is independent of that of `stream_subset` with the same seed.
     """
     if images.count <= num:
         return images
     indices = np.sort(np.random.default_rng((seed, 1)).choice(images.count, num, replace=False))
-    return replace(images, count=num, read=lambda chosen: images.read(indices[chosen]), part=Part(images.count, seed))
+    return replace(
+        images, count=num, read=lambda chosen: images.read(indices[chosen]), subset=RandomSubset(images.count, seed)
+    )
 
 
 @contextmanager
 def open_images(text: str) -> Iterator[ImageSet]:
-    """Open a store, or any source that `swincli prepare-data` reads, for as long as the block lasts.
+    """Open a store, or any source that `swincli prepare-data` reads, for the duration of the block.
 
-    In folders and archives, files whose names do not end as pictures' do are passed over.
+    In folders and archives, only files with the suffix of an image format are used.
 
     Raises:
-        DataError: nothing is there, it is damaged, or it holds fewer than 2 pictures.
+        DataError: the source does not exist, is damaged, or has fewer than 2 images.
     """
     path = Path(text)
     if is_store(path) or (path / "images-00000.npy").is_file():
-        yield _require_two(_stored(text, Store.open(path)))
+        yield _require_two(_store_images(text, Store.open(path)))
         return
     if not text.startswith("builtin:") and not path.exists():
-        raise DataError(f"{text}: no such store, folder or zip", _HINT)
+        raise DataError(f"{text}: no such store, folder or archive", _HINT)
     with open_source(text) as source:
-        entries = [entry for entry in source if source.all_pictures or _looks_like_picture(entry.name)]
-        yield _require_two(_loose(text, source, entries))
+        entries = [entry for entry in source if source.all_pictures or _has_image_suffix(entry.name)]
+        yield _require_two(_source_images(text, source, entries))
 
 
-def _looks_like_picture(name: str) -> bool:
+def _has_image_suffix(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
 def _require_two(images: ImageSet) -> ImageSet:
     if images.count < 2:
-        found = "no picture" if images.count == 0 else "only one picture"
-        raise DataError(f"{images.source}: holds {found}; measuring takes at least 2", _HINT)
+        found = "no images" if images.count == 0 else "only one image"
+        raise DataError(f"{images.source}: has {found}; metrics need at least 2", _HINT)
     return images
 
 
-def _stored(text: str, store: Store) -> ImageSet:
+def _store_images(text: str, store: Store) -> ImageSet:
     def read(indices: NDArray[np.int64]) -> Iterator[Loader]:
         for start in range(0, len(indices), _FETCH):
-            for picture in store.fetch(indices[start : start + _FETCH]):
-                yield partial(_same, picture)
+            for image in store.fetch(indices[start : start + _FETCH]):
+                yield partial(_identity, image)
 
     return ImageSet(text, len(store), store.resolution, lambda _: store.content_hash, read)
 
 
-def _loose(text: str, source: Source, entries: list[Entry]) -> ImageSet:
+def _source_images(text: str, source: Source, entries: list[Entry]) -> ImageSet:
     def content_hash(advance: Advance) -> str:
         digest = hashlib.sha256()
         for entry in entries:
-            content = _named(source, entry, entry.read)
+            content = _name_in_errors(source, entry, entry.read)
             digest.update(f"{entry.name}\0{len(content)}\0".encode(errors="surrogateescape"))
             digest.update(content)
             advance()
         return digest.hexdigest()
 
     def read(indices: NDArray[np.int64]) -> Iterator[Loader]:
-        return (partial(_decoded, source, entries[index]) for index in indices)
+        return (partial(_decode_entry, source, entries[index]) for index in indices)
 
     return ImageSet(text, len(entries), None, content_hash, read)
 
 
-def _decoded(source: Source, entry: Entry) -> NDArray[np.uint8]:
-    return _named(source, entry, lambda: np.asarray(decode(entry.read(), entry.name)))
+def _decode_entry(source: Source, entry: Entry) -> NDArray[np.uint8]:
+    return _name_in_errors(source, entry, lambda: np.asarray(decode(entry.read(), entry.name)))
 
 
-def _named(source: Source, entry: Entry, work: Callable[[], T]) -> T:
-    """Do some work, and name a picture that it fails on by its whole path."""
+def _name_in_errors(source: Source, entry: Entry, work: Callable[[], T]) -> T:
+    """Return `work()`; an ImageError becomes a DataError that names the image by its full path."""
     try:
         return work()
     except ImageError as error:
-        hint = "Repair it or take it away, or have `swincli prepare-data` leave it out."
+        hint = "Repair or remove it, or let `swincli prepare-data` skip it."
         raise DataError(f"{source.locate(entry.name)}: {error.reason}", hint) from error
 
 
-def _same(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return picture
+def _identity(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return image

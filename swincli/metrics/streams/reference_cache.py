@@ -1,4 +1,4 @@
-"""What is known of the real side, remembered between runs: it costs as much as the fakes and changes never."""
+"""Cache of reference statistics, so that the reals go through the detector only once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from swincli.console import Console
-from swincli.errors import ResourceError
+from swincli.errors import DataError, ResourceError
 from swincli.metrics.definitions.moments import Moments
 from swincli.metrics.definitions.spectrum import Spectrum
 from swincli.metrics.networks.detectors import Detector
-from swincli.metrics.protocol import Reference
-from swincli.metrics.streams.features import Collected, Need
+from swincli.metrics.protocol import ReferenceRecord
+from swincli.metrics.streams.features import SideStatistics, Statistic
 from swincli.metrics.streams.images import ImageSet
-from swincli.metrics.streams.shards import collect_shares
+from swincli.metrics.streams.shards import gather_statistics
+from swincli.system.array_files import open_arrays
 from swincli.system.atomic_files import write_arrays
 from swincli.system.cache import cache_folder
 from swincli.system.distributed import Processes
@@ -28,10 +29,10 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class ReferenceKey:
-    """Everything that the features of a reference depend on; `part` says which of its pictures were drawn.
+    """Cache key: everything that the features of a reference depend on; `part` names a random subset.
 
-    The kind of device is among it: a CPU's features and CUDA's differ in their last digits, and what a command prints
-    should not depend on which of them came first.
+    The kind of device is part of the key. Features on a CPU and on CUDA differ in their last digits, and a result must
+    not depend on which of them was computed first.
     """
 
     content_hash: str
@@ -53,96 +54,96 @@ class ReferenceKey:
 def measure_reference(
     images: ImageSet,
     detector: Detector,
-    needs: frozenset[Need],
+    needs: frozenset[Statistic],
     batch: int,
     console: Console,
     processes: Processes | None = None,
-) -> tuple[Reference, Collected]:
-    """The pictures of a reference through the detector, or what is remembered of them.
+) -> tuple[ReferenceRecord, SideStatistics]:
+    """The record and the statistics of a reference, from the cache or from its images.
 
-    Moments are kept whatever the metrics need: they are small beside the work. A cache that cannot be read is made
-    again; one that cannot be written is a warning. Of several processes the leading one alone looks for what is
-    remembered and remembers, and gets to know more than the number.
+    Moments are always computed, as they cost little beside the features. A cache file that cannot be read is computed
+    again; if it cannot be written, there is a warning. Rank 0 alone reads and writes the cache and gets the statistics;
+    other ranks get only the number of images.
 
     Raises:
-        SwincliError: a picture cannot be read.
+        SwincliError: an image cannot be read.
     """
     processes = processes or Processes()
-    known: list[Collected] = []
+    cached: list[SideStatistics] = []
 
-    def look_up() -> tuple[ReferenceKey, Reference]:
-        key, reference = identify(images, detector, console)
-        remembered = load(key, needs)
-        known.extend([] if remembered is None else [remembered])
-        return key, reference
+    def look_up() -> tuple[ReferenceKey, ReferenceRecord]:
+        key, record = reference_key(images, detector, console)
+        statistics = load(key, needs)
+        cached.extend([] if statistics is None else [statistics])
+        return key, record
 
-    (key, reference), found = processes.from_main(lambda: (look_up(), bool(known)))
+    (key, record), found = processes.from_main(lambda: (look_up(), bool(cached)))
     if found:
-        console.say(f"Reference: {images.count:,} images of {images.source}, remembered")
-        return reference, known[0] if known else Collected(images.count)
+        console.say(f"Reference: {images.count:,} images of {images.source}, cached")
+        return record, cached[0] if cached else SideStatistics(images.count)
     share = processes.shard(images.count, batch)
-    pictures = images.read(np.arange(share.start, share.stop))
+    loaders = images.read(np.arange(share.start, share.stop))
     with console.progress("Reference", images.count) as advance:
-        collected = collect_shares(pictures, images.count, detector, needs | {"moments"}, batch, advance, processes)
-    processes.from_main(lambda: _remember(key, collected, console))
-    return reference, collected
+        statistics = gather_statistics(loaders, images.count, detector, needs | {"moments"}, batch, advance, processes)
+    processes.from_main(lambda: _save_or_warn(key, statistics, console))
+    return record, statistics
 
 
-def _remember(key: ReferenceKey, collected: Collected, console: Console) -> None:
+def _save_or_warn(key: ReferenceKey, statistics: SideStatistics, console: Console) -> None:
     try:
-        save(key, collected)
+        save(key, statistics)
     except (ResourceError, OSError) as error:
-        console.warn(f"the reference will have to be measured again: {error}")
+        console.warn(f"the statistics of the reference are not cached: {error}")
 
 
-def identify(images: ImageSet, detector: Detector, console: Console) -> tuple[ReferenceKey, Reference]:
-    """What is remembered goes by, and what the protocol says of it.
+def reference_key(images: ImageSet, detector: Detector, console: Console) -> tuple[ReferenceKey, ReferenceRecord]:
+    """The cache key of a reference, and its record for the protocol.
 
     Raises:
-        DataError: a picture cannot be read.
+        DataError: an image cannot be read.
     """
-    part = images.part
-    with console.progress("Looking through the reference", part.of if part else images.count) as advance:
+    subset = images.subset
+    with console.progress("Hashing the reference", subset.of if subset else images.count) as advance:
         content_hash = images.content_hash(advance)
-    drawn = f"{part.seed} of {part.of}" if part else "all"
-    how = (detector.sha256, detector.resize.name, detector.device.type)
-    key = ReferenceKey(content_hash, *how, images.count, detector.width, drawn)
-    record = Reference(images.source, images.count, images.resolution, content_hash)
-    return key, replace(record, drawn_from=part.of, drawn_with=part.seed) if part else record
+    part = f"{subset.seed} of {subset.of}" if subset else "all"
+    detection = (detector.sha256, detector.resize.name, detector.device.type)
+    key = ReferenceKey(content_hash, *detection, images.count, detector.width, part)
+    record = ReferenceRecord(images.source, images.count, images.resolution, content_hash)
+    return key, replace(record, drawn_from=subset.of, drawn_with=subset.seed) if subset else record
 
 
-def save(key: ReferenceKey, collected: Collected) -> None:
-    """Remember what was collected.
+def save(key: ReferenceKey, statistics: SideStatistics) -> None:
+    """Write statistics to the cache.
 
     Raises:
         ResourceError: the cache cannot be written.
     """
     arrays: dict[str, Any] = {"key": np.array(json.dumps(asdict(key), sort_keys=True))}
-    if collected.moments is not None:
-        arrays |= {"mean": collected.moments.mean, "scatter": collected.moments.scatter}
-    if collected.features is not None:
-        arrays["features"] = collected.features
-    if collected.spectrum is not None:
-        arrays["spectrum"] = collected.spectrum.total
-        if collected.spectrum.parts is not None:
-            arrays["spectrum_parts"] = collected.spectrum.parts
+    if statistics.moments is not None:
+        arrays |= {"mean": statistics.moments.mean, "scatter": statistics.moments.scatter}
+    if statistics.features is not None:
+        arrays["features"] = statistics.features
+    if statistics.spectrum is not None:
+        arrays["spectrum"] = statistics.spectrum.total
+        if statistics.spectrum.parts is not None:
+            arrays["spectrum_parts"] = statistics.spectrum.parts
     write_arrays(key.path, arrays)
 
 
-def load(key: ReferenceKey, needs: frozenset[Need]) -> Collected | None:
-    """What is remembered; None where it is not all that is needed, cannot be read or is something else."""
+def load(key: ReferenceKey, needs: frozenset[Statistic]) -> SideStatistics | None:
+    """Read statistics from the cache; None if one is missing, or the file is damaged or has another key or shape."""
     try:
-        with key.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with open_arrays(key.path) as arrays:
             if str(arrays["key"]) != json.dumps(asdict(key), sort_keys=True):
                 return None
             moments = Moments(key.count, arrays["mean"], arrays["scatter"]) if "moments" in needs else None
             features = arrays["features"] if "features" in needs else None
             sums = (arrays["spectrum"], arrays["spectrum_parts"]) if "spectrum" in needs else None
             spectrum = None if sums is None else Spectrum(key.count, *sums)
-    except Exception:  # a damaged archive raises nearly anything
+    except DataError:
         return None
     if moments is not None and (moments.mean.shape != (key.width,) or moments.scatter.shape != (key.width, key.width)):
         return None
     if features is not None and features.shape != (key.count, key.width):
         return None
-    return Collected(key.count, moments, features, spectrum=spectrum)
+    return SideStatistics(key.count, moments, features, spectrum=spectrum)

@@ -1,14 +1,13 @@
-"""Statistics of a reference as a file that can be handed on in place of its pictures, and those of other programs.
+"""Files of reference statistics, which replace the real images: swincli's and those of other programs.
 
-A file of ours is an `.npz` with the mean `mu` and the covariance `sigma`, which clean-fid and pytorch-fid read as well,
-with `features`, `spectrum` and `spectrum_parts` where a metric needed them, and with a text `swincli` that says in JSON
-how they were made. Nothing in it is ever unpickled.
+swincli's file is an `.npz` with the mean `mu` and the covariance `sigma`, which clean-fid and pytorch-fid read too;
+with `features`, `spectrum` and `spectrum_parts` if a metric needs them; and with a JSON text `swincli` about how they
+were computed. Nothing is unpickled.
 """
 
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,81 +20,82 @@ from swincli.errors import DataError
 from swincli.metrics.definitions.moments import Moments
 from swincli.metrics.definitions.spectrum import PARTS, Spectrum
 from swincli.metrics.networks.detectors import Detector
-from swincli.metrics.networks.weight_packages import file_sha256
-from swincli.metrics.protocol import DetectorRecord, Reference, library_versions
-from swincli.metrics.streams.features import Collected, Need
+from swincli.metrics.networks.pretrained import file_sha256
+from swincli.metrics.protocol import DetectorRecord, ReferenceRecord, library_versions
+from swincli.metrics.streams.features import SideStatistics, Statistic
+from swincli.system.array_files import open_arrays
 from swincli.system.atomic_files import write_arrays
 
 FORMAT = 1
 HEADER = "swincli"
 OPTIONAL = ("features", "spectrum", "spectrum_parts")
 FOREIGN = (("mu", "sigma"), ("ref_mu", "ref_sigma"))  # clean-fid, pytorch-fid, TTUR, EDM, ADM; evaluators in JAX
-_SYMMETRIC = 1e-6  # how far a covariance may be from its mirror image, relative to its largest entry
-_NOT_OURS = "--reference takes the .npz of --save-reference, or another program's with mu and sigma in it."
-_AGAIN = "Save it again with --save-reference, with the same --detector and --metric as here."
+_SYMMETRIC = 1e-6  # largest asymmetry of a covariance, relative to its largest entry
+_HINT = "--reference needs an .npz file of --save-reference, or another program's with mu and sigma."
+_SAVE_AGAIN = "Save it again: --save-reference with the same --detector and --metric as in this command."
 
 
 @dataclass(frozen=True, eq=False)
-class Statistics:
-    """What is known of a reference from a file.
+class ReferenceStatistics:
+    """The content of a file of reference statistics.
 
     Attributes:
         path: The file.
-        record: What the protocol says of the reference.
-        collected: Moments, and whatever else the file holds.
-        detector: What made the features; None where the file does not say.
-        resize: How pictures came to the detector's size; None where the file does not say.
+        record: Record of the reference for the protocol.
+        statistics: Moments, and the other statistics in the file.
+        detector: The detector of the features; None if the file does not name it.
+        resize: The resize to the detector's input size; None if the file does not name it.
     """
 
     path: Path
-    record: Reference
-    collected: Collected
+    record: ReferenceRecord
+    statistics: SideStatistics
     detector: DetectorRecord | None
     resize: str | None
 
     @property
     def cautions(self) -> list[str]:
-        """What to bear in mind of statistics that do not say how they were made."""
+        """Cautions for statistics of unknown origin."""
         if self.detector is not None:
             return []
-        unknown = "says neither which detector and resize made it, nor of how many pictures"
-        return [f"{self.path}: {unknown}; a difference in any of them moves the values"]
+        unknown = "does not name its detector, resize and number of images"
+        return [f"{self.path}: {unknown}; a difference in any of them changes the values"]
 
-    def require(self, detector: Detector, needs: frozenset[Need]) -> None:
-        """Check that these statistics can stand for the pictures.
+    def require(self, detector: Detector, needs: frozenset[Statistic]) -> None:
+        """Check that these statistics can replace the images.
 
         Raises:
-            DataError: another detector or resize made them, or something that is needed is not in the file.
+            DataError: they are of another detector or resize, or a statistic that is needed is missing.
         """
-        known, moments = self.detector, self.collected.moments
+        known, moments = self.detector, self.statistics.moments
         assert moments is not None
         if known is not None and known.sha256 != detector.sha256:
-            theirs, ours = f"{known.name}, sha256 {known.sha256[:12]}", f"{detector.name}, {detector.sha256[:12]}"
-            raise DataError(f"{self.path}: made by another detector ({theirs}) than the one here ({ours})", _AGAIN)
+            theirs, ours = (f"{each.name}, sha256 {each.sha256[:12]}" for each in (known, detector))
+            raise DataError(f"{self.path}: of another detector ({theirs}) than this one ({ours})", _SAVE_AGAIN)
         if self.resize is not None and self.resize != detector.resize.name:
-            both = f"({self.resize}) than the one here ({detector.resize.name})"
-            raise DataError(f"{self.path}: made with another resize {both}", _AGAIN)
+            both = f"({self.resize}) than this one ({detector.resize.name})"
+            raise DataError(f"{self.path}: of another resize {both}", _SAVE_AGAIN)
         if len(moments.mean) != detector.width:
-            both = f"of {len(moments.mean)} numbers, and {detector.name} makes {detector.width}"
-            raise DataError(f"{self.path}: is of features {both}", "Choose the detector that made it: --detector.")
-        missing = [need for need in sorted(needs) if getattr(self.collected, need, None) is None]
+            both = f"of length {len(moments.mean)}, but {detector.name} gives {detector.width}"
+            raise DataError(f"{self.path}: its features are {both}", "Choose its detector with --detector.")
+        missing = [need for need in sorted(needs) if getattr(self.statistics, need, None) is None]
         if missing:
-            raise DataError(f"{self.path}: holds no {' and no '.join(missing)}, which these metrics take", _AGAIN)
+            raise DataError(f"{self.path}: has no {' and no '.join(missing)}, which these metrics need", _SAVE_AGAIN)
 
 
-def save_statistics(path: Path, reference: Reference, collected: Collected, detector: Detector) -> None:
-    """Write what is known of a reference.
+def save_statistics(path: Path, reference: ReferenceRecord, statistics: SideStatistics, detector: Detector) -> None:
+    """Write the statistics of a reference to a file, atomically.
 
     Args:
-        path: The file, which is given its name once it is whole.
-        reference: What the protocol says of it.
-        collected: Moments, and features and a spectrum where they are known.
-        detector: What made the features.
+        path: The file.
+        reference: Record of the reference for the protocol.
+        statistics: Moments; features and spectrum are written if present.
+        detector: The detector of the features.
 
     Raises:
-        ResourceError: it cannot be written.
+        ResourceError: the file cannot be written.
     """
-    assert collected.moments is not None
+    assert statistics.moments is not None
     record = DetectorRecord(detector.name, detector.sha256, detector.width)
     header = {
         "format": FORMAT,
@@ -107,46 +107,46 @@ def save_statistics(path: Path, reference: Reference, collected: Collected, dete
     }
     arrays: dict[str, Any] = {
         HEADER: np.array(json.dumps(header)),
-        "mu": collected.moments.mean,
-        "sigma": collected.moments.covariance,
+        "mu": statistics.moments.mean,
+        "sigma": statistics.moments.covariance,
     }
-    if collected.features is not None:
-        arrays["features"] = collected.features
-    if collected.spectrum is not None:
-        arrays["spectrum"] = collected.spectrum.total / collected.spectrum.count
-        if collected.spectrum.parts is not None:
-            arrays["spectrum_parts"] = collected.spectrum.parts
+    if statistics.features is not None:
+        arrays["features"] = statistics.features
+    if statistics.spectrum is not None:
+        arrays["spectrum"] = statistics.spectrum.total / statistics.spectrum.count
+        if statistics.spectrum.parts is not None:
+            arrays["spectrum_parts"] = statistics.spectrum.parts
     write_arrays(path, arrays)
 
 
-def open_statistics(path: Path) -> Statistics:
-    """Read statistics of ours, or another program's mean and covariance.
+def open_statistics(path: Path) -> ReferenceStatistics:
+    """Read swincli's reference statistics, or another program's mean and covariance.
 
     Raises:
-        DataError: no such file, a damaged one, or one that holds something else.
+        DataError: no such file, a damaged file, or a file without statistics.
     """
     arrays = _read_arrays(path)
     if HEADER in arrays:
         try:
-            return _own(path, json.loads(str(arrays[HEADER])), arrays)
+            return _read_own(path, json.loads(str(arrays[HEADER])), arrays)
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: damaged, or of another version ({error})", _AGAIN) from None
+            raise DataError(f"{path}: damaged, or of another version ({error})", _SAVE_AGAIN) from None
     for mean, covariance in FOREIGN:
         if mean in arrays and covariance in arrays:
-            moments = Moments.given(*_gaussian(path, arrays[mean], arrays[covariance]))
-            record = Reference(str(path), None, None, file_sha256(path), statistics=str(path))
-            return Statistics(path, record, Collected(moments.count, moments), None, None)
-    held = ", ".join(arrays) or "nothing"
-    raise DataError(f"{path}: holds no mean and covariance of features (mu, sigma), but {held}", _NOT_OURS)
+            moments = Moments.from_mean_covariance(*_gaussian(path, arrays[mean], arrays[covariance]))
+            record = ReferenceRecord(str(path), None, None, file_sha256(path), statistics=str(path))
+            return ReferenceStatistics(path, record, SideStatistics(moments.count, moments), None, None)
+    names = ", ".join(arrays) or "nothing"
+    raise DataError(f"{path}: has no mean and covariance of features (mu, sigma), but {names}", _HINT)
 
 
-def _own(path: Path, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Statistics:
+def _read_own(path: Path, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> ReferenceStatistics:
     if header["format"] != FORMAT:
         raise ValueError(f"format {header['format']}")
-    record = Reference(**{**header["reference"], "statistics": str(path)})
+    record = ReferenceRecord(**{**header["reference"], "statistics": str(path)})
     count = record.num
     if not isinstance(count, int) or count < 2:
-        raise ValueError(f"of {count} pictures")
+        raise ValueError(f"{count} images")
     mean, covariance = _gaussian(path, arrays["mu"], arrays["sigma"])
     features, spectrum, parts = (arrays.get(name) for name in OPTIONAL)
     if features is not None:
@@ -155,54 +155,45 @@ def _own(path: Path, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]])
         spectrum = _numbers(path, "spectrum", spectrum, (3, None, None)) * count
     if parts is not None:
         parts = _numbers(path, "spectrum_parts", parts, (PARTS, None))
-    collected = Collected(
+    statistics = SideStatistics(
         count,
         Moments(count, mean, covariance * (count - 1)),
         features,
         spectrum=None if spectrum is None else Spectrum(count, spectrum, parts),
     )
-    return Statistics(path, record, collected, DetectorRecord(**header["detector"]), str(header["resize"]))
+    return ReferenceStatistics(path, record, statistics, DetectorRecord(**header["detector"]), str(header["resize"]))
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file", _NOT_OURS)
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"{path}: not an .npz file, or a damaged one", _NOT_OURS)
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            known = {HEADER, *OPTIONAL, *(name for names in FOREIGN for name in names)}
-            ours = HEADER in stored.files
-            return {
-                name: stored[name] if name in known and (ours or name not in OPTIONAL) else np.zeros(0)
-                for name in stored.files
-            }
-    except Exception as error:  # a damaged archive raises nearly anything
-        reason = str(error).strip().split("\n", 1)[0] or type(error).__name__
-        raise DataError(f"{path}: damaged, or not numbers alone ({reason})", _NOT_OURS) from None
+    """The known arrays of a file; other names have an empty array, as they are only listed in an error."""
+    known = {HEADER, *(name for names in FOREIGN for name in names)}
+    with open_arrays(path, _HINT) as stored:
+        wanted = {*known, *OPTIONAL} if HEADER in stored else known
+        return {name: stored[name] if name in wanted else np.zeros(0) for name in stored}
 
 
 def _gaussian(
     path: Path, mean: NDArray[Any], covariance: NDArray[Any]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean [D] and covariance [D, D] after a check of their shapes and values."""
     mean = _numbers(path, "mean", mean, (None,))
     covariance = _numbers(path, "covariance", covariance, (len(mean), len(mean)))
-    apart = np.abs(covariance - covariance.T).max()
-    if apart > _SYMMETRIC * np.abs(covariance).max() or (np.diag(covariance) < 0).any():
-        raise DataError(f"{path}: its covariance is none: not symmetric, or with a negative variance", _NOT_OURS)
+    asymmetry = np.abs(covariance - covariance.T).max()
+    if asymmetry > _SYMMETRIC * np.abs(covariance).max() or (np.diag(covariance) < 0).any():
+        raise DataError(f"{path}: sigma is not a covariance: not symmetric, or with a negative variance", _HINT)
     return mean, covariance
 
 
 def _numbers(path: Path, name: str, array: NDArray[Any], shape: tuple[int | None, ...]) -> NDArray[np.float64]:
-    """An array of finite numbers of a shape; None stands for any length but 0."""
+    """The array as float64, if it has the shape (None is any length above 0) and finite numbers."""
     fits = array.ndim == len(shape) and all(
         have == want if want is not None else have > 0 for have, want in zip(array.shape, shape, strict=True)
     )
     if not fits or array.dtype.kind not in "fiu":
         wanted = " x ".join("any" if length is None else str(length) for length in shape)
-        found = " x ".join(map(str, array.shape)) or "one"
-        raise DataError(f"{path}: its {name} should be {wanted} numbers, and is {found} of {array.dtype}", _NOT_OURS)
+        found = " x ".join(map(str, array.shape)) or "scalar"
+        raise DataError(f"{path}: {name} is {found} of {array.dtype}, not {wanted} numbers", _HINT)
     exact = array.astype(np.float64)
     if not np.isfinite(exact).all():
-        raise DataError(f"{path}: its {name} holds numbers that are not finite", _NOT_OURS)
+        raise DataError(f"{path}: {name} has numbers that are not finite", _HINT)
     return exact

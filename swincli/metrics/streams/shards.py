@@ -1,4 +1,4 @@
-"""One side's pictures through the detector in several processes, each with its share, and together again in one."""
+"""Statistics of one side in several processes: each computes its share, and rank 0 merges the shares."""
 
 from __future__ import annotations
 
@@ -11,81 +11,82 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swincli.console import Advance
+from swincli.metrics.definitions.spectrum import Spectrum
 from swincli.metrics.networks.detectors import Detector
-from swincli.metrics.streams.features import SAMPLE_BYTES, Collected, Loader, Need, add_spectra, collect
+from swincli.metrics.streams.features import SAMPLE_BYTES, Loader, SideStatistics, Statistic, compute_statistics
 from swincli.system.distributed import Processes
 
 
-def collect_shares(
-    pictures: Iterable[Loader],
+def gather_statistics(
+    images: Iterable[Loader],
     total: int,
     detector: Detector,
-    needs: frozenset[Need],
+    needs: frozenset[Statistic],
     batch: int,
     advance: Advance,
     processes: Processes,
-) -> Collected:
-    """Take this process's share of the pictures through the detector, and bring all shares together.
+) -> SideStatistics:
+    """Compute the statistics of this rank's share of the images, and merge all shares on rank 0.
 
     Args:
-        pictures: Its share, as of `Processes.share`.
-        total: How many there are in all shares.
-        detector: Makes the features.
-        needs: What to keep.
-        batch: Pictures at once through the detector.
-        advance: Told how many more pictures are done, in all processes.
-        processes: Those that have the other shares.
+        images: This rank's share, as by `Processes.shard`.
+        total: Number of images in all shares.
+        detector: Extracts the features.
+        needs: Statistics to keep.
+        batch: Images per batch of the detector.
+        advance: Called with the number of images done by all ranks.
+        processes: The ranks that have the shares.
 
     Returns:
-        What is known of all of them, in the leading process; in the others no more than their number.
+        On rank 0 the statistics of all images; on other ranks only their number.
 
     Raises:
-        SwincliError: of `collect`, or the sizes of pictures differ between two shares where spectra are needed; in the
-            leading process, wherever it was.
-        PeerFailedError: in the others.
+        SwincliError: on rank 0, the error of `compute_statistics` on any rank, or two shares have images of different
+            sizes and spectra are needed.
+        PeerFailedError: on the other ranks.
     """
-    mine = processes.run_on_all(lambda told: collect(pictures, detector, needs, batch, told), advance)
+    mine = processes.run_on_all(lambda told: compute_statistics(images, detector, needs, batch, told), advance)
     if processes.world_size == 1:
         return mine
     if mine.samples is not None:
-        taken = sum(processes.all_gather(room_taken(mine))[: processes.rank])
-        mine = replace(mine, samples=samples_after(taken, mine.samples))
-    parts = processes.gather(mine)
-    return processes.run_on_all(lambda _: join(parts) if parts else Collected(total))
+        used = sum(processes.all_gather(sample_bytes_used(mine))[: processes.rank])
+        mine = replace(mine, samples=samples_that_fit(used, mine.samples))
+    shares = processes.gather(mine)
+    return processes.run_on_all(lambda _: merge_shares(shares) if shares else SideStatistics(total))
 
 
-def join(parts: Sequence[Collected]) -> Collected:
-    """What is known of all pictures, from what is known of the first ones, the next ones and so on.
+def merge_shares(shares: Sequence[SideStatistics]) -> SideStatistics:
+    """Statistics of all images, from the statistics of consecutive shares of them.
 
     Raises:
-        DataError: there are spectra of two sizes.
+        DataError: the shares have spectra of two image sizes.
     """
-    moments = [part.moments for part in parts if part.moments is not None]
-    spectra = [part.spectrum for part in parts if part.spectrum is not None]
-    samples = [part.samples for part in parts if part.samples is not None]
-    return Collected(
-        sum(part.count for part in parts),
+    moments = [share.moments for share in shares if share.moments is not None]
+    spectra = [share.spectrum for share in shares if share.spectrum is not None]
+    samples = [share.samples for share in shares if share.samples is not None]
+    return SideStatistics(
+        sum(share.count for share in shares),
         reduce(lambda one, other: one.merge(other), moments) if moments else None,
-        _rows([part.features for part in parts]),
-        _rows([part.logits for part in parts]),
-        reduce(add_spectra, spectra) if spectra else None,
-        [picture for share in samples for picture in share] if samples else None,
+        _concatenate([share.features for share in shares]),
+        _concatenate([share.logits for share in shares]),
+        reduce(Spectrum.merge, spectra) if spectra else None,
+        [image for share in samples for image in share] if samples else None,
     )
 
 
-def _rows(parts: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
-    there = [part for part in parts if part is not None]
-    return np.concatenate(there) if there else None
+def _concatenate(shares: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
+    found = [share for share in shares if share is not None]
+    return np.concatenate(found) if found else None
 
 
-def room_taken(part: Collected) -> int:
-    """How many of the `SAMPLE_BYTES` a share's first pictures take: all, where they are not all of its pictures."""
-    samples = part.samples or []
-    return SAMPLE_BYTES if len(samples) < part.count else sum(picture.nbytes for picture in samples)
+def sample_bytes_used(share: SideStatistics) -> int:
+    """Bytes of `SAMPLE_BYTES` that a share's samples use; all of them if not all of its images did fit."""
+    samples = share.samples or []
+    return SAMPLE_BYTES if len(samples) < share.count else sum(image.nbytes for image in samples)
 
 
-def samples_after(taken: int, samples: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-    """Those of a share's first pictures that are among the first of all, where earlier shares take so much room."""
-    ends = accumulate((picture.nbytes for picture in samples), initial=taken)
+def samples_that_fit(used: int, samples: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    """The samples of a share that fit into `SAMPLE_BYTES` after `used` bytes of the earlier shares."""
+    ends = accumulate((image.nbytes for image in samples), initial=used)
     next(ends)
-    return [picture for picture, end in zip(samples, ends, strict=True) if end <= SAMPLE_BYTES]
+    return [image for image, end in zip(samples, ends, strict=True) if end <= SAMPLE_BYTES]

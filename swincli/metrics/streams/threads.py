@@ -1,4 +1,4 @@
-"""Doing work ahead in threads, and regrouping what comes out."""
+"""Mapping over threads in order, batching of items, and regrouping of rows into blocks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-def in_order(items: Iterable[T], work: Callable[[T], U], workers: int, ahead: int) -> Generator[U]:
-    """`work` of every item, in their order, with at most `ahead` results waiting; `items` is read in this thread."""
-    with ThreadPoolExecutor(workers, thread_name_prefix="pictures") as pool:
+def map_in_order(items: Iterable[T], work: Callable[[T], U], workers: int, ahead: int) -> Generator[U]:
+    """Apply `work` to the items in threads and yield the results in order.
+
+    At most `ahead` results wait. `items` is read in the calling thread.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="images") as pool:
         waiting: deque[Future[U]] = deque()
         try:
             for item in items:
@@ -30,20 +33,20 @@ def in_order(items: Iterable[T], work: Callable[[T], U], workers: int, ahead: in
                 future.cancel()
 
 
-def grouped(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of `size` items; the last may be shorter."""
-    group: list[T] = []
+def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items; the last one may be shorter."""
+    batch: list[T] = []
     for item in items:
-        group.append(item)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
-def regrouped(blocks: Iterable[NDArray[np.float32]], rows: int) -> Iterator[NDArray[np.float32]]:
-    """The rows of blocks [n, D] in blocks of exactly `rows`; the last may be shorter."""
+def reblock(blocks: Iterable[NDArray[np.float32]], rows: int) -> Iterator[NDArray[np.float32]]:
+    """Regroup the rows of blocks [n, D] into blocks of exactly `rows` rows; the last one may be shorter."""
     waiting: list[NDArray[np.float32]] = []
     missing = rows
     for block in blocks:

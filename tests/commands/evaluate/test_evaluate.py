@@ -75,7 +75,7 @@ def test_pictures_against_pictures_print_one_line(reals: Path, scripted: Path, c
     printed = capsys.readouterr()
     assert printed.out == "fid 0\n"
     assert "tiny.pt" in printed.err
-    assert "warning: under 2,048 pictures" in printed.err
+    assert "warning: under 2,048 images" in printed.err
 
 
 def test_a_model_is_judged_by_the_images_that_sample_draws(
@@ -138,27 +138,31 @@ def test_the_same_command_prints_the_same_digits(reals: Path, trained: Path, scr
     ("arguments", "code", "message"),
     [
         (["--metric", "fidd"], 2, 'unknown metric "fidd"'),
-        (["--metric", ","], 2, "--metric: names no metric"),
+        (["--metric", ","], 2, "--metric: no metric given"),
         (["--detector", "clip"], 2, 'unknown detector "clip"'),
         (["--num", "many"], 2, "--num: 'many' is not a number"),
-        (["--num", "1"], 2, "--num 1: measuring takes at least 2"),
+        (["--num", "1"], 2, "--num 1: metrics need at least 2"),
         (["--images", "reals", "--checkpoint", "runs"], 2, "--images and --checkpoint"),
         (["--images", "reals", "--truncation", "0.5"], 2, "--truncation"),
-        (["--images", "nowhere"], 1, "nowhere: no such store, folder or zip"),
+        (["--images", "nowhere"], 1, "nowhere: no such store, folder or archive"),
         (["--seed", "90000"], 2, "--seed 90000"),
         (["--reference", "own.npz"], 2, "--data and --reference: only one"),
-        (["--num-reference", "1"], 2, "--num-reference 1: measuring takes at least 2"),
+        (["--num-reference", "1"], 2, "--num-reference 1: metrics need at least 2"),
         (["--save-reference", "reals.zip"], 2, "--save-reference reals.zip: the file's name must end in .npz"),
         (["--protocol", "style"], 2, 'unknown protocol "style"'),
-        (["--protocol", "full", "--num-reference", "5"], 2, "--protocol full: takes all real pictures"),
-        (["--protocol", "styleswin", "--truncation", "0.7"], 2, "--protocol styleswin: its images are not truncated"),
+        (["--protocol", "full", "--num-reference", "5"], 2, "--protocol full: uses all reals"),
+        (
+            ["--protocol", "styleswin", "--truncation", "0.7"],
+            2,
+            "--protocol styleswin: cannot be combined with --truncation",
+        ),
         (["runs/first"], 2, "runs/first: what is it for?"),
         (["--compare", "runs/first"], 2, "--compare and --data, --device: runs are compared"),
         (["--compare", "runs/first", "--seed", "0"], 2, "--compare and --seed, --data, --device: runs are compared"),
         (["--compare", "runs/first", "--no-intervals"], 2, "--compare and --data, --intervals, --device: runs"),
-        (["--detector-size", "299"], 2, "--detector-size: is for a detector from a file, and inception is none"),
-        (["--detector", "efficientnet", "--detector-pixels", "clip"], 2, "--detector-pixels: is for a detector from"),
-        (["--detector", "efficientnet", "--detector-weights", "a.pt"], 2, "--detector-weights: stands for Inception's"),
+        (["--detector-size", "299"], 2, "--detector-size: only for a detector from a file, not for inception"),
+        (["--detector", "efficientnet", "--detector-pixels", "clip"], 2, "--detector-pixels: only for a detector from"),
+        (["--detector", "efficientnet", "--detector-weights", "a.pt"], 2, "--detector-weights: replaces Inception's"),
         ([], 1, "no trained model under runs/"),
         (["--checkpoint", "nowhere"], 1, "nowhere"),
         (["--detector-weights", "nowhere.pt", "--images", "reals"], 1, "nowhere.pt: no such file"),
@@ -176,7 +180,7 @@ def test_what_cannot_be_is_said_in_one_line(
 
 def test_a_missing_reference_is_said_before_anything_is_loaded(capsys: Capture) -> None:
     assert run(["evaluate", "--data", "nowhere"]) == 1
-    assert "nowhere: no such store, folder or zip" in capsys.readouterr().err
+    assert "nowhere: no such store, folder or archive" in capsys.readouterr().err
 
 
 def test_a_damaged_picture_is_named(reals: Path, scripted: Path, capsys: Capture) -> None:
@@ -206,18 +210,18 @@ def test_all_metrics_of_two_folders_in_one_pass(scripted: Path, capsys: Capture)
     assert run(command) == 0
     output = capsys.readouterr()
     assert json.loads(output.out)["metrics"] == first["metrics"]
-    assert "remembered" in output.err
+    assert "cached" in output.err
 
 
 def test_what_a_metric_cannot_do_without(scripted: Path, reals: Path, capsys: Capture) -> None:
     common = ["evaluate", "--data", str(reals), "--images", str(reals), "--detector", str(scripted), "--device", "cpu"]
     assert run([*common, "--metric", "is"]) == 2
-    assert "names no classes" in capsys.readouterr().err
+    assert "has no class logits" in capsys.readouterr().err
     assert run([*common, "--metric", "fid-infinity"]) == 1
-    assert "--metric fid-infinity: takes at least 20 pictures a side, and one has 7" in capsys.readouterr().err
+    assert "--metric fid-infinity: needs at least 20 images per side, not 7" in capsys.readouterr().err
     Image.new("RGB", (20, 16)).save(reals / "wider.png")
     assert run([*common, "--metric", "spectrum"]) == 1
-    assert "px cannot be averaged" in capsys.readouterr().err
+    assert "needs images of one size" in capsys.readouterr().err
 
 
 def test_saved_statistics_take_the_place_of_the_pictures(reals: Path, scripted: Path, capsys: Capture) -> None:
@@ -241,11 +245,11 @@ def test_saved_statistics_take_the_place_of_the_pictures(reals: Path, scripted: 
         (["--reference", "gone.npz"], 1, "gone.npz: no such file"),
         (["--reference", "own.npz", "--num-reference", "5"], 2, "--num-reference: nothing can be drawn"),
         (["--reference", "own.npz", "--save-reference", "new.npz"], 2, "--save-reference: takes real pictures"),
-        (["--reference", "own.npz", "--metric", "spectrum"], 1, "own.npz: holds no spectrum"),
+        (["--reference", "own.npz", "--metric", "spectrum"], 1, "own.npz: has no spectrum"),
         (["--reference", "part.npz", "--protocol", "full"], 1, "part.npz: is of 4 pictures drawn from 7, and"),
         (["--reference", "part.npz", "--protocol", "styleswin"], 1, "--protocol styleswin takes 50,000"),
         (["--reference", "own.npz", "--protocol", "styleswin"], 0, "warning: the protocol takes 50,000 fakes"),
-        (["--reference", "own.npz", "--detector", "other.pt"], 1, "own.npz: made by another detector (tiny.pt"),
+        (["--reference", "own.npz", "--detector", "other.pt"], 1, "own.npz: of another detector (tiny.pt"),
     ],
 )
 def test_what_saved_statistics_cannot_be_used_for(
@@ -321,4 +325,4 @@ def test_runs_are_compared_by_what_was_measured(reals: Path, trained: Path, scri
     assert run(["evaluate", "--compare"]) == 2
     assert "--compare: no runs to compare" in capsys.readouterr().err
     assert run(["evaluate", "--compare", "runs"]) == 1
-    assert "runs: nothing was measured of this run" in capsys.readouterr().err
+    assert "runs: no measurements of this run" in capsys.readouterr().err

@@ -1,26 +1,24 @@
-"""Intervals of every metric, and whether they are as wide as the values vary."""
+"""Intervals of all metrics, and whether their widths match how much the values vary."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-from functools import reduce
 
 import numpy as np
 import pytest
 
 from swincli.console import Console
 from swincli.metrics.confidence.bootstrap import resampled_deviation
-from swincli.metrics.confidence.intervals import WAYS, Z, measure_intervals, wilson
+from swincli.metrics.confidence.intervals import Z, path_length_intervals, spectrum_intervals, wilson
 from swincli.metrics.definitions.memorization import nearest_reals
 from swincli.metrics.definitions.moments import Moments
-from swincli.metrics.definitions.ppl import trimmed_mean
-from swincli.metrics.definitions.spectrum import Spectrum
-from swincli.metrics.registry import METRICS, Context
-from swincli.metrics.streams.features import Collected
+from swincli.metrics.definitions.ppl import PathLengths, trimmed_mean
+from swincli.metrics.definitions.spectrum import Spectrum, SpectrumDifference
+from swincli.metrics.metric import Context
+from swincli.metrics.registry import METRICS
+from swincli.metrics.streams.features import SideStatistics
 
 
 def picture(random: np.random.Generator, sharpness: float, grid: float) -> np.ndarray:
-    """Noise of a strength of its own, sharper or duller, with a grid of 8 px of a strength of its own; [32, 32, 3]."""
+    """Noise of random strength, sharper or smoother, with an 8 px grid of random strength; uint8 [32, 32, 3]."""
     strength, lines = random.uniform(5, 40), grid * random.uniform(0, 1)
     luma = random.normal(0, strength, (32, 32))
     luma += sharpness * np.roll(luma, 1, axis=1)
@@ -28,19 +26,28 @@ def picture(random: np.random.Generator, sharpness: float, grid: float) -> np.nd
     return np.repeat((128 + luma).clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def pool(seed: int, count: int, sharpness: float, grid: float) -> list[Spectrum]:
+class Pool:
+    """Spectra of single pictures, and their sums over any selection."""
+
+    def __init__(self, pictures: list[np.ndarray]) -> None:
+        spectra = [Spectrum.from_image(each) for each in pictures]
+        self.totals = np.stack([spectrum.total for spectrum in spectra]).astype(np.float64)
+        self.parts = np.stack([spectrum.parts for spectrum in spectra])
+
+    def sum(self, indices: np.ndarray | slice = slice(None)) -> Spectrum:
+        totals = self.totals[indices]
+        return Spectrum(len(totals), totals.sum(axis=0), self.parts[indices].sum(axis=0))
+
+
+def pool(seed: int, count: int, sharpness: float, grid: float) -> Pool:
     random = np.random.default_rng(seed)
-    return [Spectrum.of(picture(random, sharpness, grid)) for _ in range(count)]
-
-
-def together(spectra: Iterable[Spectrum]) -> Spectrum:
-    return reduce(Spectrum.merge, spectra)
+    return Pool([picture(random, sharpness, grid) for _ in range(count)])
 
 
 def of_spectra(fakes: Spectrum, reals: Spectrum) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    sides, context = [Collected(side.count, spectrum=side) for side in (fakes, reals)], Context()
-    values = METRICS["spectrum"].measure(*sides, context)
-    return values, measure_intervals(["spectrum"], values, *sides, context, Console(quiet=True))
+    sides = [SideStatistics(side.count, spectrum=side) for side in (fakes, reals)]
+    difference = METRICS["spectrum"].measure(*sides, Context())
+    return METRICS["spectrum"].values(difference), spectrum_intervals(difference)
 
 
 def half(interval: tuple[float, float]) -> float:
@@ -48,22 +55,19 @@ def half(interval: tuple[float, float]) -> float:
 
 
 def test_every_metric_has_intervals() -> None:
-    assert WAYS.keys() == METRICS.keys()
+    assert all(row.interval is not None for row in METRICS.values())
 
 
 def test_spectra_vary_as_their_intervals_say() -> None:
     random, pools = np.random.default_rng(2), (pool(0, 200, 0.4, 60.0), pool(1, 200, 0.0, 0.0))
-    draws = [
-        of_spectra(*(together(side[number] for number in random.integers(0, 200, 100)) for side in pools))
-        for _ in range(60)
-    ]
+    draws = [of_spectra(*(side.sum(random.integers(0, 200, 100)) for side in pools)) for _ in range(60)]
     for name in ("spectrum", "window_grid"):
         deviation = np.std([values[name] for values, _ in draws])
         assert 0.7 < np.mean([half(intervals[name]) for _, intervals in draws]) / (Z * deviation) < 1.4
 
 
 def test_spectra_of_statistics_without_parts_vary_by_the_fakes_alone() -> None:
-    fakes, reals = together(pool(0, 40, 0.4, 60.0)), together(pool(1, 40, 0.0, 0.0))
+    fakes, reals = pool(0, 40, 0.4, 60.0).sum(), pool(1, 40, 0.0, 0.0).sum()
     both = of_spectra(fakes, reals)[1]
     alone = of_spectra(fakes, Spectrum(reals.count, reals.total))[1]
     assert 0 < half(alone["spectrum"]) < half(both["spectrum"])
@@ -72,29 +76,37 @@ def test_spectra_of_statistics_without_parts_vary_by_the_fakes_alone() -> None:
 
 def test_small_pictures_have_an_interval_of_the_spectrum_alone() -> None:
     random = np.random.default_rng(0)
-    tiny = [together(Spectrum.of(random.integers(0, 256, (8, 8, 3), np.uint8)) for _ in range(9)) for _ in range(2)]
+    tiny = [Pool([random.integers(0, 256, (8, 8, 3), np.uint8) for _ in range(9)]).sum() for _ in range(2)]
     assert of_spectra(*tiny)[1].keys() == {"spectrum"}
+    assert SpectrumDifference(*tiny, window=2).values().keys() == {"spectrum", "window_grid"}
 
 
 def test_those_of_features_agree_with_each_other() -> None:
     random = np.random.default_rng(0)
     features = [random.standard_normal((count, 6)).astype(np.float32) + shift for count, shift in ((60, 0.3), (50, 0))]
-    sides = [Collected(len(side), Moments.of(side), side) for side in features]
-    context, names = Context(), ["fid", "fid-infinity", "memorization"]
+    sides = [SideStatistics(len(side), Moments.from_features(side), side) for side in features]
     values: dict[str, float] = {}
-    for name in names:
-        values |= METRICS[name].measure(*sides, context)
-    found = measure_intervals(names, values, *sides, context, Console(quiet=True))
+    found: dict[str, tuple[float, float]] = {}
+    for row in (METRICS[name] for name in ("fid", "fid-infinity", "memorization")):
+        result = row.measure(*sides, Context())
+        values |= row.values(result)
+        found |= row.interval(result, row.bootstrap(*sides, 0, Console(quiet=True)) if row.bootstrap else 0.0)
     assert found["authenticity"] == wilson(nearest_reals(*features).authentic)
     assert 1.1 < half(found["fid_infinity"]) / (found["fid"][1] - values["fid"]) < 1.3
     assert sum(found["fid_infinity"]) / 2 == pytest.approx(values["fid_infinity"])
 
 
 def test_those_of_path_lengths_are_of_what_was_measured() -> None:
-    context, lengths = Context(), np.random.default_rng(0).lognormal(3, 1, 300)
-    context.once("lengths in w", lambda: lengths)
-    nothing = Collected(300)
-    value = trimmed_mean(lengths)
-    found = measure_intervals(["ppl"], {"ppl_w": value}, nothing, nothing, context, Console(quiet=True))
-    assert found.keys() == {"ppl_w"}
-    assert found["ppl_w"][1] - value == pytest.approx(Z * resampled_deviation(lengths, trimmed_mean, 0))
+    lengths = PathLengths(*np.random.default_rng(0).lognormal(3, 1, (2, 300)), seed=5)
+    found = path_length_intervals(lengths)
+    assert found.keys() == {"ppl_w", "ppl_z"}
+    for values, ends in ((lengths.w, found["ppl_w"]), (lengths.z, found["ppl_z"])):
+        assert sum(ends) / 2 == pytest.approx(trimmed_mean(values))
+        assert half(ends) == pytest.approx(Z * resampled_deviation(values, trimmed_mean, 5))
+
+
+@pytest.mark.parametrize("name", ["fid", "kid", "is"])
+def test_without_features_or_logits_there_is_no_deviation(name: str) -> None:
+    row, nothing = METRICS[name], SideStatistics(9)
+    assert row.bootstrap is not None
+    assert row.bootstrap(nothing, nothing, 0, Console(quiet=True)) is None

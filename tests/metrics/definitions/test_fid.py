@@ -21,7 +21,7 @@ def random_covariance(random: np.random.Generator, width: int, rank: int) -> np.
 
 
 def by_matrix_root(one: Moments, other: Moments) -> float:
-    """The definition, with SciPy's square root of the product."""
+    """The definition, with SciPy's matrix square root."""
     root = scipy.linalg.sqrtm(one.covariance @ other.covariance).real
     offset = one.mean - other.mean
     return float(offset @ offset + np.trace(one.covariance + other.covariance - 2 * root))
@@ -37,15 +37,15 @@ def test_full_rank_agrees_with_the_matrix_square_root(seed: int) -> None:
 @pytest.mark.parametrize(("first", "second"), [(6, 40), (40, 6), (6, 5)])
 def test_fewer_samples_than_dimensions_agree_with_the_matrix_square_root(first: int, second: int) -> None:
     random = np.random.default_rng(first)
-    one, other = (Moments.of(random.standard_normal((count, 12)) + 0.3) for count in (first, second))
-    # the root of a singular product is known to half the digits only
+    one, other = (Moments.from_features(random.standard_normal((count, 12)) + 0.3) for count in (first, second))
+    # the square root of a singular matrix has only half of the digits
     assert frechet_distance(one, other) == pytest.approx(by_matrix_root(one, other), rel=1e-5)
     assert frechet_distance(one, other) == pytest.approx(frechet_distance(other, one), rel=1e-9)
 
 
 def test_two_points_a_side_by_hand() -> None:
-    one = Moments.of(np.array([[0.0, 0.0], [2.0, 0.0]]))  # variance 2 along the first axis
-    other = Moments.of(np.array([[1.0, 3.0], [1.0, 5.0]]))  # variance 2 along the second axis
+    one = Moments.from_features(np.array([[0.0, 0.0], [2.0, 0.0]]))  # variance 2 along the first axis
+    other = Moments.from_features(np.array([[1.0, 3.0], [1.0, 5.0]]))  # variance 2 along the second axis
     assert frechet_distance(one, other) == pytest.approx(16 + 2 + 2)
     assert frechet_distance(one, one) == pytest.approx(0, abs=1e-12)
 
@@ -80,7 +80,10 @@ def test_cholesky_and_its_fallback_agree(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_estimates_from_samples_approach_the_distance_from_above() -> None:
     random = np.random.default_rng(7)
     few, many = (
-        frechet_distance(Moments.of(random.standard_normal((n, 16))), Moments.of(random.standard_normal((n, 16))))
+        frechet_distance(
+            Moments.from_features(random.standard_normal((n, 16))),
+            Moments.from_features(random.standard_normal((n, 16))),
+        )
         for n in (40, 4000)
     )
     assert 0 < many < 0.1 < few

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from picture_folders import PictureFolder
 from PIL import Image
 
@@ -15,10 +14,12 @@ from swincli.console import Console
 from swincli.metrics.definitions import prdc
 from swincli.metrics.definitions.memorization import nearest_reals
 from swincli.metrics.evaluate import evaluate
+from swincli.metrics.metric import Context
 from swincli.metrics.networks.detectors import Detector
-from swincli.metrics.plots.memorization import draw_nearest
+from swincli.metrics.plots.memorization import plot_nearest
+from swincli.metrics.registry import METRICS
 from swincli.metrics.streams import features
-from swincli.metrics.streams.features import collect
+from swincli.metrics.streams.features import compute_statistics
 from swincli.metrics.streams.images import open_images, stream_subset
 
 
@@ -36,7 +37,7 @@ def test_blocks_are_the_definition(monkeypatch: pytest.MonkeyPatch, block: int) 
         assert result.distance[index] == pytest.approx(away[nearest])
         assert result.spacing[index] == pytest.approx(spacing)
         assert result.authentic[index] == (away[nearest] > spacing)
-        assert result.closeness[index] == pytest.approx(away[nearest] / spacing)
+        assert result.distance_ratio[index] == pytest.approx(away[nearest] / spacing)
 
 
 def test_copies_are_not_authentic_and_fresh_ones_are_as_halves_of_the_reals() -> None:
@@ -56,7 +57,7 @@ def test_a_copy_of_a_real_that_has_a_twin_is_not_authentic() -> None:
     reals = np.array([[0.0], [0.0], [3.0]])
     result = nearest_reals(np.array([[0.0], [1.0], [2.0]]), reals)
     assert result.authentic.tolist() == [False, True, False]
-    assert result.closeness.tolist() == [0, np.inf, pytest.approx(1 / 3)]
+    assert result.distance_ratio.tolist() == [0, np.inf, pytest.approx(1 / 3)]
 
 
 def test_copied_pictures_are_found_and_shown_beside_their_originals(
@@ -85,7 +86,7 @@ def test_few_pictures_of_several_sizes_fill_a_sheet(picture_folder: PictureFolde
     samples = [random.integers(0, 256, (side, side, 3), dtype=np.uint8) for side in (8, 300, 16, 16, 16)]
     with open_images(str(picture_folder("reals", 3))) as reference:
         nearest = nearest_reals(random.standard_normal((9, 4)), random.standard_normal((3, 4)))
-        draw_nearest(tmp_path / "sheet.png", samples, nearest, reference)
+        plot_nearest(tmp_path / "sheet.png", samples, nearest, reference)
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (4 * 272, 26 + 2 * 154)
         assert np.asarray(sheet)[-154:, 272:].min() == 255  # what is empty is white
@@ -96,7 +97,7 @@ def test_the_first_pictures_are_kept_as_they_came(
 ) -> None:
     monkeypatch.setattr(features, "SAMPLE_BYTES", 3 * 16 * 16 * 3 + 5)
     with open_images(str(picture_folder("some", 7))) as images:
-        kept = collect(images.read(np.arange(7)), tiny, frozenset({"samples"}), 2, lambda _=1: None).samples
+        kept = compute_statistics(images.read(np.arange(7)), tiny, frozenset({"samples"}), 2, lambda _=1: None).samples
         first = [load() for load in images.read(np.arange(3))]
     np.testing.assert_array_equal(kept, first)
 
@@ -104,11 +105,11 @@ def test_the_first_pictures_are_kept_as_they_came(
 def test_without_the_pictures_of_the_reference_there_is_a_value_and_no_sheet(
     picture_folder: PictureFolder, tiny: Detector, tmp_path: Path
 ) -> None:
-    from swincli.metrics.registry import METRICS, Context
-
     with open_images(str(picture_folder("some", 7))) as images:
         needs = frozenset({"features", "samples"})
-        side = collect(images.read(np.arange(7)), tiny, needs, 2, lambda _=1: None)
-    context = Context(device=torch.device("cpu"), plots=tmp_path / "plots")
-    assert METRICS["memorization"].measure(side, replace(side, samples=None), context) == {"authenticity": 0}
+        side = compute_statistics(images.read(np.arange(7)), tiny, needs, 2, lambda _=1: None)
+    row = METRICS["memorization"]
+    nearest = row.measure(side, replace(side, samples=None), Context())
+    assert row.values(nearest) == {"authenticity": 0}
+    row.plot(tmp_path / "plots", nearest, side, None)
     assert not (tmp_path / "plots").exists()

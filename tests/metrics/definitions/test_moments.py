@@ -9,7 +9,7 @@ from swincli.metrics.definitions.moments import Moments
 
 
 def merged(features: np.ndarray, cuts: list[int]) -> Moments:
-    parts = [Moments.of(part) for part in np.split(features, cuts) if len(part)]
+    parts = [Moments.from_features(part) for part in np.split(features, cuts) if len(part)]
     total = parts[0]
     for part in parts[1:]:
         total = total.merge(part)
@@ -40,13 +40,16 @@ def test_float32_features_are_summed_in_float64() -> None:
 
 def test_features_are_left_as_they_were() -> None:
     features = np.arange(6, dtype=np.float64).reshape(3, 2)
-    Moments.of(features)
+    Moments.from_features(features)
     assert features.tolist() == [[0, 1], [2, 3], [4, 5]]
 
 
 def test_a_merge_is_symmetric() -> None:
     one, other = np.random.default_rng(1).random((2, 20, 3))
-    there, back = Moments.of(one).merge(Moments.of(other[:7])), Moments.of(other[:7]).merge(Moments.of(one))
+    there, back = (
+        Moments.from_features(one).merge(Moments.from_features(other[:7])),
+        Moments.from_features(other[:7]).merge(Moments.from_features(one)),
+    )
     assert there.count == back.count == 27
     assert there.mean == pytest.approx(back.mean, rel=1e-14)
     assert there.scatter.ravel() == pytest.approx(back.scatter.ravel(), rel=1e-12)

@@ -1,4 +1,4 @@
-"""Perceptual path length against its definition in double precision, and its draws."""
+"""PPL against its definition in double precision, and its random draws."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from swincli.console import Console
 from swincli.errors import ResourceError, UsageError
 from swincli.metrics.definitions.ppl import EPSILON, draw_codes, path_lengths, trimmed_mean
 from swincli.metrics.evaluate import evaluate
+from swincli.metrics.metric import Context
 from swincli.metrics.networks import perceptual_input, stlpips
 from swincli.metrics.networks.detectors import Detector
+from swincli.metrics.networks.pretrained import PackagedWeights
 from swincli.metrics.networks.stlpips import PerceptualDistance
-from swincli.metrics.networks.weight_packages import PackagedWeights
-from swincli.metrics.registry import METRICS, Context
+from swincli.metrics.registry import METRICS
 from swincli.metrics.streams.images import open_images, stream_subset
 from swincli.model.files.classes import Classes
 from swincli.model.files.model_file import Model
@@ -43,7 +44,7 @@ def new_model(recipe: Recipe, classes: Classes | None = None) -> Model:
     section = recipe.model
     generator = Generator(section).eval().requires_grad_(False)
     for parameter in generator.parameters():
-        parameter.mul_(2.0)  # so that pictures differ as those of a trained one do
+        parameter.mul_(2.0)  # so that images differ as much as those of a trained model
     return Model(generator, recipe, 0, torch.zeros(section.latent_dim), Path("model"), classes)
 
 
@@ -52,9 +53,9 @@ def model(tiny_recipe: Callable[..., Recipe]) -> Model:
     return new_model(tiny_recipe())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def random_distance() -> PerceptualDistance:
-    """The network with random weights: fast to make, and with everything that the trained one has."""
+    """The network with random weights, without a file."""
     torch.manual_seed(1)
     network = PerceptualDistance().eval()
     for weight in network.weights:
@@ -91,13 +92,13 @@ def test_the_batch_makes_no_difference_and_seeds_share_no_pair(
     model: Model, random_distance: PerceptualDistance, space: str
 ) -> None:
     told: list[int] = []
-    whole = path_lengths(model, space, 7, 3, random_distance, 7, told.append)
-    parts = path_lengths(model, space, 7, 3, random_distance, 2, told.append)
-    assert told == [7, 2, 2, 2, 1]
+    whole = path_lengths(model, space, 3, 3, random_distance, 3, told.append)
+    parts = path_lengths(model, space, 3, 3, random_distance, 2, told.append)
+    assert told == [3, 2, 1]
     assert whole.min() > 0
     np.testing.assert_allclose(parts, whole, rtol=0.02)
-    np.testing.assert_array_equal(path_lengths(model, space, 7, 3, random_distance, 7, silent), whole)
-    assert not set(whole) & set(path_lengths(model, space, 7, 4, random_distance, 7, silent))
+    np.testing.assert_array_equal(path_lengths(model, space, 3, 3, random_distance, 3, silent), whole)
+    assert not set(whole) & set(path_lengths(model, space, 3, 4, random_distance, 3, silent))
 
 
 def test_a_generator_that_changes_more_has_longer_paths(model: Model) -> None:
@@ -142,13 +143,13 @@ def test_the_mean_leaves_out_a_hundredth_at_either_end() -> None:
 
 def test_pictures_alone_have_no_path(picture_folder: PictureFolder, tiny: Detector, quiet: Console) -> None:
     folder = str(picture_folder("some", 3))
-    with open_images(folder) as images, pytest.raises(UsageError, match="--metric ppl: measures a model") as caught:
+    with open_images(folder) as images, pytest.raises(UsageError, match="--metric ppl: needs a model") as caught:
         evaluate(stream_subset(images, 3, 0), images, ["ppl"], tiny, console=quiet)
     assert "--checkpoint" in (caught.value.hint or "")
 
 
 def test_missing_weights_are_named(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stlpips, "WEIGHTS", replace(stlpips.WEIGHTS, folder="no_such_package"))
+    monkeypatch.setattr(stlpips, "WEIGHTS", replace(stlpips.WEIGHTS, module="no_such_package"))
     with pytest.raises(ResourceError, match="stlpips-pytorch is not installed") as caught:
         METRICS["ppl"].check(Context(model=model))
     assert "stlpips-pytorch==" in (caught.value.hint or "")

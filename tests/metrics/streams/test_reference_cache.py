@@ -12,17 +12,17 @@ from swincli.console import Console
 from swincli.metrics.definitions.moments import Moments
 from swincli.metrics.networks.detectors import Detector
 from swincli.metrics.streams import reference_cache
-from swincli.metrics.streams.features import Collected, Need
+from swincli.metrics.streams.features import SideStatistics, Statistic
 from swincli.metrics.streams.images import open_images
 from swincli.metrics.streams.reference_cache import ReferenceKey, load, measure_reference, save
 from swincli.system.cache import cache_folder
 
 KEY = ReferenceKey("content", "detector", "resize", "cpu", count=5, width=3)
-MOMENTS: frozenset[Need] = frozenset({"moments"})
-BOTH: frozenset[Need] = frozenset({"moments", "features"})
+MOMENTS: frozenset[Statistic] = frozenset({"moments"})
+BOTH: frozenset[Statistic] = frozenset({"moments", "features"})
 
 
-def measured(folder: Path, detector: Detector, needs: frozenset[Need], console: Console) -> Collected:
+def measured(folder: Path, detector: Detector, needs: frozenset[Statistic], console: Console) -> SideStatistics:
     with open_images(str(folder)) as images:
         return measure_reference(images, detector, needs, 4, console)[1]
 
@@ -31,14 +31,14 @@ def measured(folder: Path, detector: Detector, needs: frozenset[Need], console: 
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts the pictures of every pass through the detector."""
     counted: list[int] = []
-    collect = reference_cache.collect_shares
+    gather = reference_cache.gather_statistics
 
-    def counting(*arguments: object) -> Collected:
-        collected = collect(*arguments)
+    def counting(*arguments: object) -> SideStatistics:
+        collected = gather(*arguments)
         counted.append(collected.count)
         return collected
 
-    monkeypatch.setattr(reference_cache, "collect_shares", counting)
+    monkeypatch.setattr(reference_cache, "gather_statistics", counting)
     return counted
 
 
@@ -98,29 +98,29 @@ def test_a_damaged_memory_is_made_again(
 
 
 def test_a_flipped_byte_never_gives_other_moments() -> None:
-    moments = Moments.of(np.random.default_rng(0).random((5, 3)))
-    save(KEY, Collected(5, moments, None))
+    moments = Moments.from_features(np.random.default_rng(0).random((5, 3)))
+    save(KEY, SideStatistics(5, moments, None))
     whole = KEY.path.read_bytes()
     noticed = 0
-    for position in range(0, len(whole), 3):
+    for position in range(0, len(whole), 7):
         KEY.path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x15]) + whole[position + 1 :])
         found = load(KEY, MOMENTS)
         noticed += found is None
         if found is not None:  # a date, or padding
             np.testing.assert_array_equal(found.moments.mean, moments.mean)
             np.testing.assert_array_equal(found.moments.scatter, moments.scatter)
-    assert noticed > len(whole) / 3 / 2
+    assert noticed > len(whole) / 7 / 2
 
 
 def test_what_belongs_to_another_key_or_shape_is_not_taken() -> None:
     other = replace(KEY, count=6)
     assert other.path != KEY.path
-    collected = Collected(5, Moments.of(np.eye(5, 3)), np.eye(5, 3, dtype=np.float32))
+    collected = SideStatistics(5, Moments.from_features(np.eye(5, 3)), np.eye(5, 3, dtype=np.float32))
     save(KEY, collected)
     assert load(KEY, BOTH) is not None
     KEY.path.rename(other.path)
     assert load(other, MOMENTS) is None
-    save(KEY, Collected(5, Moments.of(np.eye(5, 4)), np.eye(4, 3, dtype=np.float32)))
+    save(KEY, SideStatistics(5, Moments.from_features(np.eye(5, 4)), np.eye(4, 3, dtype=np.float32)))
     assert load(KEY, MOMENTS) is None
     assert load(KEY, frozenset({"features"})) is None
 
@@ -136,7 +136,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning(
     (tmp_path / "file").touch()
     monkeypatch.setenv("SWINCLI_CACHE", str(tmp_path / "file"))
     assert measured(picture_folder("reals", 3), tiny, MOMENTS, quiet).count == 3
-    assert "warning: the reference will have to be measured again" in capsys.readouterr().err
+    assert "warning: the statistics of the reference are not cached" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

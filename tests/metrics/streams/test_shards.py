@@ -1,4 +1,4 @@
-"""What several processes find in their shares, put together, is what one finds in all."""
+"""Statistics merged from the shares of several processes equal those of one process."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from swincli.commands.app import run
 from swincli.console import Console
 from swincli.errors import DataError
 from swincli.metrics.definitions.ppl import path_lengths
+from swincli.metrics.metric import Context
 from swincli.metrics.networks.detectors import Detector, load_detector
 from swincli.metrics.networks.weight_files import choose_detector
-from swincli.metrics.registry import METRICS, Context
+from swincli.metrics.registry import METRICS
 from swincli.metrics.streams import features, shards
-from swincli.metrics.streams.features import Collected, Need, collect
+from swincli.metrics.streams.features import SideStatistics, Statistic, compute_statistics
 from swincli.metrics.streams.images import open_images
-from swincli.metrics.streams.shards import join, room_taken, samples_after
+from swincli.metrics.streams.shards import merge_shares, sample_bytes_used, samples_that_fit
 from swincli.model.files.model_file import Model, save_model
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe
@@ -36,14 +37,14 @@ from swincli.recipe.schema import ModelSection
 from swincli.system.cache import cache_folder
 from swincli.system.distributed import Processes
 
-EVERYTHING: frozenset[Need] = frozenset({"moments", "features", "logits", "spectrum", "samples"})
+EVERYTHING: frozenset[Statistic] = frozenset({"moments", "features", "logits", "spectrum", "samples"})
 SMALL = Recipe(model=ModelSection(size=16, latent_dim=8, mapping_layers=1, g_width=8, min_heads=2, window=4))
 CPU = torch.device("cpu")
 Capture = pytest.CaptureFixture[str]
 
 
 class ColoursAndClasses(nn.Module):
-    """The mean colours of nine parts, and three of them as logits: [B, 3, H, W] to [B, 27] and [B, 3]."""
+    """Mean colours of nine parts as features [B, 27], and three of them as logits [B, 3]."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         colours = F.adaptive_avg_pool2d(x, 3).flatten(1)
@@ -55,7 +56,7 @@ def classifier_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_script(ColoursAndClasses(), tmp_path_factory.mktemp("detector") / "classes.pt")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def classifier(classifier_file: Path, quiet: Console) -> Detector:
     """A detector with 27 features and 3 classes."""
     return load_detector(choose_detector(str(classifier_file), None, 16, "0-1", quiet), CPU)
@@ -65,26 +66,36 @@ def silent(count: int = 1) -> None:
     pass
 
 
-def in_shares(folder: Path, detector: Detector, world: int, needs: frozenset[Need] = EVERYTHING) -> list[Collected]:
-    """What each of some processes knows of its share, in groups of four."""
+def in_shares(
+    folder: Path, detector: Detector, world: int, needs: frozenset[Statistic] = EVERYTHING
+) -> list[SideStatistics]:
+    """Statistics of each rank's share, in batches of four."""
     with open_images(str(folder)) as images:
         parts = []
         for rank in range(world):
-            share = Processes(rank, world).shard(images.count, 4)
-            parts.append(collect(images.read(np.arange(share.start, share.stop)), detector, needs, 4, silent))
+            share = Processes(rank, world).share(images.count, 4)
+            parts.append(
+                compute_statistics(images.read(np.arange(share.start, share.stop)), detector, needs, 4, silent)
+            )
         return parts
 
 
-@pytest.mark.parametrize("name", [name for name, row in METRICS.items() if not row.shared])
-@pytest.mark.parametrize("world", [2, 3, 12])  # of twelve processes two have nothing to look at
+@pytest.fixture(scope="module")
+def sides_of_worlds(shared_picture_folder: PictureFolder, classifier: Detector) -> dict[int, list[SideStatistics]]:
+    """Fakes and reals, merged from the shares of several numbers of processes; of twelve two have empty shares."""
+    folders = shared_picture_folder("fakes", 38, 1, 140), shared_picture_folder("reals", 37, 2)
+    return {
+        world: [merge_shares(in_shares(folder, classifier, world)) for folder in folders] for world in (1, 2, 3, 12)
+    }
+
+
+@pytest.mark.parametrize("name", [name for name, row in METRICS.items() if not row.collective])
+@pytest.mark.parametrize("world", [2, 3, 12])
 def test_every_metric_comes_out_as_in_one_process(
-    picture_folder: PictureFolder, classifier: Detector, name: str, world: int
+    sides_of_worlds: dict[int, list[SideStatistics]], name: str, world: int
 ) -> None:
-    fakes, reals = picture_folder("fakes", 38, 1, 140), picture_folder("reals", 37, 2)
-    values = []
-    for number in (1, world):
-        sides = [join(in_shares(folder, classifier, number)) for folder in (fakes, reals)]
-        values.append(METRICS[name].measure(*sides, Context()))
+    row = METRICS[name]
+    values = [row.values(row.measure(*sides_of_worlds[number], Context())) for number in (1, world)]
     assert values[1] == pytest.approx(values[0], rel=1e-9, nan_ok=True)
     assert any(value != 0 for value in values[0].values())
 
@@ -92,7 +103,7 @@ def test_every_metric_comes_out_as_in_one_process(
 def test_what_is_joined_is_all_of_it_in_order(picture_folder: PictureFolder, classifier: Detector) -> None:
     folder = picture_folder("reals", 21)
     (whole,), parts = in_shares(folder, classifier, 1), in_shares(folder, classifier, 3)
-    joined = join(parts)
+    joined = merge_shares(parts)
     assert (joined.count, joined.moments.count, joined.spectrum.count) == (21, 21, 21)
     np.testing.assert_array_equal(joined.features, whole.features)
     np.testing.assert_array_equal(joined.logits, whole.logits)
@@ -107,21 +118,25 @@ def test_sizes_that_differ_between_two_shares_are_an_error(picture_folder: Pictu
         *in_shares(picture_folder("large", 4, side=32), classifier, 1),
     ]
     with pytest.raises(DataError, match="16 x 16 and 32 x 32 px"):
-        join(parts)
+        merge_shares(parts)
+
+
+@pytest.fixture(scope="module")
+def ten_pictures(shared_picture_folder: PictureFolder) -> Path:
+    return shared_picture_folder("ten", 10)
 
 
 @pytest.mark.parametrize("room", [0, 1, 768, 3000, 4 * 768, 9 * 768, 30_000])  # of bytes; a picture takes 768
 def test_samples_are_the_first_of_all_that_there_is_room_for(
-    picture_folder: PictureFolder, classifier: Detector, monkeypatch: pytest.MonkeyPatch, room: int
+    ten_pictures: Path, classifier: Detector, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
     monkeypatch.setattr(features, "SAMPLE_BYTES", room)
     monkeypatch.setattr(shards, "SAMPLE_BYTES", room)
-    folder = picture_folder("reals", 10)
-    (whole,) = in_shares(folder, classifier, 1, frozenset({"samples"}))
+    (whole,) = in_shares(ten_pictures, classifier, 1, frozenset({"samples"}))
     taken, kept = 0, []
-    for part in in_shares(folder, classifier, 3, frozenset({"samples"})):
-        kept += samples_after(taken, part.samples)
-        taken += room_taken(part)
+    for part in in_shares(ten_pictures, classifier, 3, frozenset({"samples"})):
+        kept += samples_that_fit(taken, part.samples)
+        taken += sample_bytes_used(part)
     assert len(kept) == len(whole.samples) == min(10, room // 768)
     np.testing.assert_array_equal(kept, whole.samples)
 
@@ -129,9 +144,9 @@ def test_samples_are_the_first_of_all_that_there_is_room_for(
 def test_a_picture_that_has_no_room_lets_no_later_one_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "SAMPLE_BYTES", 100)
     small, large = np.zeros((2, 2, 3), np.uint8), np.zeros((6, 6, 3), np.uint8)
-    assert room_taken(Collected(2, samples=[small])) == 100  # the second one did not fit
-    assert room_taken(Collected(2, samples=[small, small])) == 24
-    assert len(samples_after(0, [small, large, small])) == 1
+    assert sample_bytes_used(SideStatistics(2, samples=[small])) == 100  # the second one did not fit
+    assert sample_bytes_used(SideStatistics(2, samples=[small, small])) == 24
+    assert len(samples_that_fit(0, [small, large, small])) == 1
 
 
 @pytest.mark.parametrize("space", ["w", "z"])
@@ -184,7 +199,7 @@ def test_two_processes_measure_as_one_does(
     saved = tmp_path / "saved.npz"
     done = torchrun("-m", "--", "swincli", *arguments, "--save-reference", saved)
     assert done.returncode == 0, done.stderr
-    shared = json.loads(done.stdout)  # one object, from the one that leads
+    shared = json.loads(done.stdout)  # one object, from rank 0
     assert done.stderr.count("Fakes: 22 images") == 1
     remembered = alone(capsys, *arguments)
     by_file = alone(capsys, "evaluate", "--reference", saved, *arguments[3:])
