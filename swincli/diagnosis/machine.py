@@ -25,7 +25,7 @@ from swincli.diagnosis.software import (
     installed_version,
     requirements,
 )
-from swincli.model.files.model_file import RUNS
+from swincli.model.files.find_checkpoint import RUNS
 from swincli.system.cgroup import memory_left, memory_limit
 from swincli.units import format_bytes
 

@@ -10,7 +10,7 @@ import torch
 from plain_networks import PlainDiscriminator, PlainGenerator
 from torch import Tensor, nn
 
-from swincli.model.discriminators.wavelet import Discriminator
+from swincli.model.discriminators.wavelet import WaveletDiscriminator
 from swincli.model.generator import Generator
 from swincli.ops import cpu_tiles, mlp
 from swincli.recipe.schema import ModelSection
@@ -46,11 +46,13 @@ def make_generator(size: int, window: int, attention: str, dtype: torch.dtype) -
     return generator, PlainGenerator(generator, config)
 
 
-def make_discriminator(size: int, spectral_norm: bool, dtype: torch.dtype) -> tuple[Discriminator, PlainDiscriminator]:
+def make_discriminator(
+    size: int, spectral_norm: bool, dtype: torch.dtype
+) -> tuple[WaveletDiscriminator, PlainDiscriminator]:
     """Both discriminators on the same weights and vectors, which have come near to those of the singular values."""
     torch.manual_seed(size)
     config = ModelSection(size=size, d_channels=[16, 8, 16, 8][: size.bit_length() - 2], spectral_norm=spectral_norm)
-    discriminator = Discriminator(config).to(dtype)
+    discriminator = WaveletDiscriminator(config).to(dtype)
     disturb(discriminator)
     with torch.no_grad():
         for _ in range(5):
@@ -97,9 +99,9 @@ def outputs(run: Callable[[Tensor], Tensor], x: Tensor, network: nn.Module) -> t
 def part_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int | None:
     """Let maps be worked on in parts of so many bytes, also those that are small."""
     if request.param is not SMALL:
-        monkeypatch.setattr(cpu_tiles, "LARGE", 1)
-        monkeypatch.setattr(cpu_tiles, "PART_BYTES", request.param)
-        monkeypatch.setattr(mlp, "FEWEST", 1)
+        monkeypatch.setattr(cpu_tiles, "LARGE_BYTES", 1)
+        monkeypatch.setattr(cpu_tiles, "TILE_BYTES", request.param)
+        monkeypatch.setattr(mlp, "MIN_POSITIONS", 1)
     return request.param
 
 

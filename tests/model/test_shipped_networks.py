@@ -7,6 +7,7 @@ import torch
 
 from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.generator import Generator
+from swincli.model.meta_init import meta_init
 from swincli.recipe import load_recipe
 from swincli.recipe.shipped import shipped_recipes
 
@@ -22,7 +23,7 @@ PUBLISHED = {  # parameters of G and D, from the original release
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_networks_of_every_shipped_recipe(name: str) -> None:
     recipe = load_recipe(name)
-    with torch.device("meta"):
+    with meta_init():
         generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
     size = recipe.model.size
     image = generator(torch.empty(recipe.train.batch, recipe.model.latent_dim, device="meta"))

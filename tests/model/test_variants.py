@@ -16,6 +16,7 @@ from swincli.model.blocks.style import STYLES
 from swincli.model.discriminators.registry import DISCRIMINATORS, make_discriminator
 from swincli.model.files.model_file import mean_w
 from swincli.model.generator import UPSAMPLINGS, Generator
+from swincli.model.meta_init import meta_init
 from swincli.recipe import load_recipe
 from swincli.recipe.schema import ModelSection
 
@@ -145,7 +146,7 @@ def test_widths_are_honoured_by_every_discriminator(kind: str, widths: list[int]
 
 
 def test_the_default_generator_has_nothing_of_the_variants() -> None:
-    with torch.device("meta"):
+    with meta_init():
         generator = Generator(ModelSection())
     assert dict(generator.named_buffers()) == {}
     assert not any("cross" in name or "start" in name for name, _ in generator.named_modules())

@@ -15,9 +15,10 @@ from swincli.console import Console
 from swincli.errors import ResourceError, UsageError
 from swincli.metrics.networks import efficientnet
 from swincli.metrics.networks.resize import INCEPTION_SIDE
-from swincli.metrics.networks.weight_packages import PackagedWeights, file_sha256
+from swincli.metrics.networks.weight_packages import PackagedWeights
 from swincli.system.atomic_files import write_atomically
 from swincli.system.cache import cache_folder
+from swincli.system.file_hash import file_sha256
 
 INCEPTION = PackagedWeights(
     "Inception",

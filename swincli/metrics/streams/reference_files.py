@@ -21,10 +21,10 @@ from swincli.errors import DataError
 from swincli.metrics.definitions.moments import Moments
 from swincli.metrics.definitions.spectrum import PARTS, Spectrum
 from swincli.metrics.networks.detectors import Detector
-from swincli.metrics.networks.weight_packages import file_sha256
 from swincli.metrics.protocol import DetectorRecord, Reference, library_versions
 from swincli.metrics.streams.features import Collected, Need
 from swincli.system.atomic_files import write_arrays
+from swincli.system.file_hash import file_sha256
 
 FORMAT = 1
 HEADER = "swincli"
