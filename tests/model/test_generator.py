@@ -1,4 +1,4 @@
-"""G by its shapes, parameter counts, latents and gradients."""
+"""G: shapes, parameter counts, latents and gradients."""
 
 from __future__ import annotations
 

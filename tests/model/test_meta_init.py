@@ -1,4 +1,4 @@
-"""Networks whose weights have names and shapes, and no values."""
+"""Networks on the meta device: names and shapes of weights, without values."""
 
 from __future__ import annotations
 

@@ -73,6 +73,7 @@ def test_generator_at_64_in_float32(parity_64: ParityCase) -> None:
     check_generator(parity_64, torch.float32, "", 2e-5)
 
 
+@pytest.mark.slow
 def test_generator_at_64_in_float64(parity_64: ParityCase) -> None:
     check_generator(parity_64, torch.float64, "_f64", 2e-6)
 
@@ -81,6 +82,7 @@ def test_discriminator_at_64_in_float32(parity_64: ParityCase) -> None:
     check_discriminator(parity_64, torch.float32, "", 2e-5)
 
 
+@pytest.mark.slow
 def test_discriminator_at_64_in_float64(parity_64: ParityCase) -> None:
     check_discriminator(parity_64, torch.float64, "_f64", 2e-6)
 

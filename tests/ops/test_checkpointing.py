@@ -1,4 +1,4 @@
-"""What is made again for the backward pass instead of being kept."""
+"""Recomputing saved tensors in the backward pass."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ Deltas = dict[str, Tensor]
 
 
 def lora_rank(weight: Tensor) -> int | None:
-    """Rank of the low-rank product for a weight; None if the full difference has fewer values."""
+    """Rank of the low-rank product for a weight; None if its factors have half the weight's size or more."""
     if weight.ndim < 2:
         return None
     rows, columns = weight.shape[0], weight[0].numel()

@@ -1,4 +1,4 @@
-"""Labels in the networks: where they go in, that they count, and that unconditional networks know nothing of them."""
+"""Class labels: where they enter the networks, their effect, and that unconditional networks refuse them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""D by its shapes, parameter counts, spectral norm, minibatch deviation and gradients."""
+"""The wavelet discriminator: shapes, parameter counts, spectral norm, minibatch deviation and gradients."""
 
 from __future__ import annotations
 

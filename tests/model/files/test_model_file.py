@@ -1,4 +1,4 @@
-"""Model files: the way out and back, and everything that can be wrong with one."""
+"""Model files: writing and reading them, finding them, and refusing damaged ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes of a model as a file: exact, small, and refused where they do not belong."""
+"""Tuned weights as a file: exact, small, and refused for another model."""
 
 from __future__ import annotations
 
