@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable
-from typing import cast
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -239,7 +238,8 @@ class Generator(nn.Module):
         if self.start is not None:
             x = x + self.start(w_plus[:, 0])
         image: Tensor | None = None
-        for index, level in enumerate(cast("Iterable[Level]", self.levels)):
+        levels: list[Level] = list(self.levels)  # type: ignore[arg-type]
+        for index, level in enumerate(levels):
             codes = w_plus[:, 2 * index : 2 * index + 2]
             x = level(x, codes, recompute=use_checkpointing(x, self.recompute_from))
             rgb = level.to_rgb(x)

@@ -7,7 +7,6 @@ kinds.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -131,7 +130,8 @@ class GroupedAttention(nn.Module):
     @property
     def head_groups(self) -> list[WindowAttention]:
         """The head groups; their parameters are named `halves.*` in state dicts."""
-        return cast("list[WindowAttention]", list(self.halves))
+        groups: list[WindowAttention] = list(self.halves)  # type: ignore[arg-type]
+        return groups
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, H, W, C] -> [B, H, W, C]`."""
