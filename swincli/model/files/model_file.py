@@ -168,9 +168,7 @@ def _classes(path: Path, recipe: Recipe, about: dict[str, Any], tensors: Weights
         raise CheckpointError(f"{path}: its metadata is damaged: its classes: {error}") from error
     means = tensors.get("w_mean_by_class", torch.empty(0))
     if len(classes) != count or means.shape != (count, recipe.model.latent_dim):
-        raise CheckpointError(
-            f"{path}: its metadata is damaged: it does not describe the {count} classes of its recipe"
-        )
+        raise CheckpointError(f"{path}: its metadata is damaged: it lacks the {count} classes of its recipe")
     return classes
 
 
