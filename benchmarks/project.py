@@ -28,8 +28,9 @@ from swincli.commands.project.perception import choose_perception
 from swincli.console import Console
 from swincli.data.sources import open_source
 from swincli.metrics.networks.stlpips import WEIGHTS, load_perceptual
-from swincli.model.files.model_file import Model, find_checkpoint, load_model
-from swincli.model.files.tuned import with_changes
+from swincli.model.files.find_checkpoint import find_checkpoint
+from swincli.model.files.model_file import Model, load_model
+from swincli.model.files.tuned import with_deltas
 from swincli.projection.inversion import Plan, Samples, default_batch, draw_samples, invert
 from swincli.projection.losses import Objective
 from swincli.projection.products import Figures, measure
@@ -101,7 +102,7 @@ def project(
         codes = torch.cat([invert(model, objective, part, samples, plan, silent) for part in parts])
         pictures[way] = render(model, codes if space == "w+" else model.generator.broadcast(codes))
     changes = tune(model, objective, targets, codes, TuningPlan(steps=tune_steps), batch, silent)
-    bent = with_changes(model, changes)
+    bent = with_deltas(model, changes)
     pictures["W+ tuned"] = render(bent, codes)
     figures = {
         way: [

@@ -22,7 +22,8 @@ from measuring import GEMM_SIDE, Figures, gemm_rate, kept_bytes, peak_memory, se
 from timed_networks import generator_work, prepare_training, step_work
 
 from swincli.model.blocks.attention import GroupedAttention
-from swincli.model.files.model_file import model_name, save_model
+from swincli.model.files.find_checkpoint import model_name
+from swincli.model.files.model_file import save_model
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe, load_recipe
 from swincli.recipe.schema import ModelSection

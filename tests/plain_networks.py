@@ -1,7 +1,7 @@
-"""Plain reference implementations of the default networks, for tests of the fast code in swincli.
+"""Plain twins of the default networks: slow reference code that swincli's networks must agree with.
 
-Every step follows its definition, on whole maps and without optimisation. They use the weights of a real generator or
-discriminator, so gradients go to the same parameters. Nothing is imported from `swincli.ops`.
+Every step follows its definition, on whole maps. The twins use the parameters of a real generator or discriminator, so
+that gradients go to the same parameters. They use nothing of `swincli.ops`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class PlainGenerator(nn.Module):
     """z `[B, latent_dim]` -> image `[B, 3, size, size]`.
 
     Args:
-        generator: Generator that holds the parameters, built from `config`.
-        config: Must have AdaIN, sinusoidal positions and bilinear upsampling; attention can be double or single.
+        generator: The generator whose parameters are used; built from `config`.
+        config: AdaIN, sinusoidal positions and bilinear upsampling; attention of either kind.
     """
 
     def __init__(self, generator: nn.Module, config: ModelSection) -> None:
@@ -31,7 +31,7 @@ class PlainGenerator(nn.Module):
         self.real, self.config = generator, config
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """`[B, latent_dim] -> [B, 3, size, size]`; labels are ignored."""
+        """`[B, latent_dim] -> [B, 3, size, size]`; labels are not used."""
         w = self.map(z)
         x = self.real.constant.permute(0, 2, 3, 1).expand(len(z), -1, -1, -1)
         image: Tensor | None = None
@@ -57,7 +57,7 @@ class PlainGenerator(nn.Module):
         return w
 
     def attend(self, layer: nn.Module, x: Tensor, number: int) -> Tensor:
-        """Attention of a block; `number` is its index at its resolution: `[B, H, W, C] -> [B, H, W, C]`."""
+        """Attention of block `number` at its resolution: `[B, H, W, C] -> [B, H, W, C]`."""
         batch, side, _, channels = x.shape
         heads = self.config.heads(channels)
         window = 4 if side == 4 else min(self.config.window, side)
@@ -91,7 +91,7 @@ def scaled_leaky_relu(x: Tensor) -> Tensor:
 
 
 def adain(x: Tensor, style: Tensor) -> Tensor:
-    """AdaIN: normalise every channel over the positions, then scale by gamma and add beta: `[B, H, W, C]`."""
+    """Normalise every channel over the positions, then scale by gamma and shift by beta: `[B, H, W, C]`."""
     gamma, beta = style[:, None, None].chunk(2, dim=-1)
     mean = x.mean(dim=(1, 2), keepdim=True)
     variance = (x - mean).square().mean(dim=(1, 2), keepdim=True)
@@ -105,7 +105,7 @@ def mlp(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def window_attention(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window: int, shift: int) -> Tensor:
-    """Attention within (shifted) windows, with a `table` of relative position biases: `[B, H, W, h, d]` to the same."""
+    """Attention in (shifted) windows with a relative position bias table: `[B, H, W, h, d] -> [B, H, W, h, d]`."""
     side, dim = q.shape[1], q.shape[-1]
     if shift:
         q, k, v = (part.roll((-shift, -shift), dims=(1, 2)) for part in (q, k, v))
@@ -143,9 +143,10 @@ def relative_positions(window: int) -> Tensor:
 
 
 def shift_mask(side: int, window: int, shift: int) -> Tensor:
-    """-inf for pairs of positions from opposite sides of the image in a shifted window: `[windows, window², window²]`.
+    """-inf for positions of a shifted window that come from opposite sides of the image: `[windows, window², window²]`.
 
-    The rolled image has nine regions, three per axis: full windows, the end of the image, and the wrapped start.
+    Along each axis the rolled image has three regions: all but the last window, the end of the image in the last
+    window, and the start of the image, which has wrapped around.
     """
     part = torch.zeros(side, dtype=torch.int64)
     part[side - window :] = 1
@@ -157,7 +158,7 @@ def shift_mask(side: int, window: int, shift: int) -> Tensor:
 
 
 def doubled(layer: nn.Module, x: Tensor) -> Tensor:
-    """Bilinear upsampling, layer norm, a linear layer and position encoding: `[B, H, W, C] -> [B, 2H, 2W, C']`."""
+    """Bilinear upsampling, layer norm, a linear layer, and the position encoding: `[B, H, W, C] -> [B, 2H, 2W, C']`."""
     x = F.interpolate(x.permute(0, 3, 1, 2), scale_factor=2, mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
     x = F.layer_norm(x, x.shape[-1:], layer.norm.weight, layer.norm.bias, EPS)
     x = F.linear(x, layer.reduction.weight)
@@ -165,7 +166,7 @@ def doubled(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def position_encoding(side: int, channels: int) -> Tensor:
-    """Sines and cosines of the column in the first half of the channels, of the row in the second half: `[H, W, C]`."""
+    """Sinusoidal encoding of the column in the first half of the channels, of the row in the second: `[H, W, C]`."""
     half = channels // 4
     frequency = torch.exp(torch.arange(half, dtype=torch.float32) * -(math.log(10_000) / max(half - 1, 1)))
     angle = torch.arange(1, side + 1, dtype=torch.float32)[:, None] * frequency
@@ -207,7 +208,7 @@ def haar(x: Tensor) -> Tensor:
 
 
 def inverse_haar(bands: Tensor) -> Tensor:
-    """Inverse of `haar`: `[B, 4C, H, W] -> [B, C, 2H, 2W]`."""
+    """The inverse of `haar`: `[B, 4C, H, W] -> [B, C, 2H, 2W]`."""
     ll, lh, hl, hh = bands.chunk(4, dim=1)
     top = torch.stack([ll + lh + hl + hh, ll + lh - hl - hh], dim=-1)
     bottom = torch.stack([ll - lh + hl - hh, ll - lh - hl + hh], dim=-1)
@@ -217,11 +218,11 @@ def inverse_haar(bands: Tensor) -> Tensor:
 
 
 class PlainDiscriminator(nn.Module):
-    """Image `[B, 3, size, size]` -> logit `[B, 1]`, as in the original release at every scale.
+    """Image `[B, 3, size, size]` -> logit `[B, 1]`, computed as in the original release at every scale.
 
     Args:
-        discriminator: Discriminator that holds parameters and spectral norm vectors, built from `config`.
-        config: Must have the unconditional wavelet discriminator with Haar wavelets.
+        discriminator: The discriminator whose parameters and spectral norm vectors are used; built from `config`.
+        config: The wavelet discriminator with Haar, unconditional.
     """
 
     def __init__(self, discriminator: nn.Module, config: ModelSection) -> None:
@@ -229,7 +230,7 @@ class PlainDiscriminator(nn.Module):
         self.real, self.config = discriminator, config
 
     def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """`[B, 3, size, size] -> [B, 1]`; labels are ignored."""
+        """`[B, 3, size, size] -> [B, 1]`; labels are not used."""
         real = self.real
         bands = haar(image)
         x = self.convolve(real.from_wavelet[0], bands)
@@ -245,7 +246,7 @@ class PlainDiscriminator(nn.Module):
         return F.linear(scaled_leaky_relu(x), self.weight(real.logit.kernel), real.logit.bias)
 
     def convolve(self, layer: nn.Module, x: Tensor, stride: int = 1) -> Tensor:
-        """A convolution with bias and leaky ReLU; with stride 1 it is padded to keep the size."""
+        """A convolution with bias and leaky ReLU; stride 1 pads to keep the side."""
         weight = self.weight(layer.kernel)
         padding = weight.shape[-1] // 2 if stride == 1 else 0
         return scaled_leaky_relu(F.conv2d(x, weight, layer.bias, stride, padding))
@@ -264,7 +265,7 @@ class PlainDiscriminator(nn.Module):
 
 
 def append_deviation(x: Tensor, largest: int) -> Tensor:
-    """Minibatch standard deviation as one more channel: `[B, C + 1, H, W]`; images of a group are `B / g` apart."""
+    """Append the mean standard deviation over groups of images that are `B / g` apart: `[B, C + 1, H, W]`."""
     batch, _, height, width = x.shape
     group = max(size for size in range(1, min(largest, batch) + 1) if batch % size == 0)
     apart = batch // group

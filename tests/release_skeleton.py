@@ -1,13 +1,14 @@
-"""The original release's networks as far as a checkpoint shows them: modules, parameters and buffers, in its order.
+"""The original release's networks without their forward: modules, parameters and buffers, in its order.
 
-They compute nothing. Their state dicts and optimisers are what a released checkpoint holds, and loading one into them
-is what the release would do. Dimensions are small; the names and the order are checked against the parity manifests.
+Their state dicts and optimisers are the contents of a released checkpoint. Loading one into them is what the release
+does. Dimensions are small. Names and order are checked against the parity manifests.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import itertools
 from typing import Any
 
@@ -39,8 +40,9 @@ def fir(gain: float) -> nn.Module:
     return with_buffers(nn.Module(), kernel=kernel / kernel.sum() * gain)
 
 
+@functools.cache
 def region_mask(resolution: int, side: int) -> Tensor:
-    """The mask of shifted windows the slow way: pairs of pixels that come from different regions of the rolled map."""
+    """The mask of shifted windows, in plain Python: pairs of pixels from different regions of the rolled map."""
     shift = side // 2
 
     def region(position: int) -> int:
@@ -51,14 +53,19 @@ def region_mask(resolution: int, side: int) -> Tensor:
         for left in range(0, resolution, side):
             cells = [(region(top + y), region(left + x)) for y in range(side) for x in range(side)]
             windows.append([[0.0 if one == other else -100.0 for other in cells] for one in cells])
-    return torch.tensor(windows)
+    return torch.tensor(windows, device="cpu")  # also inside `torch.device("meta")`: the result is cached
+
+
+@functools.cache
+def position_index(side: int) -> Tensor:
+    cells = [(y, x) for y in range(side) for x in range(side)]
+    index = [[(a - c + side - 1) * (2 * side - 1) + (b - d + side - 1) for c, d in cells] for a, b in cells]
+    return torch.tensor(index, device="cpu")
 
 
 def window_attention(side: int, heads: int) -> nn.Module:
     table = with_parameters(relative_position_bias_table=((2 * side - 1) ** 2, heads))
-    cells = [(y, x) for y in range(side) for x in range(side)]
-    index = [[(a - c + side - 1) * (2 * side - 1) + (b - d + side - 1) for c, d in cells] for a, b in cells]
-    return with_buffers(table, relative_position_index=torch.tensor(index))
+    return with_buffers(table, relative_position_index=position_index(side).clone())
 
 
 class Block(nn.Module):
@@ -66,7 +73,7 @@ class Block(nn.Module):
         super().__init__()
         side = min(resolution, window)
         if side < resolution:
-            self.register_buffer("attn_mask2", region_mask(resolution, side))
+            self.register_buffer("attn_mask2", region_mask(resolution, side).clone())
         self.norm1 = nn.ModuleDict({"style": linear(latent, 2 * width)})
         self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.attn = nn.ModuleList(window_attention(side, heads // 2) for _ in range(2))
@@ -166,18 +173,27 @@ def optimizer(network: nn.Module, steps: int, ratio: float) -> torch.optim.Adam:
 def released_checkpoint(
     g_widths: list[int], d_widths: list[int], *, spectral: bool = True, steps: int = 2, **arguments: Any
 ) -> dict[str, Any]:
-    """What the release would save of small networks after a few steps."""
+    """What the release would save of small networks after a few steps; a copy that the caller may change."""
+    content = copy.deepcopy(_networks_and_optimizers(tuple(g_widths), tuple(d_widths), spectral, steps))
+    size = 4 << (len(g_widths) - 1)
+    named = {"size": size, "batch": 4, "D_sn": spectral, "path": "/data", **arguments}
+    return {**content, "args": argparse.Namespace(**named)}
+
+
+@functools.cache
+def _networks_and_optimizers(
+    g_widths: tuple[int, ...], d_widths: tuple[int, ...], spectral: bool, steps: int
+) -> dict[str, Any]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        generator, discriminator = ReleasedGenerator(g_widths), ReleasedDiscriminator(d_widths, spectral)
+        generator = ReleasedGenerator(list(g_widths))
+        discriminator = ReleasedDiscriminator(list(d_widths), spectral)
         average = copy.deepcopy(generator)
         g_optim, d_optim = optimizer(generator, steps, 1.0), optimizer(discriminator, steps, 16 / 17)
-    size = 4 << (len(g_widths) - 1)
     return {
         "g": generator.state_dict(),
         "d": discriminator.state_dict(),
         "g_ema": average.state_dict(),
         "g_optim": g_optim.state_dict(),
         "d_optim": d_optim.state_dict(),
-        "args": argparse.Namespace(**{"size": size, "batch": 4, "D_sn": spectral, "path": "/data", **arguments}),
     }

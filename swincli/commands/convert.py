@@ -111,13 +111,13 @@ def _convert_checkpoint(console: Console, source: Path, dest: Path, seen: int | 
     from dataclasses import replace
 
     from swincli.model.files.model_file import read_snapshot, save_snapshot
-    from swincli.model.files.official import unlike_the_release, write_original
+    from swincli.model.files.official import unsupported_by_release, write_original
     from swincli.model.files.snapshot import PARTS
 
     snapshot = read_snapshot(source)
     snapshot = snapshot if seen is None else replace(snapshot, images_seen=seen)
     if dest.suffix == ".pt":
-        odd = unlike_the_release(snapshot.recipe.model)
+        odd = unsupported_by_release(snapshot.recipe.model)
         if odd:
             keys = ", ".join(f"model.{key} = {getattr(snapshot.recipe.model, key)}" for key in odd)
             console.warn(f"the release's own code builds no such networks ({keys}); swincli reads the file")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from swincli.model.files.model_file import Model, find_checkpoint, load_model
+from swincli.model.files.find_checkpoint import find_checkpoint
+from swincli.model.files.model_file import Model, load_model
 from swincli.model.files.tuned import apply_tuned
 
 

@@ -61,7 +61,7 @@ def train(
         seconds = None if max_time is None else _read_duration("--max-time", max_time)
         loaded = load_recipe(recipe, overrides_of(overrides, data, seed))
 
-        from swincli.model.files.model_file import RUNS
+        from swincli.model.files.find_checkpoint import RUNS
         from swincli.system import runtime
         from swincli.system.distributed import init_distributed, local_device
         from swincli.system.torchrun_env import world_size

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from swincli.model.blocks.conditioning import conditioned
 from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
 from swincli.training.preflight import disk_needs, state_bytes
-from swincli.training.step.losses import conditioned
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from swincli.diagnosis.software import (
     installed_version,
     requirements,
 )
-from swincli.model.files.model_file import RUNS
+from swincli.model.files.find_checkpoint import RUNS
 from swincli.system.atomic_files import free_bytes, nearest_folder
 from swincli.system.resources import available_memory, total_memory
 from swincli.units import format_bytes

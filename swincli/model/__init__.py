@@ -1,1 +1,1 @@
-"""StyleSwin's two networks, and their weights as files."""
+"""StyleSwin's generator and discriminators, and model files."""

@@ -1,4 +1,4 @@
-"""Which keys of two [model] sections make networks differ."""
+"""The difference of two [model] sections: keys that make the networks differ."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from swincli.recipe.schema import ModelSection
 WIDTH_KEYS: dict[Literal["g", "d"], set[str]] = {
     network: {f"{network}_{kind}" for kind in ("width", "multiplier", "channels")} for network in ("g", "d")
 }
-START_KEYS = {"adain_gamma"}  # where training starts from; trained weights know nothing of it
+START_KEYS = {"adain_gamma"}  # only used for initialisation
 DISCRIMINATOR_KEYS = WIDTH_KEYS["d"] | {"discriminator", "spectral_norm", "wavelet"}
 
 
 def differing_keys(one: ModelSection, other: ModelSection, *, discriminator: bool = True) -> list[str]:
-    """Keys in which the networks differ, without those that are two ways of saying the same.
+    """Keys whose values give different networks. Keys that spell the same channels in two ways do not count.
 
     Args:
         one: A model section.
-        other: Another.
+        other: Another model section.
         discriminator: Compare D as well as G.
     """
     keys = [key for key in ModelSection.model_fields if getattr(one, key) != getattr(other, key)]
@@ -30,7 +30,7 @@ def differing_keys(one: ModelSection, other: ModelSection, *, discriminator: boo
 
 
 def _widths(section: ModelSection, other_size: int, network: Literal["g", "d"]) -> dict[int, int]:
-    """Channels at the sides that two networks share; D has no layer of half its size."""
+    """Channels at the sides that both networks have. D has no layer at half its size."""
     unused = {section.size // 2, other_size // 2} if network == "d" else set()
     widths = section.channels(network)
     return {side: width for side, width in widths.items() if side <= other_size and side not in unused}

@@ -1,4 +1,4 @@
-"""StyleSwin's generator (Zhang et al., CVPR 2022): a mapping network and a style-modulated pyramid of Swin blocks."""
+"""StyleSwin's generator (Zhang et al., CVPR 2022): a mapping network and a pyramid of style-modulated Swin blocks."""
 
 from __future__ import annotations
 
@@ -10,30 +10,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.model.blocks.adaptive_norm import AdaptiveBatchNorm
 from swincli.model.blocks.attention import GroupedAttention
 from swincli.model.blocks.conditioning import embed, make_embedding
-from swincli.model.blocks.layers import EqualLinear, PixelNorm
+from swincli.model.blocks.layers import FIRST_RESOLUTION, EqualLinear, PixelNorm
 from swincli.model.blocks.position import POSITIONS
 from swincli.model.blocks.style import STYLES
 from swincli.ops import cpu_tiles, fir
-from swincli.ops.checkpointing import checkpointed, is_due, without_keeping
+from swincli.ops.checkpointing import checkpointed, recompute_saved, use_checkpointing
 from swincli.ops.precision import in_float32
 from swincli.recipe.schema import ModelSection
 
-FIRST_RESOLUTION = 4
 MAPPING_LR_MUL = 0.01
-
 
 UPSAMPLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "bilinear": functools.partial(F.interpolate, scale_factor=2, mode="bilinear", align_corners=False),
     "nearest": functools.partial(F.interpolate, scale_factor=2, mode="nearest"),
 }
-"""How features `[B, C, H, W]` are doubled."""
+"""Ways to upsample features `[B, C, H, W]` by 2."""
 
 
 class Block(nn.Module):
-    """Attention, then an MLP, each normalised before and added to what came in; style enters as `STYLES` says."""
+    """A Swin block: norm, window attention, norm, MLP, with two residual connections. `STYLES` says where w enters.
+
+    Args:
+        config: The recipe's [model] section.
+        resolution: Side of the map.
+        channels: Channels in and out.
+        index: Index of the block at its resolution.
+    """
 
     def __init__(self, config: ModelSection, resolution: int, channels: int, index: int) -> None:
         super().__init__()
@@ -52,92 +56,98 @@ class Block(nn.Module):
         self.norm2 = style.norm(config, channels)
         self.mlp = style.mlp(config, channels)
         self.hidden = config.mlp_ratio * channels
-        self.by_image = not isinstance(self.norm1, AdaptiveBatchNorm)  # which looks at all images in training
+        self.whole_batch = style.whole_batch
 
-    def forward(self, x: Tensor, w: Tensor, *, remake: bool = True) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, *, recompute_norm: bool = True) -> Tensor:
         """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`.
 
-        With `remake` normalised maps are not kept for the backward pass; within `checkpointed` nothing is.
+        With `recompute_norm`, the backward pass recomputes large normalised maps. Inside `checkpointed` it is off:
+        nothing is saved there.
         """
-        if cpu_tiles.is_due_without_graph(x) and (self.by_image or not self.training):
-            return self._in_parts(x, w)
-        x = x + self._after(self.norm1, x, w, self.attention, remake=remake)
+        if cpu_tiles.use_tiles_without_grad(x) and not (self.whole_batch and self.training):
+            return self._forward_tiled(x, w)
+        x = x + self._normalise_then(self.attention, self.norm1, x, w, recompute=recompute_norm)
         if self.cross is not None:
             x = x + self.cross(x, w)
-        return x + self._after(self.norm2, x, w, lambda normal: self.mlp(normal, w), remake=remake)
+        return x + self._normalise_then(lambda normal: self.mlp(normal, w), self.norm2, x, w, recompute=recompute_norm)
 
-    def _after(self, norm: nn.Module, x: Tensor, w: Tensor, use: Callable[[Tensor], Tensor], *, remake: bool) -> Tensor:
-        """What is done with x once it is normalised; the backward pass makes the normalised map again."""
+    def _normalise_then(
+        self, branch: Callable[[Tensor], Tensor], norm: nn.Module, x: Tensor, w: Tensor, *, recompute: bool
+    ) -> Tensor:
+        """`branch(norm(x, w))`; with `recompute`, the normalised map is recomputed in the backward pass."""
         normal: Tensor = norm(x, w)
-        if not (remake and self.by_image):
-            return use(normal)
-        with without_keeping(normal, lambda: norm(x, w)):
-            return use(normal)
+        if self.whole_batch or not recompute:
+            return branch(normal)
+        with recompute_saved(normal, lambda: norm(x, w)):
+            return branch(normal)
 
-    def _in_parts(self, x: Tensor, w: Tensor) -> Tensor:
-        """The same without a graph, part by part."""
+    def _forward_tiled(self, x: Tensor, w: Tensor) -> Tensor:
+        """`forward` tile by tile, without autograd."""
         out = torch.empty_like(x, memory_format=torch.contiguous_format)
-        self.attention.add_in_parts(x, self.norm1.of(x, w), out)  # type: ignore[operator]
+        self.attention.add_tiled(x, self.norm1.for_tiles(x, w), out)  # type: ignore[operator]
         if self.cross is not None:
             out += self.cross(out, w)
-        normalise = self.norm2.of(out, w)  # type: ignore[operator]
-        for part in cpu_tiles.parts(out, self.hidden):
-            values = part.of(out)
-            values += self.mlp(normalise(values, part.images), w[part.images])
+        normalise = self.norm2.for_tiles(out, w)  # type: ignore[operator]
+        for tile in cpu_tiles.tiles(out, self.hidden):
+            values = tile.read(out)
+            values += self.mlp(normalise(values, tile.images), w[tile.images])
         return out
 
 
 class Upsample(nn.Module):
-    """Doubling, LayerNorm, a linear change of width, and a position encoding with a learned strength that starts at 0.
+    """Upsampling by 2, layer norm, a linear layer that changes the width, and a position encoding.
+
+    The position encoding has a learned strength, which starts at 0.
 
     Args:
         config: The recipe's [model] section.
-        resolution: Side of the doubled map.
+        resolution: Side of the upsampled map.
         inputs: Channels in.
         outputs: Channels out.
     """
 
     def __init__(self, config: ModelSection, resolution: int, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.enlarge = UPSAMPLINGS[config.upsampling]
+        self.interpolate = UPSAMPLINGS[config.upsampling]
         self.norm = nn.LayerNorm(inputs)
         self.reduction = nn.Linear(inputs, outputs, bias=False)
         encoding = POSITIONS[config.position]
         self.position_strength = nn.Parameter(torch.zeros(1)) if encoding else None
         self.position = encoding(resolution, outputs) if encoding else None
 
-    def forward(self, x: Tensor, *, remake: bool = True) -> Tensor:
-        """`[B, H, W, C] -> [B, 2H, 2W, C']`; `remake` as in `Block`."""
-        x = self._in_parts(x) if cpu_tiles.is_due_without_graph(x) else self._doubled(x, remake=remake)
+    def forward(self, x: Tensor, *, recompute_norm: bool = True) -> Tensor:
+        """`[B, H, W, C] -> [B, 2H, 2W, C']`; `recompute_norm` as in `Block`."""
+        tiled = cpu_tiles.use_tiles_without_grad(x)
+        x = self._upsample_tiled(x) if tiled else self._upsample(x, recompute=recompute_norm)
         return x if self.position is None else self.position(x, self.position_strength)
 
-    def _doubled(self, x: Tensor, *, remake: bool = True) -> Tensor:
-        """Without the position; with `remake` neither the large map nor the normalised one are kept."""
+    def _upsample(self, x: Tensor, *, recompute: bool = True) -> Tensor:
+        """All but the position encoding; with `recompute`, the two large maps are recomputed in the backward pass."""
 
-        def enlarged() -> Tensor:
-            return self.enlarge(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        def upsampled() -> Tensor:
+            return self.interpolate(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
-        large = enlarged()
-        with without_keeping(large, enlarged) if remake else contextlib.nullcontext():
+        large = upsampled()
+        with recompute_saved(large, upsampled) if recompute else contextlib.nullcontext():
             normal = self.norm(large)
-        with without_keeping(normal, lambda: self.norm(enlarged())) if remake else contextlib.nullcontext():
+        with recompute_saved(normal, lambda: self.norm(upsampled())) if recompute else contextlib.nullcontext():
             out: Tensor = self.reduction(normal)
         return out
 
-    def _in_parts(self, x: Tensor) -> Tensor:
-        """The same without a graph, part by part; each knows the rows beside it, which its border is blended with."""
+    def _upsample_tiled(self, x: Tensor) -> Tensor:
+        """`_upsample` tile by tile, without autograd. A tile includes one row above and below, for interpolation."""
         batch, height, width, channels = x.shape
         out = x.new_empty(batch, 2 * height, 2 * width, self.reduction.out_features)
-        for part in cpu_tiles.parts(x, 4 * channels):
-            top, bottom = max(0, part.rows.start - 1), min(height, part.rows.stop + 1)
-            doubled = self._doubled(x[part.images, top:bottom])
-            skipped, rows = 2 * (part.rows.start - top), 2 * (part.rows.stop - part.rows.start)
-            out[part.images, 2 * part.rows.start : 2 * part.rows.stop] = doubled[:, skipped : skipped + rows]
+        for tile in cpu_tiles.tiles(x, 4 * channels):
+            top, bottom = max(0, tile.rows.start - 1), min(height, tile.rows.stop + 1)
+            upsampled = self._upsample(x[tile.images, top:bottom])
+            skipped, rows = 2 * (tile.rows.start - top), 2 * (tile.rows.stop - tile.rows.start)
+            out[tile.images, 2 * tile.rows.start : 2 * tile.rows.stop] = upsampled[:, skipped : skipped + rows]
         return out
 
 
 class ToRGB(nn.Module):
-    """A 1x1 convolution from features to colours; the release has two biases, and so has this."""
+    """tRGB: a 1x1 convolution from features to RGB, and a second bias, as in the original release."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -146,27 +156,27 @@ class ToRGB(nn.Module):
 
     @in_float32
     def forward(self, x: Tensor) -> Tensor:
-        """`[B, H, W, C] -> [B, 3, H, W]`, in float32 under autocast: rounded colours would show."""
+        """`[B, H, W, C] -> [B, 3, H, W]`, in float32 under autocast, because rounded colours would show."""
         rgb = F.linear(x, self.conv.weight.flatten(1), self.conv.bias)
         return rgb.permute(0, 3, 1, 2) + self.bias
 
 
 class Level(nn.Module):
-    """All that happens at one resolution: two blocks, the doubling to the next (but at the last), and tRGB after it."""
+    """One resolution: two blocks, upsampling to the next resolution (except at the last one), and tRGB."""
 
     def __init__(self, config: ModelSection, resolution: int) -> None:
         super().__init__()
         channels = config.channels("g")
         width = channels[resolution]
         self.blocks = nn.ModuleList(Block(config, resolution, width, index) for index in range(2))
-        following = channels.get(2 * resolution)
-        self.upsample = Upsample(config, 2 * resolution, width, following) if following else None
-        self.to_rgb = ToRGB(following or width)
+        next_width = channels.get(2 * resolution)
+        self.upsample = Upsample(config, 2 * resolution, width, next_width) if next_width else None
+        self.to_rgb = ToRGB(next_width or width)
 
     def forward(self, x: Tensor, codes: Tensor, *, recompute: bool = False) -> Tensor:
-        """`[B, H, W, C], [B, 2, latent_dim] -> [B, H', W', C']`, H' = 2H but at the last level.
+        """`[B, H, W, C], [B, 2, latent_dim] -> [B, H', W', C']`; H' = 2H, or H at the last level.
 
-        With `recompute` only what goes from one part to the next is kept for the backward pass.
+        With `recompute`, the two blocks and the upsampling are checkpointed: only their inputs are saved for backward.
         """
         for index, block in enumerate(self.blocks):
             x = _run(block, x, codes[:, index], recompute=recompute)
@@ -175,19 +185,19 @@ class Level(nn.Module):
 
 def _run(module: nn.Module, *tensors: Tensor, recompute: bool) -> Tensor:
     if recompute:
-        return checkpointed(functools.partial(module, remake=False), *tensors)
+        return checkpointed(functools.partial(module, recompute_norm=False), *tensors)
     out: Tensor = module(*tensors)
     return out
 
 
 class Generator(nn.Module):
-    """z -> w -> image. `forward` does both; `map`, `broadcast` and `synthesise` are its steps.
+    """z -> w -> image. `forward` consists of `map`, `broadcast` and `synthesise`.
 
     Args:
         config: The recipe's [model] section.
 
     Attributes:
-        recompute_from: Side of the maps from which on activations are computed again in the backward pass.
+        recompute_from: Smallest side of the maps whose activations are recomputed in the backward pass; None for none.
     """
 
     def __init__(self, config: ModelSection) -> None:
@@ -195,7 +205,7 @@ class Generator(nn.Module):
         self.latent_dim, self.num_ws, self.resolution = config.latent_dim, config.num_ws, config.size
         self.recompute_from: int | None = None
         widths = [config.latent_dim] * config.mapping_layers
-        widths[0] *= 2 if config.classes else 1  # z and the class's vector, side by side
+        widths[0] *= 2 if config.classes else 1  # z and the label's vector, concatenated
         layers = (EqualLinear(width, config.latent_dim, lr_mul=MAPPING_LR_MUL, activation=True) for width in widths)
         self.mapping = nn.Sequential(PixelNorm(), *layers)
         self.embedding = make_embedding(config.classes, config.latent_dim)
@@ -209,7 +219,7 @@ class Generator(nn.Module):
     def map(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """z `[B, latent_dim]` ~ N(0, 1) -> w `[B, latent_dim]`.
 
-        A conditional generator takes the labels as well, int64 `[B]`.
+        A conditional generator also needs the labels, int64 `[B]`.
         """
         vectors = embed(self.embedding, labels)
         normalise, *layers = self.mapping
@@ -219,7 +229,7 @@ class Generator(nn.Module):
         return w
 
     def broadcast(self, w: Tensor) -> Tensor:
-        """One code for the whole image, w `[B, latent_dim]`, as w+ `[B, num_ws, latent_dim]`."""
+        """Repeat w for every block: w `[B, latent_dim]` -> w+ `[B, num_ws, latent_dim]`."""
         return w[:, None].expand(-1, self.num_ws, -1)
 
     def synthesise(self, w_plus: Tensor) -> Tensor:
@@ -228,22 +238,22 @@ class Generator(nn.Module):
         if self.start is not None:
             x = x + self.start(w_plus[:, 0])
         image: Tensor | None = None
-        for index, level in enumerate(self.levels):
-            assert isinstance(level, Level)
+        levels: list[Level] = list(self.levels)  # type: ignore[arg-type]
+        for index, level in enumerate(levels):
             codes = w_plus[:, 2 * index : 2 * index + 2]
-            x = level(x, codes, recompute=is_due(x, self.recompute_from))
+            x = level(x, codes, recompute=use_checkpointing(x, self.recompute_from))
             rgb = level.to_rgb(x)
             image = rgb if image is None else (fir.upsample(image) if level.upsample else image) + rgb
         assert image is not None
         return image
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """z `[B, latent_dim]`, and int64 labels `[B]` where it is conditional -> image `[B, 3, size, size]`."""
+        """z `[B, latent_dim]`, and int64 labels `[B]` if conditional -> image `[B, 3, size, size]`."""
         return self.synthesise(self.broadcast(self.map(z, labels)))
 
 
 def _initialise(module: nn.Module) -> None:
-    """The release's start: linear weights truncated normal with std 0.02 and no bias, tRGB Xavier normal, gain 0.02."""
+    """The release's initialisation: linear weights truncated normal with std 0.02, tRGB Xavier normal, biases 0."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:

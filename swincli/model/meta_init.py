@@ -1,4 +1,4 @@
-"""Networks without the values of their weights: to know names and shapes, or to be given weights."""
+"""Build networks on the meta device: names and shapes of weights without values, to compare or to load weights into."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from torch.overrides import TorchFunctionMode
 
 @contextlib.contextmanager
 def meta_init() -> Iterator[None]:
-    """Modules built within it have weights that take no memory (on PyTorch's meta device).
+    """Modules built inside this context are on PyTorch's meta device: their weights take no memory.
 
-    Nothing is drawn or computed for them. Left to itself PyTorch would work out the shapes of what is done to them in
-    Python, for which it imports its compiler: two seconds.
+    Initialisation is skipped too. PyTorch's own shape inference for it would import the compiler, which takes two
+    seconds.
     """
     with torch.device("meta"), _NoValues():
         yield
 
 
 class _NoValues(TorchFunctionMode):
-    """Leaves out what would only change values: drawing them, and operations in place."""
+    """Skips operations that only set values: random draws, normalisation of a vector, and in-place operations."""
 
     def __torch_function__(
         self,

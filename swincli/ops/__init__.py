@@ -1,1 +1,1 @@
-"""Fixed linear operations on images: FIR filters and wavelets. Differentiable any number of times."""
+"""Tensor operations without modules: FIR filters, wavelets, window attention, normalisation, and CPU tiling."""

@@ -1,4 +1,4 @@
-"""Gradient checkpointing: activations that the backward pass computes again instead of keeping (Chen et al., 2016)."""
+"""Gradient checkpointing: recompute activations in the backward pass instead of saving them (Chen et al., 2016)."""
 
 from __future__ import annotations
 
@@ -12,44 +12,47 @@ from torch.utils.checkpoint import checkpoint
 from swincli.ops import cpu_tiles
 
 
-def is_due(x: Tensor, side: int | None) -> bool:
-    """Whether work on a map of this size, `[B, H, W, C]` or `[B, C, H, W]`, is to be computed again.
+def use_checkpointing(x: Tensor, side: int | None) -> bool:
+    """Whether to checkpoint operations on this map.
 
     Args:
-        x: The map; its third axis is a side in either layout.
-        side: Side from which on that is wanted; None for never.
+        x: The map, `[B, H, W, C]` or `[B, C, H, W]`; its third axis is a side in both layouts.
+        side: The smallest side to checkpoint; None for never.
     """
     return side is not None and x.shape[2] >= side and torch.is_grad_enabled()
 
 
 def checkpointed(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-    """`function(*tensors)`, of which only the tensors are kept; it must be a pure function of them and of weights."""
+    """`function(*tensors)`; only the arguments are saved for the backward pass.
+
+    `function` must be a pure function of its arguments and of weights.
+    """
     out: Tensor = checkpoint(function, *tensors, use_reentrant=False, preserve_rng_state=False)
     return out
 
 
-def without_keeping(x: Tensor, remake: Callable[[], Tensor]) -> contextlib.AbstractContextManager[object]:
-    """Within it, operations that would keep a large x for the backward pass keep nothing; there it is made again.
+def recompute_saved(x: Tensor, remake: Callable[[], Tensor]) -> contextlib.AbstractContextManager[object]:
+    """Inside this context, operations do not save a large `x` for backward; `remake()` recomputes it there.
 
-    That is for what is quickly made of something that is kept anyway, such as a normalised map. On the CPU only: GPUs
-    have `checkpointed`.
+    Use it for tensors that are cheap to recompute from something that is saved anyway, such as a normalised map. It
+    only acts on the CPU (`cpu_tiles.use_tiles_with_grad`); GPUs use `checkpointed`.
 
     Args:
-        x: What is not to be kept; it must outlive the context.
-        remake: Makes it again, the same to the last bit.
+        x: The tensor that is not saved. It must exist until the context ends.
+        remake: Returns the same tensor again, equal bit for bit.
     """
-    if not cpu_tiles.is_due_with_graph(x):
+    if not cpu_tiles.use_tiles_with_grad(x):
         return contextlib.nullcontext()
     address, count = x.data_ptr(), x.numel()
 
-    def pack(kept: Tensor) -> Tensor | torch.Size:
-        same = kept.data_ptr() == address and kept.numel() == count and kept.is_contiguous()
-        return kept.shape if same else kept
+    def pack(saved: Tensor) -> Tensor | torch.Size:
+        same = saved.data_ptr() == address and saved.numel() == count and saved.is_contiguous()
+        return saved.shape if same else saved
 
-    def unpack(kept: Tensor | torch.Size) -> Tensor:
-        if isinstance(kept, Tensor):
-            return kept
+    def unpack(saved: Tensor | torch.Size) -> Tensor:
+        if isinstance(saved, Tensor):
+            return saved
         with torch.no_grad():
-            return remake().reshape(kept)
+            return remake().reshape(saved)
 
     return torch.autograd.graph.saved_tensors_hooks(pack, unpack)

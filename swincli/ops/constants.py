@@ -1,4 +1,4 @@
-"""Small fixed tensors, built once for every device and dtype."""
+"""A cache for small constant tensors: each is built once per device and dtype."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from torch import Tensor
 Build = Callable[..., Tensor]
 
 
-def constant(build: Build) -> Build:
-    """Cache a function of plain arguments that builds a tensor on a `device`; the result takes `dtype` besides.
+def cached_constant(build: Build) -> Build:
+    """Cache the tensor that `build` returns, per arguments, device and dtype.
 
-    The tensor is built on the CPU and as an ordinary one, also within `torch.inference_mode()`: what is kept must not
-    depend on who asked first. Both of the result's own arguments may be left out.
+    `build` takes hashable arguments and a `device`. The decorated function also takes `device` and `dtype`; both are
+    optional, and the default is the CPU and the dtype that `build` chose.
+
+    The tensor is always built on the CPU and outside inference mode. So the cached tensor does not depend on the first
+    caller.
     """
 
     @functools.lru_cache(maxsize=64)
@@ -27,7 +30,7 @@ def constant(build: Build) -> Build:
     @functools.wraps(build)
     def call(*arguments: Hashable, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Tensor:
         device = device or torch.device("cpu")
-        if torch.compiler.is_compiling():  # the compiler sees through a cache, and folds what is constant itself
+        if torch.compiler.is_compiling():  # the compiler folds constants itself, and cannot trace the cache
             tensor = build(*arguments, device=device)
             return tensor.to(dtype or tensor.dtype)
         return cached(arguments, device, dtype)

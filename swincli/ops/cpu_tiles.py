@@ -1,6 +1,7 @@
-"""A map in parts, on the CPU: what lies between two operations then stays in the cache and takes a few MiB of memory.
+"""Tiling on the CPU: work on a feature map tile by tile, so that intermediate results fit in the cache.
 
-Parts are some whole images where these are small, and some rows of one image where it is large.
+A tile is several whole images if images are small, or some rows of one image if it is large. Tiling also keeps the
+memory of intermediate results at a few MiB.
 """
 
 from __future__ import annotations
@@ -11,57 +12,60 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-PART_BYTES = 2**21
-"""What the largest intermediate result of a part takes: less than a core's share of the cache, and enough work to be
-worth the start of the operations."""
+TILE_BYTES = 2**21
+"""Bytes of a tile's largest intermediate result: less than a core's share of the cache, but enough work to outweigh the
+overhead of starting the operations."""
 
 
-LARGE = 2**23
-"""Bytes of a map from which on it pays to keep less of it for its gradient, and to compute that again."""
+LARGE_BYTES = 2**23
+"""Maps of at least this size save less for the backward pass and recompute it. For smaller maps this costs time."""
 
 
-def is_due(x: Tensor) -> bool:
-    """Whether to work in parts: on the CPU and in one precision; GPUs and compilers want operations as they are."""
+def use_tiles(x: Tensor) -> bool:
+    """Whether to work in tiles: only in float32 or float64 on the CPU.
+
+    GPUs, the compiler and autocast run the plain operations.
+    """
     exact = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
     return exact and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
 
 
-def is_due_without_graph(x: Tensor) -> bool:
-    """Whether, besides, no gradient will be asked for: results may then be written where there is memory for them."""
-    return is_due(x) and not torch.is_grad_enabled()
+def use_tiles_without_grad(x: Tensor) -> bool:
+    """`use_tiles` with autograd off: tiles may then be written into memory that is allocated already."""
+    return use_tiles(x) and not torch.is_grad_enabled()
 
 
-def is_due_with_graph(x: Tensor) -> bool:
-    """Whether, besides, a gradient may be asked for, and the map is large: small ones lose more time than they save."""
-    return is_due(x) and torch.is_grad_enabled() and x.nbytes >= LARGE
+def use_tiles_with_grad(x: Tensor) -> bool:
+    """`use_tiles` with autograd on and `x` of at least `LARGE_BYTES`: forward and backward both run in tiles."""
+    return use_tiles(x) and torch.is_grad_enabled() and x.nbytes >= LARGE_BYTES
 
 
-def positions_at_once(x: Tensor, channels: int) -> int:
-    """Positions of a part, where the largest intermediate result holds so many numbers of x's kind for each."""
-    return max(1, PART_BYTES // (channels * x.element_size()))
+def positions_per_tile(x: Tensor, channels: int) -> int:
+    """Number of positions in one tile if the largest intermediate has `channels` values per position."""
+    return max(1, TILE_BYTES // (channels * x.element_size()))
 
 
-class Part(NamedTuple):
-    """Some images of `[B, H, W, ...]`, and some of their rows.
+class Tile(NamedTuple):
+    """A range of images of `[B, H, W, ...]` and a range of their rows.
 
     Attributes:
-        images: Which images.
-        rows: Which rows.
-        last: Whether the rows reach the lower border.
+        images: The images.
+        rows: The rows.
+        at_bottom: Whether `rows` ends at the lower border of the map.
     """
 
     images: slice
     rows: slice
-    last: bool
+    at_bottom: bool
 
-    def of(self, x: Tensor, shift: int = 0) -> Tensor:
-        """This part of x, from `shift` rows further down (fewer than it has), the map taken as a torus."""
+    def read(self, x: Tensor, shift: int = 0) -> Tensor:
+        """This tile of x, moved down by `shift` rows (fewer than the tile has). Rows wrap around at the border."""
         x, top, bottom = x[self.images], self.rows.start + shift, self.rows.stop + shift
         height = x.shape[1]
         return x[:, top:bottom] if bottom <= height else torch.cat([x[:, top:], x[:, : bottom - height]], dim=1)
 
-    def put(self, x: Tensor, values: Tensor, shift: int = 0) -> None:
-        """Write where `of` has read."""
+    def write(self, x: Tensor, values: Tensor, shift: int = 0) -> None:
+        """Write values to the positions of x that `read` returns."""
         x, top, bottom = x[self.images], self.rows.start + shift, self.rows.stop + shift
         height = x.shape[1]
         x[:, top:bottom] = values[:, : height - top]
@@ -69,23 +73,23 @@ class Part(NamedTuple):
             x[:, : bottom - height] = values[:, height - top :]
 
 
-def parts(x: Tensor, channels: int, multiple: int = 1) -> Iterator[Part]:
-    """Divide `[B, H, W, ...]`.
+def tiles(x: Tensor, channels: int, multiple: int = 1) -> Iterator[Tile]:
+    """Divide `[B, H, W, ...]` into tiles.
 
     Args:
-        x: The map.
-        channels: Numbers that the largest intermediate result holds for a position.
-        multiple: What the rows of a part are a multiple of, and H itself.
+        x: The feature map.
+        channels: Values per position of the largest intermediate result.
+        multiple: The rows of every tile are a multiple of this; H must be one too.
     """
     images, height, width = x.shape[:3]
-    positions = positions_at_once(x, channels)
+    positions = positions_per_tile(x, channels)
     if positions >= height * width:
         step = positions // (height * width)
         for first in range(0, images, step):
-            yield Part(slice(first, min(first + step, images)), slice(0, height), True)
+            yield Tile(slice(first, min(first + step, images)), slice(0, height), True)
         return
     step = max(1, positions // (width * multiple)) * multiple
     for image in range(images):
         for top in range(0, height, step):
             bottom = min(top + step, height)
-            yield Part(slice(image, image + 1), slice(top, bottom), bottom == height)
+            yield Tile(slice(image, image + 1), slice(top, bottom), bottom == height)

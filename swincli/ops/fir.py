@@ -1,6 +1,7 @@
-"""The [1, 3, 3, 1] binomial filter of StyleGAN2 (Karras et al., 2020) in the three forms that the networks use.
+"""The [1, 3, 3, 1] FIR filter of StyleGAN2 (Karras et al., 2020): blur, downsample and upsample.
 
-All are depthwise, act on `[B, C, H, W]` and can be differentiated any number of times, as R1 asks.
+All three are depthwise and work on `[B, C, H, W]`. R1 needs second gradients, so they can be differentiated any number
+of times.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def _kernel(like: Tensor, gain: float = 1.0) -> Tensor:
 
 
 class _Blur(torch.autograd.Function):
-    """Depthwise filtering whose gradient is itself: the taps are symmetric, so only the padding turns over."""
+    """Depthwise filtering. The taps are symmetric, so the gradient is the same filter with the opposite padding."""
 
     @staticmethod
     def forward(x: Tensor, padding: int) -> Tensor:
@@ -40,8 +41,8 @@ class _Blur(torch.autograd.Function):
 
 
 def blur(x: Tensor, padding: int) -> Tensor:
-    """Smooth `[B, C, H, W]`, padding every side with zeros: `[B, C, H + 2 padding - 3, W + 2 padding - 3]`."""
-    if torch.compiler.is_compiling():  # it makes kernels of its own, and has trouble with gradients of ours
+    """Blur `[B, C, H, W]`, with zero padding on every side: `[B, C, H + 2 padding - 3, W + 2 padding - 3]`."""
+    if torch.compiler.is_compiling():  # the compiler fuses the plain form, and has trouble with our gradient
         return F.conv2d(x, _kernel(x), padding=padding, groups=x.shape[1])
     out: Tensor = _Blur.apply(x, padding)  # type: ignore[no-untyped-call]
     return out
@@ -55,5 +56,5 @@ def downsample(x: Tensor) -> Tensor:
 
 @in_float32
 def upsample(x: Tensor) -> Tensor:
-    """Insert zeros and filter with gain 4, so that brightness is kept: `[B, C, H, W] -> [B, C, 2H, 2W]`."""
+    """Insert zeros and filter with gain 4, which keeps the brightness: `[B, C, H, W] -> [B, C, 2H, 2W]`."""
     return F.conv_transpose2d(x, _kernel(x, gain=4.0), stride=2, padding=1, groups=x.shape[1])

@@ -1,4 +1,4 @@
-"""Two linear layers with a GELU between them, position by position."""
+"""The MLP of a transformer block: two linear layers with a GELU between them, applied to every position."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from swincli.ops.cpu_tiles import is_due_with_graph, is_due_without_graph, positions_at_once
+from swincli.ops.cpu_tiles import positions_per_tile, use_tiles_with_grad, use_tiles_without_grad
 
-FEWEST = 1024
-"""Positions of a part at least: each adds to the whole gradient of both weights."""
+MIN_POSITIONS = 1024
+"""Fewest positions of a tile: the backward pass of every tile adds to the whole gradient of both weights."""
 
 
 def mlp(x: Tensor, expand: Tensor, expand_bias: Tensor, contract: Tensor, contract_bias: Tensor) -> Tensor:
@@ -20,14 +20,14 @@ def mlp(x: Tensor, expand: Tensor, expand_bias: Tensor, contract: Tensor, contra
 
     Args:
         x: Features.
-        expand, expand_bias: Weight and bias of the first layer, `[hidden, C]` and `[hidden]`.
-        contract, contract_bias: Those of the second, `[C', hidden]` and `[C']`.
+        expand, expand_bias: Weight `[hidden, C]` and bias `[hidden]` of the first layer.
+        contract, contract_bias: Weight `[C', hidden]` and bias `[C']` of the second layer.
     """
     weights = expand, expand_bias, contract, contract_bias
     flat = x.reshape(-1, x.shape[-1])
-    if is_due_with_graph(x):
+    if use_tiles_with_grad(x):
         out: Tensor = _Mlp.apply(flat, *weights)  # type: ignore[no-untyped-call]
-    elif is_due_without_graph(x):
+    elif use_tiles_without_grad(x):
         out = _forward(flat, *weights, hidden=None)
     else:
         return F.linear(F.gelu(F.linear(x, expand, expand_bias)), contract, contract_bias)
@@ -43,7 +43,7 @@ def _forward(
     *,
     hidden: Tensor | None,
 ) -> Tensor:
-    """`[P, C] -> [P, C']`, part by part; what the GELU is applied to is written into `hidden`, `[P, hidden]`."""
+    """`[P, C] -> [P, C']`, tile by tile; the input of the GELU is written into `hidden`, `[P, hidden]`, if given."""
     out, step = x.new_empty(len(x), len(contract)), _positions(x, expand)
     inner = x.new_empty(min(step, len(x)), len(expand)) if hidden is None else hidden
     for start in range(0, len(x), step):
@@ -55,11 +55,11 @@ def _forward(
 
 
 def _positions(x: Tensor, expand: Tensor) -> int:
-    return max(FEWEST, positions_at_once(x, len(expand)))
+    return max(MIN_POSITIONS, positions_per_tile(x, len(expand)))
 
 
 class _Mlp(torch.autograd.Function):
-    """Of the two maps of hidden width only the one before the GELU is kept for the gradient."""
+    """The MLP in tiles. Of the two maps of hidden width, only the input of the GELU is saved for backward."""
 
     @staticmethod
     def forward(
@@ -75,17 +75,17 @@ class _Mlp(torch.autograd.Function):
         (grad,) = grad_outputs
         x, hidden, expand, contract = ctx.saved_tensors
         trained = ctx.needs_input_grad[1]
-        for_x, step = torch.empty_like(x), _positions(x, expand)
-        for_expand, for_contract = torch.zeros_like(expand), torch.zeros_like(contract)
-        for_bias = x.new_zeros(len(expand))
-        pieces = (each.split(step) for each in (x, hidden, grad, for_x))
-        for part, inner, outer, result in zip(*pieces, strict=True):
+        grad_x, step = torch.empty_like(x), _positions(x, expand)
+        grad_expand, grad_contract = torch.zeros_like(expand), torch.zeros_like(contract)
+        grad_bias = x.new_zeros(len(expand))
+        pieces = (each.split(step) for each in (x, hidden, grad, grad_x))
+        for tile, inner, outer, result in zip(*pieces, strict=True):
             through = torch.ops.aten.gelu_backward(outer @ contract, inner)
             torch.mm(through, expand, out=result)
             if trained:
-                for_expand.addmm_(through.t(), part)
-                for_contract.addmm_(outer.t(), F.gelu(inner))
-                for_bias += through.sum(dim=0)
+                grad_expand.addmm_(through.t(), tile)
+                grad_contract.addmm_(outer.t(), F.gelu(inner))
+                grad_bias += through.sum(dim=0)
         if not trained:
-            return for_x, None, None, None, None
-        return for_x, for_expand, for_bias, for_contract, grad.sum(dim=0)
+            return grad_x, None, None, None, None
+        return grad_x, grad_expand, grad_bias, grad_contract, grad.sum(dim=0)

@@ -1,9 +1,10 @@
-"""Which parts of a network stay in float32 while autocast runs its matrix products in bfloat16."""
+"""Float32 under autocast and TF32: a decorator for functions that stay in float32, and a context for exact float32."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -14,9 +15,9 @@ T = TypeVar("T")
 
 
 def in_float32(function: Callable[P, T]) -> Callable[P, T]:
-    """Let a function or method on tensors run outside of autocast, with bfloat16 and float16 arguments as float32.
+    """Decorate a function or method on tensors: under autocast it runs with autocast off and in float32.
 
-    Without autocast it runs as it is, in whichever precision it is given.
+    bfloat16 and float16 arguments become float32. Without autocast the function runs in the precision of its arguments.
     """
 
     @functools.wraps(function)
@@ -31,7 +32,7 @@ def in_float32(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def _device_type(args: tuple[object, ...]) -> str:
-    """Kind of device of the first tensor, or of the weights of the module whose method this is."""
+    """Device type of the first tensor. Without one: of the parameters of the module whose method this is."""
     for value in args:
         if isinstance(value, Tensor):
             return value.device.type
@@ -43,3 +44,20 @@ def _widened(value: Any) -> Any:
     if isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16):
         return value.float()
     return value
+
+
+@contextmanager
+def exact_float32(device: torch.device) -> Iterator[None]:
+    """Turn autocast and TF32 off inside this context, and restore the settings after it.
+
+    Training may have turned TF32 on, and CUDA's convolutions use it by default.
+    """
+    backends: Any = torch.backends
+    convolution, product = backends.cudnn.conv, backends.cuda.matmul
+    before = convolution.fp32_precision, product.fp32_precision
+    convolution.fp32_precision = product.fp32_precision = "ieee"
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        convolution.fp32_precision, product.fp32_precision = before

@@ -1,6 +1,6 @@
-"""Multi-head attention inside windows (Liu et al., 2021), for several groups of heads with shifts of their own.
+"""Multi-head window attention (Liu et al., 2021) of several head groups, each with windows of its own.
 
-StyleSwin, section 3.1, "Double attention".
+With one regular and one shifted group it is StyleSwin's double attention (section 3.1, "Double attention").
 """
 
 from __future__ import annotations
@@ -12,140 +12,140 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from swincli.ops.cpu_tiles import Part, is_due_with_graph, is_due_without_graph, parts
-from swincli.ops.windows import Windows, edge_masks
+from swincli.ops.cpu_tiles import Tile, tiles, use_tiles_with_grad, use_tiles_without_grad
+from swincli.ops.windows import WindowGrid, edge_masks
 
-SLIM = 16
-"""Matrices of fewer columns are multiplied as rows: MKL is then several times faster."""
+NARROW = 16
+"""Matrices with fewer columns are multiplied transposed: MKL is then several times faster."""
 
 
-def attention_weights(q: Tensor, k: Tensor, bias: Tensor | None, windows: Windows, *, last: bool = True) -> Tensor:
-    """How much every position of a window attends to every other: `[B, nH, nW, h, side², side²]`, rows sum to 1.
+def attention_weights(q: Tensor, k: Tensor, bias: Tensor | None, grid: WindowGrid, *, at_bottom: bool = True) -> Tensor:
+    """Softmax of the masked logits in every window: `[B, nH, nW, h, side², side²]`; rows sum to 1.
 
     Args:
-        q, k: `[B, nH, nW, h, side², d]`.
-        bias: What is added for every pair of positions, `[h, side², side²]`.
-        windows: Which windows these are.
-        last: Whether the last row of them is the one at the map's lower border.
+        q, k: Queries and keys, `[B, nH, nW, h, side², d]`.
+        bias: Added to the logits of every pair of positions, `[h, side², side²]`; None for no bias.
+        grid: The windows.
+        at_bottom: Whether the last row of windows is at the lower border of the map.
     """
     scale = q.shape[-1] ** -0.5
     if bias is None:
         logits = (q * scale) @ k.transpose(-1, -2)
-    elif not is_due_without_graph(q):
+    elif not use_tiles_without_grad(q):
         logits = (q * scale) @ k.transpose(-1, -2) + bias
-    else:  # one pass less
+    else:  # one pass over the logits less
         logits = bias.expand(*q.shape[:3], *bias.shape).clone(memory_format=torch.contiguous_format)
         keys = k.flatten(0, 3).transpose(1, 2)
         logits.view(-1, *bias.shape[1:]).baddbmm_(q.flatten(0, 3), keys, alpha=scale)
-    if windows.shift:
-        rows, columns = edge_masks(windows.side, device=logits.device)
-        if last:
+    if grid.shift:
+        rows, columns = edge_masks(grid.side, device=logits.device)
+        if at_bottom:
             logits[:, -1].masked_fill_(rows, float("-inf"))
         logits[:, :, -1].masked_fill_(columns, float("-inf"))
-    shares: Tensor = logits.softmax(dim=-1)
-    return shares
+    weights: Tensor = logits.softmax(dim=-1)
+    return weights
 
 
-def attend(qkv: Tensor, groups: Sequence[Windows], biases: Sequence[Tensor | None]) -> Tensor:
-    """Attention of all groups: `[B, H, W, 3, G, h, d] -> [B, H, W, G h d]`.
+def window_attention(qkv: Tensor, grids: Sequence[WindowGrid], biases: Sequence[Tensor | None]) -> Tensor:
+    """Attention of all head groups: `[B, H, W, 3, G, h, d] -> [B, H, W, G h d]`.
 
     Args:
         qkv: Queries, keys and values of every group.
-        groups: The windows of each.
-        biases: The bias of each, `[h, side², side²]`, where there is one.
+        grids: The windows of each group.
+        biases: The bias of each group, `[h, side², side²]`, or None.
     """
-    if is_due_with_graph(qkv):
-        out: Tensor = _Attend.apply(qkv, groups, *biases)  # type: ignore[no-untyped-call]
+    if use_tiles_with_grad(qkv):
+        out: Tensor = _WindowAttention.apply(qkv, grids, *biases)  # type: ignore[no-untyped-call]
         return out.flatten(3)
-    if is_due_without_graph(qkv):
-        return _in_parts(qkv, groups, biases).flatten(3)
-    attended = []
-    for group, (windows, bias) in enumerate(zip(groups, biases, strict=True)):
-        q, k, v = windows.cut(qkv[:, :, :, :, group])
-        attended.append(windows.join(attention_weights(q, k, bias, windows) @ v))
-    return torch.stack(attended, dim=3).flatten(3)
+    if use_tiles_without_grad(qkv):
+        return _forward_tiled(qkv, grids, biases).flatten(3)
+    results = []
+    for group, (grid, bias) in enumerate(zip(grids, biases, strict=True)):
+        q, k, v = grid.partition(qkv[:, :, :, :, group])
+        results.append(grid.reverse(attention_weights(q, k, bias, grid) @ v))
+    return torch.stack(results, dim=3).flatten(3)
 
 
-def attend_part(qkv: Tensor, part: Part, windows: Windows, bias: Tensor | None, out: Tensor) -> None:
-    """Attention of one group in a part of the map, without a graph.
+def attend_tile(qkv: Tensor, tile: Tile, grid: WindowGrid, bias: Tensor | None, out: Tensor) -> None:
+    """Attention of one head group in one tile, without autograd.
 
     Args:
-        qkv: Queries, keys and values of the part's rows `shift` further down, `[b, rows, W, 3, h, d]`.
-        part: The part; its rows are whole windows.
-        windows: The windows.
-        bias: The bias, where there is one.
-        out: Memory for the whole map's result, `[B, H, W, h, d]`.
+        qkv: Queries, keys and values of the tile, moved down by `shift` rows: `[b, rows, W, 3, h, d]`.
+        tile: The tile; its rows are whole windows.
+        grid: The windows of the group.
+        bias: Its bias, or None.
+        out: The result of the whole map, `[B, H, W, h, d]`; the tile's positions are written.
     """
-    q, k, v = (windows.read(each) for each in qkv.unbind(3))
-    weights = attention_weights(q, k, bias, windows, last=part.last)
-    _write(_product(weights, v), part, windows, out)
+    q, k, v = (grid.gather_rows(each) for each in qkv.unbind(3))
+    weights = attention_weights(q, k, bias, grid, at_bottom=tile.at_bottom)
+    _write_windows(_matmul(weights, v), tile, grid, out)
 
 
-def parts_of_group(x: Tensor, heads: int, windows: Windows) -> Iterator[Part]:
-    """The parts of `[B, H, W, ...]` in which a group of so many heads attends."""
-    return parts(x, heads * windows.side**2, multiple=windows.side)
+def attention_tiles(x: Tensor, heads: int, grid: WindowGrid) -> Iterator[Tile]:
+    """Tiles of `[B, H, W, ...]` for the attention of a group with `heads` heads."""
+    return tiles(x, heads * grid.side**2, multiple=grid.side)
 
 
-def _in_parts(qkv: Tensor, groups: Sequence[Windows], biases: Sequence[Tensor | None]) -> Tensor:
+def _forward_tiled(qkv: Tensor, grids: Sequence[WindowGrid], biases: Sequence[Tensor | None]) -> Tensor:
     out = qkv.new_empty(*qkv.shape[:3], *qkv.shape[4:])
-    for group, (windows, bias) in enumerate(zip(groups, biases, strict=True)):
-        given = qkv[:, :, :, :, group]
-        for part in parts_of_group(given, given.shape[4], windows):
-            attend_part(part.of(given, windows.shift), part, windows, bias, out[:, :, :, group])
+    for group, (grid, bias) in enumerate(zip(grids, biases, strict=True)):
+        of_group = qkv[:, :, :, :, group]
+        for tile in attention_tiles(of_group, of_group.shape[4], grid):
+            attend_tile(tile.read(of_group, grid.shift), tile, grid, bias, out[:, :, :, group])
     return out
 
 
-class _Attend(torch.autograd.Function):
-    """Of all that lies between only q, k and v are kept; the weights are computed again for the gradient."""
+class _WindowAttention(torch.autograd.Function):
+    """Window attention in tiles. Only q, k and v are saved; backward recomputes the attention weights."""
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, groups: Sequence[Windows], *biases: Tensor | None) -> Tensor:
-        ctx.groups = groups
+    def forward(ctx: Any, qkv: Tensor, grids: Sequence[WindowGrid], *biases: Tensor | None) -> Tensor:
+        ctx.grids = grids
         ctx.save_for_backward(qkv, *biases)
-        return _in_parts(qkv, groups, biases)
+        return _forward_tiled(qkv, grids, biases)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         qkv, *biases = ctx.saved_tensors
         (grad,) = grad_outputs
-        for_qkv, for_biases = torch.empty_like(qkv), []
-        for group, (windows, bias) in enumerate(zip(ctx.groups, biases, strict=True)):
-            slices = qkv[:, :, :, :, group], grad[:, :, :, group], for_qkv[:, :, :, :, group]
-            for_biases.append(_backward(*slices, windows, bias))
-        return for_qkv, None, *for_biases
+        grad_qkv, grad_biases = torch.empty_like(qkv), []
+        for group, (grid, bias) in enumerate(zip(ctx.grids, biases, strict=True)):
+            of_group = qkv[:, :, :, :, group], grad[:, :, :, group], grad_qkv[:, :, :, :, group]
+            grad_biases.append(_backward(*of_group, grid, bias))
+        return grad_qkv, None, *grad_biases
 
 
-def _backward(qkv: Tensor, grad: Tensor, for_qkv: Tensor, windows: Windows, bias: Tensor | None) -> Tensor | None:
-    """Write one group's gradient of q, k and v; returns that of its bias, where there is one."""
-    for_bias = None if bias is None else torch.zeros_like(bias)
-    for part in parts_of_group(qkv, qkv.shape[4], windows):
-        q, k, v = (windows.read(each) for each in part.of(qkv, windows.shift).unbind(3))
-        outer = windows.read(part.of(grad, windows.shift))
-        weights = attention_weights(q, k, bias, windows, last=part.last)
+def _backward(qkv: Tensor, grad: Tensor, grad_qkv: Tensor, grid: WindowGrid, bias: Tensor | None) -> Tensor | None:
+    """Write the gradient of one group's q, k and v into `grad_qkv`, and return the gradient of its bias, or None."""
+    grad_bias = None if bias is None else torch.zeros_like(bias)
+    for tile in attention_tiles(qkv, qkv.shape[4], grid):
+        q, k, v = (grid.gather_rows(each) for each in tile.read(qkv, grid.shift).unbind(3))
+        outer = grid.gather_rows(tile.read(grad, grid.shift))
+        weights = attention_weights(q, k, bias, grid, at_bottom=tile.at_bottom)
         logits = torch._softmax_backward_data(outer @ v.transpose(-1, -2), weights, -1, weights.dtype)
-        if for_bias is not None:
-            for_bias += logits.flatten(0, 2).sum(dim=0)
+        if grad_bias is not None:
+            grad_bias += logits.flatten(0, 2).sum(dim=0)
         scale = q.shape[-1] ** -0.5
-        of_q, of_k = _product(logits, k * scale), _product(logits.transpose(-1, -2), q * scale)
-        of_v = _product(weights.transpose(-1, -2), outer)
-        for values, result in zip((of_q, of_k, of_v), for_qkv.unbind(3), strict=True):
-            _write(values, part, windows, result)
-    return for_bias
+        grad_q, grad_k = _matmul(logits, k * scale), _matmul(logits.transpose(-1, -2), q * scale)
+        grad_v = _matmul(weights.transpose(-1, -2), outer)
+        for values, result in zip((grad_q, grad_k, grad_v), grad_qkv.unbind(3), strict=True):
+            _write_windows(values, tile, grid, result)
+    return grad_bias
 
 
-def _write(values: Tensor, part: Part, windows: Windows, out: Tensor) -> None:
-    """Write a part's windows into a map `[B, H, W, h, d]`."""
-    wraps = part.last and windows.shift > 0
-    height = part.rows.stop - part.rows.start
-    rows = out.new_empty(values.shape[0], height, *out.shape[2:]) if wraps else part.of(out, windows.shift)
-    windows.write(values, rows)
+def _write_windows(values: Tensor, tile: Tile, grid: WindowGrid, out: Tensor) -> None:
+    """Write the windows of a tile into a map `[B, H, W, h, d]`."""
+    wraps = tile.at_bottom and grid.shift > 0
+    height = tile.rows.stop - tile.rows.start
+    rows = out.new_empty(values.shape[0], height, *out.shape[2:]) if wraps else tile.read(out, grid.shift)
+    grid.scatter_rows(values, rows)
     if wraps:
-        part.put(out, rows, windows.shift)
+        tile.write(out, rows, grid.shift)
 
 
-def _product(a: Tensor, b: Tensor) -> Tensor:
-    """`a @ b`."""
-    if b.shape[-1] < SLIM:
+def _matmul(a: Tensor, b: Tensor) -> Tensor:
+    """`a @ b`, transposed if b is narrow."""
+    if b.shape[-1] < NARROW:
         return (b.transpose(-1, -2) @ a.transpose(-1, -2)).transpose(-1, -2)
     return a @ b

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from swincli.errors import SwincliError
-from swincli.metrics.networks.fp32 import exact_float32
 from swincli.model.files.model_file import Model
 from swincli.model.pixels import to_network
+from swincli.ops.precision import exact_float32
 from swincli.projection.losses import Objective, Seen
 from swincli.projection.rates import ramp_down
 from swincli.projection.targets import Target

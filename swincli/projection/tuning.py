@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from swincli.errors import SwincliError
-from swincli.metrics.networks.fp32 import exact_float32
 from swincli.model.files.model_file import Model
-from swincli.model.files.tuned import DOWN, UP, WHOLE, Changes, blank_changes, changed_weights, tunable
+from swincli.model.files.tuned import DOWN, FULL, UP, Deltas, tunable_weights, tuned_weights, zero_deltas
 from swincli.model.generator import Generator
 from swincli.model.pixels import to_network
+from swincli.ops.precision import exact_float32
 from swincli.projection.inversion import FIRST_SAMPLE, Watch
 from swincli.projection.losses import Objective
 from swincli.projection.rates import ramp_down
@@ -72,7 +72,7 @@ def tune(
     plan: TuningPlan,
     batch: int,
     watch: Watch,
-) -> Changes:
+) -> Deltas:
     """Changes of the generator with which codes give the pictures that they were found for; float16, on the CPU.
 
     Args:
@@ -90,7 +90,7 @@ def tune(
     section = model.recipe.model
     pictures = torch.stack([target.picture for target in targets]).to(model.device)
     wanted = to_network(pictures, section.pixel_mean, section.pixel_std)
-    weights = tunable(model.generator)
+    weights = tunable_weights(model.generator)
     changes = _first_changes(model.generator, plan.seed)
     adam = torch.optim.Adam(_groups(changes, weights), lr=1.0)
     sizes = [group["lr"] for group in adam.param_groups]
@@ -101,7 +101,7 @@ def tune(
             left = ramp_down(step, total, plan.ramp_down)
             for group, size in zip(adam.param_groups, sizes, strict=True):
                 group["lr"] = plan.rate * size * left
-            here = {f"generator.{name}": value for name, value in changed_weights(weights, changes).items()}
+            here = {f"generator.{name}": value for name, value in tuned_weights(weights, changes).items()}
             images = functional_call(synthesis, here, (codes[chosen],))
             losses = objective.between(objective.look(images), objective.look(wanted[chosen]))
             if not losses.isfinite().all():
@@ -135,10 +135,10 @@ class _Neighbours:
         return pivots + self.reach * away / away.square().sum(dim=2, keepdim=True).sqrt().clamp_min(1e-8)
 
 
-def _first_changes(generator: Generator, seed: int) -> Changes:
+def _first_changes(generator: Generator, seed: int) -> Deltas:
     """No change yet; what `down` holds is random, so that `up` has somewhere to go."""
     random = torch.Generator().manual_seed(seed)
-    changes = blank_changes(generator)
+    changes = zero_deltas(generator)
     for name, value in changes.items():
         if name.endswith(DOWN):
             value.copy_(torch.randn(value.shape, generator=random) / math.sqrt(value.shape[0]))
@@ -146,11 +146,11 @@ def _first_changes(generator: Generator, seed: int) -> Changes:
     return changes
 
 
-def _groups(changes: Changes, weights: dict[str, Tensor]) -> list[dict[str, object]]:
+def _groups(changes: Deltas, weights: dict[str, Tensor]) -> list[dict[str, object]]:
     """Every tensor by itself, with a step that is to the weight as its root mean square."""
     groups: list[dict[str, object]] = []
     for name, value in changes.items():
-        kind = next(kind for kind in (UP, DOWN, WHOLE) if name.endswith(kind))
+        kind = next(kind for kind in (UP, DOWN, FULL) if name.endswith(kind))
         weight = weights[name.removesuffix(kind)]
         scale = max(weight.square().mean().sqrt().item(), SMALLEST_SCALE)
         groups.append({"params": [value], "lr": 1.0 if kind == DOWN else scale})

@@ -151,7 +151,7 @@ def _note(
     maps: list[AttentionMap], layer: Layer, row: int, column: int, block: Block, given: tuple[Tensor, Tensor]
 ) -> None:
     """A forward pre-hook: what the position attends to, group by group, given what the block is about to work on."""
-    for attend, qkv in block.attention.groups(block.norm1(*given)):
+    for attend, qkv in block.attention.groups_with_qkv(block.norm1(*given)):
         weights = attend.weights_of(qkv, row, column)[0].float().mean(dim=0).cpu()
         first = len(maps) * attend.heads + 1
         heads = (first, first + attend.heads - 1)

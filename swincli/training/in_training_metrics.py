@@ -21,7 +21,7 @@ from swincli.metrics.networks.weight_files import find_detector_weights
 from swincli.metrics.registry import parse_metrics
 from swincli.metrics.streams.features import Loader
 from swincli.metrics.streams.images import ImageStream, fake_seeds, model_record, open_images, stream_batches
-from swincli.model.files.model_file import Model, centres
+from swincli.model.files.model_file import Model, mean_w_tensors
 from swincli.synthesis.latents.classes import labels_as_trained
 from swincli.synthesis.sampling import generate
 from swincli.system.atomic_files import append_json_line
@@ -142,7 +142,7 @@ class Measuring:
             images_seen=state.images_seen,
             path=self.folder.model(state.images_seen),
             classes=state.classes,
-            **centres(state.average),
+            **mean_w_tensors(state.average),
         )
         seeds = fake_seeds(self.section.num, 0)
         share = self.processes.shard(len(seeds))

@@ -11,7 +11,7 @@ from plain_networks import PlainDiscriminator, PlainGenerator
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from swincli.model.discriminators.wavelet import Discriminator
+from swincli.model.discriminators.wavelet import WaveletDiscriminator
 from swincli.model.generator import Generator
 from swincli.recipe.schema import ModelSection
 
@@ -31,7 +31,7 @@ def counted(network: nn.Module, x: Tensor) -> int:
 def test_formulas_count_what_the_plain_networks_do(size: int, window: int) -> None:
     config = ModelSection(size=size, window=window, latent_dim=24, mapping_layers=3, g_width=16, d_width=12)
     generator = PlainGenerator(Generator(config), config)
-    discriminator = PlainDiscriminator(Discriminator(config).eval(), config).eval()
+    discriminator = PlainDiscriminator(WaveletDiscriminator(config).eval(), config).eval()
     assert counted(generator, torch.zeros(1, 24)) == generator_multiply_adds(config)
     assert counted(discriminator, torch.zeros(1, 3, size, size)) == discriminator_multiply_adds(config)
 

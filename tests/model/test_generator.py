@@ -1,4 +1,4 @@
-"""G by its shapes, parameter counts, latents and gradients."""
+"""G: shapes, parameter counts, latents and gradients."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import torch
 from swincli.model.blocks.adaptive_norm import AdaptiveInstanceNorm
 from swincli.model.blocks.position import sine_table
 from swincli.model.generator import Generator, Upsample
+from swincli.model.meta_init import meta_init
 from swincli.recipe.schema import ModelSection
 
 TINY = {"latent_dim": 16, "g_width": 16, "d_width": 8, "mapping_layers": 2}
 
 
 def meta_generator(config: ModelSection) -> Generator:
-    with torch.device("meta"):
+    with meta_init():
         return Generator(config)
 
 

@@ -1,4 +1,4 @@
-"""Networks whose weights have names and shapes, and no values."""
+"""Networks on the meta device: names and shapes of weights, without values."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def test_outside_of_it_weights_have_values() -> None:
 def test_networks_without_values_need_no_compiler() -> None:
     code = (
         "import sys; from swincli.model.generator import Generator; from swincli.recipe.schema import ModelSection;"
-        "from swincli.model.discriminators.wavelet import Discriminator;"
+        "from swincli.model.discriminators.wavelet import WaveletDiscriminator;"
         "from swincli.model.meta_init import meta_init\n"
-        "with meta_init(): Generator(ModelSection()), Discriminator(ModelSection())\n"
+        "with meta_init(): Generator(ModelSection()), WaveletDiscriminator(ModelSection())\n"
         "sys.exit(any(name in sys.modules for name in ('sympy', 'torch._dynamo')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

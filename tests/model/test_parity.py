@@ -1,78 +1,29 @@
 """The networks and the training step against vectors computed with the original release.
 
-The vectors lie beside a checkout, in ../shared/parity; without them these tests are skipped. Measured errors stand in
-docs/parity.md.
+The vectors are beside a checkout, in ../shared/parity; without them these tests are skipped. docs/parity.md lists the
+measured errors.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import sys
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from parity_case import ParityCase
 from shared_material import PARITY
 
-from swincli.model.discriminators.wavelet import Discriminator
 from swincli.model.files.official import discriminator_names, generator_names
-from swincli.model.generator import Generator
-from swincli.recipe.schema import ModelSection, Recipe
+from swincli.recipe.schema import Recipe
 from swincli.synthesis.latents.truncation import truncate
 from swincli.training.step.losses import Batch
 from swincli.training.step.phases import make_optimizers, make_phases
 
 pytestmark = pytest.mark.skipif(not PARITY.is_dir(), reason="the parity vectors (../shared/parity) are not here")
-
-
-def official_fill() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("official_fill", PARITY / "official_fill.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-class Case:
-    """The release's weights in our networks, and what the release computed with them."""
-
-    def __init__(self, size: int) -> None:
-        self.manifest: dict[str, Any] = json.loads((PARITY / f"manifest_{size}.json").read_text())
-        self.vectors: dict[str, NDArray[Any]] = dict(np.load(PARITY / f"vectors_{size}.npz"))
-        self.config = ModelSection(
-            size=size,
-            g_multiplier=self.manifest["g_channel_multiplier"],
-            d_multiplier=self.manifest["d_channel_multiplier"],
-            spectral_norm=self.manifest["spectral_norm"],
-        )
-        fill = official_fill().fill
-        self.g_weights = fill(self.manifest["g_ema"], self.manifest["salt"])
-        self.d_weights = fill(self.manifest["d"], self.manifest["salt"])
-
-    def networks(self, dtype: torch.dtype) -> tuple[Generator, Discriminator]:
-        networks = Generator(self.config), Discriminator(self.config)
-        names = generator_names(self.config), discriminator_names(self.config)
-        for network, ours, weights in zip(networks, names, (self.g_weights, self.d_weights), strict=True):
-            network.load_state_dict({name: torch.from_numpy(weights[theirs]) for name, theirs in ours.items()})
-            network.to(dtype).eval().requires_grad_(False)
-        return networks
-
-    def images(self) -> torch.Tensor:
-        random = np.random.RandomState(7)
-        random.standard_normal((2, 512))
-        side = self.config.size
-        return torch.from_numpy(random.uniform(-2, 2, (4, 3, side, side)).astype(np.float32))
-
-
-@pytest.fixture(scope="module")
-def case_64() -> Case:
-    return Case(64)
 
 
 @pytest.fixture(autouse=True)
@@ -83,15 +34,15 @@ def without_denormals() -> Iterator[None]:
 
 
 def error(what: str, got: torch.Tensor, expected: NDArray[Any]) -> float:
-    """‖a − b‖ / ‖b‖; `pytest -s` shows it."""
+    """Relative error ‖a − b‖ / ‖b‖; `pytest -s` prints it."""
     wanted = torch.from_numpy(np.asarray(expected)).double()
     relative = float((got.double().reshape(wanted.shape) - wanted).norm() / wanted.norm())
     sys.stdout.write(f"{what}: {relative:.1e}\n")
     return relative
 
 
-def check_generator(case: Case, dtype: torch.dtype, suffix: str, tolerance: float) -> None:
-    generator, _ = case.networks(dtype)
+def check_generator(case: ParityCase, dtype: torch.dtype, suffix: str, tolerance: float) -> None:
+    generator = case.generator(dtype)
     vectors = case.vectors
     where = f"at {case.config.size} in {dtype}"
     z = torch.from_numpy(vectors["z"]).to(dtype)
@@ -107,8 +58,8 @@ def check_generator(case: Case, dtype: torch.dtype, suffix: str, tolerance: floa
         assert error(f"truncated image {where}", truncated, vectors["image_trunc_0.7"]) < tolerance
 
 
-def check_discriminator(case: Case, dtype: torch.dtype, suffix: str, tolerance: float) -> None:
-    _, discriminator = case.networks(dtype)
+def check_discriminator(case: ParityCase, dtype: torch.dtype, suffix: str, tolerance: float) -> None:
+    discriminator = case.discriminator(dtype)
     x = case.images().to(dtype).requires_grad_()
     logits = discriminator(x)
     where = f"at {case.config.size} in {dtype}"
@@ -118,33 +69,35 @@ def check_discriminator(case: Case, dtype: torch.dtype, suffix: str, tolerance: 
     assert error(f"R1 {where}", penalty, case.vectors["r1_penalty"]) < 1e-4
 
 
-def test_generator_at_64_in_float32(case_64: Case) -> None:
-    check_generator(case_64, torch.float32, "", 2e-5)
+def test_generator_at_64_in_float32(parity_64: ParityCase) -> None:
+    check_generator(parity_64, torch.float32, "", 2e-5)
 
 
-def test_generator_at_64_in_float64(case_64: Case) -> None:
-    check_generator(case_64, torch.float64, "_f64", 2e-6)
+@pytest.mark.slow
+def test_generator_at_64_in_float64(parity_64: ParityCase) -> None:
+    check_generator(parity_64, torch.float64, "_f64", 2e-6)
 
 
-def test_discriminator_at_64_in_float32(case_64: Case) -> None:
-    check_discriminator(case_64, torch.float32, "", 2e-5)
+def test_discriminator_at_64_in_float32(parity_64: ParityCase) -> None:
+    check_discriminator(parity_64, torch.float32, "", 2e-5)
 
 
-def test_discriminator_at_64_in_float64(case_64: Case) -> None:
-    check_discriminator(case_64, torch.float64, "_f64", 2e-6)
+@pytest.mark.slow
+def test_discriminator_at_64_in_float64(parity_64: ParityCase) -> None:
+    check_discriminator(parity_64, torch.float64, "_f64", 2e-6)
 
 
 @pytest.mark.slow
 def test_both_networks_at_256_in_float32() -> None:
-    case = Case(256)
+    case = ParityCase(256)
     check_generator(case, torch.float32, "", 2e-5)
     check_discriminator(case, torch.float32, "", 2e-5)
 
 
 @pytest.mark.slow
-def test_a_whole_training_iteration_in_float64(case_64: Case) -> None:
-    case, vectors = case_64, case_64.vectors
-    generator, discriminator = case.networks(torch.float64)
+def test_a_whole_training_iteration_in_float64(parity_64: ParityCase) -> None:
+    case, vectors = parity_64, parity_64.vectors
+    generator, discriminator = case.generator(torch.float64), case.discriminator(torch.float64)
     recipe = Recipe(model=case.config)
     names = {
         **{f"g/{theirs}": generator.get_parameter(ours) for ours, theirs in generator_names(case.config).items()},

@@ -1,4 +1,4 @@
-"""Between pictures and the networks' range."""
+"""Conversion between uint8 images and the networks' range."""
 
 from __future__ import annotations
 

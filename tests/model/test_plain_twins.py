@@ -1,4 +1,4 @@
-"""Fast networks against their plain twins: values, gradients, and the second gradients that R1 takes."""
+"""The networks against their plain twins: values, gradients, and the second gradients that R1 needs."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ import torch
 from plain_networks import PlainDiscriminator, PlainGenerator
 from torch import Tensor, nn
 
-from swincli.model.discriminators.wavelet import Discriminator
+from swincli.model.discriminators.wavelet import WaveletDiscriminator
 from swincli.model.generator import Generator
 from swincli.ops import cpu_tiles, mlp
 from swincli.recipe.schema import ModelSection
 
 CLOSE = {torch.float64: 1e-10, torch.float32: 1e-5}
-"""Largest difference of a tensor, of the largest value of its twin's."""
+"""Largest allowed difference, relative to the largest value of the twin."""
 
 GENERATORS = [(16, 8, "double"), (16, 4, "single"), (32, 8, "single"), (32, 4, "double")]
 DISCRIMINATORS = [(16, True), (32, False)]
 BATCHES = [1, 3]
-SMALL, WHOLE, CUT = None, 2**21, 2**12
-PARTS = [(1, SMALL), (3, SMALL), (1, WHOLE), (3, WHOLE), (3, CUT)]
-"""Batches, and how maps are worked on: small ones as they are; large ones in parts that hold all of them, or less."""
+TILES = [None, 2**21, 2**12]
+"""Tile sizes in bytes: None leaves small maps untiled; the others tile every map, in whole images or in rows."""
 
 each_precision = pytest.mark.parametrize("dtype", CLOSE, ids=str)
 each_batch = pytest.mark.parametrize("batch", BATCHES)
-each_part = pytest.mark.parametrize(("batch", "part_bytes"), PARTS, indirect=["part_bytes"])
 each_generator = pytest.mark.parametrize(("size", "window", "attention"), GENERATORS)
 each_discriminator = pytest.mark.parametrize(("size", "spectral_norm"), DISCRIMINATORS)
 
@@ -35,7 +33,7 @@ Grads = dict[str, Tensor]
 
 
 def make_generator(size: int, window: int, attention: str, dtype: torch.dtype) -> tuple[Generator, PlainGenerator]:
-    """Both generators on the same weights, in which nothing is 0 as it is before training."""
+    """Both generators on the same weights, none of which is 0 as before training."""
     torch.manual_seed(size + window)
     widths = [16, 32, 16, 8][: size.bit_length() - 2]
     config = ModelSection(
@@ -46,11 +44,13 @@ def make_generator(size: int, window: int, attention: str, dtype: torch.dtype) -
     return generator, PlainGenerator(generator, config)
 
 
-def make_discriminator(size: int, spectral_norm: bool, dtype: torch.dtype) -> tuple[Discriminator, PlainDiscriminator]:
-    """Both discriminators on the same weights and vectors, which have come near to those of the singular values."""
+def make_discriminator(
+    size: int, spectral_norm: bool, dtype: torch.dtype
+) -> tuple[WaveletDiscriminator, PlainDiscriminator]:
+    """Both discriminators on the same weights, after five steps of power iteration."""
     torch.manual_seed(size)
     config = ModelSection(size=size, d_channels=[16, 8, 16, 8][: size.bit_length() - 2], spectral_norm=spectral_norm)
-    discriminator = Discriminator(config).to(dtype)
+    discriminator = WaveletDiscriminator(config).to(dtype)
     disturb(discriminator)
     with torch.no_grad():
         for _ in range(5):
@@ -66,7 +66,7 @@ def disturb(network: nn.Module) -> None:
 
 
 def assert_close(fast: Tensor, plain: Tensor, what: str = "output", least: float = 0.0) -> None:
-    """`least` is what the largest value is taken to be where it is less."""
+    """`least` replaces the largest value of the twin if that is smaller."""
     assert fast.shape == plain.shape, what
     difference, largest = (fast - plain).abs().max().item(), max(plain.abs().max().item(), least)
     assert difference <= CLOSE[plain.dtype] * largest, f"{what}: {difference:.2g} of {largest:.2g}"
@@ -80,54 +80,45 @@ def assert_all_close(fast: Grads, plain: Grads) -> None:
 
 
 def gradients(value: Tensor, network: nn.Module, x: Tensor) -> Grads:
-    """Of one number by every parameter and by the input."""
+    """Gradients of a scalar by every parameter and by the input."""
     names = [name for name, _ in network.named_parameters()]
     found = torch.autograd.grad(value, [*network.parameters(), x])
     return dict(zip([*names, "input"], found, strict=True))
 
 
 def outputs(run: Callable[[Tensor], Tensor], x: Tensor, network: nn.Module) -> tuple[Tensor, Grads]:
-    """A network's output, and the gradients of its products with fixed numbers."""
+    """A network's output, and the gradients of its inner product with fixed numbers."""
     x = x.detach().requires_grad_()
     out = run(x)
     return out.detach(), gradients((out * torch.linspace(-1, 2, out.numel()).to(out).view_as(out)).sum(), network, x)
 
 
-@pytest.fixture
-def part_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int | None:
-    """Let maps be worked on in parts of so many bytes, also those that are small."""
-    if request.param is not SMALL:
-        monkeypatch.setattr(cpu_tiles, "LARGE", 1)
-        monkeypatch.setattr(cpu_tiles, "PART_BYTES", request.param)
-        monkeypatch.setattr(mlp, "FEWEST", 1)
-    return request.param
+def use_tiles_of(tile_bytes: int | None, patch: pytest.MonkeyPatch) -> None:
+    """Tile maps of every size, in tiles of `tile_bytes`; None changes nothing."""
+    if tile_bytes is not None:
+        patch.setattr(cpu_tiles, "LARGE_BYTES", 1)
+        patch.setattr(cpu_tiles, "TILE_BYTES", tile_bytes)
+        patch.setattr(mlp, "MIN_POSITIONS", 1)
 
 
-@pytest.mark.usefixtures("part_bytes")
 @each_precision
-@each_part
+@each_batch
 @each_generator
-def test_generator_and_its_gradients(size: int, window: int, attention: str, batch: int, dtype: torch.dtype) -> None:
+def test_generator_and_its_gradients(
+    size: int, window: int, attention: str, batch: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     generator, plain = make_generator(size, window, attention, dtype)
     z = torch.randn(batch, 16, dtype=dtype)
-    fast_image, fast = outputs(generator, z, generator)
-    plain_image, expected = outputs(plain, z, generator)
-    assert_close(fast_image, plain_image)
-    assert_all_close(fast, expected)
-
-
-@pytest.mark.usefixtures("part_bytes")
-@each_precision
-@each_part
-@each_generator
-def test_generator_without_a_graph(size: int, window: int, attention: str, batch: int, dtype: torch.dtype) -> None:
-    generator, plain = make_generator(size, window, attention, dtype)
-    z = torch.randn(batch, 16, dtype=dtype)
-    with torch.no_grad():
-        expected = plain(z)
-        assert_close(generator(z), expected)
-    with torch.inference_mode():
-        assert_close(generator(z), expected)
+    expected_image, expected = outputs(plain, z, generator)
+    for tile_bytes in TILES[: 2 if batch == 1 else 3]:  # more images than one do not change the rows of a tile
+        with monkeypatch.context() as patch:
+            use_tiles_of(tile_bytes, patch)
+            image, found = outputs(generator, z, generator)
+            assert_close(image, expected_image)
+            assert_all_close(found, expected)
+            for without_grad in (torch.no_grad, torch.inference_mode):
+                with without_grad():
+                    assert_close(generator(z), expected_image)
 
 
 @each_precision
@@ -145,7 +136,7 @@ def test_discriminator_and_its_gradients(size: int, spectral_norm: bool, batch: 
 
 
 def penalty_gradients(run: Callable[[Tensor], Tensor], network: nn.Module, image: Tensor) -> Grads:
-    """Gradients of R1's penalty by every parameter and by the image; 0 where it depends on none."""
+    """Gradients of the R1 penalty by every parameter and by the image; 0 if it does not depend on one."""
     image = image.detach().requires_grad_()
     (slope,) = torch.autograd.grad(run(image).sum(), image, create_graph=True)
     penalty = slope.square().sum(dim=(1, 2, 3)).mean()
@@ -163,7 +154,7 @@ def test_second_gradients_of_the_discriminator(size: int, spectral_norm: bool, b
     image = torch.randn(batch, 3, size, size, dtype=dtype)
     fast = penalty_gradients(discriminator, discriminator, image)
     expected = penalty_gradients(plain, discriminator, image)
-    # biases act by the minibatch deviation alone: what is left of them is below the rounding of float32
+    # biases act only through the minibatch deviation; their gradients are below the rounding of float32
     least = 0.01 * max(gradient.abs().max().item() for gradient in expected.values())
     for name, gradient in expected.items():
         assert_close(fast[name], gradient, name, least if dtype == torch.float32 else 0.0)

@@ -1,4 +1,4 @@
-"""The [1, 3, 3, 1] filter against a plain twin that is written out as StyleGAN2 defines it."""
+"""The [1, 3, 3, 1] filter against a plain twin that follows StyleGAN2's definition."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from swincli.ops import fir
 def plain_upfirdn(
     x: Tensor, *, up: int = 1, down: int = 1, padding: tuple[int, int] = (0, 0), gain: float = 1
 ) -> Tensor:
-    """Insert zeros, pad, correlate with the 4x4 kernel and drop pixels: four loops, no cleverness."""
+    """Insert zeros, pad, correlate with the 4x4 kernel and drop pixels: written with loops."""
     taps = np.array([1.0, 3.0, 3.0, 1.0]) / 8
     kernel = np.outer(taps, taps) * gain
     batch, channels, height, width = x.shape

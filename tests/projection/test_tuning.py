@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from swincli.model.files.model_file import Model
-from swincli.model.files.tuned import with_changes
+from swincli.model.files.tuned import with_deltas
 from swincli.projection.inversion import Plan, draw_samples, invert
 from swincli.projection.losses import Objective
 from swincli.projection.quality import psnr
@@ -35,7 +35,7 @@ def test_tuned_is_closer(model: Model, objective: Objective, foreign: list[Targe
     changes = tune(model, objective, foreign, codes, TuningPlan(steps=15), 2, silent)
     assert all(torch.equal(a, b) for a, b in zip(before, model.generator.parameters(), strict=True))
     assert {value.dtype for value in changes.values()} == {torch.float16}
-    plain, bent = closeness(model, codes, foreign), closeness(with_changes(model, changes), codes, foreign)
+    plain, bent = closeness(model, codes, foreign), closeness(with_deltas(model, changes), codes, foreign)
     assert all(b > a + 0.5 for a, b in zip(plain, bent, strict=True))
 
 
@@ -45,6 +45,6 @@ def test_locality_keeps_other_images(model: Model, objective: Objective, foreign
     moved = []
     for locality in (0.0, 10.0):
         changes = tune(model, objective, foreign, codes, TuningPlan(steps=15, locality=locality), 2, silent)
-        difference = render(model, others).float() - render(with_changes(model, changes), others).float()
+        difference = render(model, others).float() - render(with_deltas(model, changes), others).float()
         moved.append(difference.abs().mean().item())
     assert moved[1] < 0.8 * moved[0]

@@ -7,6 +7,7 @@ import torch
 
 from swincli.errors import UsageError
 from swincli.model.generator import Block, Generator
+from swincli.ops.window_attention import window_attention
 from swincli.recipe.schema import ModelSection
 from swincli.synthesis.attention_maps import (
     AttentionMap,
@@ -79,8 +80,8 @@ def test_weights_explain_what_the_heads_put_out(generator: Generator, w: torch.T
     _, [maps] = record_attention(generator, generator.broadcast(w), [Layer(16, 1)], [(10, 24)])
     handle.remove()
     with torch.inference_mode():
-        attend, qkv = block.attention.groups(block.norm1(*seen[0]))[1]
-        out = attend(qkv)
+        attend, qkv = block.attention.groups_with_qkv(block.norm1(*seen[0]))[1]
+        out = window_attention(qkv.unsqueeze(4), [attend.grid], [attend.bias()])
     weights = attend.weights_of(qkv, 12, 5)
     assert torch.equal(maps[1].weights, weights[0].mean(dim=0))
     mixed = torch.einsum("bhyx,byxhd->bhd", weights, qkv[:, :, :, 2]).flatten(1)

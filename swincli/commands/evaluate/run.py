@@ -29,7 +29,8 @@ from swincli.metrics.streams.images import (
     stream_subset,
 )
 from swincli.metrics.streams.reference_files import ReferenceStatistics, open_statistics
-from swincli.model.files.model_file import Model, find_checkpoint, load_model
+from swincli.model.files.find_checkpoint import find_checkpoint
+from swincli.model.files.model_file import Model, load_model
 from swincli.synthesis.latents.classes import labels_as_trained
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sampling import generate

@@ -19,7 +19,7 @@ from swincli.errors import DataError, UsageError
 from swincli.metrics.networks.stlpips import WEIGHTS, PerceptualDistance, load_perceptual
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.model_file import Model
-from swincli.model.files.tuned import apply_tuned, read_tuned_note, save_changes
+from swincli.model.files.tuned import apply_tuned, read_tuned_note, save_deltas
 from swincli.projection.inversion import Plan, Space, Watch, default_batch, draw_samples, invert
 from swincli.projection.losses import Objective
 from swincli.projection.products import (
@@ -228,7 +228,7 @@ def _tune(work: Work) -> Tuned:
         steps = plan.steps * -(-len(work.targets) // work.batch)
         with _watching(work.console, "Tuning", steps) as watch:
             changes = tune(model, work.objective, work.targets, codes, plan, work.batch, watch)
-        save_changes(path, model, changes, note)
+        save_deltas(path, model, changes, note)
         due = list(range(2 * len(work.targets)))
     bent = apply_tuned(model, path)
     pictures = [picture for part in codes.split(work.batch) for picture in render(bent, part)]

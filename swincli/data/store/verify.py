@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,8 @@ from swincli.data.store.manifest import LABELS_FILE, LENGTHS_FILE, ContentHash, 
 from swincli.data.store.npy_header import HEADER_BYTES
 from swincli.data.store.reader import Store
 from swincli.errors import DataError, from_os_error
+from swincli.system.file_hash import file_sha256
 
-_CHUNK = 2**24
 _BATCH = 32  # images decoded at a time
 
 
@@ -58,14 +57,15 @@ def _decode_all(store: Store, content: ContentHash, advance: Advance) -> None:
 
 
 def _hash_file(path: Path, content: ContentHash | None) -> str:
-    digest = hashlib.sha256()
+    skip = HEADER_BYTES
+
+    def add_pixels(chunk: bytes) -> None:
+        nonlocal skip
+        if content is not None:
+            content.update(memoryview(chunk)[skip:])
+        skip = 0
+
     try:
-        with path.open("rb") as file:
-            digest.update(file.read(HEADER_BYTES))
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-                if content is not None:
-                    content.update(chunk)
+        return file_sha256(path, add_pixels)
     except OSError as error:
         raise from_os_error(error, f"reading {path}") from error
-    return digest.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import warnings
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from swincli.errors import ResourceError
 from swincli.model.meta_init import meta_init
+from swincli.system.file_hash import file_sha256
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -121,9 +121,3 @@ def load_torchscript(path: Path, device: torch.device, hint: str) -> Any:
 def first_line(error: Exception) -> str:
     """The first line of an error's message, at most 120 characters; PyTorch's errors are long."""
     return str(error).strip().split("\n", 1)[0][:120]
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from swincli.metrics.networks.fp32 import exact_float32
-from swincli.ops.constants import constant
+from swincli.ops.constants import cached_constant
+from swincli.ops.precision import exact_float32
 
 INCEPTION_SIDE = 299  # input of Inception v3, in pixels
 SUPPORT, SHARPNESS = 2.0, -0.5  # Pillow's bicubic filter (Keys 1981): half its width in pixels, and its parameter a
@@ -85,7 +85,7 @@ def _filter(images: NDArray[np.uint8], device: torch.device, side: int) -> Tenso
         return (filter_weights(height, side, device=device) @ rows).clamp_(0, 255)
 
 
-@constant
+@cached_constant
 def filter_weights(size: int, side: int, *, device: torch.device) -> Tensor:
     """Pillow's bicubic filter from `size` pixels to `side` as a matrix, float32 [side, size]; computed in float64.
 

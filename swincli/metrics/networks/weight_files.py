@@ -13,10 +13,11 @@ from typing import Literal
 from swincli.console import Console
 from swincli.errors import ResourceError, UsageError, did_you_mean
 from swincli.metrics.networks import efficientnet
-from swincli.metrics.networks.pretrained import PackagedWeights, file_sha256
+from swincli.metrics.networks.pretrained import PackagedWeights
 from swincli.metrics.networks.resize import INCEPTION_SIDE
 from swincli.system.atomic_files import write_atomically
 from swincli.system.cache import cache_folder
+from swincli.system.file_hash import file_sha256
 
 INCEPTION = PackagedWeights(
     "Inception",

@@ -20,11 +20,11 @@ from swincli.errors import DataError
 from swincli.metrics.definitions.moments import Moments
 from swincli.metrics.definitions.spectrum import PARTS, Spectrum
 from swincli.metrics.networks.detectors import Detector
-from swincli.metrics.networks.pretrained import file_sha256
 from swincli.metrics.protocol import DetectorRecord, ReferenceRecord, library_versions
 from swincli.metrics.streams.features import SideStatistics, Statistic
 from swincli.system.array_files import open_arrays
 from swincli.system.atomic_files import write_arrays
+from swincli.system.file_hash import file_sha256
 
 FORMAT = 1
 HEADER = "swincli"

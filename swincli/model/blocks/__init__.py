@@ -1,1 +1,1 @@
-"""The layers that the networks are built of: attention, MLP, style injection, positions, labels."""
+"""Building blocks of G and D: attention, MLP, adaptive norms, style injection, position encodings, class labels."""

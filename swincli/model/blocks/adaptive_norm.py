@@ -1,4 +1,8 @@
-"""Normalisations that w sets the scale and the shift of: AdaIN, AdaLN and AdaBN (StyleSwin, section 3.1, AdaNorm)."""
+"""AdaIN, AdaLN and AdaBN: normalisation whose scale and shift are functions of w (StyleSwin, section 3.1, AdaNorm).
+
+Every norm is `gamma * normalised + beta`; (gamma, beta) is one equalised linear layer of w. `forward` takes a whole
+map. `for_tiles` takes the statistics of a whole map and returns a function that normalises one tile of it.
+"""
 
 from __future__ import annotations
 
@@ -7,99 +11,96 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swincli.model.blocks.layers import EqualLinear
-from swincli.ops.instance_norm import EPS, Normalise, instance_norm, instance_norm_of
+from swincli.ops.instance_norm import EPS, NormaliseTile, instance_norm, tiled_instance_norm
 from swincli.ops.precision import in_float32
 
 ALL = slice(None)
 
 
-def scale_and_shift(channels: int, latent_dim: int, gamma_init: float) -> EqualLinear:
-    """The equalised linear layer that makes (gamma, beta) `[B, 2 C]` of w; gamma starts around `gamma_init`."""
+def style_layer(channels: int, latent_dim: int, gamma_init: float) -> EqualLinear:
+    """The equalised linear layer from w to (gamma, beta), `[B, latent_dim] -> [B, 2 C]`.
+
+    The bias is `gamma_init` for gamma and 0 for beta.
+    """
     bias = torch.zeros(2 * channels)
     bias[:channels] = gamma_init
     return EqualLinear(latent_dim, 2 * channels, bias_init=bias)
 
 
-class AdaptiveInstanceNorm(nn.Module):
-    """Normalise every channel over the positions of an image, then scale and shift it by functions of w.
+def scale_and_shift(style: EqualLinear, w: Tensor) -> tuple[Tensor, Tensor]:
+    """gamma and beta of w: `[B, latent_dim] -> 2 of [B, 1, 1, C]`."""
+    gamma, beta = style(w)[:, None, None].chunk(2, dim=-1)
+    return gamma, beta
 
-    `gamma * (x - mean) / sqrt(variance + 1e-5) + beta`, the variance biased; (gamma, beta) is one equalised linear
-    layer of w (Huang and Belongie, 2017).
+
+class AdaptiveInstanceNorm(nn.Module):
+    """AdaIN: normalise every channel of an image over its positions (Huang and Belongie, 2017).
+
+    `gamma * (x - mean) / sqrt(variance + 1e-5) + beta`, with the biased variance.
 
     Args:
         channels: Channels of x.
         latent_dim: Length of w.
-        gamma_init: What gamma's bias starts from.
+        gamma_init: Initial bias of gamma.
     """
 
     def __init__(self, channels: int, latent_dim: int, gamma_init: float = 0.0) -> None:
         super().__init__()
-        self.style = scale_and_shift(channels, latent_dim, gamma_init)
+        self.style = style_layer(channels, latent_dim, gamma_init)
 
     @in_float32
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`, in float32 under autocast."""
-        return instance_norm(x, *self.style(w)[:, None, None].chunk(2, dim=-1))
+        return instance_norm(x, *scale_and_shift(self.style, w))
 
     @in_float32
-    def of(self, x: Tensor, w: Tensor) -> Normalise:
-        """The normalisation of a map, for parts of it."""
-        return instance_norm_of(x, *self.style(w)[:, None, None].chunk(2, dim=-1))
+    def for_tiles(self, x: Tensor, w: Tensor) -> NormaliseTile:
+        """The function that normalises one tile of x."""
+        return tiled_instance_norm(x, *scale_and_shift(self.style, w))
 
 
 class AdaptiveLayerNorm(nn.Module):
-    """Normalise every position over its channels, then scale and shift it by functions of w, as AdaIN does.
-
-    Args:
-        channels: Channels of x.
-        latent_dim: Length of w.
-        gamma_init: What gamma's bias starts from.
-    """
+    """AdaLN: normalise every position over its channels. Arguments as for AdaIN."""
 
     def __init__(self, channels: int, latent_dim: int, gamma_init: float = 0.0) -> None:
         super().__init__()
-        self.style = scale_and_shift(channels, latent_dim, gamma_init)
+        self.style = style_layer(channels, latent_dim, gamma_init)
 
     @in_float32
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`, in float32 under autocast."""
-        return self.of(x, w)(x, ALL)
+        return self.for_tiles(x, w)(x, ALL)
 
     @in_float32
-    def of(self, x: Tensor, w: Tensor) -> Normalise:  # noqa: ARG002
-        """The normalisation of a map, for parts of it."""
-        gamma, beta = self.style(w)[:, None, None].chunk(2, dim=-1)
+    def for_tiles(self, x: Tensor, w: Tensor) -> NormaliseTile:  # noqa: ARG002
+        """The function that normalises one tile."""
+        gamma, beta = scale_and_shift(self.style, w)
         return lambda values, images: torch.addcmul(
             beta[images], F.layer_norm(values, values.shape[-1:], eps=EPS), gamma[images]
         )
 
 
 class AdaptiveBatchNorm(nn.Module):
-    """Normalise every channel over the positions of all images, then scale and shift it by functions of w.
+    """AdaBN: normalise every channel over the positions of all images. Arguments as for AdaIN.
 
-    In training the statistics are the batch's, and a running average of them is kept (weight 0.1 for the newest);
-    otherwise they are that average, so that an image does not depend on those beside it.
-
-    Args:
-        channels: Channels of x.
-        latent_dim: Length of w.
-        gamma_init: What gamma's bias starts from.
+    In training mode the statistics are those of the batch, and the running statistics move towards them by 0.1. In eval
+    mode the running statistics are used, so that an image does not depend on the others of its batch.
     """
 
     def __init__(self, channels: int, latent_dim: int, gamma_init: float = 0.0) -> None:
         super().__init__()
-        self.style = scale_and_shift(channels, latent_dim, gamma_init)
+        self.style = style_layer(channels, latent_dim, gamma_init)
         self.norm = nn.BatchNorm1d(channels, eps=EPS, affine=False)
 
     @in_float32
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`, in float32 under autocast."""
-        return self.of(x, w)(x, ALL)
+        return self.for_tiles(x, w)(x, ALL)
 
     @in_float32
-    def of(self, x: Tensor, w: Tensor) -> Normalise:  # noqa: ARG002
-        """The normalisation of a map; for parts of it in eval mode only, where statistics are not taken of them."""
-        gamma, beta = self.style(w)[:, None, None].chunk(2, dim=-1)
+    def for_tiles(self, x: Tensor, w: Tensor) -> NormaliseTile:  # noqa: ARG002
+        """The function that normalises one tile. In training mode, call it on the whole map only."""
+        gamma, beta = scale_and_shift(self.style, w)
 
         def normalise(values: Tensor, images: slice) -> Tensor:
             normal = self.norm(values.reshape(-1, values.shape[-1])).view(values.shape)
@@ -109,7 +110,7 @@ class AdaptiveBatchNorm(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Swin's layer norm, which w has no part in.
+    """Swin's layer norm, with the interface of the adaptive norms. It does not use w.
 
     Args:
         channels: Channels of x.
@@ -124,6 +125,6 @@ class LayerNorm(nn.Module):
         out: Tensor = self.norm(x)
         return out
 
-    def of(self, x: Tensor, w: Tensor) -> Normalise:  # noqa: ARG002
-        """The normalisation of a map, for parts of it."""
+    def for_tiles(self, x: Tensor, w: Tensor) -> NormaliseTile:  # noqa: ARG002
+        """The function that normalises one tile."""
         return lambda values, images: self.norm(values)  # noqa: ARG005

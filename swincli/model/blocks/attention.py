@@ -1,6 +1,7 @@
-"""Attention in windows; by default double attention, half of the heads in regular windows and half in shifted ones.
+"""Window attention of a block: StyleSwin's double attention (section 3.1) by default, or Swin's alternating windows.
 
-StyleSwin, section 3.1, "Double attention"; Swin's own, which double attention is compared with, is one row of a table.
+In double attention, half of the heads attend in regular windows and half in shifted ones. `ATTENTIONS` is the table of
+kinds.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.ops.constants import constant
-from swincli.ops.cpu_tiles import parts
-from swincli.ops.instance_norm import Normalise
-from swincli.ops.window_attention import attend, attend_part, attention_weights, parts_of_group
-from swincli.ops.windows import Windows
+from swincli.ops.constants import cached_constant
+from swincli.ops.cpu_tiles import tiles
+from swincli.ops.instance_norm import NormaliseTile
+from swincli.ops.window_attention import attend_tile, attention_tiles, attention_weights, window_attention
+from swincli.ops.windows import WindowGrid
 
 Shifts = Callable[[int, int], tuple[int, ...]]
 
 
-@constant
+@cached_constant
 def relative_index(side: int, *, device: torch.device | None = None) -> Tensor:
-    """Row of the bias table for every pair of positions of a window: int64 `[side², side²]` (Liu et al., 2021).
+    """Row of the relative position bias table for every pair of positions: int64 `[side², side²]` (Liu et al., 2021).
 
     Entry (q, k) is `(dy + side - 1) (2 side - 1) + dx + side - 1` for the offset (dy, dx) from k to q.
     """
@@ -33,14 +34,14 @@ def relative_index(side: int, *, device: torch.device | None = None) -> Tensor:
 
 
 class WindowAttention(nn.Module):
-    """Multi-head attention inside windows, with a learned bias for every relative position.
+    """One head group: its windows and its relative position bias. `GroupedAttention` computes the attention.
 
     Args:
-        heads: Heads.
+        heads: Number of heads.
         head_dim: Channels of a head; the logits are scaled by its inverse square root.
         side: Side of a window.
-        shift: How far the windows are shifted up and left, with the image taken as a torus and masked at its seam.
-        relative_bias: Whether there is that bias; without it a window's positions are told apart by their features.
+        shift: Shift of the windows. The map wraps around, and the seam is masked.
+        relative_bias: Whether to learn a bias for every relative position.
     """
 
     def __init__(self, heads: int, head_dim: int, side: int, shift: int, relative_bias: bool = True) -> None:
@@ -50,33 +51,27 @@ class WindowAttention(nn.Module):
         self.position_bias = None if table is None else nn.Parameter(table)
 
     def bias(self) -> Tensor | None:
-        """The bias of every pair of positions, `[h, side², side²]`, where there is one."""
+        """The bias of every pair of positions, `[h, side², side²]`; None without `relative_bias`."""
         if self.position_bias is None:
             return None
         index = relative_index(self.side, device=self.position_bias.device)
         return F.embedding(index, self.position_bias).permute(2, 0, 1).contiguous()
 
     @property
-    def windows(self) -> Windows:
-        """The windows that the heads see the map through."""
-        return Windows(self.side, self.shift)
-
-    def forward(self, qkv: Tensor) -> Tensor:
-        """`[B, H, W, 3, h, d] -> [B, H, W, h d]`."""
-        return attend(qkv.unsqueeze(4), [self.windows], [self.bias()])
+    def grid(self) -> WindowGrid:
+        """The windows of this group."""
+        return WindowGrid(self.side, self.shift)
 
     def weights_of(self, qkv: Tensor, row: int, column: int) -> Tensor:
-        """What one position attends to, over the whole map: `[B, H, W, 3, h, d] -> [B, h, H, W]`.
+        """Attention weights of one query position, over the whole map: `[B, H, W, 3, h, d] -> [B, h, H, W]`.
 
-        These are the weights of `forward`; outside the position's window they are 0.
+        They are 0 outside the window of the position.
         """
         batch, height, width = qkv.shape[:3]
         side = self.side
         y, x = (row - self.shift) % height, (column - self.shift) % width
-        q, k, _ = self.windows.cut(qkv)
-        inside = attention_weights(q, k, self.bias(), self.windows)[
-            :, y // side, x // side, :, y % side * side + x % side
-        ]
+        q, k, _ = self.grid.partition(qkv)
+        inside = attention_weights(q, k, self.bias(), self.grid)[:, y // side, x // side, :, y % side * side + x % side]
         top, left = y // side * side, x // side * side
         over_all = inside.new_zeros(batch, self.heads, height, width)
         over_all[:, :, top : top + side, left : left + side] = inside.view(batch, self.heads, side, side)
@@ -84,23 +79,23 @@ class WindowAttention(nn.Module):
 
 
 def double(block: int, half: int) -> tuple[int, ...]:  # noqa: ARG001
-    """Half of the heads in regular windows, the other half in shifted ones, in every block."""
+    """Double attention: in every block, half of the heads in regular windows and half in shifted ones."""
     return (0, half)
 
 
 def single(block: int, half: int) -> tuple[int, ...]:
-    """All heads in regular windows in one block, all in shifted ones in the next (Liu et al., 2021)."""
+    """Swin's attention (Liu et al., 2021): all heads in regular windows in one block, in shifted ones in the next."""
     return (half if block % 2 else 0,)
 
 
 ATTENTIONS: dict[str, Shifts] = {"double": double, "single": single}
-"""Shifts of a block's groups of heads, from the block's number at its resolution and half the side of a window."""
+"""Shifts of a block's head groups, from the block's index at its resolution and half the side of a window."""
 
 
 class GroupedAttention(nn.Module):
-    """One projection to q, k and v; then every group of heads attends, with its share of the channels, in its windows.
+    """Multi-head window attention in head groups: one projection to q, k and v, then every group in its own windows.
 
-    Where the map is no larger than a window all groups attend to all of it, without a shift.
+    If the map is no larger than a window, all groups attend to the whole map without a shift.
 
     Args:
         channels: Channels in and out.
@@ -108,8 +103,8 @@ class GroupedAttention(nn.Module):
         side: Side of a window, at most that of the map.
         resolution: Side of the map.
         kind: A key of `ATTENTIONS`.
-        block: Number of the block at its resolution.
-        relative_bias: Whether positions of a window have a learned bias.
+        block: Index of the block at its resolution.
+        relative_bias: Whether to learn a bias for every relative position in a window.
     """
 
     def __init__(
@@ -132,44 +127,47 @@ class GroupedAttention(nn.Module):
             WindowAttention(self.group_heads, self.head_dim, side, shift, relative_bias) for shift in shifts
         )
 
+    @property
+    def head_groups(self) -> list[WindowAttention]:
+        """The head groups; their parameters are named `halves.*` in state dicts."""
+        groups: list[WindowAttention] = list(self.halves)  # type: ignore[arg-type]
+        return groups
+
     def forward(self, x: Tensor) -> Tensor:
         """`[B, H, W, C] -> [B, H, W, C]`."""
-        attending = self._attending()
-        windows, biases = [each.windows for each in attending], [each.bias() for each in attending]
-        out: Tensor = self.proj(attend(self._qkv(x), windows, biases))
+        groups = self.head_groups
+        attended = window_attention(self._qkv(x), [group.grid for group in groups], [group.bias() for group in groups])
+        out: Tensor = self.proj(attended)
         return out
 
-    def groups(self, x: Tensor) -> list[tuple[WindowAttention, Tensor]]:
-        """Every group of heads with its q, k and v: `[B, H, W, C] -> [B, H, W, 3, h, d]` each."""
-        return list(zip(self._attending(), self._qkv(x).unbind(4), strict=True))
+    def groups_with_qkv(self, x: Tensor) -> list[tuple[WindowAttention, Tensor]]:
+        """Every head group with its q, k and v: `[B, H, W, C] -> [B, H, W, 3, h, d]` each."""
+        return list(zip(self.head_groups, self._qkv(x).unbind(4), strict=True))
 
-    def add_in_parts(self, x: Tensor, normalise: Normalise, out: Tensor) -> None:
-        """`out = x + forward(normalise(x))`, part by part and without a graph.
+    def add_tiled(self, x: Tensor, normalise: NormaliseTile, out: Tensor) -> None:
+        """`out = x + forward(normalise(x))`, tile by tile and without autograd.
 
-        Every group goes through its own windows, with the share of the projection that makes its q, k and v.
+        For every head group, only the rows of the projection that make its q, k and v are applied.
 
         Args:
             x: `[B, H, W, C]`.
-            normalise: Of any positions of given images.
-            out: Memory of the same shape for the result.
+            normalise: Normalises one tile of x.
+            out: Memory for the result, of the shape of x.
         """
         heads, dim, width = self.group_heads, self.head_dim, self.group_heads * self.head_dim
         weights = self.qkv.weight.view(3, len(self.halves), width, -1).unbind(1)
         biases = self.qkv.bias.view(3, len(self.halves), width).unbind(1)
         results = out.unflatten(-1, (len(self.halves), heads, dim)).unbind(3)
-        for attend_in, weight, bias, result in zip(self._attending(), weights, biases, results, strict=True):
-            windows, pairs = attend_in.windows, attend_in.bias()
-            for part in parts_of_group(x, heads, windows):
-                given = normalise(part.of(x, windows.shift), part.images)
-                qkv = F.linear(given, weight.flatten(0, 1), bias.flatten()).unflatten(-1, (3, heads, dim))
-                attend_part(qkv, part, windows, pairs, result)
-        for part in parts(x, x.shape[-1]):
-            part.put(out, part.of(x) + self.proj(part.of(out)))
+        for group, weight, bias, result in zip(self.head_groups, weights, biases, results, strict=True):
+            grid, position_bias = group.grid, group.bias()
+            for tile in attention_tiles(x, heads, grid):
+                normal = normalise(tile.read(x, grid.shift), tile.images)
+                qkv = F.linear(normal, weight.flatten(0, 1), bias.flatten()).unflatten(-1, (3, heads, dim))
+                attend_tile(qkv, tile, grid, position_bias, result)
+        for tile in tiles(x, x.shape[-1]):
+            tile.write(out, tile.read(x) + self.proj(tile.read(out)))
 
     def _qkv(self, x: Tensor) -> Tensor:
         """`[B, H, W, C] -> [B, H, W, 3, G, h, d]`."""
         qkv: Tensor = self.qkv(x)
         return qkv.view(*x.shape[:3], 3, len(self.halves), self.group_heads, self.head_dim)
-
-    def _attending(self) -> list[WindowAttention]:
-        return [attend for attend in self.halves if isinstance(attend, WindowAttention)]

@@ -1,7 +1,7 @@
-"""How a class reaches the networks: embedded for G's mapping network, and projected on by D.
+"""Class conditioning: label embedding for G's mapping network, and projection for D.
 
-The mapping network's input is StyleGAN2-ADA's (Karras et al., 2020); D's projection is Miyato and Koyama's (2018), in
-the form that StyleGAN2-ADA gives it.
+The mapping network's input is that of StyleGAN2-ADA (Karras et al., 2020). D's projection (Miyato and Koyama, 2018) is
+computed as in StyleGAN2-ADA.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from swincli.model.blocks.layers import EqualLinear, PixelNorm
 
 
 class LabelEmbedding(nn.Module):
-    """A learned vector of root mean square 1 for every class.
+    """A learned vector per class, with root mean square 1.
 
     Args:
-        classes: How many there are.
-        dim: Length of the vectors.
+        classes: Number of classes.
+        dim: Length of a vector.
     """
 
     def __init__(self, classes: int, dim: int) -> None:
@@ -36,15 +36,15 @@ class LabelEmbedding(nn.Module):
 
 
 def make_embedding(classes: int, dim: int) -> LabelEmbedding | None:
-    """The embedding of a network with so many classes; None for an unconditional one."""
+    """The label embedding of a network; None if it is unconditional (`classes` 0)."""
     return LabelEmbedding(classes, dim) if classes else None
 
 
 def embed(embedding: LabelEmbedding | None, labels: Tensor | None) -> Tensor | None:
-    """Vectors of labels, `[B, dim]`; None where the network is unconditional.
+    """Vectors of labels, `[B, dim]`; None for an unconditional network.
 
     Raises:
-        ValueError: labels for an unconditional network, or none for a conditional one.
+        ValueError: labels for an unconditional network, or no labels for a conditional one.
     """
     if (embedding is None) != (labels is None):
         given = "no labels for a conditional" if labels is None else "labels for an unconditional"
@@ -53,11 +53,17 @@ def embed(embedding: LabelEmbedding | None, labels: Tensor | None) -> Tensor | N
 
 
 def project(features: Tensor, vectors: Tensor | None) -> Tensor:
-    """Logits of features `[B, C, ...]` under the vectors of their labels, `[B, 1, ...]`: `sum_c f_c v_c / sqrt(C)`.
+    """Projection logits `[B, 1, ...]` of features `[B, C, ...]` and label vectors: `sum_c f_c v_c / sqrt(C)`.
 
-    Without vectors the features are the logits.
+    Without vectors, the features are the logits.
     """
     if vectors is None:
         return features
     aligned = vectors.view(*vectors.shape, *[1] * (features.ndim - 2))
     return (features * aligned).sum(dim=1, keepdim=True) / math.sqrt(features.shape[1])
+
+
+def conditioned(network: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:
+    """`network(x, labels)`, or `network(x)` if there are no labels."""
+    out: Tensor = network(x) if labels is None else network(x, labels)
+    return out

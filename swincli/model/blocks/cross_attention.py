@@ -1,4 +1,4 @@
-"""Features that attend to tokens made of w (StyleSwin, section 3.1, "Cross-attention")."""
+"""Cross-attention from features to style tokens made of w (StyleSwin, section 3.1, "Cross-attention")."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from torch import Tensor, nn
 
 from swincli.model.blocks.layers import EqualLinear
 
-STYLE_TOKENS = 4  # as many weights from w as the two AdaINs of a block have
+STYLE_TOKENS = 4  # then w has as many weights here as in the two AdaINs of a block
 
 
 class CrossAttention(nn.Module):
-    """Every position attends to a few tokens, each an equalised linear layer of w; layer norm comes first.
+    """Layer norm, then cross-attention from every position to a few tokens; each token is an equalised layer of w.
 
-    One token would be the same for every query, and so no attention: there have to be several for one w.
+    One w needs several tokens: with a single one, every query would get the same result.
 
     Args:
         channels: Channels of x and of a token.
-        heads: Heads of the attention.
+        heads: Number of heads.
         latent_dim: Length of w.
     """
 

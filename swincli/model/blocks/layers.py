@@ -1,4 +1,4 @@
-"""Layers that G and D are built of: equalised and spectrally normalised ones, and the scaled leaky ReLU."""
+"""Basic layers of G and D: equalised learning rate, spectral norm, pixel norm and the scaled leaky ReLU."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from torch import Tensor, nn
 
 from swincli.ops.precision import in_float32
 
+FIRST_RESOLUTION = 4  # side of G's first map
 SLOPE = 0.2
 GAIN = math.sqrt(2.0)
 
 
 def scaled_leaky_relu(x: Tensor) -> Tensor:
-    """Leaky ReLU of slope 0.2 with gain sqrt(2), which keeps the variance (StyleGAN2)."""
+    """Leaky ReLU with slope 0.2 and gain sqrt(2), which keeps the variance (StyleGAN2)."""
     return F.leaky_relu(x, SLOPE) * GAIN
 
 
 class PixelNorm(nn.Module):
-    """Bring every vector of `[B, C]` to a root mean square of 1 (Karras et al., 2018)."""
+    """Scale every vector of `[B, C]` to root mean square 1 (Karras et al., 2018)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C] -> [B, C]`."""
@@ -28,14 +29,14 @@ class PixelNorm(nn.Module):
 
 
 class EqualLinear(nn.Module):
-    """Linear layer with equalised learning rate: weights ~ N(0, 1) / lr_mul, scaled at run time (Karras et al., 2018).
+    """Linear layer with equalised learning rate: weights ~ N(0, 1) / lr_mul, scaled in forward (Karras et al., 2018).
 
     Args:
         inputs: Features in.
         outputs: Features out.
         lr_mul: Multiplier of the layer's learning rate.
-        bias_init: What the bias starts from: one number, or `[outputs]`.
-        activation: Follow with `scaled_leaky_relu`.
+        bias_init: Initial bias: one number, or `[outputs]`.
+        activation: Apply `scaled_leaky_relu` to the result.
     """
 
     def __init__(
@@ -56,13 +57,13 @@ class EqualLinear(nn.Module):
 
     @in_float32
     def forward(self, x: Tensor) -> Tensor:
-        """`[..., inputs] -> [..., outputs]`, in float32 under autocast: mapping and styles are small and sensitive."""
+        """`[..., inputs] -> [..., outputs]`, in float32 under autocast, because rounding w would show."""
         out = F.linear(x, self.weight * self.scale, self.bias * self.lr_mul)
         return scaled_leaky_relu(out) if self.activation else out
 
 
 class EqualWeight(nn.Module):
-    """A weight with equalised learning rate: stored as N(0, 1), scaled by 1 / sqrt(fan in) when used."""
+    """A weight with equalised learning rate: initialised as N(0, 1), scaled by 1 / sqrt(fan-in) in forward."""
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -70,14 +71,15 @@ class EqualWeight(nn.Module):
         self.scale = 1.0 / math.sqrt(math.prod(shape[1:]))
 
     def forward(self) -> Tensor:
-        """The weight to use, of the shape given."""
+        """The scaled weight."""
         return self.weight * self.scale
 
 
 class SpectralWeight(nn.Module):
-    """A weight divided by its largest singular value (Miyato et al., 2018), with PyTorch's default initialisation.
+    """A weight with spectral norm: divided by its largest singular value (Miyato et al., 2018).
 
-    Every forward in training mode makes one step of power iteration on the vectors u and v; none is made otherwise.
+    It has PyTorch's default initialisation. Every forward in training mode does one step of power iteration on the
+    vectors u and v; in eval mode they stay as they are.
     """
 
     def __init__(self, *shape: int) -> None:
@@ -92,7 +94,7 @@ class SpectralWeight(nn.Module):
 
     @in_float32
     def forward(self) -> Tensor:
-        """The weight to use, of the shape given and of spectral norm about 1."""
+        """The normalised weight; its spectral norm is about 1."""
         matrix = self.weight.flatten(1)
         u, v = self.u, self.v
         if self.training:
@@ -102,20 +104,17 @@ class SpectralWeight(nn.Module):
                 self.u.copy_(u)
                 self.v.copy_(v)
         else:
-            u, v = u.clone(), v.clone()  # a later training forward changes the buffers under a pending backward
+            u, v = u.clone(), v.clone()  # a later training forward would change the buffers before this backward
         return self.weight / torch.dot(u, matrix.mv(v))
 
 
 def make_weight(*shape: int, spectral: bool) -> EqualWeight | SpectralWeight:
-    """A weight of D: spectrally normalised, or equalised."""
+    """A weight of D, with spectral norm or with equalised learning rate."""
     return SpectralWeight(*shape) if spectral else EqualWeight(*shape)
 
 
 class Linear(nn.Module):
-    """Linear layer of D over a `make_weight`, with a bias.
-
-    Raises nothing of its own; `[B, inputs] -> [B, outputs]`.
-    """
+    """Linear layer of D: a weight from `make_weight`, and a bias."""
 
     def __init__(self, inputs: int, outputs: int, *, spectral: bool) -> None:
         super().__init__()
@@ -130,14 +129,14 @@ class Linear(nn.Module):
 
 
 class Conv(nn.Module):
-    """Convolution of D over a `make_weight`, followed by a learned bias and the scaled leaky ReLU.
+    """Convolution of D: a weight from `make_weight`, a bias, and the scaled leaky ReLU.
 
     Args:
         inputs: Channels in.
         outputs: Channels out.
         size: Side of the kernel, odd.
-        stride: 1 pads so that the side stays; 2 pads nothing, since a blur has padded before.
-        spectral: Spectral norm instead of equalised learning rate.
+        stride: 1 pads to keep the side. 2 does not pad: the blur before it has padded.
+        spectral: Use spectral norm instead of equalised learning rate.
     """
 
     def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, spectral: bool) -> None:
@@ -148,6 +147,6 @@ class Conv(nn.Module):
         self.padding = size // 2 if stride == 1 else 0
 
     def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
-        """`[B, inputs, H, W] -> [B, outputs, H', W']`; `weight` is what `kernel` gave, if it was asked."""
+        """`[B, inputs, H, W] -> [B, outputs, H', W']`; `weight` is the result of `kernel()`, if known."""
         weight = self.kernel() if weight is None else weight
         return scaled_leaky_relu(F.conv2d(x, weight, self.bias, self.stride, self.padding))

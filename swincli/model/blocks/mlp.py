@@ -1,4 +1,4 @@
-"""A block's MLP: Swin's own, and one whose weights w modulates (StyleSwin, section 3.1, "Modulated MLP")."""
+"""The MLP of a block: Swin's, and one with weights modulated by w (StyleSwin, section 3.1, "Modulated MLP")."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from swincli.ops.mlp import mlp
 
 
 class Mlp(nn.Module):
-    """Two linear layers with a GELU between, position by position."""
+    """Swin's MLP: two linear layers with a GELU between them, applied to every position. It does not use w."""
 
     def __init__(self, channels: int, ratio: int) -> None:
         super().__init__()
@@ -24,10 +24,10 @@ class Mlp(nn.Module):
 
 
 class ModulatedLinear(nn.Module):
-    """A linear layer whose weight w scales per channel in, and which is then normalised (Karras et al., 2020).
+    """A linear layer with weight modulation and demodulation by w (Karras et al., 2020).
 
-    The weight of an image is `scale[i] * weight[o, i]`, divided by its norm over i; scale is an equalised linear layer
-    of w and starts around 1. The scaling is done on x and the division on the result, which is the same thing.
+    The weight of an image is `scale[i] * weight[o, i]`, divided by its norm over i. `scale` is an equalised linear
+    layer of w; its bias starts at 1. The code scales x and divides the result instead, which gives the same.
 
     Args:
         inputs: Channels in.
@@ -49,7 +49,7 @@ class ModulatedLinear(nn.Module):
 
 
 class ModulatedMlp(nn.Module):
-    """Two modulated linear layers with a GELU between, position by position."""
+    """Two modulated linear layers with a GELU between them, applied to every position."""
 
     def __init__(self, channels: int, ratio: int, latent_dim: int) -> None:
         super().__init__()

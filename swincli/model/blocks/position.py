@@ -1,7 +1,7 @@
-"""Where in the image a feature is: the encodings that are added after every doubling.
+"""Position encodings, added to the features after every upsampling: sinusoidal or learned.
 
-StyleSwin, section 3.1, "Local-global positional encoding": the sinusoidal one (Vaswani et al., 2017). The learned one
-is its counterpart of the same shape.
+The sinusoidal one (Vaswani et al., 2017) is StyleSwin's (section 3.1, "Local-global positional encoding"). The learned
+one has the same shape.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.ops.constants import constant
+from swincli.ops.constants import cached_constant
 
 Builder = Callable[[int, int], nn.Module]
 
 
-@constant
+@cached_constant
 def sine_table(length: int, dim: int, *, device: torch.device | None = None) -> Tensor:
-    """Encoding of the positions 1 ... length: float32 `[length, dim]`, sines then cosines, dim even.
+    """Sinusoidal encoding of the positions 1 ... length: float32 `[length, dim]`, sines then cosines; dim is even.
 
     The frequencies are `exp(-i ln(10000) / (dim / 2 - 1))` for i = 0 ... dim / 2 - 1.
     """
@@ -35,11 +35,11 @@ def sine_table(length: int, dim: int, *, device: torch.device | None = None) -> 
 def add_position(x: Tensor, strength: Tensor, columns: Tensor, rows: Tensor) -> Tensor:
     """Add `strength` times an encoding to `[B, H, W, C]`: columns to the first half of the channels, rows to the rest.
 
-    The two halves are added apart, so that no table grows with the area of the image.
+    The two halves are added one after the other, so that no table grows with the area of the image.
 
     Args:
         x: Features.
-        strength: One number.
+        strength: A scalar, `[1]`.
         columns: Encoding of the columns, `[W, C/2]`.
         rows: Encoding of the rows, `[H, C/2]`.
     """
@@ -49,7 +49,7 @@ def add_position(x: Tensor, strength: Tensor, columns: Tensor, rows: Tensor) -> 
 
 
 class SinusoidalPosition(nn.Module):
-    """Sines and cosines of the column and of the row."""
+    """Sinusoidal position encoding of the column and the row."""
 
     def forward(self, x: Tensor, strength: Tensor) -> Tensor:
         """`[B, H, W, C], [1] -> [B, H, W, C]`."""
@@ -60,7 +60,7 @@ class SinusoidalPosition(nn.Module):
 
 
 class LearnedPosition(nn.Module):
-    """A learned vector for every column and one for every row, ~ N(0, 1) at the start.
+    """Learned position encoding: a vector for every column and one for every row, initialised as N(0, 1).
 
     Args:
         resolution: Side of the map.
@@ -82,4 +82,4 @@ POSITIONS: dict[str, Builder | None] = {
     "learned": LearnedPosition,
     "none": None,
 }
-"""Encoding of the positions of a map, from its side and its channels."""
+"""Builders of position encodings, from the side and the channels of the map."""

@@ -1,6 +1,6 @@
-"""How a style reaches the features (StyleSwin, section 3.1, "Style injection", and its table 1): a table of builders.
+"""Style injection (StyleSwin, section 3.1, "Style injection", and its table 1): a table of builders.
 
-Every entry names what a generator is built of where w may enter it. A new way of injecting style is one more entry.
+A row holds the modules that may use w. A new kind of style injection is one more row.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from swincli.model.blocks.adaptive_norm import AdaptiveBatchNorm, AdaptiveInstanceNorm, AdaptiveLayerNorm, LayerNorm
 from swincli.model.blocks.cross_attention import CrossAttention
+from swincli.model.blocks.layers import FIRST_RESOLUTION
 from swincli.model.blocks.mlp import Mlp, ModulatedMlp
 from swincli.recipe.schema import ModelSection
 
@@ -20,7 +21,7 @@ Builder = Callable[[ModelSection, int], nn.Module]
 
 
 class LatentProjection(nn.Module):
-    """What a generator without style starts from: a linear layer of w, added to the learned constant as its bias.
+    """The input of a generator without style injection: a linear layer of w, to which the learned constant is added.
 
     Args:
         latent_dim: Length of w.
@@ -52,30 +53,34 @@ def _mlp(config: ModelSection, channels: int) -> nn.Module:
 
 @dataclass(frozen=True)
 class StyleInjection:
-    """Builders of what w may enter; each takes the [model] section and the channels.
+    """Builders of the modules that may use w; each takes the [model] section and the number of channels.
 
     Attributes:
-        norm: Before the attention and before the MLP of a block: (x, w) -> x.
+        norm: The norm before the attention and before the MLP of a block: (x, w) -> x.
         mlp: The block's MLP: (x, w) -> x.
-        cross: What a block adds between attention and MLP: (x, w) -> x; None for nothing.
-        start: What is added to the constant that the features start from: w -> `[B, 4, 4, C]`; None for nothing.
+        cross: A residual branch between attention and MLP: (x, w) -> x; None for no branch.
+        start: Added to the learned constant: w -> `[B, 4, 4, C]`; None for nothing.
+        whole_batch: In training mode the norm uses statistics of the whole batch, so the batch cannot be split.
     """
 
     norm: Builder = _layer_norm
     mlp: Builder = _mlp
     cross: Builder | None = None
     start: Builder | None = None
+    whole_batch: bool = False
 
 
 STYLES: dict[str, StyleInjection] = {
     "adain": StyleInjection(norm=_adaptive(AdaptiveInstanceNorm)),
     "adaln": StyleInjection(norm=_adaptive(AdaptiveLayerNorm)),
-    "adabn": StyleInjection(norm=_adaptive(AdaptiveBatchNorm)),
+    "adabn": StyleInjection(norm=_adaptive(AdaptiveBatchNorm), whole_batch=True),
     "modulated-mlp": StyleInjection(
         mlp=lambda config, channels: ModulatedMlp(channels, config.mlp_ratio, config.latent_dim)
     ),
     "cross-attention": StyleInjection(
         cross=lambda config, channels: CrossAttention(channels, config.heads(channels), config.latent_dim)
     ),
-    "none": StyleInjection(start=lambda config, channels: LatentProjection(config.latent_dim, channels, 4)),
+    "none": StyleInjection(
+        start=lambda config, channels: LatentProjection(config.latent_dim, channels, FIRST_RESOLUTION)
+    ),
 }

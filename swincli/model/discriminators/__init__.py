@@ -1,1 +1,1 @@
-"""The discriminators: a registry, the wavelet one of StyleSwin, residual ones, and the head that they share."""
+"""The discriminators: a registry, StyleSwin's wavelet discriminator, residual ones, and their shared epilogue."""

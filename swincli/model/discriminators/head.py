@@ -1,4 +1,4 @@
-"""How a discriminator ends that judges whole images: minibatch deviation, a convolution and two linear layers."""
+"""The discriminator epilogue (StyleGAN's word): minibatch standard deviation, a convolution and two linear layers."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from torch import Tensor, nn
 from swincli.model.blocks.layers import Conv, Linear, scaled_leaky_relu
 from swincli.ops.precision import in_float32
 
-LAST_RESOLUTION = 4
+LAST_RESOLUTION = 4  # side of the map that the epilogue takes
 
-Layers = tuple[Conv, Linear, nn.Parameter | None, Linear]
+EpilogueLayers = tuple[Conv, Linear, nn.Parameter | None, Linear]
 
 
 def deviation_group(batch: int, largest: int) -> int:
-    """Images of one group of the minibatch deviation: the largest divisor of the batch up to `largest`."""
+    """Group size of the minibatch standard deviation: the largest divisor of `batch` that is at most `largest`."""
     return next(size for size in range(min(largest, batch), 0, -1) if batch % size == 0)
 
 
 def append_minibatch_std(x: Tensor, largest: int) -> Tensor:
-    """Append the standard deviation over groups of images as one more channel: `[B, C, H, W] -> [B, C + 1, H, W]`.
+    """Append the minibatch standard deviation (Karras et al., 2018): `[B, C, H, W] -> [B, C + 1, H, W]`.
 
-    A group holds `largest` images, or as many as the batch divides into where it does not divide by that; of g images,
-    they are B / g apart (Karras et al., 2018). The deviation is averaged over channels and positions.
+    It is taken over groups of g = `deviation_group(B, largest)` images that are B / g apart, and averaged over channels
+    and positions.
     """
     batch, channels, height, width = x.shape
     group = deviation_group(batch, largest)
@@ -32,27 +32,30 @@ def append_minibatch_std(x: Tensor, largest: int) -> Tensor:
     return torch.cat([x, feature], dim=1)
 
 
-def one_logit_layers(channels: int, *, spectral: bool, outputs: int = 1) -> Layers:
-    """The convolution, the hidden layer, its second bias (None where layers are equalised) and the logit's layer.
+def epilogue_layers(channels: int, *, spectral: bool, outputs: int = 1) -> EpilogueLayers:
+    """The convolution, the hidden layer, its second bias (None with equalised layers) and the layer of the logit.
 
-    The last has more than one output where they are to be projected on the vector of a class.
+    They are attributes of the discriminator and not a module of their own, because state dicts name them so.
 
-    They are a discriminator's own attributes and no module, so that its weights keep their names.
+    Args:
+        channels: Channels of the map.
+        spectral: Use spectral norm instead of equalised learning rate.
+        outputs: Outputs of the last layer; more than one if they are projected onto a label vector.
     """
     final_conv = Conv(channels + 1, channels, 3, spectral=spectral)
     hidden = Linear(channels * LAST_RESOLUTION**2, channels, spectral=spectral)
-    # the release's activation brings a bias of its own beside the layer's, unless layers are equalised
+    # with spectral norm, the release's activation has a second bias
     hidden_bias = nn.Parameter(torch.zeros(channels)) if spectral else None
     return final_conv, hidden, hidden_bias, Linear(channels, outputs, spectral=spectral)
 
 
 @in_float32
-def one_logit(
+def epilogue(
     x: Tensor, group: int, final_conv: Conv, hidden: Linear, hidden_bias: nn.Parameter | None, logit: Linear
 ) -> Tensor:
-    """`[B, C, 4, 4] -> [B, outputs]` through the layers of `one_logit_layers`, in float32 under autocast.
+    """`[B, C, 4, 4] -> [B, outputs]` with the layers of `epilogue_layers`, in float32 under autocast.
 
-    `group` is the largest group of the minibatch deviation.
+    `group` is the largest group of the minibatch standard deviation.
     """
     x = hidden(final_conv(append_minibatch_std(x, group)).flatten(1))
     if hidden_bias is not None:

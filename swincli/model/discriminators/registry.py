@@ -1,4 +1,4 @@
-"""The kinds of discriminator: a table of builders."""
+"""The discriminator registry: a table of builders."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Callable
 
 from torch import nn
 
-from swincli.model.discriminators.residual import PatchDiscriminator, PlainDiscriminator
-from swincli.model.discriminators.wavelet import Discriminator
+from swincli.model.discriminators.residual import PatchDiscriminator, ResidualDiscriminator
+from swincli.model.discriminators.wavelet import WaveletDiscriminator
 from swincli.recipe.schema import ModelSection
 
 DISCRIMINATORS: dict[str, Callable[[ModelSection], nn.Module]] = {
-    "wavelet": Discriminator,
-    "plain": PlainDiscriminator,
+    "wavelet": WaveletDiscriminator,
+    "plain": ResidualDiscriminator,
     "patch": PatchDiscriminator,
 }
-"""Images `[B, 3, size, size]` to logits `[B, ...]`, from the recipe's [model] section."""
+"""Builders from the recipe's [model] section; a discriminator maps images `[B, 3, size, size]` to logits `[B, ...]`."""
 
 
 def make_discriminator(config: ModelSection) -> nn.Module:
-    """The discriminator that a recipe's [model] section asks for.
+    """Build the discriminator of a recipe's [model] section.
 
     Raises:
-        UsageError: its wavelet is unknown, or longer than the smallest image it is applied to.
+        UsageError: the wavelet is unknown, or has too many taps for the smallest image of the pyramid.
     """
     return DISCRIMINATORS[config.discriminator](config)

@@ -1,6 +1,6 @@
-"""StyleSwin's discriminator: a convolutional trunk that meets the image's wavelet coefficients at every scale.
+"""StyleSwin's wavelet discriminator: a convolutional trunk that gets the image's wavelet coefficients at every scale.
 
-Zhang et al., CVPR 2022, section 3.3, "Wavelet discriminator", after SWAGAN (Gal et al., 2021).
+Zhang et al., CVPR 2022, section 3.3, "Wavelet discriminator"; it follows SWAGAN (Gal et al., 2021).
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from swincli.errors import UsageError
 from swincli.model.blocks.conditioning import embed, make_embedding, project
 from swincli.model.blocks.layers import Conv
-from swincli.model.discriminators.head import LAST_RESOLUTION, one_logit, one_logit_layers
+from swincli.model.discriminators.head import LAST_RESOLUTION, epilogue, epilogue_layers
 from swincli.ops import fir
-from swincli.ops.checkpointing import checkpointed, is_due
+from swincli.ops.checkpointing import checkpointed, use_checkpointing
 from swincli.ops.wavelet import BANDS, dwt, filter_banks, wavelet_filters
 from swincli.recipe.schema import ModelSection
 
 
 class TrunkBlock(nn.Module):
-    """A 3x3 convolution, a blur, and a 3x3 convolution of stride 2."""
+    """A 3x3 convolution, a FIR blur, and a 3x3 convolution with stride 2."""
 
     def __init__(self, inputs: int, outputs: int, *, spectral: bool) -> None:
         super().__init__()
@@ -28,30 +28,30 @@ class TrunkBlock(nn.Module):
         self.conv2 = Conv(inputs, outputs, 3, stride=2, spectral=spectral)
 
     def forward(self, x: Tensor, *, recompute: bool = False) -> Tensor:
-        """`[B, C, H, W] -> [B, C', H/2, W/2]`; with `recompute` nothing inside is kept for the backward pass.
+        """`[B, C, H, W] -> [B, C', H/2, W/2]`; with `recompute` the block is checkpointed.
 
-        The weights are made outside of what is computed again, as making them moves the vectors of spectral norm.
+        The weights are computed outside the checkpoint, because spectral norm moves its vectors in every forward.
         """
         weights = (self.conv1.kernel(), self.conv2.kernel())
         return checkpointed(self.halve, x, *weights) if recompute else self.halve(x, *weights)
 
     def halve(self, x: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """The block with the weights of its convolutions: a pure function of them, which can be compiled."""
+        """The block with given weights of its convolutions: a pure function, so it can be compiled."""
         out: Tensor = self.conv2(fir.blur(self.conv1(x, first), padding=2), second)
         return out
 
 
-class Discriminator(nn.Module):
+class WaveletDiscriminator(nn.Module):
     """Image `[B, 3, size, size]` -> logit `[B, 1]`, high for reals.
 
     Args:
         config: The recipe's [model] section.
 
     Attributes:
-        recompute_from: Side of the maps from which on activations are computed again in the backward pass.
+        recompute_from: Smallest side of the maps whose activations are recomputed in the backward pass; None for none.
 
     Raises:
-        UsageError: the wavelet is unknown, or longer than the smallest image it is applied to.
+        UsageError: the wavelet is unknown, or has too many taps for the smallest image of the pyramid.
     """
 
     def __init__(self, config: ModelSection) -> None:
@@ -62,17 +62,17 @@ class Discriminator(nn.Module):
         if taps > 4 * LAST_RESOLUTION:
             raise UsageError(
                 f"model.wavelet: {config.wavelet} has {taps} taps, too many for 8 px images",
-                f"Choose a wavelet of at most {4 * LAST_RESOLUTION} taps.",
+                f"Use a wavelet with at most {4 * LAST_RESOLUTION} taps.",
             )
         spectral, channels = config.spectral_norm, config.channels("d")
-        sides = config.resolutions[:-1][::-1]  # size/2, ..., 4: where wavelet coefficients join the trunk
+        sides = config.resolutions[:-1][::-1]  # size/2, ..., 4: wavelet coefficients join the trunk here
         widths = [channels[config.size]] + [channels[side] for side in sides[1:]]
         coefficients = 3 * len(BANDS)
         self.from_wavelet = nn.ModuleList(Conv(coefficients, width, 1, spectral=spectral) for width in widths)
         self.trunk = nn.ModuleList(
             TrunkBlock(inputs, outputs, spectral=spectral) for inputs, outputs in itertools.pairwise(widths)
         )
-        layers = one_logit_layers(widths[-1], spectral=spectral, outputs=widths[-1] if config.classes else 1)
+        layers = epilogue_layers(widths[-1], spectral=spectral, outputs=widths[-1] if config.classes else 1)
         self.final_conv, self.hidden, self.hidden_bias, self.logit = layers
         self.embedding = make_embedding(config.classes, widths[-1])
 
@@ -81,8 +81,8 @@ class Discriminator(nn.Module):
         filters = wavelet_filters(self.banks, device=image.device, dtype=image.dtype)
         x = self.from_wavelet[0](dwt(image, filters))
         for block, from_wavelet in zip(self.trunk, self.from_wavelet[1:], strict=True):
-            # the release transforms back, downsamples and transforms again: the image pyramid is the same thing
+            # the release inverts the transform, downsamples and transforms again; an image pyramid gives the same
             image = fir.downsample(image)
-            x = block(x, recompute=is_due(x, self.recompute_from)) + from_wavelet(dwt(image, filters))
-        features = one_logit(x, self.std_group, self.final_conv, self.hidden, self.hidden_bias, self.logit)
+            x = block(x, recompute=use_checkpointing(x, self.recompute_from)) + from_wavelet(dwt(image, filters))
+        features = epilogue(x, self.std_group, self.final_conv, self.hidden, self.hidden_bias, self.logit)
         return project(features, embed(self.embedding, labels))

@@ -1,1 +1,1 @@
-"""Models on disk: `.safetensors` files, snapshots of a training, tuned weights, and `official/` for `.pt` files."""
+"""Model files: `.safetensors` models, full checkpoints, tuned weights, and `official/` for the release's `.pt`."""

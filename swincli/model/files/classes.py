@@ -1,4 +1,4 @@
-"""The classes that a conditional model tells apart."""
+"""Class names of a conditional model, and how often each class occurred in training."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from swincli.errors import UsageError
 from swincli.units import format_names
 
-MOST_NAMED = 20  # classes that a hint lists
+MOST_NAMED = 20  # classes listed in a hint
 
 
 @dataclass(frozen=True)
 class Classes:
-    """Names of the labels 0, 1, 2, ..., and how many training images carried each.
+    """Names of the labels 0, 1, 2, ..., and the number of training images of each.
 
     Attributes:
-        names: One name a label.
-        images: Training images a label; at least one in all.
+        names: One name per label.
+        images: Training images per label; the sum is at least 1.
     """
 
     names: tuple[str, ...]
@@ -31,18 +31,18 @@ class Classes:
 
     @property
     def shares(self) -> list[float]:
-        """Share of every label among the training images; sums to 1."""
+        """Frequency of every label among the training images; sums to 1."""
         return [count / sum(self.images) for count in self.images]
 
     @property
     def even(self) -> list[float]:
-        """The same share for every label."""
+        """The uniform distribution over the labels."""
         return [1 / len(self)] * len(self)
 
     def find(self, text: str) -> list[int]:
-        """Read labels as they are asked for: a name, a number, or several of them with commas between.
+        """Labels from the text of --class: a name, a number, or several of them separated by commas.
 
-        A name counts before a number: where a class is called "7", that is what 7 means.
+        Names come first: if a class is called "7", then 7 means that class.
 
         Raises:
             UsageError: there is no such class.

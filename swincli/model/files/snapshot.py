@@ -1,29 +1,34 @@
-"""Networks at one moment, whichever file they lie in: an original checkpoint, or a model that carries its training."""
+"""The contents of a full checkpoint, independent of its file format: networks, Adam states, recipe and progress.
+
+It is read from and written to original `.pt` checkpoints and `.safetensors` models that include the training parts.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
+from swincli.errors import CheckpointError
 from swincli.recipe import Recipe
 
 Weights = dict[str, Tensor]
-PARTS = ("g_ema", "g", "d", "g_optim", "d_optim")  # as the original release calls them
+PARTS = ("g_ema", "g", "d", "g_optim", "d_optim")  # names in the original release
 NETWORKS = {"generator": "generator", "discriminator": "d"}  # attribute -> prefix in a model file
 OPTIMIZERS = ("g_optimizer", "d_optimizer")
 
 
 @dataclass(frozen=True)
 class AdamState:
-    """What Adam remembers of one network.
+    """Adam's state of one network.
 
     Attributes:
         moments: Our name of a parameter -> its `exp_avg`, `exp_avg_sq` (both of its shape) and `step` (float32, `[]`).
-        order: Our names of all parameters in the order in which the original optimiser numbers them.
-        settings: Its parameter group: rate, betas, eps and the like.
-        whole_steps: The original file holds steps as integers, as older PyTorch did, and not as tensors.
+        order: Our names of all parameters, in the order in which the original optimiser numbers them.
+        settings: The parameter group: learning rate, betas, eps and so on.
+        whole_steps: The original file stores steps as integers, as older PyTorch did, instead of tensors.
     """
 
     moments: dict[str, dict[str, Tensor]]
@@ -33,22 +38,24 @@ class AdamState:
 
     @property
     def steps(self) -> int:
-        """Steps taken, by the parameter that has taken the most."""
+        """Steps taken; the maximum over the parameters."""
         return max((int(moment["step"]) for moment in self.moments.values()), default=0)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Weights by our names; tensors may share memory with each other and with the file that they came from.
+    """Networks and optimisers at one moment of training; weights have our names.
+
+    Tensors may share memory with each other and with the file that they were read from.
 
     Attributes:
-        recipe: What they were trained with, as far as it is known; its model section is exact.
-        images_seen: How far they were trained.
-        average: EMA of G.
-        generator: G as it is trained.
-        discriminator: D, with spectral norm's vectors.
-        g_optimizer, d_optimizer: Adam's states.
-        arguments: The original release's command line.
+        recipe: The training recipe as far as it is known; its [model] section is exact.
+        images_seen: Images that the networks were trained for.
+        average: EMA weights of G.
+        generator: The trained weights of G.
+        discriminator: Weights of D, including the vectors of spectral norm.
+        g_optimizer, d_optimizer: Adam states.
+        arguments: The command line of the original release.
     """
 
     recipe: Recipe
@@ -62,13 +69,13 @@ class Snapshot:
 
     @property
     def parts(self) -> list[str]:
-        """Which parts there are, as the original release calls them."""
+        """Names of the parts that are present, as in the original release."""
         values = (self.average, self.generator, self.discriminator, self.g_optimizer, self.d_optimizer)
         return [name for name, value in zip(PARTS, values, strict=True) if value is not None]
 
 
 def training_tensors(snapshot: Snapshot) -> Weights:
-    """All but the average as tensors of a model file: `generator.*`, `d.*`, `g_optimizer.exp_avg.*` and so on."""
+    """All but the EMA weights, as tensors of a model file: `generator.*`, `d.*`, `g_optimizer.exp_avg.*` and so on."""
     tensors: Weights = {}
     for attribute, prefix in NETWORKS.items():
         for name, value in (getattr(snapshot, attribute) or {}).items():
@@ -82,7 +89,7 @@ def training_tensors(snapshot: Snapshot) -> Weights:
 
 
 def training_notes(snapshot: Snapshot) -> dict[str, Any]:
-    """What `training_tensors` leaves out, as plain values: the optimisers' settings and the original's arguments."""
+    """The rest, as plain values for the metadata: the optimisers' settings and the release's arguments."""
     notes: dict[str, Any] = {"arguments": snapshot.arguments}
     for attribute in OPTIMIZERS:
         state: AdamState | None = getattr(snapshot, attribute)
@@ -92,7 +99,7 @@ def training_notes(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def from_tensors(recipe: Recipe, images_seen: int, tensors: Weights, notes: dict[str, Any]) -> Snapshot:
-    """The inverse of `training_tensors` and `training_notes`, with the average under `g.*`.
+    """The inverse of `training_tensors` and `training_notes`; the EMA weights are under `g.*`.
 
     Raises:
         AttributeError, KeyError, TypeError, ValueError: the notes are damaged.
@@ -116,10 +123,26 @@ def _under(tensors: Weights, prefix: str) -> Weights:
     return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
 
 
-def misfits(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> list[str]:
-    """What keeps named shapes from being those wanted: names missing, names unknown, and other shapes; sorted."""
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Shapes of tensors by name."""
+    return {name: tuple(value.shape) for name, value in tensors.items()}
+
+
+def shape_mismatches(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> list[str]:
+    """Differences of named shapes, sorted: missing names, unknown names, and other shapes."""
     problems = [f"missing {name}" for name in wanted.keys() - found.keys()]
     problems += [f"unknown {name}" for name in found.keys() - wanted.keys()]
     shared = wanted.keys() & found.keys()
     problems += [f"{name} is {found[name]}, not {wanted[name]}" for name in shared if found[name] != wanted[name]]
     return sorted(problems)
+
+
+def require_shapes(wanted: dict[str, tuple[int, ...]], found: Mapping[str, Tensor], message: str) -> None:
+    """Check that tensors have the names and shapes wanted.
+
+    Raises:
+        CheckpointError: they do not; it begins with `message` and lists every difference.
+    """
+    problems = shape_mismatches(wanted, shapes_of(found))
+    if problems:
+        raise CheckpointError("\n".join([message, *(f"  {problem}" for problem in problems)]))

@@ -1,92 +1,87 @@
-"""What pivotal tuning changed of a generator, as a small file of its own.
+"""Tuned weights: the changes that pivotal tuning makes to a generator, in a file of their own.
 
-Large weight matrices are changed by matrices of low rank (Hu et al., ICLR 2022, "LoRA"), everything small, such as
-biases, tables and tRGB, by its whole difference; all in float16, so that the file is a few per cent of the model. The
-mapping network keeps its weights: codes mean what they meant.
+Large weight matrices change by a low-rank product (Hu et al., ICLR 2022, "LoRA"). Everything small, such as biases,
+tables and tRGB, changes by its full difference. All is float16, so the file is a few per cent of the model. The mapping
+network does not change, so every w keeps its meaning.
 """
 
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from swincli.errors import CheckpointError
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.model_file import METADATA, Model
-from swincli.model.files.snapshot import Weights, misfits
+from swincli.model.files.snapshot import Weights, require_shapes, shapes_of
+from swincli.model.files.tensor_file import read_tensors, write_tensors
 from swincli.model.generator import Generator
-from swincli.system.atomic_files import write_atomically
-from swincli.units import format_lines
 
 FORMAT = "swincli-tuned-1"
-UP, DOWN, WHOLE = ".up", ".down", ".difference"  # what a weight's name is followed by
-UNCHANGED = ("mapping.", "embedding.")
-RANK_SHARE, SMALLEST_RANK = 64, 4  # the rank is the shorter side of a matrix by this, but at least so much
+UP, DOWN, FULL = ".up", ".down", ".difference"  # suffixes of a weight's name
+FROZEN = ("mapping.", "embedding.")  # prefixes of the weights that are not tuned
+RANK_DIVISOR, MIN_RANK = 64, 4  # rank = shorter side of the matrix / 64, but at least 4
 
-Changes = dict[str, Tensor]
-"""`NAME.up` [m, r] and `NAME.down` [r, n], whose product is added to the weight NAME [m, n, ...], or `NAME.difference`
-of its shape."""
+Deltas = dict[str, Tensor]
+"""Changes of weights by name: `NAME.up` [m, r] and `NAME.down` [r, n], whose product is added to the weight NAME
+[m, n, ...], or `NAME.difference`, which has the shape of NAME and is added to it."""
 
 
-def rank_of(weight: Tensor) -> int | None:
-    """The rank that a weight is changed by; None where its whole difference is smaller."""
+def lora_rank(weight: Tensor) -> int | None:
+    """Rank of the low-rank product for a weight; None if its factors have half the weight's size or more."""
     if weight.ndim < 2:
         return None
     rows, columns = weight.shape[0], weight[0].numel()
-    rank = max(SMALLEST_RANK, min(rows, columns) // RANK_SHARE)
+    rank = max(MIN_RANK, min(rows, columns) // RANK_DIVISOR)
     return rank if 2 * rank * (rows + columns) < rows * columns else None
 
 
-def tunable(generator: Generator) -> Weights:
+def tunable_weights(generator: Generator) -> Weights:
     """The weights that tuning may change, by name."""
-    return {name: value for name, value in generator.named_parameters() if not name.startswith(UNCHANGED)}
+    return {name: value for name, value in generator.named_parameters() if not name.startswith(FROZEN)}
 
 
-def changed_weights(weights: Mapping[str, Tensor], changes: Mapping[str, Tensor]) -> Weights:
-    """The weights that are changed, as they are then; differentiable in the changes."""
+def tuned_weights(weights: Mapping[str, Tensor], deltas: Mapping[str, Tensor]) -> Weights:
+    """The weights after tuning, without those that do not change. Differentiable in the deltas."""
     out: Weights = {}
-    for name, value in changes.items():
-        if name.endswith(WHOLE):
-            base = name.removesuffix(WHOLE)
+    for name, value in deltas.items():
+        if name.endswith(FULL):
+            base = name.removesuffix(FULL)
             out[base] = weights[base] + value.float()
         elif name.endswith(UP):
             base = name.removesuffix(UP)
-            out[base] = weights[base] + (value.float() @ changes[base + DOWN].float()).view_as(weights[base])
+            out[base] = weights[base] + (value.float() @ deltas[base + DOWN].float()).view_as(weights[base])
     return out
 
 
-def with_changes(model: Model, changes: Mapping[str, Tensor]) -> Model:
-    """A model of changed weights, which shares nothing that is changed with the one given."""
+def with_deltas(model: Model, deltas: Mapping[str, Tensor]) -> Model:
+    """A copy of a model with tuned weights. The given model stays as it is."""
     generator = copy.deepcopy(model.generator)
     weights = {name: value.detach() for name, value in model.generator.named_parameters()}
-    moved = {name: value.to(model.device) for name, value in changes.items()}
-    generator.load_state_dict(changed_weights(weights, moved), strict=False)
+    moved = {name: value.to(model.device) for name, value in deltas.items()}
+    generator.load_state_dict(tuned_weights(weights, moved), strict=False)
     return replace(model, generator=generator)
 
 
-def save_changes(path: Path, model: Model, changes: Mapping[str, Tensor], note: str) -> None:
-    """Write changes of a model, with a note of how they were made.
+def save_deltas(path: Path, model: Model, deltas: Mapping[str, Tensor], note: str) -> None:
+    """Write the deltas of a model, with a note on how they were made.
 
     Raises:
         ResourceError: the file cannot be written.
     """
     about = {"format": FORMAT, "model": model_identity(model.path), "note": note}
-    tensors = {name: value.detach().contiguous().cpu() for name, value in changes.items()}
-    metadata = {METADATA: json.dumps(about)}
-    write_atomically(path, lambda temporary: safetensors.torch.save_file(tensors, temporary, metadata))
+    tensors = {name: value.detach().contiguous().cpu() for name, value in deltas.items()}
+    write_tensors(path, tensors, METADATA, about)
 
 
 def read_tuned_note(path: Path) -> str | None:
-    """How a file of changes was made; None where there is no such file, or it cannot be read."""
+    """The note of a file of tuned weights; None if there is no such file or it cannot be read."""
     try:
         return str(_read(path)[0].get("note", ""))
     except CheckpointError:
@@ -94,53 +89,40 @@ def read_tuned_note(path: Path) -> str | None:
 
 
 def apply_tuned(model: Model, path: Path) -> Model:
-    """A model with the changes of a file that `swincli project --tune` wrote.
+    """A copy of a model with the tuned weights of a file that `swincli project --tune` wrote.
 
     Raises:
-        CheckpointError: the file is missing, damaged, no such file, or of another model.
+        CheckpointError: the file is missing, damaged or not a file of tuned weights, or belongs to another model.
     """
-    about, changes = _read(path)
+    about, deltas = _read(path)
     identity = model_identity(model.path)
     if about.get("model") != identity:
         raise CheckpointError(
             f"{path}: tuned from another model ({about.get('model')}; {model.path} is {identity})",
             "Give the --checkpoint that it was tuned from.",
         )
-    wanted = {name: tuple(value.shape) for name, value in blank_changes(model.generator).items()}
-    problems = misfits(wanted, {name: tuple(value.shape) for name, value in changes.items()})
-    if problems:
-        listed = format_lines(problems)
-        raise CheckpointError(f"{path}: its changes do not fit the model\n{listed}")
-    return with_changes(model, changes)
+    require_shapes(shapes_of(zero_deltas(model.generator)), deltas, f"{path}: its tuned weights do not fit the model")
+    return with_deltas(model, deltas)
 
 
-def blank_changes(generator: Generator) -> Changes:
-    """Changes that change nothing, float32 zeros where the generator is."""
-    changes: Changes = {}
-    for name, weight in tunable(generator).items():
-        rank = rank_of(weight)
+def zero_deltas(generator: Generator) -> Deltas:
+    """Deltas that change nothing: float32 zeros on the device of the generator."""
+    deltas: Deltas = {}
+    for name, weight in tunable_weights(generator).items():
+        rank = lora_rank(weight)
         if rank is None:
-            changes[name + WHOLE] = torch.zeros_like(weight)
+            deltas[name + FULL] = torch.zeros_like(weight)
         else:
-            changes[name + UP] = weight.new_zeros(weight.shape[0], rank)
-            changes[name + DOWN] = weight.new_zeros(rank, weight[0].numel())
-    return changes
+            deltas[name + UP] = weight.new_zeros(weight.shape[0], rank)
+            deltas[name + DOWN] = weight.new_zeros(rank, weight[0].numel())
+    return deltas
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Changes]:
+def _read(path: Path) -> tuple[dict[str, Any], Deltas]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file", "`swincli project --tune` writes tuned.safetensors.")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            changes = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(f"{path}: damaged or no safetensors file ({error})") from error
-    try:
-        about = json.loads(metadata.get(METADATA, "{}"))
-    except ValueError as error:
-        raise CheckpointError(f"{path}: its metadata is damaged: {error}") from error
+    about, deltas = read_tensors(path, METADATA)
     if not isinstance(about, dict) or about.get("format") != FORMAT:
-        hint = "It is a file that `swincli project --tune` wrote; a model is given as --checkpoint."
-        raise CheckpointError(f"{path}: holds no changes of a model", hint)
-    return about, changes
+        hint = "Give a file that `swincli project --tune` wrote. A model is given as --checkpoint."
+        raise CheckpointError(f"{path}: not a file of tuned weights", hint)
+    return about, deltas

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import safetensors.torch
 import torch
 
 from swincli.errors import CheckpointError, RecipeError, UsageError
 from swincli.model.files.classes import Classes
-from swincli.model.files.model_file import FORMAT, METADATA, centres
-from swincli.model.files.snapshot import Weights, misfits
+from swincli.model.files.model_file import FORMAT, METADATA, mean_w_tensors
+from swincli.model.files.snapshot import Weights, require_shapes, shapes_of
+from swincli.model.files.tensor_file import write_tensors
 from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
 from swincli.recipe import Recipe, dump_recipe
 from swincli.recipe.loading import parse_recipe
-from swincli.system.atomic_files import write_atomically
 from swincli.training.ema.power_profiles import NARROWEST, WIDEST, Mixture, Profile, mix
 from swincli.training.ema.snapshots import PowerSnapshot, find_power_snapshots, read_weights
-from swincli.units import format_lines
 
 POOR_FIT = 0.1  # distance of profiles, as a share, from which an average is no longer what was asked for
 
@@ -109,7 +106,7 @@ def write_average(plan: Plan, dest: Path, advance: Callable[[], object]) -> None
     recipe, classes = _recipe(last), _classes(last)
     with meta_init():
         generator = Generator(recipe.model)
-    shapes = {name: tuple(value.shape) for name, value in generator.state_dict().items()}
+    shapes = shapes_of(generator.state_dict())
     parameters = {name for name, _ in generator.named_parameters()}
     mixed: Weights = {name: torch.zeros(shapes[name], dtype=torch.float64) for name in parameters}
     for snapshot, share in plan.needed:
@@ -121,7 +118,7 @@ def write_average(plan: Plan, dest: Path, advance: Callable[[], object]) -> None
     state = {name: value.float() if value.is_floating_point() else value for name, value in (mixed | fixed).items()}
     generator.load_state_dict(state, assign=True)
     generator.requires_grad_(False).eval()
-    tensors = {f"g.{name}": value for name, value in generator.state_dict().items()} | centres(generator)
+    tensors = {f"g.{name}": value for name, value in generator.state_dict().items()} | mean_w_tensors(generator)
     about = {
         "format": FORMAT,
         "recipe": dump_recipe(recipe),
@@ -129,17 +126,13 @@ def write_average(plan: Plan, dest: Path, advance: Callable[[], object]) -> None
         "ema_width": plan.wanted.width,
         **({"classes": asdict(classes)} if classes else {}),
     }
-    metadata = {METADATA: json.dumps(about)}
-    write_atomically(dest, lambda path: safetensors.torch.save_file(tensors, path, metadata))
+    write_tensors(dest, tensors, METADATA, about)
 
 
 def _fitting(snapshot: PowerSnapshot, shapes: dict[str, tuple[int, ...]]) -> Weights:
     """The weights of a snapshot, once they have been seen to be those of the run's G."""
     weights = read_weights(snapshot)
-    problems = misfits(shapes, {name: tuple(value.shape) for name, value in weights.items()})
-    if problems:
-        listed = format_lines(problems)
-        raise CheckpointError(f"{snapshot.path}: not of the same networks as the run's last average\n{listed}")
+    require_shapes(shapes, weights, f"{snapshot.path}: not of the same networks as the run's last average")
     return weights
 
 

@@ -6,20 +6,17 @@ weight by 0.02 % of itself on average. The training state holds the averages in 
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from swincli.errors import CheckpointError
 from swincli.model.files.snapshot import Weights
+from swincli.model.files.tensor_file import read_about, read_tensors, write_tensors
 from swincli.recipe import dump_recipe
-from swincli.system.atomic_files import write_atomically
 from swincli.training.ema.power_profiles import Profile
 
 if TYPE_CHECKING:
@@ -27,6 +24,7 @@ if TYPE_CHECKING:
     from swincli.training.run.state import TrainingState
 
 FORMAT = "swincli-power-1"
+HINT = "Move it away: a width is then made of the other snapshots, a little less exactly."
 METADATA = "swincli-power"  # other than a model's: a snapshot is not to be taken for one
 
 
@@ -71,11 +69,7 @@ def save_power_snapshots(folder: RunFolder, state: TrainingState) -> None:
             **({"classes": asdict(state.classes)} if state.classes else {}),
         }
         tensors = {name: _halved(value) for name, value in average.state_dict().items()}
-        metadata = {METADATA: json.dumps(about)}
-        write_atomically(
-            snapshot_path(folder.path, profile),
-            lambda path, content=tensors, notes=metadata: safetensors.torch.save_file(content, path, notes),  # type: ignore[misc]
-        )
+        write_tensors(snapshot_path(folder.path, profile), tensors, METADATA, about)
 
 
 def _halved(value: Tensor) -> Tensor:
@@ -102,25 +96,24 @@ def read_weights(snapshot: PowerSnapshot) -> Weights:
         CheckpointError: the file is damaged.
     """
     try:
-        weights: Weights = safetensors.torch.load_file(snapshot.path)
-    except (safetensors.SafetensorError, OSError) as error:
+        return read_tensors(snapshot.path, METADATA)[1]
+    except CheckpointError as error:
+        raise CheckpointError(error.message, HINT) from error
+    except OSError as error:
         raise _damaged(snapshot.path, error) from error
-    return weights
 
 
 def _open(path: Path) -> PowerSnapshot:
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+        about = read_about(path, METADATA)
         if about.get("format") != FORMAT:
             raise ValueError(f"its format is {about.get('format')}, not {FORMAT}")
         return PowerSnapshot(path, Profile(float(about["width"]), int(about["images_seen"])), about)
-    except (safetensors.SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except CheckpointError as error:
+        raise CheckpointError(error.message, HINT) from error
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise _damaged(path, error) from error
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(
-        f"{path}: damaged, or no average of swincli's ({error})",
-        "Move it away: a width is then made of the other snapshots, a little less exactly.",
-    )
+    return CheckpointError(f"{path}: damaged, or no average of swincli's ({error})", HINT)

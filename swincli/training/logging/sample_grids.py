@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from swincli.data.loader_order import training_indices
 from swincli.data.store.reader import Store
+from swincli.model.blocks.conditioning import conditioned
 from swincli.model.pixels import to_pictures
 from swincli.recipe import Recipe
 from swincli.synthesis.figures.grids import save_png, tile
@@ -16,7 +17,6 @@ from swincli.synthesis.latents.seeds import z_from_seeds
 from swincli.synthesis.sampling import default_batch
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState
-from swincli.training.step.losses import conditioned
 
 
 @torch.no_grad()

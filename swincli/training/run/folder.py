@@ -21,7 +21,8 @@ from swincli.errors import (
     from_os_error,
 )
 from swincli.metrics.registry import METRICS
-from swincli.model.files.model_file import model_name, save_model
+from swincli.model.files.find_checkpoint import model_name
+from swincli.model.files.model_file import save_model
 from swincli.recipe import Recipe, dump_recipe
 from swincli.system.atomic_files import write_atomically
 from swincli.training.run.state import TrainingState, is_state, read_state, recipe_of, save_state

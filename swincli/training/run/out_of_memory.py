@@ -9,6 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from swincli.errors import ResourceError
+from swincli.model.blocks.style import STYLES
 from swincli.model.discriminators.head import deviation_group
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
@@ -19,7 +20,6 @@ from swincli.units import format_bytes
 # Most activations are held from 64 px on, next to none below 16. The largest side alone is not worth its while: a block
 # that is being computed again is held as before.
 FIRST_RECOMPUTED, LAST_RECOMPUTED = 64, 16
-ONE_PASS = "adabn"  # the style whose statistics are over the whole batch, which then cannot be taken in parts
 
 Options = dict[str, int | str]  # section.key: value
 
@@ -112,7 +112,7 @@ def _another_experiment(recipe: Recipe, at_most: int, processes: int) -> list[tu
     """Changes of [model] that need less memory, and what each does."""
     changes: list[tuple[Options, str]] = []
     group = split_batch(recipe, processes).group
-    if 1 <= at_most < group and recipe.model.style != ONE_PASS:
+    if 1 <= at_most < group and not STYLES[recipe.model.style].whole_batch:
         part = deviation_group(recipe.train.batch, at_most)
         changes.append(
             ({"run.micro_batch": part, "model.std_group": part}, f"D compares {part} instead of {group} images")
@@ -128,7 +128,7 @@ def smaller_pass(recipe: Recipe, images: int, at_most: int, processes: int = 1) 
 
     Where even one group is more than `at_most`, it is that; None where it is no smaller than `images`.
     """
-    if recipe.model.style == ONE_PASS:
+    if STYLES[recipe.model.style].whole_batch:
         return None
     shares = split_batch(recipe, processes)
     sizes = [size for size in range(shares.group, images, shares.group) if shares.share % size == 0]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from swincli.errors import RecipeError
+from swincli.model.blocks.style import STYLES
 from swincli.model.discriminators.head import deviation_group
 from swincli.recipe import Recipe
 
@@ -84,10 +85,10 @@ def split_batch(recipe: Recipe, processes: int) -> BatchSplit:
             f"Set run.micro_batch={group} or more, or train with a model.std_group of {largest} from the start.",
         )
     passes = next(count for count in range(1, share + 1) if share % (count * group) == 0 and share // count <= largest)
-    if passes * processes > 1 and recipe.model.style == "adabn":
+    if passes * processes > 1 and STYLES[recipe.model.style].whole_batch:
         raise RecipeError(
             "the recipe",
-            ["model.style: adabn takes its statistics over the whole batch, which cannot be shared"],
+            [f"model.style: {recipe.model.style} takes its statistics over the whole batch, which cannot be shared"],
             "Train it in one process, without run.micro_batch.",
         )
     return BatchSplit(batch, group, processes, passes)

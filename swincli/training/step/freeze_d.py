@@ -7,8 +7,8 @@ import itertools
 from torch import nn
 
 from swincli.errors import RecipeError
-from swincli.model.discriminators.residual import PatchDiscriminator, PlainDiscriminator
-from swincli.model.discriminators.wavelet import Discriminator
+from swincli.model.discriminators.residual import PatchDiscriminator, ResidualDiscriminator
+from swincli.model.discriminators.wavelet import WaveletDiscriminator
 
 
 def resolution_layers(discriminator: nn.Module) -> list[list[nn.Module]]:
@@ -20,10 +20,10 @@ def resolution_layers(discriminator: nn.Module) -> list[list[nn.Module]]:
     Raises:
         TypeError: it is none of swincli's discriminators.
     """
-    if isinstance(discriminator, Discriminator):
+    if isinstance(discriminator, WaveletDiscriminator):
         pairs = itertools.zip_longest(discriminator.from_wavelet, discriminator.trunk)
         return [[layer for layer in pair if layer is not None] for pair in pairs]
-    if isinstance(discriminator, PlainDiscriminator | PatchDiscriminator):
+    if isinstance(discriminator, ResidualDiscriminator | PatchDiscriminator):
         from_rgb, *blocks = discriminator.trunk
         return [[from_rgb, blocks[0]], *([block] for block in blocks[1:])]
     raise TypeError(f"{type(discriminator).__name__} is none of swincli's discriminators")

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swincli.model.blocks.conditioning import conditioned
 from swincli.recipe.schema import LossSection
 from swincli.training.augment.transforms import ConsistencyDraws, consistency_augment
 from swincli.training.step.schedules import tv_weight
@@ -58,12 +59,6 @@ class Batch:
 
 
 Scalars = dict[str, Tensor]
-
-
-def conditioned(network: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:
-    """A network's output for x, told the labels where there are any."""
-    out: Tensor = network(x) if labels is None else network(x, labels)
-    return out
 
 
 class Losses:

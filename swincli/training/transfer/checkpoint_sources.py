@@ -10,7 +10,8 @@ from typing import Any
 from swincli.console import Console
 from swincli.errors import CheckpointError, RecipeError
 from swincli.model.discriminators.registry import make_discriminator
-from swincli.model.files.model_file import check_fit, find_checkpoint, read_snapshot
+from swincli.model.files.find_checkpoint import find_checkpoint
+from swincli.model.files.model_file import check_fit, read_snapshot
 from swincli.model.files.snapshot import AdamState, Snapshot, Weights
 from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init

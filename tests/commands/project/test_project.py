@@ -15,7 +15,8 @@ from PIL import Image
 from swincli.commands.app import run
 from swincli.commands.project.perception import choose_perception
 from swincli.console import Console
-from swincli.model.files.model_file import find_checkpoint, load_model
+from swincli.model.files.find_checkpoint import find_checkpoint
+from swincli.model.files.model_file import load_model
 from swincli.synthesis.latents.files import open_latents
 
 Capture = pytest.CaptureFixture[str]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from swincli.console import Console
 from swincli.errors import ResourceError
 from swincli.metrics.networks.detectors import Detector, load_detector
-from swincli.metrics.networks.pretrained import file_sha256
 from swincli.metrics.networks.weight_files import find_detector_weights
+from swincli.system.file_hash import file_sha256
 
 CPU = torch.device("cpu")
 

@@ -1,4 +1,4 @@
-"""Double attention against a plain twin that masks a full attention matrix, pixel by pixel."""
+"""Window attention against a plain twin that masks a full attention matrix, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from swincli.model.blocks.attention import GroupedAttention, WindowAttention, relative_index
+from swincli.ops.window_attention import window_attention
 from swincli.ops.windows import edge_masks
 
 
 def plain_weights(module: WindowAttention, q: Tensor, k: Tensor, height: int, width: int) -> Tensor:
-    """Weights `[B, h, H W, H W]` over all pixels, with all outside a pixel's own (shifted) window masked away."""
+    """Weights `[B, h, H W, H W]` over all pixels; pixels outside the (shifted) window are masked."""
     side, shift = module.side, module.shift
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     y, x = y.flatten(), x.flatten()
@@ -27,7 +28,7 @@ def plain_weights(module: WindowAttention, q: Tensor, k: Tensor, height: int, wi
 
 
 def plain_window_attention(module: WindowAttention, qkv: Tensor) -> Tensor:
-    """Attention over all pixels, with everything outside a pixel's own (shifted) window masked away."""
+    """Attention over all pixels; pixels outside the (shifted) window are masked."""
     batch, height, width, _, heads, dim = qkv.shape
     q, k, v = qkv.reshape(batch, height * width, 3, heads, dim).permute(2, 0, 3, 1, 4)
     weights = plain_weights(module, q, k, height, width)
@@ -42,7 +43,8 @@ def test_window_attention_is_the_plain_one(height: int, width: int, side: int, s
     module = WindowAttention(heads=2, head_dim=3, side=side, shift=shift).double()
     torch.nn.init.normal_(module.position_bias)
     qkv = torch.randn(2, height, width, 3, 2, 3, dtype=torch.float64, requires_grad=True)
-    out, twin = module(qkv), plain_window_attention(module, qkv)
+    out = window_attention(qkv.unsqueeze(4), [module.grid], [module.bias()])
+    twin = plain_window_attention(module, qkv)
     torch.testing.assert_close(out, twin, rtol=1e-10, atol=1e-10)
     weight = torch.randn_like(out)
     inputs = (qkv, module.position_bias)
@@ -68,9 +70,9 @@ def test_weights_of_every_position_are_the_plain_ones(height: int, width: int, s
 
 
 def test_only_the_second_half_is_shifted_and_nothing_is_at_full_attention() -> None:
-    shifts = [half.shift for half in GroupedAttention(16, 4, side=8, resolution=16).halves]
+    shifts = [group.shift for group in GroupedAttention(16, 4, side=8, resolution=16).head_groups]
     assert shifts == [0, 4]
-    assert [half.shift for half in GroupedAttention(16, 4, side=8, resolution=8).halves] == [0, 0]
+    assert [group.shift for group in GroupedAttention(16, 4, side=8, resolution=8).head_groups] == [0, 0]
 
 
 def test_halves_do_not_mix_before_the_projection() -> None:

@@ -1,4 +1,4 @@
-"""Labels in the networks: where they go in, that they count, and that unconditional networks know nothing of them."""
+"""Class labels: where they enter the networks, their effect, and that unconditional networks refuse them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from swincli.model.blocks.conditioning import LabelEmbedding, project
 from swincli.model.discriminators.registry import DISCRIMINATORS, make_discriminator
 from swincli.model.generator import Generator
+from swincli.model.meta_init import meta_init
 from swincli.recipe.schema import ModelSection
 
 LABELS = torch.tensor([0, 2, 1, 2])
@@ -80,7 +81,7 @@ def test_projection_is_a_scaled_inner_product_at_every_place() -> None:
 
 @pytest.mark.parametrize("kind", DISCRIMINATORS)
 def test_unconditional_networks_have_no_trace_of_classes(kind: str) -> None:
-    with torch.device("meta"):
+    with meta_init():
         for classes in (0, 3):
             networks = Generator(tiny(classes=classes)), make_discriminator(tiny(classes=classes, discriminator=kind))
             for network in networks:

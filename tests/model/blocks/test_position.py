@@ -10,7 +10,7 @@ from swincli.recipe.schema import ModelSection
 
 
 def without_and_with(position: str) -> tuple[torch.Tensor, torch.Tensor, Upsample]:
-    """What a doubling gives at strength 0 and at strength 2, `[1, 8, 8, 12]`."""
+    """Results of an upsampling at strength 0 and at strength 2, `[1, 8, 8, 12]`."""
     torch.manual_seed(0)
     upsample = Upsample(ModelSection(position=position), 8, 8, 12)  # type: ignore[arg-type]
     x = torch.randn(1, 4, 4, 8, generator=torch.Generator().manual_seed(1))

@@ -1,4 +1,4 @@
-"""Each way of injecting style against its formula, written out plainly."""
+"""Every kind of style injection against its formula."""
 
 from __future__ import annotations
 

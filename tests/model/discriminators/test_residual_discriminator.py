@@ -1,4 +1,4 @@
-"""The residual discriminators: StyleGAN2's, and the one whose logits see patches."""
+"""The residual discriminators: one logit per image (StyleGAN2), and one per patch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from swincli.model.discriminators.residual import PatchDiscriminator, PlainDiscriminator, ResidualBlock
+from swincli.model.discriminators.residual import PatchDiscriminator, ResidualBlock, ResidualDiscriminator
+from swincli.model.meta_init import meta_init
 from swincli.ops import fir
 from swincli.recipe.schema import ModelSection
 
@@ -17,8 +18,8 @@ TINY = {"latent_dim": 16, "g_width": 16, "d_width": 8, "mapping_layers": 2}
 
 @pytest.mark.parametrize(("size", "count"), [(256, 28_864_129), (1024, 29_012_513)])
 def test_the_plain_one_has_stylegan2_s_parameters(size: int, count: int) -> None:
-    with torch.device("meta"):
-        discriminator = PlainDiscriminator(ModelSection(size=size, spectral_norm=False))
+    with meta_init():
+        discriminator = ResidualDiscriminator(ModelSection(size=size, spectral_norm=False))
     assert sum(parameter.numel() for parameter in discriminator.parameters()) == count
 
 

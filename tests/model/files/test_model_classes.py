@@ -1,4 +1,4 @@
-"""Classes as a model knows them, and as a user asks for them."""
+"""Class names of a model, and the text of --class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model files: the way out and back, and everything that can be wrong with one."""
+"""Model files: writing and reading them, finding them, and refusing damaged ones."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import safetensors.torch
 import torch
 
 from swincli.errors import CheckpointError
-from swincli.model.files import model_file
-from swincli.model.files.model_file import find_checkpoint, load_model, mean_w, model_name, save_model
+from swincli.model.files.find_checkpoint import RUNS, find_checkpoint, model_name
+from swincli.model.files.model_file import load_model, mean_w, save_model
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe
 
@@ -60,7 +60,7 @@ def test_checkpoint_may_be_file_run_or_left_out(
         copy.parent.mkdir(parents=True)
         copy.write_bytes(path.read_bytes())
         os.utime(copy, (copy.stat().st_atime, copy.stat().st_mtime - age))
-    assert find_checkpoint(None) == model_file.RUNS / "new" / path.name
+    assert find_checkpoint(None) == RUNS / "new" / path.name
 
 
 def test_a_runs_newest_good_model_is_taken(saved: tuple[Path, Generator]) -> None:
@@ -72,7 +72,7 @@ def test_a_runs_newest_good_model_is_taken(saved: tuple[Path, Generator]) -> Non
 def test_missing_ones_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"nowhere: no such run or model"):
         find_checkpoint(str(tmp_path / "nowhere"))
-    with pytest.raises(CheckpointError, match="holds no model"):
+    with pytest.raises(CheckpointError, match="contains no model"):
         find_checkpoint(str(tmp_path))
     with pytest.raises(CheckpointError, match="no such model"):
         load_model(tmp_path / "none.safetensors", CPU)

@@ -1,4 +1,4 @@
-"""What an original checkpoint's command line tells of its average."""
+"""The EMA section that follows from the arguments of an original checkpoint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from swincli.model.files.official.arguments import recipe_of
 from swincli.recipe.schema import ModelSection
 from swincli.training.step.schedules import ema_decay
 
-RELEASE = 0.5 ** (32 / 10_000)  # of every step, whatever the batch
+RELEASE = 0.5 ** (32 / 10_000)  # per step, for every batch size
 
 
 @pytest.mark.parametrize(("batch", "half_life"), [(4, 1_250), (32, 10_000), (64, 20_000)])

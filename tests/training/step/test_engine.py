@@ -189,7 +189,7 @@ def test_which_layers_see_which_precision(tiny_recipe: MakeRecipe, store: Store)
     g.run(passes_of_next_step(state, store))
     full, half = {torch.float32}, {torch.bfloat16}
     assert seen["GroupedAttention"] == seen["Mlp"] == seen["TrunkBlock"] == half
-    for kind in ("EqualLinear", "AdaptiveInstanceNorm", "ToRGB", "Generator", "SpectralWeight", "Discriminator"):
+    for kind in ("EqualLinear", "AdaptiveInstanceNorm", "ToRGB", "Generator", "SpectralWeight", "WaveletDiscriminator"):
         assert seen[kind] == full, kind
     seen.clear()
     r1.run(passes_of_next_step(state, store))

@@ -1,4 +1,4 @@
-"""Adam's state in the form of `torch.optim.Adam.state_dict()`, where parameters are numbers, and by our names."""
+"""Adam's state: from `torch.optim.Adam.state_dict()`, which numbers the parameters, to our names and back."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ PLAIN = (bool, int, float, str, type(None))
 
 
 def read_adam(content: Any, orders: list[list[str]], shapes: dict[str, tuple[int, ...]]) -> tuple[AdamState, list[str]]:
-    """Name the moments of a state dict.
+    """Convert the state dict of an optimiser to our names.
 
     Args:
-        content: What the checkpoint holds.
-        orders: Ways in which the parameters may have been numbered; the first that suits the moments' shapes counts.
+        content: The entry of the checkpoint.
+        orders: Possible orders in which the parameters were numbered; the first that fits the moments' shapes is used.
         shapes: Shapes of the parameters by name.
 
     Returns:
-        The state, and what is wrong with it.
+        The state, and the problems found in it.
     """
     try:
         (group,) = content["param_groups"]
@@ -30,7 +30,7 @@ def read_adam(content: Any, orders: list[list[str]], shapes: dict[str, tuple[int
         entries = {number: dict(content["state"][number]) for number in content["state"]}
         settings = {name: _plain(value) for name, value in group.items() if name != "params"}
     except (KeyError, TypeError, ValueError):
-        return AdamState({}, orders[0], {}), ["not the state of an Adam with one group of parameters"]
+        return AdamState({}, orders[0], {}), ["not the state of an Adam with one parameter group"]
     attempts = [_name(entries, numbers, order, shapes) for order in orders]
     chosen = next((index for index, (_, problems) in enumerate(attempts) if not problems), 0)
     named, problems = attempts[chosen]
@@ -42,7 +42,7 @@ def read_adam(content: Any, orders: list[list[str]], shapes: dict[str, tuple[int
 def _name(
     entries: dict[Any, dict[str, Any]], numbers: list[Any], order: list[str], shapes: dict[str, tuple[int, ...]]
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Entries by name, and what keeps them from being the moments of those parameters."""
+    """Entries by parameter name, and the problems: wrong count, unknown numbers, wrong shapes."""
     if len(numbers) != len(order):
         return {}, [f"{len(numbers)} parameters, not {len(order)}"]
     names = dict(zip(numbers, order, strict=True))
@@ -62,21 +62,21 @@ def _name(
 
 def _problem(entry: dict[str, Any], shape: tuple[int, ...]) -> str | None:
     if entry.keys() != set(KINDS):
-        return f"holds {', '.join(map(str, entry))}, not {', '.join(KINDS)}"
+        return f"has {', '.join(map(str, entry))}, not {', '.join(KINDS)}"
     for kind, wanted in (("exp_avg", shape), ("exp_avg_sq", shape)):
         value = entry[kind]
         if not isinstance(value, Tensor) or not value.is_floating_point():
-            return f"{kind} is no tensor of floats"
+            return f"{kind} is not a tensor of floats"
         if tuple(value.shape) != wanted:
             return f"{kind} is {tuple(value.shape)}, not {wanted}"
     step = entry["step"]
     if isinstance(step, Tensor) and step.numel() != 1:
         return f"step is {tuple(step.shape)}, not one number"
-    return None if isinstance(step, Tensor | int | float) else "step is no number"
+    return None if isinstance(step, Tensor | int | float) else "step is not a number"
 
 
 def write_adam(state: AdamState) -> dict[str, Any]:
-    """The state as the release's optimiser loads it, parameters numbered by `state.order`."""
+    """The state dict that the release's optimiser loads; `state.order` gives the parameter numbers."""
     numbers = {name: number for number, name in enumerate(state.order)}
     entries = {}
     for name in sorted(state.moments, key=numbers.__getitem__):
@@ -98,6 +98,6 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, tuple | list):
         return [_plain(part) for part in value]
-    if isinstance(value, Tensor) and value.numel() == 1:  # a rate kept as a tensor
+    if isinstance(value, Tensor) and value.numel() == 1:  # a learning rate stored as a tensor
         return value.item()
-    raise ValueError(f"{type(value).__name__} is no setting of Adam's")
+    raise ValueError(f"{type(value).__name__} is not a setting of Adam")

@@ -1,4 +1,4 @@
-"""The original release's command line, kept in its checkpoints: what it tells of a run, and one for a run of ours."""
+"""The release's command line arguments, which its checkpoints store: from arguments to a recipe, and back."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from swincli.recipe.schema import ModelSection
 from swincli.recipe.shipped import find_shipped
 
 PUBLISHED = ("ffhq256", "celebahq256", "church256", "ffhq1024", "celebahq1024")
-PROCESSES = 8  # of every published run; a checkpoint says whether there were several, not how many
-EMA_DECAY = 0.5 ** (32 / 10_000)  # the release's average forgets by the step, whatever the batch
-IMAGES_SEEN = "images_seen"  # an argument that the release does not know, written where nothing else tells
+PROCESSES = 8  # in every published run; a checkpoint records only whether there was more than one
+EMA_DECAY = 0.5 ** (32 / 10_000)  # per step, whatever the batch size
+IMAGES_SEEN = "images_seen"  # not an argument of the release; written if nothing else gives the number
 Arguments = dict[str, Any]
 
 
 def plain_arguments(value: Any) -> Arguments:
-    """Names and plain values of a namespace, or nothing where it is none; other values are left out."""
+    """The plain values of a namespace by name; an empty dict for anything but a namespace."""
     if not isinstance(value, argparse.Namespace):
         return {}
     plain = (str, int, float, type(None))  # bool is an int
@@ -28,28 +28,28 @@ def plain_arguments(value: Any) -> Arguments:
 
 
 def images_seen(name: str, arguments: Arguments, steps: int, batch: int) -> int:
-    """Images that a checkpoint has seen: as noted by ours, else steps times the batch, else 0.
+    """Images that a checkpoint was trained for: the number that swincli noted, or steps x batch.
 
     Args:
-        name: The file's name without its suffix; the release names files by the step.
-        arguments: Its arguments.
-        steps: Steps of G's optimiser, which count where the name is no number.
-        batch: Images a step over all processes.
+        name: The file name without its suffix; the release names files by the step.
+        arguments: The checkpoint's arguments.
+        steps: Steps of G's optimiser, used if the name is not a number.
+        batch: Images per step over all processes.
     """
     noted = _number(arguments, IMAGES_SEEN)
     return int(noted) if noted is not None else steps_taken(name, steps) * batch
 
 
 def steps_taken(name: str, steps: int) -> int:
-    """Steps that a checkpoint was trained for, by its file's name, else by its optimiser."""
+    """Steps that a checkpoint was trained for: the file name if it is a number, else the optimiser's steps."""
     return int(name) if name.isascii() and name.isdigit() else steps
 
 
 def recipe_of(arguments: Arguments, model: ModelSection, steps: int) -> Recipe:
-    """The recipe that a checkpoint was trained with, as far as its arguments tell.
+    """The training recipe of a checkpoint, as far as its arguments determine it.
 
-    A published recipe of the same networks that agrees with them all is taken whole; else what they say is laid over
-    the defaults.
+    If a published recipe has the same networks and agrees with all arguments, it is that recipe. Otherwise the
+    arguments override the defaults.
     """
     settings = _settings(arguments, steps)
     for name in PUBLISHED if {"total", "batch"} <= settings["train"].keys() else ():
@@ -59,7 +59,7 @@ def recipe_of(arguments: Arguments, model: ModelSection, steps: int) -> Recipe:
             return recipe.model_copy(update={"model": model})
     try:
         return Recipe.model_validate({"model": model.model_dump(), **settings})
-    except ValidationError:  # settings that no run of ours could have; they are a record and nothing more
+    except ValidationError:  # values that no recipe allows; they are only for information
         return Recipe(model=model)
 
 
@@ -73,7 +73,7 @@ def _network_keys(one: ModelSection, other: ModelSection) -> list[str]:
 
 
 def _settings(arguments: Arguments, steps: int) -> dict[str, dict[str, Any]]:
-    """What the arguments say, by section and key of a recipe."""
+    """The recipe values that the arguments determine, by section and key."""
     train = {"beta1": _number(arguments, "beta1"), "beta2": _number(arguments, "beta2")}
     loss = {"r1_gamma": _number(arguments, "r1"), "r1_interval": _number(arguments, "d_reg_every")}
     ema: dict[str, Any] = {}
@@ -82,12 +82,14 @@ def _settings(arguments: Arguments, steps: int) -> dict[str, dict[str, Any]]:
     if batch is not None:
         batch *= PROCESSES if arguments.get("distributed") else 1
         train["batch"] = batch
-        whole = batch * 10_000 % 32 == 0  # then images say the same, and go on saying it when the batch changes
+        whole = (
+            batch * 10_000 % 32 == 0
+        )  # then a half-life in images gives the same decay, for any later batch size too
         ema |= {"half_life": batch * 10_000 // 32} if whole else {"decay": EMA_DECAY}
         if total is not None:
             train |= {"total": total * batch, "decay_from": start and start * batch}
     d_rate, g_rate = _number(arguments, "D_lr"), _number(arguments, "G_lr")
-    if start is None or 0 < steps <= start:  # later the arguments hold rates that have fallen
+    if start is None or 0 < steps <= start:  # later the arguments contain learning rates that have decayed
         train |= {"d_lr": d_rate, "g_lr": d_rate / 4 if d_rate and arguments.get("ttur") else g_rate}
     if "bcr" in arguments:
         for kind in ("real", "fake"):
@@ -106,7 +108,7 @@ def _number(arguments: Arguments, name: str) -> Any:
 
 
 def arguments_of(recipe: Recipe, seen: int) -> Arguments:
-    """Arguments with which the release would build the networks of a recipe and train them likewise, on one GPU."""
+    """Arguments with which the release builds the networks of a recipe and trains them the same way, on one GPU."""
     model, train, loss = recipe.model, recipe.train, recipe.loss
     decays = train.decay_from is not None
     return {

@@ -1,6 +1,6 @@
-"""The original release's state dicts (microsoft/StyleSwin), key by key in its order, with our name of every weight.
+"""The keys of the original release's state dicts (microsoft/StyleSwin), in its order, with our name of every weight.
 
-The order is that in which the release registers its modules, and its optimisers number the parameters by it.
+The order is the one in which the release registers its modules. Its optimisers number the parameters in this order.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from typing import Any
 
 from torch import Tensor
 
+from swincli.model.blocks.layers import FIRST_RESOLUTION
 from swincli.model.files.official import buffers
-from swincli.model.generator import FIRST_RESOLUTION
 from swincli.ops.wavelet import BANDS
 from swincli.recipe.schema import ModelSection
 
-POWER_VECTORS = ("u", "v")  # of spectral norm: stored, but no parameters
+POWER_VECTORS = ("u", "v")  # of spectral norm: stored, but not parameters
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """A stored tensor that is no weight: the function that makes it, and its arguments."""
+    """A stored tensor that is not a weight: the function that builds it, and its arguments."""
 
     make: Callable[..., Tensor]
     arguments: tuple[Any, ...] = ()
 
     def build(self) -> Tensor:
-        """The tensor."""
+        """Build the tensor."""
         return self.make(*self.arguments)
 
 
@@ -45,7 +45,7 @@ def discriminator_names(config: ModelSection) -> dict[str, str]:
 
 
 def is_parameter(name: str) -> bool:
-    """Whether our name in a state dict is a parameter's, and not a power iteration vector's."""
+    """Whether one of our names in a state dict is a parameter, and not a power iteration vector."""
     return name.rpartition(".")[2] not in POWER_VECTORS
 
 
@@ -54,7 +54,7 @@ def _names(layout: Layout) -> dict[str, str]:
 
 
 def generator_layout(config: ModelSection) -> Layout:
-    """Every key of the release's G -> our name of it, or what makes the buffer."""
+    """Every key of the release's G -> our name of the weight, or the buffer."""
     layout: Layout = {}
     for layer in range(1, config.mapping_layers + 1):
         layout |= _pair(f"style.{layer}", f"mapping.{layer}")
@@ -95,7 +95,7 @@ def _block(theirs: str, ours: str, resolution: int, side: int) -> Layout:
 
 
 def discriminator_layout(config: ModelSection) -> Layout:
-    """Every key of the release's D -> our name of it, or what makes the buffer."""
+    """Every key of the release's D -> our name of the weight, or the buffer."""
     spectral = config.spectral_norm
     scales = len(config.resolutions) - 1
     layout = _haar("dwt", inverse=False)
@@ -113,7 +113,7 @@ def discriminator_layout(config: ModelSection) -> Layout:
         layout |= _conv(f"{theirs}.conv2", 1, f"{ours}.conv2", spectral)
     layout |= _conv("final_conv", 0, "final_conv", spectral)
     layout |= _linear("final_linear.0", "hidden", spectral)
-    if not spectral:  # an equalised layer that holds its activation's bias itself
+    if not spectral:  # an equalised layer includes the bias of its activation
         return layout | _linear("final_linear.1", "logit", spectral)
     layout["final_linear.1.bias"] = "hidden_bias"
     return layout | _linear("final_linear.2", "logit", spectral)
@@ -129,14 +129,14 @@ def _pair(theirs: str, ours: str) -> Layout:
 
 
 def _conv(theirs: str, index: int, ours: str, spectral: bool) -> Layout:
-    """A convolution at `index` of a sequence, and its bias, which the activation after it holds."""
+    """A convolution at `index` of a sequence, and its bias, which is stored in the activation after it."""
     return _weight(f"{theirs}.{index}", ours, spectral) | {f"{theirs}.{index + 1}.bias": f"{ours}.bias"}
 
 
 def _linear(theirs: str, ours: str, spectral: bool) -> Layout:
     bias: Layout = {f"{theirs}.bias": f"{ours}.bias"}
     weight = _weight(theirs, ours, spectral)
-    return bias | weight if spectral else weight | bias  # spectral norm registers the weight anew, after the bias
+    return bias | weight if spectral else weight | bias  # spectral norm registers the weight again, after the bias
 
 
 def _weight(theirs: str, ours: str, spectral: bool) -> Layout:

@@ -1,7 +1,7 @@
-"""Reading a network's dimensions off the shapes of its weights.
+"""The dimensions of the release's networks, from the shapes of their weights.
 
-Every dimension is seen in several weights, and the most frequent reading counts: one missing or misshapen weight leaves
-the rest as it is, so that the check which follows names that weight and no other.
+Every dimension occurs in several weights, and the most frequent value is used. So one missing or misshapen weight does
+not change the result, and the check that follows names that weight only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WINDOWS = (4, 8, 16)
 
 
 def generator_section(shapes: Shapes) -> dict[str, Any]:
-    """Keys of a recipe's [model] section that the release's G settles; empty where it is no such G."""
+    """The [model] keys that the release's G determines; empty if it is not a StyleSwin generator."""
     levels = _levels(shapes)
     widths = {4 << level: _width(shapes, level) for level in range(levels)}
     if levels < 3 or 0 in widths.values():
@@ -39,13 +39,13 @@ def generator_section(shapes: Shapes) -> dict[str, Any]:
 
 
 def discriminator_section(shapes: Shapes, size: int) -> dict[str, Any]:
-    """Keys of a recipe's [model] section that the release's D settles; empty where it is no D of that size."""
+    """The [model] keys that the release's D determines; empty if it is not a D of this size."""
     spectral = any(key.endswith("weight_orig") for key in shapes)
     weight = "weight_orig" if spectral else "weight"
     scales = size.bit_length() - 3
     widths = {}
     for scale in range(scales):
-        side = size if scale == 0 else size >> (scale + 1)  # what joins at size/2 has the channels of the full size
+        side = size if scale == 0 else size >> (scale + 1)  # the scale at size/2 has the channels of the full size
         readings = [
             _dim(shapes, f"from_rgbs.{scale}.conv.0.{weight}", 0),
             _dim(shapes, f"from_rgbs.{scale}.conv.1.bias", 0),
@@ -59,7 +59,7 @@ def discriminator_section(shapes: Shapes, size: int) -> dict[str, Any]:
 
 
 def _levels(shapes: Shapes) -> int:
-    """Resolutions of G: a level counts where most of its weights are there."""
+    """Number of resolutions of G: a level counts if most of its weights exist."""
     found = Counter(".".join(key.split(".")[:2]) for key in shapes if key.startswith("layers."))
     return next((level for level in range(MOST_LEVELS + 1) if found[f"layers.{level}"] < 10), MOST_LEVELS + 1)
 
@@ -100,7 +100,7 @@ def _blocks(level: int) -> Iterator[str]:
 
 
 def _count(shapes: Shapes, pattern: str, first: int) -> int:
-    """How many consecutive modules there are of a numbered name, from `first` on; at least one."""
+    """Number of consecutive modules with a numbered name, starting at `first`; at least one."""
     prefixes = {key.rpartition(".")[0] for key in shapes}
     number = first
     while pattern.format(number) in prefixes:
@@ -109,7 +109,7 @@ def _count(shapes: Shapes, pattern: str, first: int) -> int:
 
 
 def _head_rule(widths: list[int], heads: list[int]) -> dict[str, int]:
-    """`head_dim` and `min_heads` that explain the heads of all levels; the defaults where none do."""
+    """`head_dim` and `min_heads` that give the heads of all levels; the defaults if no values do."""
     fewest = sorted({DEFAULTS.min_heads, 2, *heads}, key=lambda count: count != DEFAULTS.min_heads)
     dims = [DEFAULTS.head_dim, *(width // count for width, count in zip(widths, heads, strict=True) if count)]
     for head_dim, min_heads in product(dims, fewest):
@@ -119,10 +119,10 @@ def _head_rule(widths: list[int], heads: list[int]) -> dict[str, int]:
 
 
 def _channels(network: str, widths: dict[int, int], size: int) -> dict[str, Any]:
-    """A table of channels as width and multiplier where it follows the rule, else spelled out.
+    """Channels as width and multiplier if they follow the rule, else as a list.
 
-    Above 32 px the widths halve with every doubling, times the multiplier. Up to 32 px nothing tells it. D has no
-    layer of half the size.
+    The rule: above 32 px, the width halves with every doubling of the side, and is multiplied by the multiplier. At up
+    to 32 px the multiplier has no effect. D has no layer at half the size.
     """
     width = widths[4]
     wide = {side: width * 32 // side for side in widths if side > 32}

@@ -1,4 +1,4 @@
-"""Writing a checkpoint that the original release can load."""
+"""Write a checkpoint that the original release can load."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from swincli.recipe.schema import ModelSection
 from swincli.system.atomic_files import write_atomically
 from swincli.units import format_lines
 
-# Keys of [model] that the release's networks may take other values of than the paper's; shapes tell them.
-TOLD_BY_SHAPES = {
+# Keys of [model] that may differ from the paper's values: the release's weights determine them by their shapes.
+KEYS_FROM_SHAPES = {
     *("size", "latent_dim", "mapping_layers", "g_width", "g_multiplier", "g_channels", "d_width", "d_multiplier"),
     *("d_channels", "head_dim", "min_heads", "window", "mlp_ratio", "adain_gamma", "spectral_norm"),
     *("pixel_mean", "pixel_std"),
 }
-# Of these, what the release's command line or code can be given.
-TOLD_BY_ARGUMENTS = ("size", "latent_dim", "g_multiplier", "d_multiplier", "spectral_norm")
+# Of these, the keys that the release's command line can set.
+KEYS_FROM_ARGUMENTS = ("size", "latent_dim", "g_multiplier", "d_multiplier", "spectral_norm")
 
 
 def write_original(path: Path, snapshot: Snapshot) -> None:
-    """Write the parts that a snapshot has, with every buffer that the release stores besides.
+    """Write all parts of a snapshot, with the buffers that the release stores too.
 
-    A network trained in another pixel range than the release's has the difference folded into its tRGB layers, so that
-    it gives the same pictures there.
+    If the network was trained in another pixel range than the release's, its tRGB layers are changed so that it gives
+    the same images there.
 
     Raises:
-        CheckpointError: the release has no such networks.
+        CheckpointError: the release's format cannot hold these networks.
         ResourceError: the file cannot be written.
     """
     content = original_content(snapshot, path.stem)
@@ -45,7 +45,7 @@ def write_original(path: Path, snapshot: Snapshot) -> None:
 
 
 def original_content(snapshot: Snapshot, name: str) -> dict[str, Any]:
-    """The checkpoint as the release's `torch.load` returns it; `name` is that of the file, without its suffix."""
+    """The checkpoint as the release's `torch.load` returns it; `name` is the file name without its suffix."""
     model = snapshot.recipe.model
     _check(snapshot)
     g_layout, built = generator_layout(model), dict[Buffer, Tensor]()
@@ -64,17 +64,17 @@ def original_content(snapshot: Snapshot, name: str) -> dict[str, Any]:
     return content
 
 
-def unlike_the_release(model: ModelSection) -> list[str]:
-    """Keys of [model] in which networks differ from all that the release's own code can build."""
-    theirs = ModelSection(**{key: getattr(model, key) for key in TOLD_BY_ARGUMENTS})
+def unsupported_by_release(model: ModelSection) -> list[str]:
+    """Keys of [model] whose values the release's code cannot build, although its file format can hold them."""
+    theirs = ModelSection(**{key: getattr(model, key) for key in KEYS_FROM_ARGUMENTS})
     return [key for key in differing_keys(model, theirs) if not key.startswith("pixel_")]
 
 
 def to_release_range(weights: Weights, model: ModelSection) -> Weights:
-    """G's weights for images in the release's pixel range instead of the network's own.
+    """G's weights, changed to give images in the release's pixel range.
 
-    `(x * std + mean - release mean) / release std`, channel by channel: the factor on every tRGB layer, which are all
-    linear and added up, and the rest on the last one's bias, which nothing resizes any more.
+    Per channel: `(x * std + mean - release mean) / release std`. The tRGB layers are linear and their results are
+    added, so every layer gets the factor. The last bias gets the offset: its result is not resized any more.
     """
     if (model.pixel_mean, model.pixel_std) == (IMAGENET_MEAN, IMAGENET_STD):
         return weights
@@ -95,33 +95,33 @@ def to_release_range(weights: Weights, model: ModelSection) -> Weights:
 
 
 def _check(snapshot: Snapshot) -> None:
-    """See that the release's form can hold the networks: the rest of the keys must be as in the paper."""
+    """Check that the release's format can hold the networks: all other keys must have the paper's values."""
     model = snapshot.recipe.model
-    keys = [key for key in differing_keys(model, ModelSection()) if key not in TOLD_BY_SHAPES]
+    keys = [key for key in differing_keys(model, ModelSection()) if key not in KEYS_FROM_SHAPES]
     if snapshot.discriminator is None:
         keys = [key for key in keys if key not in DISCRIMINATOR_KEYS]
     elif (model.pixel_mean, model.pixel_std) != (IMAGENET_MEAN, IMAGENET_STD):
-        keys += ["pixel_mean", "pixel_std"]  # D's first layers cannot be brought to another range
+        keys += ["pixel_mean", "pixel_std"]  # D's first layers cannot be changed to another range
     if keys:
         listed = format_lines(f"model.{key} = {getattr(model, key)!r}" for key in keys)
         raise CheckpointError(
-            f"the original release has no networks like these\n{listed}", "They live on in the .safetensors file."
+            f"the original release has no such networks\n{listed}", "Keep the .safetensors file for them."
         )
 
 
 def _reorder(layout: Layout, state: AdamState | None) -> Layout:
-    """The layout with its parameters in the order in which the optimiser numbers them; buffers stay in their places."""
-    own = [entry for entry in layout.values() if isinstance(entry, str) and is_parameter(entry)]
-    if state is None or state.order == own:
+    """The layout with its parameters in the optimiser's order; buffers stay in their places."""
+    ours = [entry for entry in layout.values() if isinstance(entry, str) and is_parameter(entry)]
+    if state is None or state.order == ours:
         return layout
     theirs = {entry: key for key, entry in layout.items() if isinstance(entry, str)}
-    following = iter(state.order)
-    entries = [next(following) if entry in own else entry for entry in layout.values()]
+    ordered = iter(state.order)
+    entries = [next(ordered) if entry in ours else entry for entry in layout.values()]
     return {theirs[entry] if isinstance(entry, str) else key: entry for key, entry in zip(layout, entries, strict=True)}
 
 
 def _state_dict(weights: Weights, layout: Layout, built: dict[Buffer, Tensor]) -> dict[str, Tensor]:
-    """One network's entries; equal buffers are one tensor, so that the masks of 1024 px networks are stored once."""
+    """The state dict of one network. Equal buffers share one tensor, so that the masks at 1024 px are stored once."""
     state = {}
     for key, entry in layout.items():
         if isinstance(entry, Buffer):
@@ -134,10 +134,12 @@ def _state_dict(weights: Weights, layout: Layout, built: dict[Buffer, Tensor]) -
 
 
 def _arguments(snapshot: Snapshot, name: str) -> release.Arguments:
-    """The arguments that the checkpoint had, or such as would train these networks; noting the images seen where the
-    file would not tell them."""
+    """The arguments of the original checkpoint, or arguments that train these networks.
+
+    The number of images seen is added if the file would not give it.
+    """
     recipe, seen, adam = snapshot.recipe, snapshot.images_seen, snapshot.g_optimizer
     arguments = snapshot.arguments or release.arguments_of(recipe, seen)
     steps = adam.steps if adam else 0
-    told = {release.images_seen(stem, arguments, steps, recipe.train.batch) for stem in (name, "renamed")}
-    return arguments if told == {seen} else arguments | {release.IMAGES_SEEN: seen}
+    derived = {release.images_seen(stem, arguments, steps, recipe.train.batch) for stem in (name, "renamed")}
+    return arguments if derived == {seen} else arguments | {release.IMAGES_SEEN: seen}
