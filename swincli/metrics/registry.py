@@ -30,7 +30,7 @@ from swincli.metrics.protocol import NetworkRecord
 from swincli.metrics.streams.features import Collected, Need
 from swincli.metrics.streams.images import ImageSet
 from swincli.model.files.model_file import Model
-from swincli.synthesis.sampling import default_batch
+from swincli.synthesis.sampling import default_sampling_batch
 from swincli.system.distributed import Processes
 
 T = TypeVar("T")
@@ -193,7 +193,7 @@ def _path_length(fakes: Collected, reference: Collected, context: Context) -> Va
     assert model is not None
     processes = context.processes
     distance = processes.run_on_all(lambda _: stlpips.load_perceptual(stlpips.WEIGHTS.require(), model.device))
-    pairs, batch = min(fakes.count, MOST_PAIRS), max(1, default_batch(max(128, model.recipe.model.size)) // 4)
+    pairs, batch = min(fakes.count, MOST_PAIRS), max(1, default_sampling_batch(max(128, model.recipe.model.size)) // 4)
     share = processes.share(pairs, batch)
 
     def measure(space: str) -> float:

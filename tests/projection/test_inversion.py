@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from swincli.projection.quality import psnr
 from torch import Tensor
 
 from swincli.errors import SwincliError
 from swincli.model.files.model_file import Model
 from swincli.projection.inversion import Plan, default_batch, draw_samples, invert, nearest_samples
 from swincli.projection.losses import Objective
-from swincli.projection.quality import psnr
 from swincli.projection.targets import Target
 from swincli.synthesis.sampling import render
 

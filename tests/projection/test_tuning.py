@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
+from swincli.projection.quality import psnr
 from torch import Tensor
 
 from swincli.model.files.model_file import Model
 from swincli.model.files.tuned import with_changes
 from swincli.projection.inversion import Plan, draw_samples, invert
 from swincli.projection.losses import Objective
-from swincli.projection.quality import psnr
 from swincli.projection.targets import Target
 from swincli.projection.tuning import TuningPlan, tune
 from swincli.synthesis.latents.codes import w_of_seeds

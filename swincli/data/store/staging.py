@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import re
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -94,7 +95,9 @@ def check_space(dest: Path, needed: int, why: str) -> None:
 
 
 @contextmanager
-def staged(dest: Path, *, force: bool, as_file: bool = False) -> Iterator[Path]:
+def staged(
+    dest: Path, *, force: bool, as_file: bool = False, check: Callable[[Path], None] | None = None
+) -> Iterator[Path]:
     """Hand out a place that becomes `dest` when the block ends well, and vanishes if not.
 
     What lies at `dest` is removed only after the new one has its name. What processes that were killed have left
@@ -104,13 +107,15 @@ def staged(dest: Path, *, force: bool, as_file: bool = False) -> Iterator[Path]:
         dest: Where the result is to be.
         force: Whether an earlier result there may be replaced.
         as_file: The place is a file to be made, not an empty folder.
+        check: Replaces `check_destination`: raises DataError if the destination must not be written.
 
     Raises:
         DataError: `check_destination` refuses, before the block or, if something came up meanwhile, after it.
     """
     real = dest.resolve()
     clear_remains(real)
-    check_destination(dest, force=force, as_file=as_file)
+    check = check or functools.partial(check_destination, force=force, as_file=as_file)
+    check(dest)
     partial = _beside(real, "partial")
     real.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -118,7 +123,7 @@ def staged(dest: Path, *, force: bool, as_file: bool = False) -> Iterator[Path]:
         place = partial / real.name if as_file else partial
         yield place
         sync_folder(partial)
-        check_destination(dest, force=force, as_file=as_file)
+        check(dest)
         _take_place(place, real)
         sync_folder(real.parent)
     finally:

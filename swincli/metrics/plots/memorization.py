@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from swincli.metrics.definitions.memorization import Nearest
 from swincli.metrics.streams.images import ImageSet
-from swincli.synthesis.figures.grids import save_png, tile
+from swincli.synthesis.figures.grids import tile
+from swincli.synthesis.output.provenance import save_png
 
 ROWS, COLUMNS = 6, 4  # of pairs
 SIDE, MARGIN, TEXT = 128, 8, 18  # of a picture, around a pair and of a line of text, in pixels

@@ -17,7 +17,7 @@ from sampled_models import pixels, sample, save_shown_model
 from swincli.commands.app import run
 from swincli.metrics.networks import stlpips
 from swincli.recipe import Recipe
-from swincli.synthesis.latents.seeds import z_from_seeds
+from swincli.synthesis.latents.codes import z_from_seeds
 
 Capture = pytest.CaptureFixture[str]
 

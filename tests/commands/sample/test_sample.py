@@ -14,7 +14,7 @@ from sampled_models import pixels, sample, save_shown_model
 
 from swincli.model.files.model_file import load_model
 from swincli.recipe import Recipe
-from swincli.synthesis.latents.seeds import z_from_seeds
+from swincli.synthesis.latents.codes import z_from_seeds
 
 Capture = pytest.CaptureFixture[str]
 

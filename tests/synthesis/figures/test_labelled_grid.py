@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from swincli.synthesis.figures.text import PAGE, cut, font
 from torch import Tensor
 
 from swincli.synthesis.figures.labelled_grid import Words, label_pictures
-from swincli.synthesis.figures.text import PAGE, cut, font
 
 
 def picture(side: int, value: int) -> Tensor:

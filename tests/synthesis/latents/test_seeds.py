@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from swincli.synthesis.latents.seeds import z_from_seeds
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from sampled_models import save_shown_model
+from swincli.synthesis.latents.seeds import z_from_seeds
 
 from swincli.errors import DataError, UsageError
 from swincli.model.files.classes import Classes
@@ -15,7 +16,6 @@ from swincli.model.files.model_file import Model, load_model
 from swincli.recipe import Recipe
 from swincli.synthesis.latents.codes import codes_of_seeds
 from swincli.synthesis.latents.files import Latents, write_latents
-from swincli.synthesis.latents.seeds import z_from_seeds
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sampling import render
 from swincli.synthesis.walk.key_frames import KeyFrames, WalkSpace, find_key_frames

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-
 from swincli.projection.quality import psnr, ssim
 
 
