@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from swincli.projection.quality import psnr, ssim
+
+from swincli.projection.psnr_ssim import psnr, ssim
 
 
 def pictures(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

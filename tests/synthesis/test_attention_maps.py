@@ -113,7 +113,7 @@ def test_layers_as_they_are_written() -> None:
 def test_points_as_they_are_written() -> None:
     assert parse_point("0, 31", 32) == (0, 31)
     for text in ("32,0", "0,32"):
-        with pytest.raises(UsageError, match=f"--attention-at {text}: outside the image, which is 32 px"):
+        with pytest.raises(UsageError, match=f"--attention-at {text}: outside the image of 32 x 32 px"):
             parse_point(text, 32)
     for text in ("", "5", "1,2,3", "a,b", "-1,2", "1.5,2"):
         with pytest.raises(UsageError, match="not a point"):

@@ -15,7 +15,7 @@ from swincli.synthesis.figures.attention import (
     SHIFTED,
     draw_attention,
     heat_colours,
-    warm,
+    heat_values,
 )
 
 PANEL, TOP = 512, 2 * MARGIN + 64 + 2 * CAPTION
@@ -32,14 +32,18 @@ def maps(layer: Layer, window: int = 8) -> list[AttentionMap]:
     ]
 
 
-@pytest.mark.parametrize(("size", "panel"), [(16, 512), (32, 512), (512, 512), (1024, 1024)])
+@pytest.mark.parametrize(("size", "panel"), [(32, 512), (512, 512), (528, 528)])
 def test_panels_are_at_least_512_px(size: int, panel: int) -> None:
-    picture = np.zeros((size, size, 3), np.uint8)
-    page = draw_attention(picture, [(0, 0)], [maps(Layer(16, 1))], "title", "notes")
+    page = draw_attention(np.zeros((size, size, 3), np.uint8), [(0, 0)], [maps(Layer(16, 1))], "title", "notes")
     assert page.dtype == np.uint8
+    assert page.shape[0] > panel
     assert page.shape[1] == 2 * MARGIN + 3 * panel + 2 * GAP
-    twice = draw_attention(picture, [(0, 0)], [maps(Layer(16, 1))] * 2, "title", "notes")
-    assert len(twice) - len(page) > panel
+
+
+def test_every_layer_has_a_row() -> None:
+    picture = np.zeros((16, 16, 3), np.uint8)
+    one, two = (draw_attention(picture, [(0, 0)], [maps(Layer(16, 1))] * rows, "title", "notes") for rows in (1, 2))
+    assert len(two) - len(one) > 512
 
 
 def test_heat_lies_where_the_weights_do() -> None:
@@ -71,7 +75,7 @@ def test_windows_are_outlined_in_the_colours_of_their_halves() -> None:
 
 def test_heat_grows_brighter_with_the_weight() -> None:
     values = np.linspace(0, 1, 101)
-    brightness = heat_colours(warm(values)) @ [0.299, 0.587, 0.114]
+    brightness = heat_colours(heat_values(values)) @ [0.299, 0.587, 0.114]
     assert (np.diff(brightness) > 0).all()
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from swincli.synthesis.latents.seeds import z_from_seeds
 
 from swincli.synthesis.latents.classes import draw_labels, labels_by_row, seeds_by_row
+from swincli.synthesis.latents.codes import z_from_seeds
 
 
 def test_a_seed_s_label_does_not_depend_on_its_neighbours() -> None:

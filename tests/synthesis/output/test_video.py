@@ -115,13 +115,13 @@ def test_padding_repeats_the_last_row_and_column() -> None:
 def test_memory_does_not_grow_with_the_number_of_frames(tmp_path: Path, name: str) -> None:
     process, frame = psutil.Process(), torch.zeros(128, 128, 3, dtype=torch.uint8)
     with writing_video(tmp_path / name, 30) as add:
-        for count in range(300):
+        for count in range(200):
             frame[count % 128] += 40
             add(frame.clone())
-            if count == 100:  # an encoder looks some frames ahead
+            if count == 80:  # an encoder looks some frames ahead
                 before = process.memory_info().rss
         grown = process.memory_info().rss - before
-    assert grown < 200 * frame.numel() / 3
+    assert grown < 120 * frame.numel() / 3
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -171,10 +171,10 @@ def test_what_is_there_is_replaced_only_on_demand(tmp_path: Path, name: str) -> 
 @pytest.mark.parametrize(
     ("name", "fps", "width", "message"),
     [
-        ("walk.avi", 30, 8, r"no kind of video ends in \.avi"),
-        ("walk.gif", 60, 8, "60 frames a second; gif takes 0.01 to 50"),
-        ("walk.mp4", 0.001, 8, "0.001 frames a second"),
-        ("walk.mp4", float("nan"), 8, "nan frames a second"),
+        ("walk.avi", 30, 8, r"\.avi is not a video format"),
+        ("walk.gif", 60, 8, "60 frames per second; gif takes 0.01 to 50"),
+        ("walk.mp4", 0.001, 8, "0.001 frames per second"),
+        ("walk.mp4", float("nan"), 8, "nan frames per second"),
         ("walk.webp", 30, 16_384, "16384 x 8 px; webp takes up to 16,383"),
     ],
 )
@@ -195,7 +195,9 @@ def test_an_encoder_that_does_not_load_is_named(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "av.py").write_text('raise ImportError("libavcodec.so: no such file")')
     monkeypatch.delitem(sys.modules, "av")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ResourceError, match=r"av, which writes gif files, does not load: libavcodec\.so: no such file"):
+    with pytest.raises(
+        ResourceError, match=r"av, which writes gif files, cannot be imported: libavcodec\.so: no such file"
+    ):
         check_video(tmp_path / "walk.gif", 30, 8, 8, force=False)
 
 
