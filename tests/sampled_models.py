@@ -1,4 +1,4 @@
-"""Models whose images can be told apart, and `swincli sample` as a user runs it."""
+"""Models with distinguishable images, and `swincli sample` as a user runs it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from swincli.recipe import Recipe
 
 
 def save_shown_model(recipe: Recipe, path: Path, classes: Classes | None = None, seed: int = 0) -> Path:
-    """Save a model of a recipe (with model.adain_gamma=1) that was not trained, yet draws other things than gray."""
+    """Save an untrained model of a recipe (with model.adain_gamma=1) whose images are not gray."""
     torch.manual_seed(seed)
     generator = Generator(recipe.model)
     for parameter in generator.parameters():

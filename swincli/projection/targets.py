@@ -112,7 +112,7 @@ def _fit(data: bytes, name: str, stem: str, size: int, crop: Crop, warn: Warn) -
 
 
 def _losses(data: bytes) -> Iterator[str]:
-    """What a picture's file holds that its RGB image does not; the file was decoded before without an error."""
+    """Information that a picture loses as an RGB image; `data` was decoded before without an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -137,7 +137,7 @@ class _Neighbours:
 
 
 def _initial_changes(generator: Generator, seed: int) -> Changes:
-    """Changes that sum to 0: `up` is 0 and `down` random, as in LoRA, so that `up` gets a gradient."""
+    """Changes without an effect yet: `up` is 0 and `down` is random, as in LoRA, so that `up` gets a gradient."""
     random = torch.Generator().manual_seed(seed)
     changes = blank_changes(generator)
     for name, value in changes.items():

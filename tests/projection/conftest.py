@@ -1,4 +1,4 @@
-"""A small model that is no longer gray, pictures to project, and codes found for them: shared, so never modified."""
+"""A small model with varied images, pictures to project, and their codes; tests must not modify them."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 @pytest.fixture(scope="session")
 def generated(model: Model) -> list[Target]:
-    """Three images that the model itself makes."""
+    """Three images of the model itself."""
     pictures = torch.cat(list(generate(model, [7, 8, 9])))
     return [Target(f"seed {seed}", f"seed-{seed}", picture) for seed, picture in zip((7, 8, 9), pictures, strict=True)]
 
 
 @pytest.fixture(scope="session")
 def foreign() -> list[Target]:
-    """Two pictures that no code of the model gives: noise of blocks."""
+    """Two pictures that no code of the model gives: blocks of random colours."""
     random = torch.Generator().manual_seed(3)
     blocks = torch.randint(0, 256, (2, 4, 4, 3), generator=random, dtype=torch.uint8)
     pictures = blocks.repeat_interleave(4, dim=1).repeat_interleave(4, dim=2)
@@ -53,7 +53,7 @@ def objective(model: Model) -> Objective:
 
 @pytest.fixture(scope="session")
 def foreign_w_plus(model: Model, objective: Objective, foreign: list[Target]) -> Tensor:
-    """w+ of the foreign pictures after fifteen steps."""
+    """The w+ of the foreign pictures after 15 steps."""
     settings = InversionSettings(space="w+", steps=15)
     return invert(model, objective, foreign, draw_start_points(model, 20), settings, silent)
 

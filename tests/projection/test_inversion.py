@@ -1,4 +1,4 @@
-"""Codes are found for images that the model makes, whatever is sought beside them."""
+"""Inversion: finds the codes of generated images, and does not depend on the batch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def silent(step: int, codes: Tensor, losses: Tensor) -> None:
 def seek(
     model: Model, objective: Objective, targets: Sequence[Target], space: str = "w", steps: int = STEPS
 ) -> tuple[Tensor, list[float]]:
-    """Codes, and the PSNR of what they give."""
+    """Codes, and the PSNR of their images."""
     samples = draw_start_points(model, SAMPLES)
     plan = InversionSettings(space=space, steps=steps, samples=SAMPLES)  # type: ignore[arg-type]
     codes = invert(model, objective, targets, samples, plan, silent)

@@ -1,4 +1,4 @@
-"""Distances of images: their parts, and the networks that they may look through."""
+"""The projection loss: its parts, and its feature networks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def images(count: int, side: int = 16, seed: int = 0) -> Tensor:
 
 
 class Squares(nn.Module):
-    """A network of the kind of StyleGAN's vgg16.pt."""
+    """A network with the interface of StyleGAN's vgg16.pt."""
 
     def forward(self, x: Tensor, resize_images: bool = True, return_lpips: bool = False) -> Tensor:
         """Means of squares of rows."""
@@ -45,7 +45,7 @@ def scripted(tmp_path: Path) -> Path:
 
 
 def check(network: FeatureNetwork, side: int = 16) -> None:
-    """It is 0 for equal images alone, sees each on its own, and has gradients."""
+    """The distance is 0 only for equal images, independent of the batch, and has gradients."""
     one, other = images(2, side), images(2, side, seed=1)
     seen = network.features(one)
     assert network.distance(seen, seen).abs().max() < 1e-6

@@ -1,4 +1,4 @@
-"""PSNR and SSIM are those of scikit-image."""
+"""PSNR and SSIM equal those of scikit-image."""
 
 from __future__ import annotations
 

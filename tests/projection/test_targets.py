@@ -1,4 +1,4 @@
-"""Pictures of any kind become targets, and what they lose is told."""
+"""Pictures of any format become targets, with warnings about losses."""
 
 from __future__ import annotations
 

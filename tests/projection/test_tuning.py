@@ -1,4 +1,4 @@
-"""Tuning brings images closer to their pictures and leaves other images mostly as they were."""
+"""Tuning brings images closer to their pictures; locality keeps other images."""
 
 from __future__ import annotations
 
@@ -55,10 +55,9 @@ def test_tuned_is_closer(
     assert all(b > a + 0.5 for a, b in zip(before, after, strict=True))
 
 
-def test_tuning_leaves_the_model_as_it_is(
+def test_locality_keeps_other_images_and_the_model_is_not_modified(
     model: Model, tuned: Callable[..., tuple[Changes, Model]], usual: tuple[Changes, Model]
 ) -> None:
-    """And locality keeps the images of other codes."""
     weights = [value.clone() for value in model.generator.parameters()]
     others = model.generator.broadcast(w_of_seeds(model, range(8)))
     before = render(model, others).float()

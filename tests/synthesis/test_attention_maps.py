@@ -1,4 +1,4 @@
-"""What a position attends to, as it is recorded from the generator's own forward pass."""
+"""Attention maps recorded in the generator's forward pass."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def generator() -> Generator:
     torch.manual_seed(0)
     network = Generator(CONFIG).eval().requires_grad_(False)
     for parameter in network.parameters():
-        parameter.mul_(3)  # so that attention is not even
+        parameter.mul_(3)  # makes attention non-uniform
     return network
 
 
@@ -71,7 +71,7 @@ def test_recording_changes_nothing_and_leaves_nothing_behind(generator: Generato
 
 
 def test_weights_explain_what_the_heads_put_out(generator: Generator, w: torch.Tensor) -> None:
-    """A weighted sum of values, with what was recorded, is what the block's second group of heads puts out."""
+    """The sum of the values, weighted by the recorded map, is the output of the block's second group of heads."""
     block = generator.get_submodule("levels.2.blocks.0")
     assert isinstance(block, Block)
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []

@@ -60,7 +60,7 @@ def draw_labelled_grid(pictures: Sequence[Tensor | None], columns: int, labels: 
 
 
 class _Layout:
-    """Positions of the images and labels of a grid; `width` and `height` are those of an image as drawn, in pixels."""
+    """Positions of the images and labels of a grid; `width` and `height` of a drawn image are in pixels."""
 
     def __init__(self, columns: int, width: int, height: int, labels: GridLabels) -> None:
         self.columns, self.width, self.height, self.labels = columns, width, height, labels

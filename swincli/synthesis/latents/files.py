@@ -95,7 +95,7 @@ def write_latents(path: Path, latents: Latents, notes: Mapping[str, str] | None 
 
 
 def read_npz(path: Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-    """Read the arrays of an .npz file: all of them, or only those of `names` that the file has.
+    """Read the arrays of an .npz file: all, or only the given `names`; missing names are skipped.
 
     Raises:
         DataError: the file is missing or damaged, or is not an .npz file. Pickled arrays are refused.

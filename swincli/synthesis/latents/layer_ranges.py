@@ -1,7 +1,7 @@
 """Selections of the codes of w+ by name (coarse, middle, fine, all) or number ("0-3,7").
 
-Each resolution from 4 px on has two codes. As in StyleGAN (Karras et al., 2019, section 3.1), those of 4 and 8 px are
-coarse (pose and shape), those of 16 and 32 px middle (features), and the rest fine (colours and texture).
+Each resolution from 4 px on has two codes. As in StyleGAN (Karras et al., 2019, section 3.1), codes of 4 and 8 px are
+coarse (pose and shape), codes of 16 and 32 px middle (features), and the rest fine (colours and texture).
 """
 
 from __future__ import annotations

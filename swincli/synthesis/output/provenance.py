@@ -41,7 +41,7 @@ class Output:
 
 
 def missing(outputs: Sequence[Output], *, force: bool = False) -> list[int]:
-    """Indices of the files to write: each path once, those that do not exist yet; with `force` all of them.
+    """Indices of the files that do not exist yet, each path once; with `force` all files.
 
     Raises:
         DataError: without `force`: a file exists with another note or without one.

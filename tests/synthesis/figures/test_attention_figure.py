@@ -1,4 +1,4 @@
-"""Pages of attention: their shape, and that their colours say what the weights say."""
+"""Attention figures: their shape, and colours that match the weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PANEL, TOP = 512, 2 * MARGIN + 64 + 2 * CAPTION
 
 
 def maps(layer: Layer, window: int = 8) -> list[AttentionMap]:
-    """Two groups: the first looks at one cell only, the second evenly at its window."""
+    """Two groups of heads: the first attends to one cell, the second uniformly to its window."""
     peak, even = torch.zeros(2, layer.resolution, layer.resolution)
     peak[8, 9] = 1.0
     even[4:12, 4:12] = 1 / 64
@@ -54,14 +54,14 @@ def test_heat_lies_where_the_weights_do() -> None:
         x = MARGIN + panel * (PANEL + GAP) + column * 32 + 24
         return page[TOP + row * 32 + 24, x]
 
-    assert cell(1, 8, 9).min() > 200  # all the attention of the first group: nearly white
-    assert cell(1, 8, 10).max() < 100  # in its window, but nothing is there
+    assert cell(1, 8, 9).min() > 200  # all weight of the first group: nearly white
+    assert cell(1, 8, 10).max() < 100  # in the window, without weight
     spread = [cell(2, row, column) for row, column in ((4, 4), (7, 9), (11, 11))]
     assert all(np.array_equal(spread[0], other) for other in spread[1:])
     assert spread[0][0] > spread[0][2]  # warm
     outside = cell(2, 0, 0)
     assert len(set(outside.tolist())) == 1  # grey
-    assert (cell(0, 5, 5) == 200).all()  # the image, as it is, where a half reaches
+    assert (cell(0, 5, 5) == 200).all()  # the unchanged image inside a window
     assert (cell(0, 1, 1) < 100).all()
 
 
@@ -81,7 +81,7 @@ def test_heat_grows_brighter_with_the_weight() -> None:
 
 @pytest.mark.parametrize("share", [1 / 64, 0.02, 0.5])
 def test_any_peak_can_be_drawn(share: float) -> None:
-    """The legend's words find room wherever the even spread lies, at the border of the map too."""
+    """The text of the colour bar fits for every weight of uniform attention, also at the border of the map."""
     corner, even = torch.zeros(2, 16, 16)
     corner[:4, :4] = 1 / 16
     even[:8, :8] = (1 - share) / 63
@@ -89,4 +89,4 @@ def test_any_peak_can_be_drawn(share: float) -> None:
     layer = Layer(16, 2)
     row = [AttentionMap(layer, (1, 1), 8, 0, 0, 0, even), AttentionMap(layer, (2, 2), 8, 4, 0, 0, corner)]
     page = draw_attention(np.zeros((16, 16, 3), np.uint8), [(0, 0)], [row], "title", "notes")
-    assert (page[:, -MARGIN:] == page[-1, -1]).all()  # nothing runs over the page's edge
+    assert (page[:, -MARGIN:] == page[-1, -1]).all()  # nothing is drawn beyond the margin

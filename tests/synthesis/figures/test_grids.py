@@ -1,4 +1,4 @@
-"""Images side by side."""
+"""Tiling of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Grids with words."""
+"""Labelled grids."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def picture(side: int, value: int) -> Tensor:
 
 
 def spans(line: Tensor, value: int) -> list[int]:
-    """Where a line of a page has a colour of equal channels."""
+    """Positions in a line of pixels with a given grey value."""
     return torch.nonzero((line == value).all(dim=-1)).flatten().tolist()
 
 

@@ -1,4 +1,4 @@
-"""Style mixing: how it is written, and what is mixed."""
+"""Style mixing: parsing, and mixing of codes."""
 
 from __future__ import annotations
 

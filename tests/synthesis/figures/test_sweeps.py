@@ -1,4 +1,4 @@
-"""Sweeps: how they are written, and where they take a code."""
+"""Sweeps: parsing, and the codes along directions."""
 
 from __future__ import annotations
 

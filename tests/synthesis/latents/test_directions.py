@@ -1,4 +1,4 @@
-"""Directions in w: principal components, and singular vectors of the layers that read w."""
+"""Directions in w (PCA, SeFa) and cluster centres of w."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_sefa_is_the_singular_vectors_of_rows_of_length_one() -> None:
 
 @pytest.mark.parametrize("style", list(STYLES))
 def test_moving_a_code_reaches_the_image_only_where_layers_read_it(style: str) -> None:
-    """What `style_weights` finds is all that takes w: an image changes with a code where it finds something."""
+    """`style_weights` finds all layers that read w: the image depends on a code if and only if it finds some."""
     model = make_model(style)
     generator = model.generator
     for parameter in generator.parameters():

@@ -1,4 +1,4 @@
-"""Labels drawn for seeds, and labels by the rows of a grid."""
+"""Class labels drawn for seeds, and labels of grid rows."""
 
 from __future__ import annotations
 

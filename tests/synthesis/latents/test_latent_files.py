@@ -1,4 +1,4 @@
-"""Latents read from files, and the files that are none."""
+"""Latent files: reading, writing, and files that are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names and numbers of the codes of w+."""
+"""Selections of codes of w+ by name and number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Truncation of w and of some codes of w+, towards one centre or the nearest of several."""
+"""Truncation of w+, of all codes or some, towards one centre or the nearest of several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that say how they were made."""
+"""Image files with provenance notes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Videos: every kind decodes to the frames that were written, appears whole or not at all, and keeps no frame."""
+"""Videos: each format decodes to its frames, is written atomically, and keeps no frame in memory."""
 
 from __future__ import annotations
 
@@ -21,11 +21,16 @@ from swincli.synthesis.output.encoders import pad_to_multiple
 from swincli.synthesis.output.video import check_video, writing_video
 
 KINDS = ["walk.mp4", "walk.gif", "walk.webp", "walk"]
-TOLERANCE = {"walk.mp4": 4, "walk.gif": 1, "walk.webp": 4, "walk": 0}  # levels of 255; another matrix or range: over 10
+TOLERANCE = {
+    "walk.mp4": 4,
+    "walk.gif": 1,
+    "walk.webp": 4,
+    "walk": 0,
+}  # levels of 255; a wrong colour matrix or range gives over 10
 
 
 def frames(count: int, height: int = 32, width: int = 48) -> Iterator[Tensor]:
-    """Two flat colours, of which one wanders from red to blue."""
+    """Two flat colours; one moves from red to blue."""
     for index in range(count):
         share = index / max(count - 1, 1)
         frame = torch.zeros(height, width, 3, dtype=torch.uint8)
@@ -63,8 +68,8 @@ def test_frames_come_back_in_their_order_and_colours(tmp_path: Path, name: str) 
     found = read(tmp_path / name).astype(int)
     expected = np.stack([frame.numpy() for frame in frames(12)])
     assert found.shape == expected.shape
-    for flat in (slice(0, 13), slice(19, 32)):  # where two colours meet, mp4 and webp mix them
-        off = np.abs(found - expected)[:, flat].mean(axis=(1, 2))  # of every frame and channel
+    for flat in (slice(0, 13), slice(19, 32)):  # mp4 and webp mix the colours at the edge between
+        off = np.abs(found - expected)[:, flat].mean(axis=(1, 2))  # per frame and channel
         assert off.max() <= TOLERANCE[name]
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
@@ -118,7 +123,7 @@ def test_memory_does_not_grow_with_the_number_of_frames(tmp_path: Path, name: st
         for count in range(200):
             frame[count % 128] += 40
             add(frame.clone())
-            if count == 80:  # an encoder looks some frames ahead
+            if count == 80:  # encoders hold back some frames
                 before = process.memory_info().rss
         grown = process.memory_info().rss - before
     assert grown < 120 * frame.numel() / 3

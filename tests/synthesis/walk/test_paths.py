@@ -1,4 +1,4 @@
-"""Paths go through their key frames, close where they should, and keep to arcs and curves."""
+"""Paths pass their key frames, close, and follow lines, splines and arcs."""
 
 from __future__ import annotations
 

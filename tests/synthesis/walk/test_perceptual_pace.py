@@ -1,4 +1,4 @@
-"""Constant perceived speed: on a path whose lengths are known, on a real generator with a stand-in for the network."""
+"""Constant perceptual speed, on paths with known lengths and a stand-in for the network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from swincli.synthesis.walk.perceptual_pace import (
     unevenness,
 )
 
-# torch may have turned subnormal numbers off in this process
+# torch may have disabled subnormal numbers in this process
 lengths = st.lists(st.floats(0, 10, allow_subnormal=False), min_size=2, max_size=20)
 
 
@@ -30,7 +30,7 @@ def between(one: list[Tensor], other: list[Tensor]) -> Tensor:
 
 @pytest.mark.parametrize("batch", [1, 3, 7])
 def test_lengths_are_those_of_neighbours_whatever_the_batches(batch: int) -> None:
-    images = torch.randn(14, 3, 4, 4)  # seven times by two walks
+    images = torch.randn(14, 3, 4, 4)  # 7 times, 2 walks
     measured = StepLengths(2, features, between)
     for part in images.split(2 * batch):
         measured.add(part)
@@ -40,7 +40,7 @@ def test_lengths_are_those_of_neighbours_whatever_the_batches(batch: int) -> Non
 
 
 def test_a_path_that_speeds_up_gets_equal_steps() -> None:
-    """A point moves as the cube of time; its frames are to move as time."""
+    """A point moves with the cube of time; its frames must move linearly."""
     places = measuring_times(2, 200)
     measured = StepLengths(1, features, between)
     measured.add(((places / 2) ** 3).view(-1, 1, 1, 1).float())
@@ -52,7 +52,7 @@ def test_a_path_that_speeds_up_gets_equal_steps() -> None:
 
 
 def test_a_second_look_finds_what_changes_at_once() -> None:
-    """A point stands still, but for a thousandth of the time: no step of an even walk is shorter."""
+    """A point moves only in a thousandth of the time, less than one step of equal times."""
 
     def position(times: torch.Tensor) -> torch.Tensor:
         return ((times - 0.4711) * 1000).clamp(0, 1)

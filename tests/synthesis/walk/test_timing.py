@@ -1,4 +1,4 @@
-"""Numbers of frames as people write them, and the times that follow from them."""
+"""Parsing of frame counts, and the times of frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Walks of a small generator: what they begin and end with, what stays still, classes, grids and batches."""
+"""Walks of a small generator: key frames, fixed layers, classes, grids and batches."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_walks_side_by_side_are_the_single_ones_at_every_batch(model: Model) -> 
 
 
 def test_images_come_a_few_at_a_time(model: Model) -> None:
-    """However long a walk is, no more images are there at once than a batch has."""
+    """The number of images in memory is the batch size, for a walk of any length."""
     walk = make_walk(model, key_frames(model, [1, 2]), HALF, curve="linear", closed=False)
     images = images_along(model, [walk], torch.linspace(0, 1, 1_000_000, dtype=torch.float64), 3)
     assert [len(next(images)) for _ in range(4)] == [3, 3, 3, 3]

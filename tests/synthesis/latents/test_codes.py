@@ -1,4 +1,4 @@
-"""A z for every seed."""
+"""The z of seeds."""
 
 from __future__ import annotations
 
