@@ -49,7 +49,7 @@ def sample(request: Request, place: torch.device, console: Console, processes: P
     with console.progress("Sampling", len(due.images)) as advance:
         processes.run_on_all(lambda told: _draw_images(plan, due.images, processes, told), advance)
     if due.pages:
-        with console.progress("SampleSet pages", len(due.pages), "pages") as advance:
+        with console.progress("Drawing pages", len(due.pages), "pages") as advance:
             processes.run_on_all(lambda told: _draw_pages(plan, due.pages, processes, told), advance)
     processes.from_main(lambda: _finish(plan, due))
     if processes.is_main:
