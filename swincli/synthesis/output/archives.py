@@ -22,7 +22,7 @@ from swincli.errors import from_os_error
 from swincli.synthesis.output.provenance import NOTE, Output
 from swincli.system.atomic_files import write_atomically
 
-_NO_DATE = (1980, 1, 1, 0, 0, 0)  # the same images give the same bytes
+_NO_DATE = (1980, 1, 1, 0, 0, 0)  # the same pictures make the same file
 
 
 @dataclass(frozen=True)
