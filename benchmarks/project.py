@@ -31,15 +31,21 @@ from swincli.metrics.networks.stlpips import WEIGHTS, load_perceptual
 from swincli.model.files.find_checkpoint import find_checkpoint
 from swincli.model.files.model_file import Model, load_model
 from swincli.model.files.tuned import with_deltas
-from swincli.projection.inversion import Plan, Samples, default_batch, draw_samples, invert
+from swincli.projection.inversion import (
+    InversionSettings,
+    StartPoints,
+    default_inversion_batch,
+    draw_start_points,
+    invert,
+)
 from swincli.projection.losses import Objective
-from swincli.projection.products import Figures, measure
-from swincli.projection.quality import psnr
+from swincli.projection.output_files import Similarity, measure_similarity
+from swincli.projection.psnr_ssim import psnr
 from swincli.projection.targets import Target, read_targets
-from swincli.projection.tuning import TuningPlan, tune
-from swincli.synthesis.figures.grids import save_png
-from swincli.synthesis.figures.labelled_grid import Words, label_pictures
+from swincli.projection.tuning import TuningSettings, tune
+from swincli.synthesis.figures.labelled_grid import GridLabels, draw_labelled_grid
 from swincli.synthesis.latents.codes import codes_of_seeds
+from swincli.synthesis.output.provenance import save_png
 from swincli.synthesis.sampling import generate, render
 from swincli.system import runtime
 
@@ -55,7 +61,7 @@ class Outcome:
     name: str
     targets: list[Target]
     pictures: dict[str, Tensor]
-    figures: dict[str, list[Figures]]
+    figures: dict[str, list[Similarity]]
     others: float
     seconds: float
 
@@ -88,25 +94,31 @@ def real(model: Model, source: str, count: int) -> list[Target]:
 
 
 def project(
-    name: str, model: Model, objective: Objective, samples: Samples, targets: list[Target], steps: int, tune_steps: int
+    name: str,
+    model: Model,
+    objective: Objective,
+    samples: StartPoints,
+    targets: list[Target],
+    steps: int,
+    tune_steps: int,
 ) -> Outcome:
-    """Project the targets with all three methods."""
-    started, batch = time.perf_counter(), default_batch(model.recipe.model.size)
+    """All three ways."""
+    started, batch = time.perf_counter(), default_inversion_batch(model.recipe.model.size)
     found = WEIGHTS.find()
     distance = None if found is None else load_perceptual(found, model.device)
     pictures: dict[str, Tensor] = {}
     codes = torch.empty(0)
     for way, space in (("W", "w"), ("W+", "w+")):
-        plan = Plan(space=space, steps=steps)  # type: ignore[arg-type]
+        plan = InversionSettings(space=space, steps=steps)  # type: ignore[arg-type]
         parts = [targets[start : start + batch] for start in range(0, len(targets), batch)]
         codes = torch.cat([invert(model, objective, part, samples, plan, silent) for part in parts])
         pictures[way] = render(model, codes if space == "w+" else model.generator.broadcast(codes))
-    changes = tune(model, objective, targets, codes, TuningPlan(steps=tune_steps), batch, silent)
+    changes = tune(model, objective, targets, codes, TuningSettings(steps=tune_steps), batch, silent)
     bent = with_deltas(model, changes)
     pictures["W+ tuned"] = render(bent, codes)
     figures = {
         way: [
-            measure(target, picture, distance, model.device)
+            measure_similarity(target, picture, distance, model.device)
             for target, picture in zip(targets, pictures[way], strict=True)
         ]
         for way in WAYS
@@ -147,7 +159,7 @@ def draw(outcomes: Sequence[Outcome], path: Path) -> None:
         for way in WAYS:
             tiles += list(outcome.pictures[way][shown])
             rows.append(way)
-    save_png(path, label_pictures(tiles, len(tiles) // len(rows), Words(rows=rows)))
+    save_png(path, draw_labelled_grid(tiles, len(tiles) // len(rows), GridLabels(rows=rows)))
 
 
 def main() -> None:
@@ -174,7 +186,7 @@ def main() -> None:
         f"{perception.name if perception else 'none'}, {options.steps} steps, {options.tune_steps} of tuning, "
         f"{model.device.type}, {platform.machine()}, {torch.get_num_threads()} threads"
     )
-    samples = draw_samples(model, Plan().samples)
+    samples = draw_start_points(model, InversionSettings().samples)
     sets: dict[str, list[Target]] = {}
     if options.only != "real":
         sets["generated"] = generated(model, options.count)

@@ -1,4 +1,4 @@
-"""Untrained models with distinguishable images, and `swincli sample` as a user runs it."""
+"""Models with distinguishable images, and `swincli sample` as a user runs it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from swincli.recipe import Recipe
 
 
 def save_shown_model(recipe: Recipe, path: Path, classes: Classes | None = None, seed: int = 0) -> Path:
-    """Save an untrained model of a recipe (with model.adain_gamma=1) whose images are not plain gray."""
+    """Save an untrained model of a recipe (with model.adain_gamma=1) whose images are not gray."""
     torch.manual_seed(seed)
     generator = Generator(recipe.model)
     for parameter in generator.parameters():

@@ -7,7 +7,7 @@ import math
 from swincli.errors import UsageError
 from swincli.model.files.model_file import Model
 from swincli.synthesis.latents.truncation import Truncation
-from swincli.synthesis.latents.w_clusters import MOST_CENTRES, cluster_centres
+from swincli.synthesis.latents.w_clusters import MAX_CENTRES, cluster_centres
 
 
 def read_truncation(model: Model, strength: float, layers: int | None, centres: int | None) -> Truncation:
@@ -31,6 +31,6 @@ def read_truncation(model: Model, strength: float, layers: int | None, centres: 
     codes = model.recipe.model.num_ws
     if layers is not None and layers > codes:
         raise UsageError(f"--truncation-layers {layers}: the model has {codes} codes an image", f"Give 1 to {codes}.")
-    if centres is not None and centres > MOST_CENTRES:
-        raise UsageError(f"--truncation-centres {centres}: too many", f"At most {MOST_CENTRES:,}.")
+    if centres is not None and centres > MAX_CENTRES:
+        raise UsageError(f"--truncation-centres {centres}: too many", f"At most {MAX_CENTRES:,}.")
     return Truncation(strength, layers, None if centres is None else cluster_centres(model, centres))

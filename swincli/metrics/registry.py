@@ -28,7 +28,7 @@ from swincli.metrics.protocol import NetworkRecord
 from swincli.metrics.streams.features import SideStatistics
 from swincli.metrics.streams.images import ImageSet
 from swincli.model.files.model_file import Model
-from swincli.synthesis.sampling import default_batch
+from swincli.synthesis.sampling import default_sampling_batch
 
 T = TypeVar("T")
 
@@ -88,7 +88,9 @@ def _ppl(fakes: SideStatistics, _reals: SideStatistics, context: Context) -> Pat
     model, processes = _check_ppl(context), context.processes
     distance = processes.run_on_all(lambda _: stlpips.load_perceptual(stlpips.WEIGHTS.require(), model.device))
     pairs = min(fakes.count, MAX_PAIRS)
-    batch = max(1, default_batch(max(128, model.recipe.model.size)) // 4)  # a pair is two images, and VGG-16 is large
+    batch = max(
+        1, default_sampling_batch(max(128, model.recipe.model.size)) // 4
+    )  # a pair is two images, and VGG-16 is large
     share = processes.shard(pairs, batch)
 
     def gather_lengths(space: str) -> NDArray[np.float64]:

@@ -1,1 +1,1 @@
-"""From pictures back to codes: the w or w+ whose image comes closest to a picture, and a generator tuned around it."""
+"""GAN inversion: the w or w+ whose image is closest to a picture, and a generator tuned around it (pivotal tuning)."""

@@ -1,4 +1,4 @@
-"""The networks that a projection compares images by: perceptual ones, detectors, and the model's own D."""
+"""Feature networks of the projection loss: stlpips, the model's own discriminator, detectors, TorchScript files."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ from swincli.metrics.networks.pretrained import first_line, load_torchscript
 from swincli.metrics.networks.resize import filter_weights
 from swincli.metrics.networks.stlpips import PerceptualDistance
 
-SMALLEST = 64  # px: what networks for photographs find anything in
+MIN_SIDE = 64  # pixels; networks for photographs see little in smaller images
 
 
-def of_fitting_size(images: Tensor, smallest: int = SMALLEST) -> Tensor:
-    """Images `[B, 3, H, H]` averaged down to 256 px where they are larger, and enlarged to `smallest` if smaller."""
-    if images.shape[-1] < smallest:
-        return F.interpolate(images, size=(smallest, smallest), mode="bilinear", align_corners=False)
+def resize_for_network(images: Tensor, min_side: int = MIN_SIDE) -> Tensor:
+    """Images `[B, 3, H, H]`, averaged down to 256 px if larger, and enlarged to `min_side` if smaller."""
+    if images.shape[-1] < min_side:
+        return F.interpolate(images, size=(min_side, min_side), mode="bilinear", align_corners=False)
     return averaged_down(images)
 
 
-class PerceptualNetwork:
-    """Shift-tolerant LPIPS."""
+class StlpipsNetwork:
+    """Shift-tolerant LPIPS (ST-LPIPS)."""
 
     name = "stlpips"
 
-    def __init__(self, distance: PerceptualDistance) -> None:
-        self.distance = distance
+    def __init__(self, lpips: PerceptualDistance) -> None:
+        self.lpips = lpips
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Five maps of unit length over channels; images below 64 px are enlarged to that."""
-        return self.distance.features(of_fitting_size(images))
+        """Five feature maps, normalised over channels; images below 64 px are enlarged to 64 px."""
+        return self.lpips.features(resize_for_network(images))
 
-    def between(self, one: list[Tensor], other: list[Tensor]) -> Tensor:
+    def distance(self, one: list[Tensor], other: list[Tensor]) -> Tensor:
         """The distance, `[B]`."""
-        return self.distance.between(one, other)
+        return self.lpips.between(one, other)
 
 
 class DiscriminatorNetwork:
-    """What the model's own discriminator makes of an image at every scale, before it compares those of a batch.
+    """Feature maps of the model's own discriminator at every resolution, before the minibatch statistics.
 
-    It needs no download, knows the very images that the model makes, and sees them at their own size. Features of a
-    discriminator as a loss are those of Larsen et al. (ICML 2016) and of pix2pixHD's feature matching (Wang et al.,
-    CVPR 2018); here they are brought to unit length over channels first, as LPIPS does.
+    It needs no download, knows the model's images, and takes them at full size. Discriminator features as a loss:
+    Larsen et al. (ICML 2016) and the feature matching of pix2pixHD (Wang et al., CVPR 2018). Here they are first
+    normalised over channels, as in LPIPS.
 
     Args:
-        discriminator: With a `trunk` of blocks; its weights are not changed.
-        pixel_mean: Of the images that it takes: `(x std + mean)` is 0 to 1.
+        discriminator: A network with a `trunk` of blocks; frozen and set to eval mode.
+        pixel_mean: Of its input images, per channel: `x * std + mean` is in 0 to 1.
         pixel_std: The same.
-        origin: The file that it comes from.
+        origin: Name of its file.
     """
 
     def __init__(
@@ -71,20 +71,20 @@ class DiscriminatorNetwork:
             self.parts += discriminator.from_wavelet.children()  # type: ignore[union-attr]
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """The maps after the blocks of the trunk, and those of the wavelet coefficients that join it."""
+        """Outputs of the trunk's blocks and of the wavelet inputs, normalised over channels."""
         maps: list[Tensor] = []
         hooks = [part.register_forward_hook(partial(_keep, maps)) for part in self.parts]
         try:
             labels = torch.zeros(len(images), dtype=torch.int64, device=images.device) if self.classes else None
             mean, std = (images.new_tensor(values)[:, None, None] for values in (self.pixel_mean, self.pixel_std))
-            self.discriminator(((images + 1) / 2 - mean) / std, labels)  # its verdict is not used
+            self.discriminator(((images + 1) / 2 - mean) / std, labels)  # hooks keep the maps; the logits are not used
         finally:
             for hook in hooks:
                 hook.remove()
         return [_unit(value) for value in maps]
 
-    def between(self, one: list[Tensor], other: list[Tensor]) -> Tensor:
-        """The mean over maps of the squared distance, itself the mean over positions: `[B]`."""
+    def distance(self, one: list[Tensor], other: list[Tensor]) -> Tensor:
+        """Squared distance over channels, averaged over positions, then over maps: `[B]`."""
         parts = [(a - b).square().sum(dim=1).mean(dim=(1, 2)) for a, b in zip(one, other, strict=True)]
         return torch.stack(parts).mean(dim=0)
 
@@ -98,13 +98,13 @@ def _unit(x: Tensor) -> Tensor:
 
 
 class DetectorNetwork:
-    """The one feature that a detector such as Inception makes of an image.
+    """The feature vector of a metric's detector such as Inception.
 
-    It says what is in an image and little of where, so pixels and wavelet bands have to do the rest.
+    It describes the content of an image and hardly its layout; pixels and wavelet bands add the layout.
 
     Args:
-        detector: Differentiable, as TorchScript ones are.
-        side: Of the images that it takes, in pixels.
+        detector: A differentiable detector, such as a TorchScript one.
+        side: Side of its input images in pixels.
     """
 
     def __init__(self, detector: Detector, side: int) -> None:
@@ -112,30 +112,29 @@ class DetectorNetwork:
 
     @property
     def name(self) -> str:
-        """As the detector is called."""
+        """Name of the detector."""
         return self.detector.name
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """`[B, D]`, of unit length, from images resized as for measuring."""
+        """`[B, D]`, of unit length; images are resized as for FID."""
         weights = filter_weights(images.shape[-1], self.side, device=images.device)
         pixels = (weights @ ((images + 1) * 127.5) @ weights.T).clamp(0, 255)
         values, _ = self.detector.network(pixels)
         return [F.normalize(values.flatten(1))]
 
-    def between(self, one: list[Tensor], other: list[Tensor]) -> Tensor:
-        """The squared distance, `[B]`, of 0 to 4."""
+    def distance(self, one: list[Tensor], other: list[Tensor]) -> Tensor:
+        """Squared distance, `[B]`, 0 to 4."""
         return (one[0] - other[0]).square().sum(dim=1)
 
 
 class ScriptedNetwork:
-    """A TorchScript file as StyleGAN's tools take their `vgg16.pt`.
+    """A TorchScript network with the interface of StyleGAN's `vgg16.pt`.
 
-    It is called with images `[B, 3, H, W]` of 0 to 255 and `resize_images=False, return_lpips=True`, and makes
-    `[B, F]`, whose squared distances are LPIPS's. A TorchScript file is code: it is run, and can do what its author
-    wants.
+    It is called with images `[B, 3, H, W]` in 0 to 255 and `resize_images=False, return_lpips=True`. It returns
+    features `[B, F]` whose squared distance is LPIPS. A TorchScript file is code that runs with the user's rights.
 
     Raises:
-        ResourceError: no such file, or it is no such network.
+        ResourceError: the file is missing, or is not such a network.
     """
 
     def __init__(self, path: Path, device: torch.device) -> None:
@@ -143,23 +142,25 @@ class ScriptedNetwork:
         self.call: Callable[..., Any] = load_torchscript(path, device, _SCRIPT_HINT)
         try:
             with torch.no_grad():
-                (probe,) = self.features(torch.zeros(2, 3, SMALLEST, SMALLEST, device=device))
+                (probe,) = self.features(torch.zeros(2, 3, MIN_SIDE, MIN_SIDE, device=device))
         except (RuntimeError, TypeError, ValueError, AttributeError) as error:
-            raise ResourceError(f"{path}: makes no features of images ({first_line(error)})", _SCRIPT_HINT) from None
+            raise ResourceError(
+                f"{path}: does not return features of images ({first_line(error)})", _SCRIPT_HINT
+            ) from None
         if probe.ndim != 2 or len(probe) != 2:
-            raise ResourceError(f"{path}: makes {list(probe.shape)} of 2 images", _SCRIPT_HINT)
+            raise ResourceError(f"{path}: returns {list(probe.shape)} for 2 images", _SCRIPT_HINT)
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """`[B, F]`, from images averaged down to 256 px, or enlarged to 64 px."""
-        pixels = (of_fitting_size(images) + 1) * 127.5
+        """`[B, F]`; images are averaged down to 256 px, or enlarged to 64 px."""
+        pixels = (resize_for_network(images) + 1) * 127.5
         return [self.call(pixels, resize_images=False, return_lpips=True)]
 
-    def between(self, one: list[Tensor], other: list[Tensor]) -> Tensor:
-        """The squared distance, `[B]`."""
+    def distance(self, one: list[Tensor], other: list[Tensor]) -> Tensor:
+        """Squared distance, `[B]`."""
         return (one[0] - other[0]).square().sum(dim=1)
 
 
 _SCRIPT_HINT = (
-    "--loss FILE takes a TorchScript network like StyleGAN's vgg16.pt: called with images [N, 3, H, W] of 0 to 255 and "
-    "resize_images=False, return_lpips=True, it makes features [N, F]."
+    "--loss FILE takes a TorchScript network like StyleGAN's vgg16.pt: called with images [N, 3, H, W] in 0 to 255 and "
+    "resize_images=False, return_lpips=True, it returns features [N, F]."
 )

@@ -1,4 +1,4 @@
-"""The pictures that codes are sought for: read from any image file, cut to a square and brought to the model's size."""
+"""Target pictures of a projection: read from image files, cropped to a square and resized to the model's size."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from swincli.errors import DataError, UsageError
 
 Crop = Literal["center", "none"]
 Warn = Callable[[str], None]
-_HINT = "IMAGE is a picture (PNG, JPEG, WebP, TIFF, BMP or GIF) or a folder or .zip of pictures."
+_HINT = "IMAGE is a picture (PNG, JPEG, WebP, TIFF, BMP or GIF), or a folder or .zip of pictures."
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """A picture as the model would have made it.
+    """A picture at the model's size.
 
     Attributes:
-        source: Where it comes from, as it was asked for.
-        stem: What the files that belong to it are called, without a suffix.
+        source: Its path, as the user gave it.
+        stem: Name of its output files, without a suffix.
         picture: uint8 `[size, size, 3]`.
     """
 
@@ -46,18 +46,18 @@ class Target:
 
 
 def read_targets(texts: Sequence[str], size: int, crop: Crop, warn: Warn) -> list[Target]:
-    """Read pictures and bring them to `size` x `size` px.
+    """Read pictures, crop them to squares and resize them to `size` x `size` px.
 
     Args:
-        texts: Files, and folders or zips of files.
-        size: The model's side in pixels.
-        crop: "center" cuts out the largest square at the centre; "none" takes square pictures only.
-        warn: Told what a picture loses: transparency, frames but the first, and detail where it is enlarged; and which
-            files of a folder are no pictures.
+        texts: Files, folders or zips.
+        size: Side of the model's images in pixels.
+        crop: "center" takes the largest square at the centre; "none" accepts only square pictures.
+        warn: Called with a message for each loss (transparency, further frames, enlargement), and for each file of a
+            folder that is not a picture.
 
     Raises:
-        DataError: a file is missing, damaged, empty or no picture, or not square where nothing may be cut off.
-        UsageError: two pictures would have files of the same name.
+        DataError: a file is missing, damaged, empty or not a picture, or is not square with crop "none".
+        UsageError: two pictures would have output files with the same name.
     """
     targets: dict[str, Target] = {}
     for text in texts:
@@ -66,7 +66,7 @@ def read_targets(texts: Sequence[str], size: int, crop: Crop, warn: Warn) -> lis
             if other is not target:
                 raise UsageError(
                     f"{other.source}, {target.source}: both would be written as {target.stem}.npz",
-                    "Rename one of them, or give each an --out of its own.",
+                    "Rename one of them, or project them with different --out folders.",
                 )
     return list(targets.values())
 
@@ -89,12 +89,12 @@ def _read_several(text: str, size: int, crop: Crop, warn: Warn) -> Iterator[Targ
             try:
                 target = _fit(entry.read(), name, stem.replace("/", "-"), size, crop, warn)
             except ImageError as error:
-                warn(f"{name}: {error.reason}; left out")
+                warn(f"{name}: {error.reason}; skipped")
                 continue
             found = True
             yield target
     if not found:
-        raise DataError(f"{text}: none of its files is a picture of use", _HINT)
+        raise DataError(f"{text}: none of its files is a usable picture", _HINT)
 
 
 def _fit(data: bytes, name: str, stem: str, size: int, crop: Crop, warn: Warn) -> Target:
@@ -102,7 +102,7 @@ def _fit(data: bytes, name: str, stem: str, size: int, crop: Crop, warn: Warn) -
     if outcome.pixels is None:
         reason = outcome.record.reason or ""
         if reason.startswith("not square"):
-            raise DataError(f"{name}: {reason}", "Cut it to a square, or use --crop center.")
+            raise DataError(f"{name}: {reason}", "Crop it to a square, or use --crop center.")
         raise ImageError(name, reason)
     if outcome.record.upscaled:
         warn(f"{name}: {outcome.record.width} x {outcome.record.height} px, enlarged to the model's {size} px")
@@ -112,7 +112,7 @@ def _fit(data: bytes, name: str, stem: str, size: int, crop: Crop, warn: Warn) -
 
 
 def _losses(data: bytes) -> Iterator[str]:
-    """What is in a picture's file, which has been decoded before, and not in an RGB image of it."""
+    """Information that a picture loses as an RGB image; `data` was decoded before without an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -122,6 +122,6 @@ def _losses(data: bytes) -> Iterator[str]:
                     yield f"{frames} frames; only the first is projected"
                     image.seek(0)
                 if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-                    yield "transparent in places; laid over white"
-        except (OSError, EOFError, SyntaxError, ValueError):  # a later frame may be damaged, and is not needed
+                    yield "has transparent pixels; placed on white"
+        except (OSError, EOFError, SyntaxError, ValueError):  # a later frame may be damaged; only the first is used
             return

@@ -1,9 +1,9 @@
-"""Pivotal tuning (Roich et al., ACM TOG 2022): the generator is bent so that found codes give their pictures exactly.
+"""Pivotal tuning (Roich et al., ACM TOG 2022): fine-tune the generator so that inverted codes give their pictures.
 
-Codes stay where they are, and the generator's weights move. Locality regularisation keeps the images of other codes as
-they were (their section 3.3, equations 4 and 5): of codes at a fixed distance from the found ones, in the direction of
-random ones. Here the weights move in few dimensions (`model/tuned`), and one set of changes serves all pictures of a
-call, so that one can go from one of them to another.
+The codes are fixed and the generator's weights change. Locality regularisation keeps the images of other codes (section
+3.3, equations 4 and 5 of the paper): codes at a fixed distance from the inverted ones, in the direction of random ones.
+Here the weights change by low-rank updates (`model/files/tuned`). One set of updates serves all pictures of a call, so
+that a walk between two of them uses one generator.
 """
 
 from __future__ import annotations
@@ -16,32 +16,31 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from swincli.errors import SwincliError
 from swincli.model.files.model_file import Model
 from swincli.model.files.tuned import DOWN, FULL, UP, Deltas, tunable_weights, tuned_weights, zero_deltas
 from swincli.model.generator import Generator
 from swincli.model.pixels import to_network
 from swincli.ops.precision import exact_float32
-from swincli.projection.inversion import FIRST_SAMPLE, Watch
+from swincli.projection.inversion import FIRST_SAMPLE
 from swincli.projection.losses import Objective
-from swincli.projection.rates import ramp_down
+from swincli.projection.optimise import StepCallback, StepResult, cosine_ramp_down, optimise
 from swincli.projection.targets import Target
 from swincli.synthesis.latents.codes import w_of_seeds
 
-SMALLEST_SCALE = 0.01  # of a weight, for those that are near 0
+MIN_SCALE = 0.01  # smallest root mean square assumed for a weight
 
 
 @dataclass(frozen=True)
-class TuningPlan:
-    """How the generator is tuned.
+class TuningSettings:
+    """Settings of a tuning.
 
     Attributes:
-        steps: Of Adam, for every batch of pictures.
-        seed: Of the order of pictures, of the regularisation's codes, and of what low ranks start from.
-        rate: The largest step, in root mean squares of a weight.
+        steps: Steps of Adam per batch of pictures.
+        seed: Seed of the order of pictures, of the regularisation's codes and of the initial low-rank factors.
+        rate: Maximum learning rate, in root mean squares of a weight.
         ramp_down: Share of the steps in which the rate falls to 0 along a cosine.
-        locality: Weight of the regularisation.
-        reach: Distance of the regularisation's codes from found ones, in typical distances of w from its mean.
+        locality: Weight of the locality regularisation.
+        reach: Distance of the regularisation's codes from the inverted ones, in mean distances of w from its mean.
     """
 
     steps: int = 350
@@ -53,7 +52,7 @@ class TuningPlan:
 
 
 class Synthesis(nn.Module):
-    """A generator whose forward pass is from w+ to images, for `functional_call`."""
+    """A generator whose forward pass maps w+ to images, for `functional_call`."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
@@ -69,65 +68,67 @@ def tune(
     objective: Objective,
     targets: Sequence[Target],
     codes: Tensor,
-    plan: TuningPlan,
+    settings: TuningSettings,
     batch: int,
-    watch: Watch,
+    callback: StepCallback,
 ) -> Deltas:
-    """Changes of the generator with which codes give the pictures that they were found for; float16, on the CPU.
+    """Changes of the generator with which the codes give their pictures; float16, on the CPU.
 
     Args:
-        model: A model from `load_model`; it is left as it is.
-        objective: What to make small.
+        model: A model from `load_model`; not modified.
+        objective: The distance to minimise.
         targets: N pictures of the model's size.
         codes: Their w+, `[N, L, latent_dim]`.
-        plan: How.
-        batch: Pictures at once.
-        watch: Told of every step.
+        settings: Steps, rate, regularisation.
+        batch: Pictures per step.
+        callback: Called in every step.
 
     Raises:
-        SwincliError: the loss is not finite; it names the step.
+        SwincliError: the loss of a picture is not finite; the message names the picture and the step.
     """
     section = model.recipe.model
     pictures = torch.stack([target.picture for target in targets]).to(model.device)
     wanted = to_network(pictures, section.pixel_mean, section.pixel_std)
     weights = tunable_weights(model.generator)
-    changes = _first_changes(model.generator, plan.seed)
-    adam = torch.optim.Adam(_groups(changes, weights), lr=1.0)
+    changes = _initial_changes(model.generator, settings.seed)
+    adam = torch.optim.Adam(_parameter_groups(changes, weights), lr=1.0)
     sizes = [group["lr"] for group in adam.param_groups]
-    synthesis, neighbours = Synthesis(model.generator), _Neighbours(model, plan)
-    total = plan.steps * math.ceil(len(targets) / batch)
+    synthesis, neighbours = Synthesis(model.generator), _Neighbours(model, settings)
+    total = settings.steps * math.ceil(len(targets) / batch)
+    batches = _batches(len(targets), batch, settings.seed)
+
+    def rates(step: int) -> list[float]:
+        left = cosine_ramp_down(step, total, settings.ramp_down)
+        return [settings.rate * size * left for size in sizes]
+
+    def forward(step: int) -> StepResult:  # noqa: ARG001
+        chosen = next(batches)
+        tuned = {f"generator.{name}": value for name, value in tuned_weights(weights, changes).items()}
+        images = functional_call(synthesis, tuned, (codes[chosen],))
+        losses = objective.distance(objective.features(images), objective.features(wanted[chosen]))
+        others = neighbours.near(codes[chosen])
+        with torch.no_grad():
+            before = objective.features(model.generator.synthesise(others))
+        moved = objective.distance(objective.features(functional_call(synthesis, tuned, (others,))), before)
+        names = [targets[index].source for index in chosen.tolist()]
+        return StepResult(names, codes[chosen], losses, losses.mean() + settings.locality * moved.mean())
+
     with exact_float32(model.device):
-        for step, chosen in enumerate(_parts(len(targets), batch, total, plan.seed)):
-            left = ramp_down(step, total, plan.ramp_down)
-            for group, size in zip(adam.param_groups, sizes, strict=True):
-                group["lr"] = plan.rate * size * left
-            here = {f"generator.{name}": value for name, value in tuned_weights(weights, changes).items()}
-            images = functional_call(synthesis, here, (codes[chosen],))
-            losses = objective.between(objective.look(images), objective.look(wanted[chosen]))
-            if not losses.isfinite().all():
-                raise SwincliError(f"the loss of tuning is not a number at step {step + 1}")
-            watch(step + 1, codes[chosen], losses.detach())
-            others = neighbours.of(codes[chosen])
-            with torch.no_grad():
-                before = objective.look(model.generator.synthesise(others))
-            moved = objective.between(objective.look(functional_call(synthesis, here, (others,))), before)
-            adam.zero_grad()
-            (losses.mean() + plan.locality * moved.mean()).backward()
-            adam.step()
+        optimise(adam, total, rates, forward, callback)
     return {name: value.detach().half().cpu() for name, value in changes.items()}
 
 
 class _Neighbours:
-    """Codes around found ones: `w_p + a (w_z - w_p) / |w_z - w_p|`, with w_z of a random z."""
+    """Codes near the inverted ones: `w_p + a (w_z - w_p) / |w_z - w_p|`, where w_z is the w of a random z."""
 
-    def __init__(self, model: Model, plan: TuningPlan) -> None:
-        first = FIRST_SAMPLE + 1000 * plan.seed % FIRST_SAMPLE
-        self.w = w_of_seeds(model, range(first, first + max(1000, plan.steps))).clone()
-        self.reach = plan.reach * (self.w - model.w_mean).square().sum(dim=1).mean().sqrt()
+    def __init__(self, model: Model, settings: TuningSettings) -> None:
+        first = FIRST_SAMPLE + 1000 * settings.seed % FIRST_SAMPLE
+        self.w = w_of_seeds(model, range(first, first + max(1000, settings.steps))).clone()
+        self.reach = settings.reach * (self.w - model.w_mean).square().sum(dim=1).mean().sqrt()
         self.next = 0
 
-    def of(self, codes: Tensor) -> Tensor:
-        """A neighbour of every fourth of the codes w+ `[B, L, latent_dim]`, at least of the first."""
+    def near(self, codes: Tensor) -> Tensor:
+        """One neighbour for every fourth code of w+ `[B, L, latent_dim]`, starting with the first."""
         pivots = codes[::4]
         numbers = [(self.next + index) % len(self.w) for index in range(len(pivots))]
         self.next += len(pivots)
@@ -135,8 +136,8 @@ class _Neighbours:
         return pivots + self.reach * away / away.square().sum(dim=2, keepdim=True).sqrt().clamp_min(1e-8)
 
 
-def _first_changes(generator: Generator, seed: int) -> Deltas:
-    """No change yet; what `down` holds is random, so that `up` has somewhere to go."""
+def _initial_changes(generator: Generator, seed: int) -> Deltas:
+    """Changes without an effect yet: `up` is 0 and `down` is random, as in LoRA, so that `up` gets a gradient."""
     random = torch.Generator().manual_seed(seed)
     changes = zero_deltas(generator)
     for name, value in changes.items():
@@ -146,24 +147,19 @@ def _first_changes(generator: Generator, seed: int) -> Deltas:
     return changes
 
 
-def _groups(changes: Deltas, weights: dict[str, Tensor]) -> list[dict[str, object]]:
-    """Every tensor by itself, with a step that is to the weight as its root mean square."""
+def _parameter_groups(changes: Deltas, weights: dict[str, Tensor]) -> list[dict[str, object]]:
+    """One group per tensor; its rate is the weight's root mean square, and 1 for `down`."""
     groups: list[dict[str, object]] = []
     for name, value in changes.items():
         kind = next(kind for kind in (UP, DOWN, FULL) if name.endswith(kind))
         weight = weights[name.removesuffix(kind)]
-        scale = max(weight.square().mean().sqrt().item(), SMALLEST_SCALE)
+        scale = max(weight.square().mean().sqrt().item(), MIN_SCALE)
         groups.append({"params": [value], "lr": 1.0 if kind == DOWN else scale})
     return groups
 
 
-def _parts(count: int, batch: int, total: int, seed: int) -> Iterator[Tensor]:
-    """Indices of the pictures of every step: each picture once, in random order, then again."""
+def _batches(count: int, batch: int, seed: int) -> Iterator[Tensor]:
+    """Endless batches of picture indices: each epoch takes every picture once, in random order."""
     random = torch.Generator().manual_seed(seed)
-    done = 0
     while True:
-        for part in torch.randperm(count, generator=random).split(batch):
-            if done == total:
-                return
-            yield part
-            done += 1
+        yield from torch.randperm(count, generator=random).split(batch)

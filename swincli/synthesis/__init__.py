@@ -1,1 +1,1 @@
-"""From seeds to pictures: latents, truncation, sampling and grids."""
+"""From seeds or codes to images: latents, truncation, sampling, attention maps, figures, walks and output files."""

@@ -1,4 +1,4 @@
-"""What a position of a generator's features attends to, taken from the forward pass itself."""
+"""Attention maps of single positions, recorded in the generator's forward pass."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from swincli.errors import UsageError
 from swincli.model.generator import Block, Generator, Level
 from swincli.recipe.schema import ModelSection
 
-BLOCKS = 2  # at every resolution
-SHOWN = 2  # layers, where none are asked for
+BLOCKS = 2  # per resolution
+DEFAULT_LAYERS = 2  # number of layers by default
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One block of the generator: the side of its map in pixels, and its number at that side, from 1."""
+    """One block of the generator: the side of its feature map in pixels, and its number at that side, from 1."""
 
     resolution: int
     block: int
@@ -29,15 +29,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """What one position attends to with one group of heads.
+    """Attention weights of one query position, averaged over one group of heads.
 
     Attributes:
         layer: The block.
         heads: First and last head of the group, from 1.
-        side: Side of a window in positions of the map.
-        shift: How far the windows are shifted.
-        row: The position that looks.
-        column: The same.
+        side: Side of a window, in positions of the feature map.
+        shift: Shift of the windows, in positions.
+        row: Row of the query position.
+        column: Column of the query position.
         weights: Mean over the group's heads, float32 `[resolution, resolution]` on the CPU; sums to 1.
     """
 
@@ -51,7 +51,7 @@ class AttentionMap:
 
     @property
     def window(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of what can be attended to, in positions; windows are cut at the border."""
+        """Left, top, right and bottom of the query's window, in positions; clipped at the border of the map."""
         left, right = _span(self.column, self.side, self.shift, self.layer.resolution)
         top, bottom = _span(self.row, self.side, self.shift, self.layer.resolution)
         return left, top, right, bottom
@@ -63,16 +63,16 @@ def _span(position: int, side: int, shift: int, length: int) -> tuple[int, int]:
 
 
 def default_layers(config: ModelSection) -> list[Layer]:
-    """The last blocks at the smallest two resolutions that are larger than a window; else the last block of all."""
+    """Last block of each of the two smallest resolutions above the window size; without any, the last block of all."""
     windowed = [resolution for resolution in config.resolutions if resolution > config.window]
-    return [Layer(resolution, BLOCKS) for resolution in windowed[:SHOWN] or config.resolutions[-1:]]
+    return [Layer(resolution, BLOCKS) for resolution in windowed[:DEFAULT_LAYERS] or config.resolutions[-1:]]
 
 
 def parse_layers(text: str, config: ModelSection) -> list[Layer]:
-    """Read layers of a model: "16,32" for the last blocks at 16 and 32 px, "16.1" for the first block at 16 px.
+    """Parse a list of layers: "16,32" means the last blocks at 16 and 32 px, "16.1" the first block at 16 px.
 
     Raises:
-        UsageError: not a list of layers, or the model has no such layer.
+        UsageError: the text is not a list of layers, or the model has no such layer.
     """
     layers = []
     for part in text.split(","):
@@ -80,7 +80,7 @@ def parse_layers(text: str, config: ModelSection) -> list[Layer]:
         if match is None:
             raise UsageError(
                 f"--attention-layers {text}: {part.strip()!r} is not a layer",
-                "Write sides of feature maps, such as 16,32, or 16.1 for the first block at 16 px.",
+                "Give sides of feature maps, such as 16,32, or 16.1 for the first block at 16 px.",
             )
         layer = Layer(int(match[1]), int(match[2] or BLOCKS))
         if layer.resolution not in config.resolutions or not 1 <= layer.block <= BLOCKS:
@@ -94,20 +94,20 @@ def parse_layers(text: str, config: ModelSection) -> list[Layer]:
 
 
 def parse_point(text: str, size: int) -> tuple[int, int]:
-    """Read a point of an image: "40,25" is 40 px from the left and 25 from the top.
+    """Parse a pixel position: "40,25" is 40 px from the left and 25 px from the top.
 
     Raises:
-        UsageError: not a point, or outside the image.
+        UsageError: the text is not a point, or the point is outside the image.
     """
     match = re.fullmatch(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*", text)
     if match is None:
-        hint = "Write pixels from the left and the top, such as 40,25."
+        hint = "Give pixels from the left and from the top, such as 40,25."
         raise UsageError(f"--attention-at {text}: not a point", hint)
     point = int(match[1]), int(match[2])
     if max(point) >= size:
         raise UsageError(
-            f"--attention-at {text}: outside the image, which is {size} px wide and high",
-            f"Both numbers go from 0 to {size - 1}.",
+            f"--attention-at {text}: outside the image of {size} x {size} px",
+            f"Both numbers must be from 0 to {size - 1}.",
         )
     return point
 
@@ -116,25 +116,25 @@ def parse_point(text: str, size: int) -> tuple[int, int]:
 def record_attention(
     generator: Generator, w_plus: Tensor, layers: Sequence[Layer], points: Sequence[tuple[int, int]]
 ) -> tuple[Tensor, list[list[AttentionMap]]]:
-    """Make one image, and note on the way what points of it attend to.
+    """Generate one image and record attention maps in its forward pass.
 
     Args:
         generator: The network.
-        w_plus: The codes of one image, `[1, L, latent_dim]`.
-        layers: The blocks to look into.
-        points: Pixels of the image, from the left and the top.
+        w_plus: Codes of one image, `[1, L, latent_dim]`.
+        layers: Blocks to record.
+        points: Query pixels of the image, (from the left, from the top).
 
     Returns:
-        The image `[1, 3, size, size]` in the network's pixel range, and for every point, and for every layer of it,
-        the maps of the layer's groups of heads.
+        The image `[1, 3, size, size]` in the network's pixel range; and a list per (point, layer), point by point, of
+        one map per group of heads.
     """
     cells = [(layer, point) for point in points for layer in layers]
     recorded: list[list[AttentionMap]] = [[] for _ in cells]
     with ExitStack() as hooks:
         for (layer, (x, y)), maps in zip(cells, recorded, strict=True):
             row, column = (place * layer.resolution // generator.resolution for place in (y, x))
-            note = partial(_note, maps, layer, row, column)
-            hooks.callback(_block(generator, layer).register_forward_pre_hook(note).remove)
+            hook = partial(_record, maps, layer, row, column)
+            hooks.callback(_block(generator, layer).register_forward_pre_hook(hook).remove)
         image = generator.synthesise(w_plus)
     return image, recorded
 
@@ -147,10 +147,10 @@ def _block(generator: Generator, layer: Layer) -> Block:
     return block
 
 
-def _note(
+def _record(
     maps: list[AttentionMap], layer: Layer, row: int, column: int, block: Block, given: tuple[Tensor, Tensor]
 ) -> None:
-    """A forward pre-hook: what the position attends to, group by group, given what the block is about to work on."""
+    """Forward pre-hook: append the maps of one position, one per group of heads, from the inputs of the block."""
     for attend, qkv in block.attention.groups_with_qkv(block.norm1(*given)):
         weights = attend.weights_of(qkv, row, column)[0].float().mean(dim=0).cpu()
         first = len(maps) * attend.heads + 1

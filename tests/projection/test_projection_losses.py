@@ -1,4 +1,4 @@
-"""Distances of images: their parts, and the networks that they may look through."""
+"""The projection loss: its parts, and its feature networks."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from swincli.metrics.networks.detectors import load_detector
 from swincli.metrics.networks.stlpips import WEIGHTS, load_perceptual
 from swincli.metrics.networks.weight_files import find_detector_weights
 from swincli.model.discriminators.registry import make_discriminator
-from swincli.projection.losses import Objective, Perception, Weights, wavelet_bands
-from swincli.projection.networks import DetectorNetwork, DiscriminatorNetwork, PerceptualNetwork, ScriptedNetwork
+from swincli.projection.losses import FeatureNetwork, LossWeights, Objective, wavelet_bands
+from swincli.projection.networks import DetectorNetwork, DiscriminatorNetwork, ScriptedNetwork, StlpipsNetwork
 from swincli.recipe import Recipe
 
 HALF = (0.5, 0.5, 0.5)
@@ -31,7 +31,7 @@ def images(count: int, side: int = 16, seed: int = 0) -> Tensor:
 
 
 class Squares(nn.Module):
-    """A network of the kind of StyleGAN's vgg16.pt."""
+    """A network with the interface of StyleGAN's vgg16.pt."""
 
     def forward(self, x: Tensor, resize_images: bool = True, return_lpips: bool = False) -> Tensor:
         """Means of squares of rows."""
@@ -44,18 +44,18 @@ def scripted(tmp_path: Path) -> Path:
     return save_script(Squares(), tmp_path / "vgg16.pt")
 
 
-def check(perception: Perception, side: int = 16) -> None:
-    """It is 0 for equal images alone, sees each on its own, and has gradients."""
-    one, other = images(3, side), images(3, side, seed=1)
-    seen = perception.features(one)
-    assert perception.between(seen, seen).abs().max() < 1e-6
-    apart = perception.between(seen, perception.features(other))
-    assert apart.shape == (3,)
+def check(network: FeatureNetwork, side: int = 16) -> None:
+    """The distance is 0 only for equal images, independent of the batch, and has gradients."""
+    one, other = images(2, side), images(2, side, seed=1)
+    seen = network.features(one)
+    assert network.distance(seen, seen).abs().max() < 1e-6
+    apart = network.distance(seen, network.features(other))
+    assert apart.shape == (2,)
     assert (apart > 1e-5).all()
-    alone = perception.between(perception.features(one[1:2]), perception.features(other[1:2]))
+    alone = network.distance(network.features(one[1:2]), network.features(other[1:2]))
     torch.testing.assert_close(alone, apart[1:2], rtol=1e-3, atol=1e-6)
     moving = one.clone().requires_grad_()
-    perception.between(perception.features(moving), perception.features(other)).sum().backward()
+    network.distance(network.features(moving), network.features(other)).sum().backward()
     assert moving.grad is not None
     assert moving.grad.abs().sum(dim=(1, 2, 3)).min() > 0
 
@@ -80,13 +80,13 @@ def test_what_is_no_such_network(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match="not a TorchScript file"):
         ScriptedNetwork(path, CPU)
     save_script(MeanColours(), path)
-    with pytest.raises(ResourceError, match="makes no features"):
+    with pytest.raises(ResourceError, match="does not return features"):
         ScriptedNetwork(path, CPU)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("stlpips_pytorch") is None, reason="no weights of the distance")
 def test_shift_tolerant_lpips() -> None:
-    check(PerceptualNetwork(load_perceptual(WEIGHTS.require(), CPU)))
+    check(StlpipsNetwork(load_perceptual(WEIGHTS.require(), CPU)))
 
 
 @pytest.mark.slow
@@ -107,9 +107,9 @@ def test_bands_keep_everything_and_levels_count_alike() -> None:
 
 def test_parts_add_up_by_their_weights() -> None:
     one, other = images(2), images(2, seed=1)
-    alone = [Objective(None, HALF, HALF, weights) for weights in (Weights(wavelet=0), Weights(pixels=0))]
-    parts = [objective.between(objective.look(one), objective.look(other)) for objective in alone]
-    both = Objective(None, HALF, HALF, Weights(pixels=2, wavelet=3))
-    total = both.between(both.look(one), both.look(other))
+    alone = [Objective(None, HALF, HALF, weights) for weights in (LossWeights(wavelet=0), LossWeights(pixels=0))]
+    parts = [objective.distance(objective.features(one), objective.features(other)) for objective in alone]
+    both = Objective(None, HALF, HALF, LossWeights(pixels=2, wavelet=3))
+    total = both.distance(both.features(one), both.features(other))
     torch.testing.assert_close(parts[0], (one - other).square().mean(dim=(1, 2, 3)))
     torch.testing.assert_close(total, 2 * parts[0] + 3 * parts[1])

@@ -1,4 +1,4 @@
-"""Pictures of any kind become targets, and what they lose is told."""
+"""Pictures of any format become targets, with warnings about losses."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_alpha_animation_and_enlarging_are_told(tmp_path: Path) -> None:
     picture(10, 12).save(tmp_path / "small.png")
     _, told = read(*(tmp_path / name for name in ("clear.png", "opaque.png", "moving.gif", "small.png")))
     assert told == [
-        f"{tmp_path}/clear.png: transparent in places; laid over white",
+        f"{tmp_path}/clear.png: has transparent pixels; placed on white",
         f"{tmp_path}/moving.gif: 3 frames; only the first is projected",
         f"{tmp_path}/small.png: 10 x 12 px, enlarged to the model's 16 px",
     ]

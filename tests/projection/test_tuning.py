@@ -1,17 +1,21 @@
-"""Tuning brings images closer to their pictures and leaves other images mostly as they were."""
+"""Tuning brings images closer to their pictures; locality keeps other images."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
+import pytest
 import torch
 from torch import Tensor
 
+from swincli.errors import SwincliError
 from swincli.model.files.model_file import Model
-from swincli.model.files.tuned import with_deltas
-from swincli.projection.inversion import Plan, draw_samples, invert
+from swincli.model.files.tuned import Changes, with_deltas
 from swincli.projection.losses import Objective
-from swincli.projection.quality import psnr
+from swincli.projection.psnr_ssim import psnr
 from swincli.projection.targets import Target
-from swincli.projection.tuning import TuningPlan, tune
+from swincli.projection.tuning import TuningSettings, tune
 from swincli.synthesis.latents.codes import w_of_seeds
 from swincli.synthesis.sampling import render
 
@@ -20,31 +24,52 @@ def silent(step: int, codes: Tensor, losses: Tensor) -> None:
     pass
 
 
-def found(model: Model, objective: Objective, targets: list[Target]) -> Tensor:
-    samples = draw_samples(model, 10)
-    return invert(model, objective, targets, samples, Plan(space="w+", steps=15), silent)
+@pytest.fixture(scope="module")
+def tuned(
+    model: Model, objective: Objective, foreign: list[Target], foreign_w_plus: Tensor
+) -> Callable[..., tuple[Changes, Model]]:
+    """Changes after eight steps, and the model with them."""
+
+    def make(**settings: float) -> tuple[Changes, Model]:
+        chosen = TuningSettings(steps=8, **settings)  # type: ignore[arg-type]
+        changes = tune(model, objective, foreign, foreign_w_plus, chosen, 2, silent)
+        return changes, with_deltas(model, changes)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def usual(tuned: Callable[..., tuple[Changes, Model]]) -> tuple[Changes, Model]:
+    return tuned()
 
 
 def closeness(model: Model, codes: Tensor, targets: list[Target]) -> list[float]:
     return [psnr(picture, target.picture) for picture, target in zip(render(model, codes), targets, strict=True)]
 
 
-def test_tuned_is_closer(model: Model, objective: Objective, foreign: list[Target]) -> None:
-    codes = found(model, objective, foreign)
-    before = [value.clone() for value in model.generator.parameters()]
-    changes = tune(model, objective, foreign, codes, TuningPlan(steps=15), 2, silent)
-    assert all(torch.equal(a, b) for a, b in zip(before, model.generator.parameters(), strict=True))
-    assert {value.dtype for value in changes.values()} == {torch.float16}
-    plain, bent = closeness(model, codes, foreign), closeness(with_deltas(model, changes), codes, foreign)
-    assert all(b > a + 0.5 for a, b in zip(plain, bent, strict=True))
+def test_tuned_is_closer(
+    model: Model, usual: tuple[Changes, Model], foreign: list[Target], foreign_w_plus: Tensor
+) -> None:
+    assert {value.dtype for value in usual[0].values()} == {torch.float16}
+    before, after = (closeness(one, foreign_w_plus, foreign) for one in (model, usual[1]))
+    assert all(b > a + 0.5 for a, b in zip(before, after, strict=True))
 
 
-def test_locality_keeps_other_images(model: Model, objective: Objective, foreign: list[Target]) -> None:
-    codes = found(model, objective, foreign)
+def test_locality_keeps_other_images_and_the_model_is_not_modified(
+    model: Model, tuned: Callable[..., tuple[Changes, Model]], usual: tuple[Changes, Model]
+) -> None:
+    weights = [value.clone() for value in model.generator.parameters()]
     others = model.generator.broadcast(w_of_seeds(model, range(8)))
-    moved = []
-    for locality in (0.0, 10.0):
-        changes = tune(model, objective, foreign, codes, TuningPlan(steps=15, locality=locality), 2, silent)
-        difference = render(model, others).float() - render(with_deltas(model, changes), others).float()
-        moved.append(difference.abs().mean().item())
+    before = render(model, others).float()
+    moved = [(before - render(one, others).float()).abs().mean() for one in (usual[1], tuned(locality=10.0)[1])]
     assert moved[1] < 0.8 * moved[0]
+    assert all(torch.equal(a, b) for a, b in zip(weights, model.generator.parameters(), strict=True))
+
+
+def test_a_loss_that_is_not_finite_names_picture_and_step(
+    model: Model, objective: Objective, foreign: list[Target], foreign_w_plus: Tensor
+) -> None:
+    codes = foreign_w_plus.clone()
+    codes[1] = math.nan
+    with pytest.raises(SwincliError, match="blocks 1: the loss is not finite at step 1"):
+        tune(model, objective, foreign, codes, TuningSettings(steps=2), 2, silent)

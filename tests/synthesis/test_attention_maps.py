@@ -1,4 +1,4 @@
-"""What a position attends to, as it is recorded from the generator's own forward pass."""
+"""Attention maps recorded in the generator's forward pass."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def generator() -> Generator:
     torch.manual_seed(0)
     network = Generator(CONFIG).eval().requires_grad_(False)
     for parameter in network.parameters():
-        parameter.mul_(3)  # so that attention is not even
+        parameter.mul_(3)  # makes attention non-uniform
     return network
 
 
@@ -72,7 +72,7 @@ def test_recording_changes_nothing_and_leaves_nothing_behind(generator: Generato
 
 
 def test_weights_explain_what_the_heads_put_out(generator: Generator, w: torch.Tensor) -> None:
-    """A weighted sum of values, with what was recorded, is what the block's second group of heads puts out."""
+    """The sum of the values, weighted by the recorded map, is the output of the block's second group of heads."""
     block = generator.get_submodule("levels.2.blocks.0")
     assert isinstance(block, Block)
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -114,7 +114,7 @@ def test_layers_as_they_are_written() -> None:
 def test_points_as_they_are_written() -> None:
     assert parse_point("0, 31", 32) == (0, 31)
     for text in ("32,0", "0,32"):
-        with pytest.raises(UsageError, match=f"--attention-at {text}: outside the image, which is 32 px"):
+        with pytest.raises(UsageError, match=f"--attention-at {text}: outside the image of 32 x 32 px"):
             parse_point(text, 32)
     for text in ("", "5", "1,2,3", "a,b", "-1,2", "1.5,2"):
         with pytest.raises(UsageError, match="not a point"):

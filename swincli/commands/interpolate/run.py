@@ -17,16 +17,22 @@ from swincli.errors import UsageError
 from swincli.metrics.networks import stlpips
 from swincli.metrics.networks.perceptual_input import to_perceptual_input
 from swincli.model.files.model_file import Model
-from swincli.synthesis.latents.classes import name_images
 from swincli.synthesis.latents.codes import codes_of_seeds
 from swincli.synthesis.latents.layer_ranges import parse_code_layers
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.output.video import check_video, writing_video
-from swincli.synthesis.sampling import default_batch
+from swincli.synthesis.sample_set import describe_seeds
+from swincli.synthesis.sampling import default_sampling_batch
 from swincli.synthesis.walk.key_frames import KeyFrames, find_key_frames
-from swincli.synthesis.walk.perceptual_pace import LOOKS, Strides, even_times, measuring_times, unevenness
+from swincli.synthesis.walk.perceptual_pace import (
+    MEASURING_PASSES,
+    StepLengths,
+    even_times,
+    measuring_times,
+    unevenness,
+)
 from swincli.synthesis.walk.timing import frame_times, parse_frames
-from swincli.synthesis.walk.walks import Mixed, Walk, frames_of, images_along, make_walk
+from swincli.synthesis.walk.walks import FixedLayers, Walk, frames_of, images_along, make_walk
 from swincli.units import LARGEST_SEED
 
 LOOKING_SHARE = 4  # the perceptual network takes so many times the memory of the generator's images
@@ -78,14 +84,14 @@ def _walk_at_even_pace(request: Request, plan: Plan, console: Console) -> dict[s
     strides = _perceptual_strides(plan)
     frames, places = sum(plan.frames), measuring_times(plan.segments, sum(plan.frames))
     looks = []
-    with console.progress("Measuring", LOOKS * len(places), "places") as advance:
-        for _ in range(LOOKS):
+    with console.progress("Measuring", MEASURING_PASSES * len(places), "places") as advance:
+        for _ in range(MEASURING_PASSES):
             looks.append((places, _measure(plan, places, strides(), advance)))
             places = even_times(*looks[-1], len(places), closed=False)
     walked = strides()
     _write(request, plan, even_times(*looks[-1], frames, closed=request.loop), walked, console)
     pace = {
-        "places": LOOKS * len(places),
+        "places": MEASURING_PASSES * len(places),
         "unevenness_before": unevenness(_by_frame(looks[0][1], frames)),
         "unevenness_after": unevenness(walked.lengths),
     }
@@ -107,10 +113,10 @@ def _plan(request: Request, model: Model) -> Plan:
         raise UsageError(f"--frames {request.frames}: {error}", "For example --frames 60") from None
     mixed = _read_mixed(request, model, truncation)
     walks = [
-        make_walk(model, share, truncation, curve=request.curve.value, closed=request.loop, mixed=mixed)
+        make_walk(model, share, truncation, curve=request.curve.value, closed=request.loop, fixed=mixed)
         for share in shares
     ]
-    batch = request.batch or default_batch(model.recipe.model.size)
+    batch = request.batch or default_sampling_batch(model.recipe.model.size)
     if request.batch is None and request.pace == Pace.perceptual:
         batch = max(1, batch // LOOKING_SHARE)
     return Plan(model, walks, segments, frames, batch)
@@ -129,20 +135,20 @@ def _deal(keys: KeyFrames, grid: tuple[int, int]) -> list[KeyFrames]:
             f"--seeds, --latents: {whose} at least two key frames, and there {_are(len(keys))}",
             "For example --seeds 1,5,9",
         )
-    return keys.deal(walks)
+    return keys.split(walks)
 
 
 def _are(count: int) -> str:
     return "is one" if count == 1 else f"are {count}"
 
 
-def _read_mixed(request: Request, model: Model, truncation: Truncation) -> list[Mixed]:
+def _read_mixed(request: Request, model: Model, truncation: Truncation) -> list[FixedLayers]:
     """What --mix keeps still.
 
     Raises:
         UsageError: it cannot be read, the model has no such layers, or one of them is named twice.
     """
-    found: list[Mixed] = []
+    found: list[FixedLayers] = []
     for text in request.mix:
         match = re.fullmatch(r"\s*(\d{1,10})\s*@(.+)", text)
         if match is None or int(match[1]) > LARGEST_SEED:
@@ -154,13 +160,13 @@ def _read_mixed(request: Request, model: Model, truncation: Truncation) -> list[
         twice = sorted({layer for one in found for layer in one.layers} & set(layers))
         if twice:
             raise UsageError(f"--mix {text}: layer {twice[0]} is kept still already", "Name every layer once.")
-        named = name_images(model, [int(match[1])], request.of_class)
+        named = describe_seeds(model, [int(match[1])], request.of_class)
         labels = None if named.labels is None else named.labels[:1]
-        found.append(Mixed(layers, codes_of_seeds(model, named.seeds[:1], truncation, labels)))
+        found.append(FixedLayers(layers, codes_of_seeds(model, named.seeds[:1], truncation, labels)))
     return found
 
 
-def _perceptual_strides(plan: Plan) -> Callable[[], Strides]:
+def _perceptual_strides(plan: Plan) -> Callable[[], StepLengths]:
     """Makes what measures a walk as people see it.
 
     Raises:
@@ -172,10 +178,10 @@ def _perceptual_strides(plan: Plan) -> Callable[[], Strides]:
     def features(images: Tensor) -> list[Tensor]:
         return network.features(to_perceptual_input(plan.model, images))
 
-    return lambda: Strides(len(plan.walks), features, torch.inference_mode()(network.between))
+    return lambda: StepLengths(len(plan.walks), features, torch.inference_mode()(network.between))
 
 
-def _measure(plan: Plan, places: Tensor, strides: Strides, advance: Advance) -> list[float]:
+def _measure(plan: Plan, places: Tensor, strides: StepLengths, advance: Advance) -> list[float]:
     """Perceived lengths between neighbouring places."""
     for images in images_along(plan.model, plan.walks, places, plan.batch):
         strides.add(images)
@@ -189,7 +195,7 @@ def _by_frame(lengths: list[float], frames: int) -> list[float]:
     return [sum(lengths[start : start + density]) for start in range(0, len(lengths), density)]
 
 
-def _write(request: Request, plan: Plan, times: Tensor, strides: Strides | None, console: Console) -> None:
+def _write(request: Request, plan: Plan, times: Tensor, strides: StepLengths | None, console: Console) -> None:
     with (
         writing_video(request.out, request.fps, request.quality) as write,
         console.progress("Walking", len(times), "frames") as advance,

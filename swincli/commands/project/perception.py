@@ -12,8 +12,8 @@ from swincli.metrics.networks.weight_files import find_detector_weights
 from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.files.model_file import Model, read_snapshot
 from swincli.model.files.snapshot import Snapshot
-from swincli.projection.losses import Perception
-from swincli.projection.networks import DetectorNetwork, DiscriminatorNetwork, PerceptualNetwork, ScriptedNetwork
+from swincli.projection.losses import FeatureNetwork
+from swincli.projection.networks import DetectorNetwork, DiscriminatorNetwork, ScriptedNetwork, StlpipsNetwork
 from swincli.training.run.folder import RunFolder
 from swincli.training.transfer.checkpoint_sources import read_starting_point
 
@@ -21,7 +21,7 @@ NAMES = ("discriminator", "stlpips", "inception", "none")
 _OTHERS = "Take --loss stlpips, which needs the package stlpips-pytorch, --loss inception, or --loss none."
 
 
-def choose_perception(text: str | None, model: Model, console: Console) -> Perception | None:
+def choose_perception(text: str | None, model: Model, console: Console) -> FeatureNetwork | None:
     """The network that `--loss` names; None for "none".
 
     Where it says nothing: the model's own discriminator, which needs no download; else shift-tolerant LPIPS, where its
@@ -48,7 +48,7 @@ def choose_perception(text: str | None, model: Model, console: Console) -> Perce
     raise UsageError(f"--loss {text}: no such network", f"Choose {', '.join(NAMES)}, or a TorchScript file.")
 
 
-def _by_default(model: Model, console: Console) -> Perception | None:
+def _by_default(model: Model, console: Console) -> FeatureNetwork | None:
     found = find_discriminator(model, console)
     if found is not None:
         return found
@@ -61,11 +61,11 @@ def _by_default(model: Model, console: Console) -> Perception | None:
     return None
 
 
-def _stlpips(model: Model) -> Perception:
-    return PerceptualNetwork(load_perceptual(WEIGHTS.require(), model.device))
+def _stlpips(model: Model) -> FeatureNetwork:
+    return StlpipsNetwork(load_perceptual(WEIGHTS.require(), model.device))
 
 
-def require_discriminator(model: Model, console: Console) -> Perception:
+def require_discriminator(model: Model, console: Console) -> FeatureNetwork:
     """The discriminator that was trained with a model.
 
     Raises:
@@ -78,7 +78,7 @@ def require_discriminator(model: Model, console: Console) -> Perception:
     return found
 
 
-def find_discriminator(model: Model, console: Console) -> Perception | None:
+def find_discriminator(model: Model, console: Console) -> FeatureNetwork | None:
     """The discriminator in a model's own file, or in a training state beside it: that of as many images, or the newest.
 
     Raises:
@@ -95,7 +95,7 @@ def find_discriminator(model: Model, console: Console) -> Perception | None:
     return _make(snapshot, model, path)
 
 
-def _make(snapshot: Snapshot, model: Model, path: Path) -> Perception | None:
+def _make(snapshot: Snapshot, model: Model, path: Path) -> FeatureNetwork | None:
     section = snapshot.recipe.model
     if snapshot.discriminator is None or section.size != model.recipe.model.size:
         return None

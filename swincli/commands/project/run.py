@@ -20,23 +20,24 @@ from swincli.metrics.networks.stlpips import WEIGHTS, PerceptualDistance, load_p
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.model_file import Model
 from swincli.model.files.tuned import apply_tuned, read_tuned_note, save_deltas
-from swincli.projection.inversion import Plan, Space, Watch, default_batch, draw_samples, invert
+from swincli.projection.inversion import InversionSettings, Space, default_inversion_batch, draw_start_points, invert
 from swincli.projection.losses import Objective
-from swincli.projection.products import (
+from swincli.projection.optimise import StepCallback
+from swincli.projection.output_files import (
     HASH_DIGITS,
     RECORDS,
-    Figures,
-    Files,
-    files_of,
-    frame_of,
-    measure,
+    ProjectionFiles,
+    Similarity,
+    measure_similarity,
+    projection_files,
     save_projection,
     save_records,
     save_tuned,
-    tuned_files_of,
+    tuned_files,
+    video_frame,
 )
 from swincli.projection.targets import Crop, Target, read_targets
-from swincli.projection.tuning import TuningPlan, tune
+from swincli.projection.tuning import TuningSettings, tune
 from swincli.synthesis.latents.files import read_latents
 from swincli.synthesis.output.provenance import missing, read_picture
 from swincli.synthesis.output.video import check_video, writing_video
@@ -74,7 +75,7 @@ class Work:
     identity: str
     objective: Objective
     targets: list[Target]
-    files: list[Files]
+    files: list[ProjectionFiles]
     settings: str
     batch: int
     console: Console
@@ -107,13 +108,13 @@ def _prepare(request: Request, device: torch.device, console: Console) -> Work:
         f"checkpoint={model.path.name} model={identity} space={request.space} steps={request.steps} "
         f"loss={perception.name if perception else 'none'} seed={request.seed}"
     )
-    files = [files_of(request.out, target, f"project {settings}") for target in targets]
+    files = [projection_files(request.out, target, f"project {settings}") for target in targets]
     _check_places(targets, files)
-    batch = request.batch or default_batch(section.size)
+    batch = request.batch or default_inversion_batch(section.size)
     return Work(request, model, identity, objective, targets, files, settings, batch, console)
 
 
-def _check_places(targets: Sequence[Target], files: Sequence[Files]) -> None:
+def _check_places(targets: Sequence[Target], files: Sequence[ProjectionFiles]) -> None:
     """See that no picture would be replaced by its own projection.
 
     Raises:
@@ -135,15 +136,15 @@ def _find_due(work: Work) -> list[int]:
     if work.request.video:
         absent |= {index for index, files in enumerate(work.files) if not files.video.exists()}
         for index in absent:
-            height, width, _ = frame_of(work.targets[index], work.targets[index].picture).shape
+            height, width, _ = video_frame(work.targets[index], work.targets[index].picture).shape
             check_video(work.files[index].video, FPS, width, height, force=work.request.force)
     return sorted(absent)
 
 
 def _invert_all(work: Work, due: Sequence[int]) -> None:
     request, console = work.request, work.console
-    plan = Plan(space=request.space, steps=request.steps, seed=request.seed)
-    samples = draw_samples(work.model, plan.samples)
+    plan = InversionSettings(space=request.space, steps=request.steps, seed=request.seed)
+    samples = draw_start_points(work.model, plan.samples)
     parts = [due[start : start + work.batch] for start in range(0, len(due), work.batch)]
     with _watching(console, "Projecting", plan.steps * len(parts)) as watch:
         for part in parts:
@@ -160,7 +161,7 @@ def _invert_all(work: Work, due: Sequence[int]) -> None:
 
 
 @contextmanager
-def _watching(console: Console, description: str, total: int) -> Iterator[Watch]:
+def _watching(console: Console, description: str, total: int) -> Iterator[StepCallback]:
     """Progress by steps, with the mean loss of the latest."""
     latest = [0.0]
     with console.progress(description, total, "steps", lambda: f"loss {latest[0]:.4f}") as advance:
@@ -175,7 +176,9 @@ def _watching(console: Console, description: str, total: int) -> Iterator[Watch]
 class _Frames:
     """The videos of a batch, frame by frame, open as long as `stack` is."""
 
-    def __init__(self, work: Work, targets: Sequence[Target], files: Sequence[Files], stack: ExitStack) -> None:
+    def __init__(
+        self, work: Work, targets: Sequence[Target], files: Sequence[ProjectionFiles], stack: ExitStack
+    ) -> None:
         self.work, self.targets, self.shown = work, targets, -1
         self.writers = [stack.enter_context(writing_video(its.video, FPS)) for its in files]
 
@@ -187,10 +190,10 @@ class _Frames:
             return
         self.shown = number
         for write, target, picture in zip(self.writers, self.targets, render(self.work.model, codes), strict=True):
-            write(frame_of(target, picture))
+            write(video_frame(target, picture))
 
 
-def _both(watch: Watch, frames: Watch | None) -> Watch:
+def _both(watch: StepCallback, frames: StepCallback | None) -> StepCallback:
     def told(step: int, codes: Tensor, losses: Tensor) -> None:
         watch(step, codes, losses)
         if frames is not None:
@@ -217,14 +220,14 @@ def _tune(work: Work) -> Tuned:
     codes = torch.cat([_code_of(work, files) for files in work.files])
     whole = " ".join(target.digest[:HASH_DIGITS] for target in work.targets)
     note = f"project {work.settings} tune-steps={request.tune_steps} pictures={whole}"
-    outputs = [tuned_files_of(request.out, target, note) for target in work.targets]
+    outputs = [tuned_files(request.out, target, note) for target in work.targets]
     due = missing([output for pair in outputs for output in pair], force=request.force)
     found = read_tuned_note(path)
     if path.exists() and found != note and not request.force:
         hint = "Overwrite with --force, or choose another place."
         raise DataError(f"{path}: exists, and was made with other settings or of other pictures", hint)
     if found != note or request.force:
-        plan = TuningPlan(steps=request.tune_steps, seed=request.seed)
+        plan = TuningSettings(steps=request.tune_steps, seed=request.seed)
         steps = plan.steps * -(-len(work.targets) // work.batch)
         with _watching(work.console, "Tuning", steps) as watch:
             changes = tune(model, work.objective, work.targets, codes, plan, work.batch, watch)
@@ -238,7 +241,7 @@ def _tune(work: Work) -> Tuned:
     return Tuned(path, pictures)
 
 
-def _code_of(work: Work, files: Files) -> Tensor:
+def _code_of(work: Work, files: ProjectionFiles) -> Tensor:
     """The w+ that was found for a picture, `[1, L, latent_dim]`."""
     values = read_latents(files.latents.path, work.model.recipe.model).values.to(work.model.device)
     return values if values.ndim == 3 else work.model.generator.broadcast(values)
@@ -267,18 +270,18 @@ def _result(work: Work, index: int, tuned: Tuned | None, distance: PerceptualDis
         "image": str(files.image.path),
         "pair": str(files.pair.path),
         "video": str(files.video) if work.request.video else None,
-        **_as_dict(measure(target, read_picture(files.image.path), distance, device)),
+        **_as_dict(measure_similarity(target, read_picture(files.image.path), distance, device)),
         "settings": work.settings,
         "tuned": None,
     }
     if tuned is not None:
-        image, pair = tuned_files_of(work.request.out, target, "")
-        figures = measure(target, tuned.pictures[index], distance, device)
+        image, pair = tuned_files(work.request.out, target, "")
+        figures = measure_similarity(target, tuned.pictures[index], distance, device)
         result["tuned"] = {"image": str(image.path), "pair": str(pair.path), **_as_dict(figures)}
     return result
 
 
-def _as_dict(figures: Figures) -> dict[str, float | None]:
+def _as_dict(figures: Similarity) -> dict[str, float | None]:
     return {"psnr": figures.psnr, "ssim": figures.ssim, "perceptual": figures.perceptual}
 
 

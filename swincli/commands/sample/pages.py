@@ -17,9 +17,9 @@ from swincli.synthesis.attention_maps import Layer, default_layers, parse_layers
 from swincli.synthesis.figures.attention import attention_page
 from swincli.synthesis.figures.sweeps import Sweep, parse_sweep, sweep_page
 from swincli.synthesis.latents.directions import METHODS
-from swincli.synthesis.latents.named_images import Drawing
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.output.provenance import Output
+from swincli.synthesis.sample_set import SampleSet
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Page:
 
 
 def attention_pages(
-    model: Model, request: Request, drawing: Drawing, truncation: Truncation, notes: list[str]
+    model: Model, request: Request, drawing: SampleSet, truncation: Truncation, notes: list[str]
 ) -> Iterator[Page]:
     """Where points of every image look.
 
@@ -65,7 +65,7 @@ def _views(model: Model, layers: str | None, points: list[str]) -> tuple[list[La
     return chosen, [parse_point(point, section.size) for point in points] or [centre]
 
 
-def sweep_pages(model: Model, request: Request, drawing: Drawing, notes: list[str]) -> Iterator[Page]:
+def sweep_pages(model: Model, request: Request, drawing: SampleSet, notes: list[str]) -> Iterator[Page]:
     """Every image along directions.
 
     Raises:

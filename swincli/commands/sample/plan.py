@@ -15,15 +15,14 @@ from swincli.commands.truncation_options import read_truncation
 from swincli.errors import UsageError
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.model_file import Model
-from swincli.synthesis.figures.labelled_grid import Words
-from swincli.synthesis.figures.mixing import MixPage, draw_mix, parse_mix
+from swincli.synthesis.figures.labelled_grid import GridLabels
+from swincli.synthesis.figures.mixing import MixGrid, mix_samples, parse_mix
 from swincli.synthesis.latents.files import open_latents
 from swincli.synthesis.latents.layer_ranges import parse_code_layers
-from swincli.synthesis.latents.named_images import Drawing
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.output.archives import PACKED, digest
-from swincli.synthesis.output.drawings import draw_latents, draw_seeds
 from swincli.synthesis.output.provenance import Output
+from swincli.synthesis.sample_set import SampleSet, latent_samples, seed_samples
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Sheet:
     output: Output
     places: Sequence[int | None]
     columns: int
-    words: Words | None
+    words: GridLabels | None
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Plan:
 
     model: Model
     identity: str
-    drawing: Drawing
+    drawing: SampleSet
     files: list[Output]
     product: Output | None
     sheet: Sheet | None
@@ -115,18 +114,18 @@ def make_plan(request: Request, place: torch.device) -> Plan:
     )
 
 
-def _drawing(model: Model, request: Request, truncation: Truncation) -> tuple[Drawing, MixPage | None]:
+def _drawing(model: Model, request: Request, truncation: Truncation) -> tuple[SampleSet, MixGrid | None]:
     if request.latents is not None:
         codes = open_latents(request.latents, model)
-        return draw_latents(model, codes, request.latents, truncation), None
+        return latent_samples(model, codes, request.latents, truncation), None
     if request.mix is None:
-        return draw_seeds(model, request.seeds or [], request.of_class, truncation), None
+        return seed_samples(model, request.seeds or [], request.of_class, truncation), None
     try:
         mix = parse_mix(request.mix)
         layers = parse_code_layers(mix.layers, model.recipe.model.num_ws)
     except ValueError as error:
         raise UsageError(f"--mix {request.mix}: {error}", "For example --mix 1,5:9,12@coarse") from None
-    return draw_mix(model, mix, layers, request.of_class, truncation)
+    return mix_samples(model, mix, layers, request.of_class, truncation)
 
 
 def _origin(model: Model, identity: str, request: Request) -> str:
@@ -143,7 +142,7 @@ def _how(request: Request) -> str:
     return text
 
 
-def _files(request: Request, drawing: Drawing, notes: list[str], whole: str) -> tuple[list[Output], Output | None]:
+def _files(request: Request, drawing: SampleSet, notes: list[str], whole: str) -> tuple[list[Output], Output | None]:
     """The files of the images, and what they are packed into."""
     folder, suffix, product = request.out, f".{request.format}", None
     if request.format in (Format.npz, Format.zip, Format.store):
@@ -153,17 +152,17 @@ def _files(request: Request, drawing: Drawing, notes: list[str], whole: str) -> 
     return [Output(folder / f"{stem}{suffix}", note) for stem, note in zip(stems, notes, strict=True)], product
 
 
-def _grid_sheet(request: Request, drawing: Drawing, notes: list[str], how: str) -> Sheet | None:
+def _grid_sheet(request: Request, drawing: SampleSet, notes: list[str], how: str) -> Sheet | None:
     if request.grid is None:
         return None
     columns, rows = request.grid
     places = list(range(min(columns * rows, len(drawing))))
-    words = Words(captions=[drawing.named.captions[index] for index in places]) if request.grid_labels else None
+    words = GridLabels(captions=[drawing.named.captions[index] for index in places]) if request.grid_labels else None
     kind = f"grid={columns}x{rows}{'-labelled' if words else ''}"
     output = Output(request.out / "grid.png", f"{how} {kind} notes={digest([notes[index] for index in places])}")
     return Sheet(output, places, columns, words)
 
 
-def _mix_sheet(request: Request, page: MixPage, whole: str) -> Sheet:
-    output = Output(request.out / "mix.png", f"{whole} {page.words.title} places={digest([str(page.places)])}")
-    return Sheet(output, page.places, page.columns, page.words)
+def _mix_sheet(request: Request, page: MixGrid, whole: str) -> Sheet:
+    output = Output(request.out / "mix.png", f"{whole} {page.labels.title} places={digest([str(page.places)])}")
+    return Sheet(output, page.places, page.columns, page.labels)

@@ -12,12 +12,12 @@ from swincli.commands.sample.plan import Plan, Sheet, make_plan
 from swincli.commands.sample.request import Request
 from swincli.console import Advance, Console
 from swincli.synthesis.figures.grids import tile
-from swincli.synthesis.figures.labelled_grid import label_pictures
+from swincli.synthesis.figures.labelled_grid import draw_labelled_grid
 from swincli.synthesis.latents.files import MODEL_NOTE, write_latents
 from swincli.synthesis.output.archives import PACKERS, Contents
-from swincli.synthesis.output.drawings import collect_codes, pictures_of
 from swincli.synthesis.output.provenance import NOTE, Output, is_made, missing, read_picture, save_image, save_images
-from swincli.synthesis.sampling import default_batch
+from swincli.synthesis.sample_set import collect_latents, render_samples
+from swincli.synthesis.sampling import default_sampling_batch
 from swincli.system.distributed import Processes
 
 
@@ -96,17 +96,17 @@ def save_codes(plan: Plan, output: Output) -> None:
         UsageError: codes of that kind do not decide the images.
         ResourceError: the file cannot be written.
     """
-    codes = collect_codes(plan.model, plan.drawing, plan.space.value)
+    codes = collect_latents(plan.model, plan.drawing, plan.space.value)
     write_latents(output.path, codes, {MODEL_NOTE: plan.identity, NOTE: output.note})
 
 
 def _draw_images(plan: Plan, due: Sequence[int], processes: Processes, advance: Advance) -> None:
     """This process's share of the images."""
-    most = plan.batch or default_batch(plan.model.recipe.model.size)
+    most = plan.batch or default_sampling_batch(plan.model.recipe.model.size)
     batch = max(1, min(most, -(-len(due) // processes.world_size)))
     mine = [due[index] for index in processes.shard(len(due), batch)]
     done = 0
-    for pictures in pictures_of(plan.model, plan.drawing, mine, batch):
+    for pictures in render_samples(plan.model, plan.drawing, mine, batch):
         save_images([plan.files[index] for index in mine[done : done + len(pictures)]], pictures)
         done += len(pictures)
         advance(len(pictures))
@@ -141,7 +141,7 @@ def _lay_out(plan: Plan, sheet: Sheet) -> None:
     if sheet.words is None:
         laid = tile(torch.stack([picture for picture in pictures if picture is not None]), sheet.columns)
     else:
-        laid = label_pictures(pictures, sheet.columns, sheet.words)
+        laid = draw_labelled_grid(pictures, sheet.columns, sheet.words)
     save_image(sheet.output, laid)
 
 

@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from swincli.metrics.definitions.memorization import NearestReals
 from swincli.metrics.streams.images import ImageSet
-from swincli.synthesis.figures.grids import save_png, tile
+from swincli.synthesis.figures.grids import tile
+from swincli.synthesis.output.provenance import save_png
 
 ROWS, COLUMNS = 6, 4  # pairs on the sheet
 SIDE, MARGIN, TEXT = 128, 8, 18  # side of an image, margin around a pair and height of a text line, in pixels

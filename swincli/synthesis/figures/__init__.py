@@ -1,1 +1,1 @@
-"""Many images in one picture: grids, labelled grids, attention maps, style mixing, sweeps along directions."""
+"""Figures of several images: grids, labelled grids, attention maps, style mixing, sweeps along directions."""

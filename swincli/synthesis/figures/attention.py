@@ -1,4 +1,4 @@
-"""Attention as a picture: heat over the image, with the windows that bound it."""
+"""Attention figures: heatmaps over the image, with the outlines of the windows."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from PIL import Image, ImageDraw
 from swincli.model.files.model_file import Model
 from swincli.model.pixels import to_pictures
 from swincli.synthesis.attention_maps import AttentionMap, Layer, record_attention
-from swincli.synthesis.figures.text import PAGE, QUIET, TEXT, font
+from swincli.synthesis.figures.labelled_grid import BACKGROUND, MUTED, TEXT, load_font
 from swincli.synthesis.latents.classes import class_caption
-from swincli.synthesis.latents.codes import WHOLE, codes_of_seeds
-from swincli.synthesis.latents.truncation import Truncation
+from swincli.synthesis.latents.codes import codes_of_seeds
+from swincli.synthesis.latents.truncation import NO_TRUNCATION, Truncation
 
-SMALLEST_PANEL = 512
-MARGIN, GAP, CAPTION, LEGEND = 28, 20, 34, 58
-REGULAR, SHIFTED = (70, 190, 255), (255, 105, 205)  # told apart by people of any colour vision, and unlike the heat
+MIN_PANEL = 512  # pixels
+MARGIN, GAP, CAPTION, LEGEND = 28, 20, 34, 58  # pixels
+REGULAR, SHIFTED = (70, 190, 255), (255, 105, 205)  # distinct for colour-blind readers, and not heatmap colours
 HEAT = np.array([(24, 16, 40), (110, 16, 70), (205, 45, 30), (252, 140, 20), (255, 225, 90), (255, 255, 235)], float)
-DIMMED, VEILED = 0.42, 0.34  # of the image's brightness: under the heat, and outside the windows
+UNDER_HEAT, OUTSIDE = 0.42, 0.34  # brightness of the image: under the heatmap, and outside the windows
 
 Colour = tuple[int, int, int]
 Pixels = NDArray[np.uint8]
@@ -34,10 +34,10 @@ def attention_page(
     layers: Sequence[Layer],
     points: Sequence[tuple[int, int]],
     *,
-    truncation: Truncation = WHOLE,
+    truncation: Truncation = NO_TRUNCATION,
     label: int | None = None,
 ) -> Pixels:
-    """The page of one seed: where points of its image look at some layers, uint8 `[H, W, 3]`."""
+    """Draw the attention of some query pixels of a seed's image at some layers: uint8 `[H, W, 3]`."""
     section = model.recipe.model
     codes = codes_of_seeds(model, [seed], truncation, None if label is None else torch.tensor([label]))
     image, maps = record_attention(model.generator, codes, layers, points)
@@ -52,29 +52,29 @@ def attention_page(
 def draw_attention(
     picture: Pixels, points: Sequence[tuple[int, int]], maps: Sequence[Sequence[AttentionMap]], title: str, notes: str
 ) -> Pixels:
-    """Draw a page with a row for every point and layer: the image with its windows, then heat for each group of heads.
+    """Draw one row per point and layer: the image with its windows, then a heatmap per group of heads.
 
     Args:
         picture: The image, uint8 `[size, size, 3]`.
-        points: Pixels of the image that look, from the left and the top.
-        maps: For every point, and for every layer of it, the groups' maps, as `record_attention` gives them.
-        title: First line of the page.
+        points: Query pixels of the image, (from the left, from the top).
+        maps: A list per (point, layer), point by point, of one map per group of heads; see `record_attention`.
+        title: First line of the figure.
         notes: Second line.
 
     Returns:
         uint8 `[H, W, 3]`.
     """
     size = len(picture)
-    scale = -(-SMALLEST_PANEL // size)
+    scale = -(-MIN_PANEL // size)
     side = size * scale
     layers = len(maps) // len(points)
     groups = max(len(row) for row in maps)
     width = 2 * MARGIN + (1 + groups) * side + groups * GAP
     top, row_height = 2 * MARGIN + 64, 2 * CAPTION + side + LEGEND + GAP
-    page = Image.new("RGB", (width, top + len(maps) * row_height), PAGE)
+    page = Image.new("RGB", (width, top + len(maps) * row_height), BACKGROUND)
     draw = ImageDraw.Draw(page)
-    draw.text((MARGIN, MARGIN - 4), title, TEXT, font(34))
-    draw.text((MARGIN, MARGIN + 42), notes, QUIET, font(20))
+    draw.text((MARGIN, MARGIN - 4), title, TEXT, load_font(34))
+    draw.text((MARGIN, MARGIN + 42), notes, MUTED, load_font(20))
     for index, row in enumerate(maps):
         place = (MARGIN, top + index * row_height)
         _draw_row(page, place, picture, scale, points[index // layers], row)
@@ -89,28 +89,28 @@ def _draw_row(
     point: tuple[int, int],
     maps: Sequence[AttentionMap],
 ) -> None:
-    """One point at one layer, with its captions and the scale of its colours."""
+    """Draw one point at one layer, with captions and colour bar."""
     draw, (left, top), side = ImageDraw.Draw(page), place, len(picture) * scale
     panels, legend = top + 2 * CAPTION, top + 2 * CAPTION + side
-    draw.text((left, top), _row_caption(maps[0], point), TEXT, font(24))
-    draw.text((left, top + CAPTION), _reach_caption(maps), QUIET, font(20))
-    page.paste(_reach_panel(picture, scale, point, maps), (left, panels))
+    draw.text((left, top), _query_caption(maps[0], point), TEXT, load_font(24))
+    draw.text((left, top + CAPTION), _windows_caption(maps), MUTED, load_font(20))
+    page.paste(_windows_panel(picture, scale, point, maps), (left, panels))
     cell = len(picture) // maps[0].layer.resolution
-    draw.text((left, legend + 12), f"a cell of the map: {cell} x {cell} px of the image", QUIET, font(18))
+    draw.text((left, legend + 12), f"a cell of the map: {cell} x {cell} px of the image", MUTED, load_font(18))
     x = left
     for one in maps:
         x += side + GAP
-        draw.text((x, top + CAPTION), _map_caption(one), window_colour(one), font(20))
-        page.paste(_heat_panel(picture, scale, point, one, _highest(maps)), (x, panels))
-    _draw_scale(draw, (left + side + GAP, x + side, legend), maps)
+        draw.text((x, top + CAPTION), _map_caption(one), window_colour(one), load_font(20))
+        page.paste(_heatmap_panel(picture, scale, point, one, _max_weight(maps)), (x, panels))
+    _draw_colour_bar(draw, (left + side + GAP, x + side, legend), maps)
 
 
-def _row_caption(one: AttentionMap, point: tuple[int, int]) -> str:
+def _query_caption(one: AttentionMap, point: tuple[int, int]) -> str:
     layer = one.layer
     return f"{layer.resolution} px layer, block {layer.block}  ·  looking from pixel {point[0]}, {point[1]}"
 
 
-def _reach_caption(maps: Sequence[AttentionMap]) -> str:
+def _windows_caption(maps: Sequence[AttentionMap]) -> str:
     if not _windowed(maps[0]):
         return "the image: every position sees all of it"
     return "the image, bright where either half reaches" if len(maps) > 1 else "the image, bright where it reaches"
@@ -123,7 +123,7 @@ def _map_caption(one: AttentionMap) -> str:
     return f"{'shifted' if one.shift else 'regular'} windows of {one.side} x {one.side}  ·  {heads}"
 
 
-def _highest(maps: Sequence[AttentionMap]) -> float:
+def _max_weight(maps: Sequence[AttentionMap]) -> float:
     return max(float(one.weights.max()) for one in maps)
 
 
@@ -132,35 +132,35 @@ def _windowed(one: AttentionMap) -> bool:
 
 
 def window_colour(one: AttentionMap) -> Colour:
-    """What the windows of a group of heads are drawn in."""
+    """Colour of the windows of a group of heads."""
     return SHIFTED if one.shift else REGULAR
 
 
 def heat_colours(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Colours `[..., 3]` of values from 0 to 1, from dark over red and orange to white."""
+    """Colormap: values from 0 to 1 `[...]` -> RGB `[..., 3]`, from dark over red and orange to white."""
     stops = np.linspace(0, 1, len(HEAT))
     return np.stack([np.interp(values, stops, HEAT[:, channel]) for channel in range(3)], axis=-1)
 
 
-def warm(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Heat of shares of the highest weight: their square root, so that a single peak does not leave the rest dark."""
+def heat_values(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Colormap values of weights divided by the maximum: the square root, so that one peak does not hide the rest."""
     return np.sqrt(shares)
 
 
-def lay_heat(below: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Lay heat over grey `[H, W]`: the more there is of it, the less shows through."""
-    cover = (0.55 + 0.43 * values)[..., None]
-    return below[..., None] * (1 - cover) + heat_colours(values) * cover
+def blend_heat(grey: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Blend a heatmap over grey, `[H, W] -> [H, W, 3]`; opacity grows with the value, from 0.55 to 0.98."""
+    opacity = (0.55 + 0.43 * values)[..., None]
+    return grey[..., None] * (1 - opacity) + heat_colours(values) * opacity
 
 
-def _reach_panel(picture: Pixels, scale: int, point: tuple[int, int], maps: Sequence[AttentionMap]) -> Image.Image:
-    """The image, veiled outside the windows, each window outlined."""
+def _windows_panel(picture: Pixels, scale: int, point: tuple[int, int], maps: Sequence[AttentionMap]) -> Image.Image:
+    """The image, darkened outside the windows, with each window outlined."""
     resolution = maps[0].layer.resolution
-    seen = np.zeros((resolution, resolution), bool)
+    inside = np.zeros((resolution, resolution), bool)
     for one in maps:
         left, top, right, bottom = one.window
-        seen[top:bottom, left:right] = True
-    bright = np.where(_enlarge(seen, len(picture) * scale), 1.0, VEILED)
+        inside[top:bottom, left:right] = True
+    bright = np.where(_enlarge(inside, len(picture) * scale), 1.0, OUTSIDE)
     panel = Image.fromarray((_enlarge(picture, len(picture) * scale) * bright[..., None]).astype(np.uint8))
     draw = ImageDraw.Draw(panel)
     for one in maps:
@@ -169,15 +169,17 @@ def _reach_panel(picture: Pixels, scale: int, point: tuple[int, int], maps: Sequ
     return panel
 
 
-def _heat_panel(picture: Pixels, scale: int, point: tuple[int, int], one: AttentionMap, highest: float) -> Image.Image:
-    """Heat inside the position's window over a grey, dimmed image, and the borders of all windows."""
+def _heatmap_panel(
+    picture: Pixels, scale: int, point: tuple[int, int], one: AttentionMap, highest: float
+) -> Image.Image:
+    """A heatmap inside the query's window over a dark grey image, and the borders of all windows."""
     side, resolution = len(picture) * scale, one.layer.resolution
     grey = _enlarge(picture, side) @ np.array([0.299, 0.587, 0.114])
     left, top, right, bottom = _scaled(one.window, side, resolution)
-    pixels = np.repeat(grey[..., None] * VEILED, 3, axis=-1)
-    heat = _enlarge(warm(one.weights.double().numpy() / highest), side)
+    pixels = np.repeat(grey[..., None] * OUTSIDE, 3, axis=-1)
+    heat = _enlarge(heat_values(one.weights.double().numpy() / highest), side)
     inside = np.s_[top:bottom, left:right]
-    pixels[inside] = lay_heat(grey[inside] * DIMMED, heat[inside])
+    pixels[inside] = blend_heat(grey[inside] * UNDER_HEAT, heat[inside])
     panel = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(panel)
     for border in range(one.shift or one.side, resolution, one.side):
@@ -189,30 +191,30 @@ def _heat_panel(picture: Pixels, scale: int, point: tuple[int, int], one: Attent
     return panel
 
 
-def _draw_scale(draw: ImageDraw.ImageDraw, place: tuple[int, int, int], maps: Sequence[AttentionMap]) -> None:
-    """The bar of colours below a row: from 0 to the row's highest weight, with ticks where an even spread would lie."""
-    (left, right, above), highest = place, _highest(maps)
+def _draw_colour_bar(draw: ImageDraw.ImageDraw, place: tuple[int, int, int], maps: Sequence[AttentionMap]) -> None:
+    """Draw the colour bar of a row, from 0 to the row's maximum weight; ticks mark the weight of uniform attention."""
+    (left, right, above), highest = place, _max_weight(maps)
     top, length = above + 16, right - left
-    colours = lay_heat(np.full((1, length), 96 * DIMMED), np.linspace(0, 1, length)[None])[0]
+    colours = blend_heat(np.full((1, length), 96 * UNDER_HEAT), np.linspace(0, 1, length)[None])[0]
     for offset, colour in enumerate(colours):
         draw.line((left + offset, top, left + offset, top + 16), tuple(int(channel) for channel in colour))
     areas = [(one.window[2] - one.window[0]) * (one.window[3] - one.window[1]) for one in maps]
     evens = sorted({1 / area for area in areas})
     words = "even spread " + ", ".join(f"{even:.2%}" for even in evens)
-    ticks = [left + round(float(warm(np.array(even / highest))) * (length - 2)) for even in evens]
+    ticks = [left + round(float(heat_values(np.array(even / highest))) * (length - 2)) for even in evens]
     for tick in ticks:
         draw.line((tick, top - 4, tick, top + 20), TEXT, 2)
     below, most = top + 22, f"{highest:.2%} of the group's attention"
-    draw.text((left, below), "0", QUIET, font(18))
+    draw.text((left, below), "0", MUTED, load_font(18))
     if right - ticks[0] > 620:
-        draw.text((max(ticks[0], left + 24), below), words, TEXT, font(18))
-        draw.text((right, below), most, QUIET, font(18), anchor="ra")
+        draw.text((max(ticks[0], left + 24), below), words, TEXT, load_font(18))
+        draw.text((right, below), most, MUTED, load_font(18), anchor="ra")
     else:
-        draw.text((right, below), f"{words}  ·  highest {most}", QUIET, font(18), anchor="ra")
+        draw.text((right, below), f"{words}  ·  highest {most}", MUTED, load_font(18), anchor="ra")
 
 
 def _mark(draw: ImageDraw.ImageDraw, point: tuple[int, int], scale: int) -> None:
-    """A ring around the middle of the pixel that looks."""
+    """Draw a ring around the centre of the query pixel."""
     x, y = ((place + 0.5) * scale for place in point)
     for radius, colour, width in ((13, (0, 0, 0), 6), (12, (255, 255, 255), 3)):
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=width)
@@ -228,6 +230,6 @@ def _scaled(window: Box, side: int, resolution: int) -> Box:
 
 
 def _enlarge(values: NDArray[np.generic], side: int) -> NDArray[np.float64]:
-    """Nearest neighbour from `[h, h, ...]` to `[side, side, ...]`, in float64."""
+    """Nearest-neighbour upsampling `[h, h, ...] -> [side, side, ...]`, float64."""
     factor = side // len(values)
     return values.repeat(factor, axis=0).repeat(factor, axis=1).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Pictures in a grid with words: a title, labels of rows and columns, and a caption under each picture."""
+"""Image grids with a title, row and column labels and captions; font and colours of all figures."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from swincli.synthesis.figures.text import PAGE, QUIET, TEXT, Font, cut, font
+BACKGROUND, TEXT, MUTED = (16, 18, 24), (240, 242, 246), (152, 160, 174)  # colours
+MIN_TILE = 128  # pixels; smaller images are enlarged, so that the labels fit
+MIN_FONT_SIZE = 14
+LINES_PER_TILE = 16  # height of an image, in lines of text
 
-SMALLEST_TILE = 128  # smaller pictures are enlarged, so that words have room beside them
-SMALLEST_LETTERS = 14
-LETTERS_PER_TILE = 16  # heights of a line that a picture is high
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
-class Words:
-    """What is written on a page of pictures; ASCII, since the font knows no more.
+class GridLabels:
+    """Text of a labelled grid; ASCII, as Pillow's built-in font has no more.
 
     Attributes:
-        title: A line above everything.
-        rows: One label a row, left of it.
-        columns: One label a column, above it.
-        captions: One a picture, below it.
+        title: A line above the grid.
+        rows: One label per row, on its left.
+        columns: One label per column, above it.
+        captions: One per image, below it.
     """
 
     title: str = ""
@@ -34,78 +35,87 @@ class Words:
     captions: Sequence[str] = ()
 
 
-def label_pictures(pictures: Sequence[Tensor | None], columns: int, words: Words) -> Tensor:
-    """Lay pictures in a grid and write labels around them.
+def draw_labelled_grid(pictures: Sequence[Tensor | None], columns: int, labels: GridLabels) -> Tensor:
+    """Draw images in a grid with labels around them.
 
     Args:
         pictures: uint8 `[H, W, 3]` each, all of one size, row by row; None leaves a place empty.
-        columns: Pictures a row.
-        words: The labels. What is too long for its picture is cut.
+        columns: Images per row.
+        labels: Column labels and captions are cut to the width of an image.
 
     Returns:
-        uint8 `[H', W', 3]`. Pictures below 128 px are enlarged by a whole factor; letters grow with the pictures.
+        uint8 `[H', W', 3]`. Images below 128 px are enlarged by an integer factor. The font grows with the images.
     """
     height, width = next(picture.shape[:2] for picture in pictures if picture is not None)
-    scale = max(1, -(-SMALLEST_TILE // min(height, width)))
-    page = _Page(columns, width * scale, height * scale, words)
-    canvas = Image.new("RGB", page.size(-(-len(pictures) // columns)), PAGE)
+    scale = max(1, -(-MIN_TILE // min(height, width)))
+    layout = _Layout(columns, width * scale, height * scale, labels)
+    canvas = Image.new("RGB", layout.size(-(-len(pictures) // columns)), BACKGROUND)
     draw = ImageDraw.Draw(canvas)
-    page.write(draw)
+    layout.draw_labels(draw)
     for index, picture in enumerate(pictures):
         if picture is not None:
-            tile = Image.fromarray(picture.numpy()).resize((page.width, page.height), Image.Resampling.NEAREST)
-            canvas.paste(tile, page.place(index))
+            tile = Image.fromarray(picture.numpy()).resize((layout.width, layout.height), Image.Resampling.NEAREST)
+            canvas.paste(tile, layout.position(index))
     return torch.from_numpy(np.array(canvas))
 
 
-class _Page:
-    """Where everything goes on a page of pictures `width` by `height`, as they are drawn."""
+class _Layout:
+    """Positions of the images and labels of a grid; `width` and `height` of a drawn image are in pixels."""
 
-    def __init__(self, columns: int, width: int, height: int, words: Words) -> None:
-        self.columns, self.width, self.height, self.words = columns, width, height, words
-        letters = max(SMALLEST_LETTERS, min(width, height) // LETTERS_PER_TILE)
-        self.font, self.title_font = font(letters), font(letters * 5 // 4)
-        self.gap = max(2, letters // 5)
-        self.margin, self.line = letters, letters * 8 // 5
-        longest = max((self.font.getlength(text) for text in words.rows), default=-self.gap)
-        self.left = self.margin + round(longest) + (letters if words.rows else self.gap)
-        above = (self.line * 3 // 2 if words.title else 0) + (self.line if words.columns else 0)
+    def __init__(self, columns: int, width: int, height: int, labels: GridLabels) -> None:
+        self.columns, self.width, self.height, self.labels = columns, width, height, labels
+        font_size = max(MIN_FONT_SIZE, min(width, height) // LINES_PER_TILE)
+        self.font, self.title_font = load_font(font_size), load_font(font_size * 5 // 4)
+        self.gap = max(2, font_size // 5)
+        self.margin, self.line = font_size, font_size * 8 // 5
+        longest = max((self.font.getlength(text) for text in labels.rows), default=-self.gap)
+        self.left = self.margin + round(longest) + (font_size if labels.rows else self.gap)
+        above = (self.line * 3 // 2 if labels.title else 0) + (self.line if labels.columns else 0)
         self.top = self.margin + above
-        self.step = height + self.gap + (self.line if words.captions else 0)
+        self.step = height + self.gap + (self.line if labels.captions else 0)
 
     def size(self, rows: int) -> tuple[int, int]:
-        """Width and height of the whole page; as wide as a title that is wider than the pictures needs it."""
+        """Width and height of the figure; wide enough for the title."""
         grid = self.left + self.columns * (self.width + self.gap) - self.gap + self.margin
-        title = round(self.title_font.getlength(self.words.title)) + 2 * self.margin
+        title = round(self.title_font.getlength(self.labels.title)) + 2 * self.margin
         return max(grid, title), self.top + rows * self.step - self.gap + self.margin
 
-    def place(self, index: int) -> tuple[int, int]:
-        """Left and top of a picture."""
+    def position(self, index: int) -> tuple[int, int]:
+        """Left and top of an image."""
         row, column = divmod(index, self.columns)
         return self.left + column * (self.width + self.gap), self.top + row * self.step
 
-    def write(self, draw: ImageDraw.ImageDraw) -> None:
-        """Write all words."""
-        if self.words.title:
-            draw.text((self.margin, self.margin), self.words.title, TEXT, self.title_font)
-        for index, text in enumerate(self.words.columns):
-            left = self.place(index)[0]
-            self._middle(draw, (left, self.top - self.line), text, self.font)
-        for index, text in enumerate(self.words.rows):
-            at = (self.margin, self.place(index * self.columns)[1] + self.height // 2)
+    def draw_labels(self, draw: ImageDraw.ImageDraw) -> None:
+        """Draw all text."""
+        if self.labels.title:
+            draw.text((self.margin, self.margin), self.labels.title, TEXT, self.title_font)
+        for index, text in enumerate(self.labels.columns):
+            left = self.position(index)[0]
+            self._draw_centred(draw, (left, self.top - self.line), text)
+        for index, text in enumerate(self.labels.rows):
+            at = (self.margin, self.position(index * self.columns)[1] + self.height // 2)
             draw.text(at, text, TEXT, self.font, anchor="lm")
-        for index, text in enumerate(self.words.captions):
-            left, top = self.place(index)
-            self._middle(draw, (left, top + self.height), text, self.font, QUIET)
+        for index, text in enumerate(self.labels.captions):
+            left, top = self.position(index)
+            self._draw_centred(draw, (left, top + self.height), text, MUTED)
 
-    def _middle(
-        self,
-        draw: ImageDraw.ImageDraw,
-        place: tuple[int, int],
-        text: str,
-        letters: Font,
-        colour: tuple[int, int, int] = TEXT,
+    def _draw_centred(
+        self, draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, colour: tuple[int, int, int] = TEXT
     ) -> None:
-        """A line in the middle of a picture's width."""
+        """Draw one line centred on an image's width; `place` is its left and top."""
         at = (place[0] + self.width / 2, place[1] + self.line / 2)
-        draw.text(at, cut(text, letters, self.width), colour, letters, anchor="mm")
+        draw.text(at, fit_text(text, self.font, self.width), colour, self.font, anchor="mm")
+
+
+def load_font(size: int) -> Font:
+    """Pillow's built-in font at a height in pixels."""
+    return ImageFont.load_default(size)
+
+
+def fit_text(text: str, font: Font, width: int) -> str:
+    """Cut a line to a width in pixels; "..." replaces the end if it is too long."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "...") > width:
+        text = text[:-1]
+    return text + "..."

@@ -1,4 +1,4 @@
-"""Style mixing: images that have some codes of one seed, and the rest of another (Karras et al., 2019, section 3.1)."""
+"""Style mixing: images with some codes of one seed and the rest of another (Karras et al., 2019, section 3.1)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from torch import Tensor
 
 from swincli.errors import UsageError
 from swincli.model.files.model_file import Model
-from swincli.synthesis.figures.labelled_grid import Words
-from swincli.synthesis.latents.classes import name_images
-from swincli.synthesis.latents.codes import codes_of_seeds
+from swincli.synthesis.figures.labelled_grid import GridLabels
 from swincli.synthesis.latents.layer_ranges import format_code_layers
-from swincli.synthesis.latents.named_images import Drawing, NamedImages
 from swincli.synthesis.latents.truncation import Truncation
+from swincli.synthesis.sample_set import SampleInfo, SampleSet, codes_of_samples, describe_seeds
 from swincli.units import parse_seeds
 
-USUAL_LAYERS = "coarse"
+DEFAULT_LAYERS = "coarse"
 
 
 @dataclass(frozen=True)
 class Mix:
-    """Seeds of the rows, seeds of the columns, and which codes the columns give, as `parse_code_layers` reads it."""
+    """Row seeds, column seeds, and the codes taken from the columns, as text for `parse_code_layers`."""
 
     rows: list[int]
     columns: list[int]
@@ -30,72 +28,69 @@ class Mix:
 
 
 @dataclass(frozen=True)
-class MixPage:
-    """Where the images of a mix lie on its page: indices row by row, None for an empty place."""
+class MixGrid:
+    """Layout of a mix: image indices row by row (None for an empty place), number of columns, and labels."""
 
     places: list[int | None]
     columns: int
-    words: Words
+    labels: GridLabels
 
 
 def parse_mix(text: str) -> Mix:
-    """Read "1,5:9,12@middle": rows 1 and 5, columns 9 and 12; without @ the columns give the coarse codes.
+    """Parse "1,5:9,12@middle": rows 1 and 5, columns 9 and 12. Without "@" the columns give the coarse codes.
 
     Raises:
-        ValueError: it says something else; the message stands alone.
+        ValueError: the text cannot be parsed; the message is complete.
     """
     seeds, at, layers = text.partition("@")
     rows, colon, columns = seeds.partition(":")
     if not colon or ":" in columns:
-        raise ValueError("seeds of rows and of columns are wanted, with one colon between; write 1,5:9,12@middle")
+        raise ValueError("row seeds and column seeds are needed, separated by one colon, such as 1,5:9,12@middle")
     if at and not layers.strip():
-        raise ValueError("after @ there are no layers; write coarse, middle, fine or 0-3,7")
-    return Mix(parse_seeds(rows), parse_seeds(columns), layers if at else USUAL_LAYERS)
+        raise ValueError("no layers after @; add coarse, middle, fine or numbers such as 0-3,7")
+    return Mix(parse_seeds(rows), parse_seeds(columns), layers if at else DEFAULT_LAYERS)
 
 
 def mix_codes(base: Tensor, other: Tensor, layers: Sequence[int]) -> Tensor:
-    """w+ `[N, L, latent_dim]` of `base`, but for the codes of some layers, which are those of `other`."""
+    """Copy w+ `[N, L, latent_dim]` of `base`, with the codes of some layers taken from `other`."""
     mixed = base.clone()
     mixed[:, list(layers)] = other[:, list(layers)]
     return mixed
 
 
-def draw_mix(
+def mix_samples(
     model: Model, mix: Mix, layers: Sequence[int], of_class: str | None, truncation: Truncation
-) -> tuple[Drawing, MixPage]:
-    """The images of all seeds, then every row's seed with some codes of every column's, and the page of all of them.
+) -> tuple[SampleSet, MixGrid]:
+    """The images of a mix and their grid: first the image of each seed, then each row seed with each column's codes.
 
     Raises:
-        UsageError: the model has no such class, none at all, or several are asked for.
+        UsageError: the model has no such class or is unconditional, or several classes are given.
     """
     sources = list(dict.fromkeys(mix.rows + mix.columns))
-    named = name_images(model, sources, of_class)
+    named = describe_seeds(model, sources, of_class)
     if len(named) > len(sources):
-        raise UsageError(f"--class {of_class}: a mix is of one class", "Name one, or none.")
+        raise UsageError(f"--class {of_class}: --mix takes one class", "Give one class, or none.")
     rows, columns = [[sources.index(seed) for seed in seeds] for seeds in (mix.rows, mix.columns)]
     pairs = [(index, index) for index in range(len(sources))] + [(row, column) for row in rows for column in columns]
 
     def codes(chosen: Sequence[int]) -> Tensor:
-        base, other = ([pairs[index][side] for index in chosen] for side in (0, 1))
-        return mix_codes(_codes(model, named, base, truncation), _codes(model, named, other, truncation), layers)
+        base, other = (
+            codes_of_samples(model, named, [pairs[index][side] for index in chosen], truncation) for side in (0, 1)
+        )
+        return mix_codes(base, other, layers)
 
-    return Drawing(_name(named, pairs, layers), codes), _page(named, rows, columns, layers)
-
-
-def _codes(model: Model, named: NamedImages, chosen: Sequence[int], truncation: Truncation) -> Tensor:
-    labels = None if named.labels is None else named.labels[list(chosen)]
-    return codes_of_seeds(model, [named.seeds[index] for index in chosen], truncation, labels)
+    return SampleSet(_describe_pairs(named, pairs, layers), codes), _grid(named, rows, columns, layers)
 
 
-def _name(named: NamedImages, pairs: list[tuple[int, int]], layers: Sequence[int]) -> NamedImages:
-    """Names of the sources and, after them, of the pairs; a pair is of its row's class."""
+def _describe_pairs(named: SampleInfo, pairs: list[tuple[int, int]], layers: Sequence[int]) -> SampleInfo:
+    """Names of the source images and then of the pairs; a pair has the class of its row."""
     mixed = pairs[len(named) :]
     seeds, at = named.seeds, format_code_layers(layers)
     origins = [f"mix={seeds[row]}:{seeds[column]}@{at}" for row, column in mixed]
     if named.labels is not None:
         origins = [f"{text} column-class={named.label(pair[1])}" for text, pair in zip(origins, mixed, strict=True)]
     rows = [row for row, _ in pairs]
-    return NamedImages(
+    return SampleInfo(
         stems=named.stems + [f"{named.stems[row]}-mix-{seeds[column]:06d}" for row, column in mixed],
         origins=named.origins + origins,
         captions=named.captions + [f"{seeds[row]} with {seeds[column]}" for row, column in mixed],
@@ -105,14 +100,14 @@ def _name(named: NamedImages, pairs: list[tuple[int, int]], layers: Sequence[int
     )
 
 
-def _page(named: NamedImages, rows: list[int], columns: list[int], layers: Sequence[int]) -> MixPage:
+def _grid(named: SampleInfo, rows: list[int], columns: list[int], layers: Sequence[int]) -> MixGrid:
     places: list[int | None] = [None, *columns]
     for number, row in enumerate(rows):
         first = len(named) + number * len(columns)
         places += [row, *range(first, first + len(columns))]
-    words = Words(
+    labels = GridLabels(
         title=f"Codes {format_code_layers(layers)} from the columns, the rest from the rows",
         rows=["", *(named.captions[row] for row in rows)],
         columns=["", *(named.captions[column] for column in columns)],
     )
-    return MixPage(places, len(columns) + 1, words)
+    return MixGrid(places, len(columns) + 1, labels)

@@ -1,4 +1,4 @@
-"""Sweeps: what happens to an image as its codes move along directions."""
+"""Sweeps: one image with its codes moved in steps along PCA or SeFa directions."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import torch
 from torch import Tensor
 
 from swincli.model.files.model_file import Model
-from swincli.synthesis.figures.labelled_grid import Words, label_pictures
+from swincli.synthesis.figures.labelled_grid import GridLabels, draw_labelled_grid
 from swincli.synthesis.latents.directions import METHODS, Directions
 from swincli.synthesis.latents.layer_ranges import format_code_layers, parse_code_layers
-from swincli.synthesis.sampling import default_batch, render
+from swincli.synthesis.sampling import default_sampling_batch, render
 
 NAMES = {"pca": "PCA", "sefa": "SeFa"}
-STEPS = {"pca": "steps in standard deviations of w", "sefa": "steps in standard deviations of w along PCA 0"}
+STEP_UNITS = {"pca": "steps in standard deviations of w", "sefa": "steps in standard deviations of w along PCA 0"}
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is swept.
+    """Settings of a sweep.
 
     Attributes:
-        method: One of `directions.METHODS`.
-        numbers: Directions, from 0.
-        layers: Codes of w+ that move.
-        steps: Images a direction.
-        reach: How far to each side, in the directions' units.
+        method: A key of `directions.METHODS`.
+        numbers: Numbers of the directions, from 0.
+        layers: Codes of w+ to move.
+        steps: Images per direction.
+        reach: Largest offset, to both sides, in the directions' units.
     """
 
     method: str
@@ -38,7 +38,7 @@ class Sweep:
 
     @property
     def offsets(self) -> list[float]:
-        """How far each image of a row is off."""
+        """Offset of each image of a row, from -reach to reach."""
         return torch.linspace(-self.reach, self.reach, self.steps, dtype=torch.float64).tolist()
 
     def __str__(self) -> str:
@@ -47,28 +47,28 @@ class Sweep:
 
 
 def parse_sweep(text: str, num_ws: int, latent_dim: int) -> tuple[str, list[int], list[int]]:
-    """Read "pca:0-3@middle": the method, the directions' numbers, and the codes that move, all of them without @.
+    """Parse "pca:0-3@middle" into the method, the numbers of the directions and the codes to move (default: all).
 
     Raises:
-        ValueError: it says something else, or the model has no such direction or code; the message stands alone.
+        ValueError: the text cannot be parsed, or the model has no such direction or code; the message is complete.
     """
-    spoken, at, layers = text.partition("@")
-    match = re.fullmatch(r"\s*([a-z]+)\s*:\s*([0-9]{1,6}(?:[-,][0-9]{1,6})*)\s*", spoken.lower())
+    selection, at, layers = text.partition("@")
+    match = re.fullmatch(r"\s*([a-z]+)\s*:\s*([0-9]{1,6}(?:[-,][0-9]{1,6})*)\s*", selection.lower())
     if match is None or match[1] not in METHODS:
-        raise ValueError("a method and directions are wanted; write pca:0-3 or sefa:0,2,5")
+        raise ValueError("a method and directions are needed, such as pca:0-3 or sefa:0,2,5")
     numbers: list[int] = []
     for part in match[2].split(","):
         ends = [int(end) for end in part.split("-")]
         if len(ends) > 2 or ends[-1] < ends[0]:
-            raise ValueError(f"{part} is not a range of directions; write 0-3")
+            raise ValueError(f"{part} is not a range of directions, such as 0-3")
         if ends[-1] >= latent_dim:
-            raise ValueError(f"this model has directions 0-{latent_dim - 1}, and no {ends[-1]}")
+            raise ValueError(f"this model has directions 0-{latent_dim - 1}, not {ends[-1]}")
         numbers.extend(range(ends[0], ends[-1] + 1))
     return match[1], sorted(set(numbers)), parse_code_layers(layers if at else "all", num_ws)
 
 
 def sweep_codes(code: Tensor, directions: Directions, sweep: Sweep) -> Tensor:
-    """One code w+ `[L, latent_dim]`, moved: `[directions * steps, L, latent_dim]`, direction by direction."""
+    """Move one w+ `[L, latent_dim]` along directions: `[directions * steps, L, latent_dim]`, direction by direction."""
     steps = directions.vectors[sweep.numbers] * directions.units[sweep.numbers, None]
     offsets = torch.tensor(sweep.offsets, dtype=code.dtype)
     moves = (steps[:, None] * offsets[:, None]).flatten(end_dim=1).to(code.device)
@@ -81,17 +81,17 @@ def sweep_codes(code: Tensor, directions: Directions, sweep: Sweep) -> Tensor:
 def sweep_page(
     model: Model, code: Tensor, directions: Directions, sweep: Sweep, caption: str, batch: int | None = None
 ) -> Tensor:
-    """The page of one code w+ `[L, latent_dim]`: a row for every direction, uint8 `[H, W, 3]`."""
+    """Draw the sweep of one w+ `[L, latent_dim]`, one row per direction: uint8 `[H, W, 3]`."""
     codes = sweep_codes(code, directions, sweep)
-    parts = codes.split(batch or default_batch(model.recipe.model.size))
+    parts = codes.split(batch or default_sampling_batch(model.recipe.model.size))
     pictures = [picture for part in parts for picture in render(model, part)]
     name = NAMES[sweep.method]
-    words = Words(
-        title=f"{caption}: {name}, codes {format_code_layers(sweep.layers)}; {STEPS[sweep.method]}",
+    labels = GridLabels(
+        title=f"{caption}: {name}, codes {format_code_layers(sweep.layers)}; {STEP_UNITS[sweep.method]}",
         rows=[f"{name} {number} ({directions.shares[number]:.1%})" for number in sweep.numbers],
         columns=[_signed(offset) for offset in sweep.offsets],
     )
-    return label_pictures(pictures, sweep.steps, words)
+    return draw_labelled_grid(pictures, sweep.steps, labels)
 
 
 def _signed(offset: float) -> str:

@@ -1,1 +1,1 @@
-"""Codes: z, w and w+ of seeds and files, truncation, classes, directions in w."""
+"""Latent codes (z, w, w+) of seeds and files, truncation, class labels, and directions in w."""

@@ -1,4 +1,4 @@
-"""Codes of images: w and w+ on a model's device, of seeds and of what files hold."""
+"""Latent codes of seeds, of given z and of files: z on the CPU, w and w+ on the model's device."""
 
 from __future__ import annotations
 
@@ -11,17 +11,26 @@ from swincli.errors import UsageError
 from swincli.model.files.model_file import Model
 from swincli.synthesis.latents.classes import draw_labels
 from swincli.synthesis.latents.files import Latents
-from swincli.synthesis.latents.seeds import z_from_seeds
-from swincli.synthesis.latents.truncation import Truncation
+from swincli.synthesis.latents.truncation import NO_TRUNCATION, Truncation
 
-WHOLE = Truncation()
+
+def z_from_seeds(seeds: Sequence[int], latent_dim: int) -> Tensor:
+    """One z per seed, `[N, latent_dim]` ~ N(0, 1) on the CPU.
+
+    Each seed has its own random generator. Its z does not depend on the other seeds, the batch size or the device.
+    """
+    rows = [torch.randn(latent_dim, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.stack(rows) if rows else torch.empty(0, latent_dim)
 
 
 @torch.inference_mode()
 def w_of_seeds(model: Model, seeds: Sequence[int], labels: Tensor | None = None) -> Tensor:
-    """w of seeds, `[N, latent_dim]`, not truncated.
+    """The w of seeds, `[N, latent_dim]`, without truncation.
 
-    A conditional model takes a label for every seed, int64 `[N]`, by default drawn from all classes alike.
+    Args:
+        model: A model from `load_model`.
+        seeds: N seeds.
+        labels: For a conditional model: one label per seed, int64 `[N]`. Default: drawn, all classes equally likely.
     """
     z = z_from_seeds(seeds, model.recipe.model.latent_dim).to(model.device)
     labels = _labels(model, seeds, labels)
@@ -30,9 +39,9 @@ def w_of_seeds(model: Model, seeds: Sequence[int], labels: Tensor | None = None)
 
 @torch.inference_mode()
 def codes_of_seeds(
-    model: Model, seeds: Sequence[int], truncation: Truncation = WHOLE, labels: Tensor | None = None
+    model: Model, seeds: Sequence[int], truncation: Truncation = NO_TRUNCATION, labels: Tensor | None = None
 ) -> Tensor:
-    """w+ of seeds, `[N, L, latent_dim]`, truncated towards the mean w of the model, or of each label's class.
+    """The w+ of seeds, `[N, L, latent_dim]`, truncated towards the model's mean w or the mean w of each label's class.
 
     Labels as in `w_of_seeds`.
     """
@@ -41,29 +50,37 @@ def codes_of_seeds(
 
 
 @torch.inference_mode()
-def codes_of_z(model: Model, z: Tensor, truncation: Truncation = WHOLE, labels: Tensor | None = None) -> Tensor:
-    """w+ of z `[N, latent_dim]`, `[N, L, latent_dim]`, truncated as in `codes_of_seeds`.
+def codes_of_z(model: Model, z: Tensor, truncation: Truncation = NO_TRUNCATION, labels: Tensor | None = None) -> Tensor:
+    """The w+ of z: `[N, latent_dim] -> [N, L, latent_dim]`, truncated as in `codes_of_seeds`.
 
-    A conditional model takes a label for every z, int64 `[N]`; both are on the model's device.
+    A conditional model takes one label per z, int64 `[N]`. Both tensors are on the model's device.
     """
     w_plus, by_class = model.generator.broadcast(model.generator.map(z, labels)), model.w_mean_by_class
     return truncation.apply(w_plus, model.w_mean if labels is None or by_class is None else by_class[labels])
 
 
 @torch.inference_mode()
-def codes_of_latents(model: Model, latents: Latents, truncation: Truncation = WHOLE) -> Tensor:
-    """w+ of given codes, `[N, L, latent_dim]`, truncated towards the model's mean w.
+def codes_of_latents(model: Model, latents: Latents, truncation: Truncation = NO_TRUNCATION) -> Tensor:
+    """The w+ of codes from a file, `[N, L, latent_dim]`, truncated towards the model's mean w.
 
     Raises:
-        UsageError: z for a conditional model, whose w depends on the class as well.
+        UsageError: z for a conditional model, whose w also depends on the class.
     """
     codes = latents.values.to(model.device)
     if latents.space == "z":
-        if model.classes is not None:
-            hint = "Give w or w_plus."
-            raise UsageError("--latents: a z alone does not decide an image of a model with classes", hint)
+        check_unconditional(model, "--latents")
         codes = model.generator.map(codes)
     return truncation.apply(codes if codes.ndim == 3 else model.generator.broadcast(codes), model.w_mean)
+
+
+def check_unconditional(model: Model, option: str) -> None:
+    """Refuse z without labels for a conditional model; `option` is what the user gave, such as "--latents z.npz".
+
+    Raises:
+        UsageError: the model is conditional: its w also depends on the class.
+    """
+    if model.classes is not None:
+        raise UsageError(f"{option}: z alone does not define an image of a conditional model", "Give w or w_plus.")
 
 
 def _labels(model: Model, seeds: Sequence[int], labels: Tensor | None) -> Tensor | None:

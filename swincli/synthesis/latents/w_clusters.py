@@ -1,4 +1,4 @@
-"""Cluster centres of w: what codes are drawn to where one mean is too few."""
+"""Cluster centres of w (k-means), for truncation towards the nearest of several centres."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from swincli.model.files.model_file import Model
 from swincli.synthesis.latents.codes import w_of_seeds
 
 SAMPLES = 10_000
-MOST_CENTRES = SAMPLES // 20  # a cluster of fewer codes has no centre worth the name
+MAX_CENTRES = SAMPLES // 20  # a cluster needs about 20 codes for a stable centre
 _BATCH = 1000
 
 
-def many_w(model: Model) -> Tensor:
-    """w of the seeds 0 to 9,999, float64 `[10000, latent_dim]` on the CPU; of all classes alike."""
+def sample_w(model: Model) -> Tensor:
+    """The w of seeds 0 to 9,999, float64 `[10000, latent_dim]` on the CPU. All classes are equally likely."""
     parts = [w_of_seeds(model, range(start, start + _BATCH)) for start in range(0, SAMPLES, _BATCH)]
     return torch.cat([part.double().cpu() for part in parts])
 
@@ -25,13 +25,13 @@ def many_w(model: Model) -> Tensor:
 def cluster_centres(model: Model, count: int) -> Tensor:
     """Centres of `count` clusters of w, float32 `[count, latent_dim]` on the model's device.
 
-    k-means (with the start of Arthur and Vassilvitskii, 2007, and a fixed seed) of 10,000 codes, as in Mokady et al.
-    (2022), section 3.3. One centre is the mean. A model always has the same centres.
+    k-means on 10,000 codes, as in Mokady et al. (2022), section 3.3, initialised by k-means++ (Arthur and
+    Vassilvitskii, 2007) with a fixed seed. A model always gets the same centres. One centre is the mean.
     """
     from scipy.cluster.vq import kmeans2
 
-    w = many_w(model).numpy()
+    w = sample_w(model).numpy()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # an empty cluster keeps the centre that it had
+        warnings.simplefilter("ignore", UserWarning)  # an empty cluster keeps its previous centre
         centres, _ = kmeans2(w, count, iter=30, minit="++", rng=np.random.default_rng(0))
     return torch.from_numpy(centres).float().to(model.device)

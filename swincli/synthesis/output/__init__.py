@@ -1,1 +1,1 @@
-"""Files: images that carry their provenance, archives, videos, folders of frames."""
+"""Output files: images with provenance notes, archives, videos, folders of frames."""

@@ -1,5 +1,4 @@
-"""Many pictures as one thing: an .npz file, a zip, or a store. Each appears whole, and takes no more memory than one
-picture."""
+"""Archives of generated images: an .npz file, a zip or a store, written atomically with one image in memory."""
 
 from __future__ import annotations
 
@@ -29,12 +28,12 @@ _PERMISSIONS = 0o600  # of the files in a zip
 
 @dataclass(frozen=True)
 class Contents:
-    """What is packed.
+    """Images to pack.
 
     Attributes:
-        files: PNGs, in their order, all of one size.
-        labels: The label of each; None for unlabelled ones.
-        label_names: The name of every label there can be; None where there are no labels.
+        files: PNGs in order, all of one size.
+        labels: One per file; None without labels.
+        label_names: Names of all labels; None without labels.
     """
 
     files: Sequence[Path]
@@ -43,12 +42,12 @@ class Contents:
 
 
 def digest(notes: Sequence[str]) -> str:
-    """A short hash of many notes in their order."""
+    """A short hash of notes, in order."""
     return hashlib.sha256("\n".join(notes).encode()).hexdigest()[:12]
 
 
 def pack_zip(output: Output, contents: Contents) -> None:
-    """Pack the PNGs as they are, with StyleGAN's dataset.json where they have labels.
+    """Pack the PNGs unchanged into a zip, with StyleGAN's dataset.json if there are labels.
 
     Raises:
         ResourceError: the file cannot be written.
@@ -65,9 +64,9 @@ def pack_zip(output: Output, contents: Contents) -> None:
 
 
 def pack_npz(output: Output, contents: Contents) -> None:
-    """Pack the pixels: `arr_0` uint8 `[N, H, W, 3]`, `arr_1` int64 `[N]` where they have labels, `names` `[N]`.
+    """Pack the pixels: `arr_0` uint8 `[N, H, W, 3]`, `names` `[N]`, and with labels `arr_1` int64 `[N]`.
 
-    `arr_0` and `arr_1` are what numpy calls arrays without a name, and what ADM's evaluator reads.
+    `arr_0` and `arr_1` are numpy's names for unnamed arrays, and what ADM's evaluator reads.
 
     Raises:
         ResourceError: the file cannot be written.
@@ -93,11 +92,11 @@ def pack_npz(output: Output, contents: Contents) -> None:
 
 
 def pack_store(output: Output, contents: Contents) -> None:
-    """Write the pictures as a store, which `swincli train` and `swincli evaluate` read.
+    """Write the images as a store for `swincli train` and `swincli evaluate`.
 
     Raises:
-        DataError: something that is no store is in the way.
-        ResourceError: it cannot be written.
+        DataError: the destination exists and is not a store.
+        ResourceError: the store cannot be written.
     """
     side = len(_pixels(contents.files[0]))
     labels = None if contents.labels is None else np.array(contents.labels, np.int64)
@@ -123,13 +122,13 @@ def pack_store(output: Output, contents: Contents) -> None:
 
 
 PACKED = {"npz": "images.npz", "zip": "images.zip", "store": "store"}
-"""What each format's file or folder is called."""
+"""Name of the file or folder, by format."""
 PACKERS: dict[str, Callable[[Output, Contents], None]] = {
     PACKED["npz"]: pack_npz,
     PACKED["zip"]: pack_zip,
     PACKED["store"]: pack_store,
 }
-"""What packs pictures, by that name."""
+"""Functions that write the archives, by that name."""
 
 
 def _pixels(file: Path) -> NDArray[np.uint8]:

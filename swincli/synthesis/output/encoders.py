@@ -1,6 +1,6 @@
-"""Frames as video by FFmpeg's libraries, as the pip package `av` (PyAV) brings them: H.264, GIF, animated WebP.
+"""Video encoding with PyAV (FFmpeg's libraries; pip package `av`): H.264, GIF, animated WebP.
 
-Frames go through one at a time, and none is kept: memory does not depend on how many there are.
+Frames are encoded one at a time and not kept: memory does not grow with the number of frames.
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ if TYPE_CHECKING:
     from av.filter import Graph
     from av.video.stream import VideoStream
 
-BT709, SRGB, LIMITED = 1, 13, 1  # codes of H.264 (ITU-T H.273, tables 2 to 4) for colours of a screen
+BT709, SRGB, LIMITED = 1, 13, 1  # colour codes of H.264 (ITU-T H.273, tables 2 to 4)
 
 
 @dataclass(frozen=True)
-class Format:
-    """A kind of video file.
+class VideoFormat:
+    """A video file format.
 
     Attributes:
-        container: What FFmpeg calls the file.
-        encoder: What it calls the encoder.
-        pixels: How the encoder takes pixels.
-        begin: Makes, for a stream whose size is known, what turns an RGB frame into those that are encoded.
-        settings: The encoder's settings for a quality from 1 to 100.
-        fastest: Frames a second, at most.
-        largest: Width or height in pixels, at most.
-        options: The container's settings.
-        multiple: Width and height are brought to a multiple of this, by repeating the last column and row.
+        container: FFmpeg's name of the container.
+        encoder: FFmpeg's name of the encoder.
+        pixels: Pixel format of the encoder.
+        begin: Makes the function that converts an RGB frame into frames to encode; called when the stream's size is
+            known.
+        settings: Encoder settings for a quality from 1 to 100.
+        max_fps: Highest frame rate.
+        max_side: Largest width or height in pixels.
+        options: Container settings.
+        multiple: Width and height are padded to a multiple of this by repeating the last column and row.
     """
 
     container: str
@@ -47,26 +48,26 @@ class Format:
     pixels: str
     begin: Callable[[VideoStream, Fraction], Callable[[VideoFrame | None], Iterator[VideoFrame]]]
     settings: Callable[[int], dict[str, str]]
-    fastest: float
-    largest: int
+    max_fps: float
+    max_side: int
     options: Mapping[str, str] = field(default_factory=dict)
     multiple: int = 1
 
 
-class Encoder:
-    """A video file that is being written; the first frame decides its size.
+class VideoEncoder:
+    """A video file open for writing; the first frame decides its size.
 
     Args:
         path: The file.
         form: A row of `FORMATS`.
-        rate: Frames a second.
-        quality: From 1 to 100.
+        rate: Frames per second.
+        quality: 1 to 100.
 
     Attributes:
-        count: Frames so far.
+        count: Number of frames written.
     """
 
-    def __init__(self, path: Path, form: Format, rate: Fraction, quality: int) -> None:
+    def __init__(self, path: Path, form: VideoFormat, rate: Fraction, quality: int) -> None:
         import av
 
         self._form, self._rate, self._quality = form, rate, quality
@@ -89,7 +90,7 @@ class Encoder:
         self._encode(picture)
 
     def finish(self) -> None:
-        """Write what the encoder still holds back; there has been a frame."""
+        """Flush the encoder; call it only after at least one frame."""
         self._encode(None)
         self._container.mux(self._stream.encode(None))
 
@@ -115,12 +116,12 @@ class Encoder:
         except FFmpegError as error:
             if isinstance(error, OSError):
                 raise
-            hint = "Choose another kind of video, or a folder for PNGs."
+            hint = "Choose another video format, or give a folder to write PNGs."
             raise ResourceError(f"{self._form.encoder} refuses these frames: {error}", hint) from error
 
 
 def pad_to_multiple(frame: Tensor, multiple: int) -> Tensor:
-    """uint8 `[H, W, 3]` with the last row and column repeated until height and width are multiples."""
+    """Pad uint8 `[H, W, 3]` to multiples in height and width by repeating the last row and column."""
     bottom, right = (-side % multiple for side in frame.shape[:2])
     if not bottom and not right:
         return frame
@@ -129,7 +130,7 @@ def pad_to_multiple(frame: Tensor, multiple: int) -> Tensor:
 
 
 def _begin_h264(stream: VideoStream, rate: Fraction) -> Callable[[VideoFrame | None], Iterator[VideoFrame]]:  # noqa: ARG001
-    """Colours as BT.709 in the limited range, and tagged so: what players take a video for that says nothing."""
+    """BT.709 colours in limited range, and tagged as such: players assume this for untagged video."""
     from av.video.reformatter import ColorRange, Colorspace
 
     context = stream.codec_context
@@ -144,7 +145,7 @@ def _begin_h264(stream: VideoStream, rate: Fraction) -> Callable[[VideoFrame | N
 
 
 def _begin_gif(stream: VideoStream, rate: Fraction) -> Callable[[VideoFrame | None], Iterator[VideoFrame]]:
-    """A palette of 256 colours for every frame by itself; what a palette lacks is mixed from neighbouring pixels."""
+    """One palette of 256 colours per frame, with dithering."""
     from av import VideoFormat
     from av.filter import Graph
 
@@ -170,7 +171,7 @@ def _begin_gif(stream: VideoStream, rate: Fraction) -> Callable[[VideoFrame | No
 def _ready(graph: Graph) -> Iterator[VideoFrame]:
     from av import VideoFrame
 
-    with suppress(BlockingIOError, EOFError):  # it waits for more, or there is no more
+    with suppress(BlockingIOError, EOFError):  # the graph waits for more frames, or has ended
         while isinstance(picture := graph.pull(), VideoFrame):
             yield picture
 
@@ -183,28 +184,28 @@ def _begin_webp(stream: VideoStream, rate: Fraction) -> Callable[[VideoFrame | N
     return convert
 
 
-FORMATS: dict[str, Format] = {
-    ".mp4": Format(
+FORMATS: dict[str, VideoFormat] = {
+    ".mp4": VideoFormat(
         "mp4",
         "libx264",
         "yuv420p",
         _begin_h264,
         lambda quality: {"crf": str(min(51, 10 + (100 - quality) // 2)), "preset": "medium"},
-        fastest=240,
-        largest=16_384,
-        options={"movflags": "+faststart"},  # a browser shows it before all of it is there
+        max_fps=240,
+        max_side=16_384,
+        options={"movflags": "+faststart"},  # a browser can start playing during the download
         multiple=2,
     ),
-    ".gif": Format("gif", "gif", "pal8", _begin_gif, lambda quality: {}, fastest=50, largest=65_535),  # noqa: ARG005
-    ".webp": Format(
+    ".gif": VideoFormat("gif", "gif", "pal8", _begin_gif, lambda quality: {}, max_fps=50, max_side=65_535),  # noqa: ARG005
+    ".webp": VideoFormat(
         "webp",
         "libwebp",
         "yuv420p",
         _begin_webp,
         lambda quality: {"quality": str(quality)},
-        fastest=240,
-        largest=16_383,
+        max_fps=240,
+        max_side=16_383,
         options={"loop": "0"},
     ),
 }
-"""By the suffix of the file. GIF counts time in hundredths of a second, and players slow down below two of them."""
+"""Video formats by file suffix. GIF stores delays in 1/100 s, and players slow down delays below 2/100 s."""

@@ -1,4 +1,4 @@
-"""Frames as a video that appears under its name once it is whole: .mp4, .gif, .webp, or a folder of PNGs."""
+"""Video files (.mp4, .gif, .webp) and folders of PNG frames, written frame by frame."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from pathlib import Path
 from torch import Tensor
 
 from swincli.errors import DataError, ResourceError, UsageError
-from swincli.synthesis.output.encoders import FORMATS, Encoder, Format
+from swincli.synthesis.output.encoders import FORMATS, VideoEncoder, VideoFormat
 from swincli.synthesis.output.frame_folder import check_frame_folder, writing_frames
 from swincli.system.atomic_files import atomic_path
 
 QUALITY = 85  # of 100
-SLOWEST = 0.01  # frames a second
-_LARGEST_DENOMINATOR = 1001  # of frames a second: 23.976 are 2997/125, and 59.94006 are 60000/1001
-_HINT = 'Install it: pip install "swincli[video]", or give a folder, such as walk/, for PNGs.'
+MIN_FPS = 0.01
+_MAX_DENOMINATOR = 1001  # of the frame rate: 23.976 is 2997/125, 59.94006 is 60000/1001
+_HINT = 'Install it: pip install "swincli[video]". Or give a folder, such as walk/, to write PNGs.'
 
 Write = Callable[[Tensor], None]
 
 
 def check_video(path: Path, fps: float, width: int, height: int, *, force: bool) -> None:
-    """Refuse, before any work is done, a video that could not be written.
+    """Check that a video can be written, before any work is done.
 
     Args:
-        path: Its suffix says what it will be: .mp4, .gif, .webp; none for a folder of PNGs.
-        fps: Frames a second.
-        width: Of the frames, in pixels.
-        height: The same.
-        force: Whether what is there may be replaced.
+        path: The suffix decides the format: .mp4, .gif, .webp; no suffix for a folder of PNGs.
+        fps: Frames per second.
+        width: Frame width in pixels.
+        height: Frame height in pixels.
+        force: Whether an existing file may be replaced.
 
     Raises:
-        UsageError: no such kind of video, or one that knows no so fast or so large frames.
+        UsageError: unknown suffix, or the format does not allow this frame rate or size.
         ResourceError: the encoder is missing.
-        DataError: there is something at `path` that is not to be replaced.
+        DataError: `path` exists and must not be replaced.
     """
     form = _format_of(path)
     if form is None:
         check_frame_folder(path, force=force)
         return
-    if not SLOWEST <= fps <= form.fastest:
-        limits = f"{form.container} takes {SLOWEST:g} to {form.fastest:g}"
-        raise UsageError(f"{path}: {fps:g} frames a second; {limits}", "Change --fps.")
-    if max(width, height) > form.largest:
+    if not MIN_FPS <= fps <= form.max_fps:
+        limits = f"{form.container} takes {MIN_FPS:g} to {form.max_fps:g}"
+        raise UsageError(f"{path}: {fps:g} frames per second; {limits}", "Change --fps.")
+    if max(width, height) > form.max_side:
         raise UsageError(
-            f"{path}: frames of {width} x {height} px; {form.container} takes up to {form.largest:,} px a side",
-            "Choose a smaller --grid, or a folder for PNGs.",
+            f"{path}: frames of {width} x {height} px; {form.container} takes up to {form.max_side:,} px a side",
+            "Choose a smaller --grid, or give a folder to write PNGs.",
         )
     _require_encoder(form)
     if path.exists() and (not force or not path.is_file()):
@@ -57,22 +57,21 @@ def check_video(path: Path, fps: float, width: int, height: int, *, force: bool)
 
 @contextmanager
 def writing_video(path: Path, fps: float, quality: int = QUALITY) -> Iterator[Write]:
-    """Hand out what takes the frames of a video, uint8 `[H, W, 3]` on the CPU and all of one size, one at a time.
+    """Yield a function that adds one frame, uint8 `[H, W, 3]` on the CPU; all frames have the same size.
 
-    The video appears at `path` when the block ends well, and not at all if it does not. Memory does not depend on the
-    number of frames. Frames of odd width or height get their last column or row twice in an .mp4, which knows even
-    sizes only.
+    The video appears at `path` when the block succeeds, and not at all when it fails. Memory does not grow with the
+    number of frames. An .mp4 needs even sizes: an odd width or height repeats the last column or row.
 
     Args:
-        path: .mp4 (H.264, 4:2:0, BT.709), .gif, .webp (both repeat for ever), or, without a suffix, a folder of
-            frame-000000.png and so on, which replaces one of such files that is there.
-        fps: Frames a second; means nothing to a folder.
-        quality: Of .mp4 and .webp, from 1 to 100.
+        path: .mp4 (H.264, 4:2:0, BT.709), .gif or .webp (both loop forever). Without a suffix: a folder of
+            frame-000000.png, ...; it replaces an earlier folder of frames.
+        fps: Frames per second; ignored for a folder.
+        quality: 1 to 100, for .mp4 and .webp.
 
     Raises:
-        UsageError: no such kind of video.
+        UsageError: unknown suffix.
         ResourceError: the encoder is missing, or the file cannot be written.
-        DataError: the folder holds something else than frames, or no frame was given.
+        DataError: the folder holds other files than frames, or no frame was added.
     """
     form = _format_of(path)
     with writing_frames(path) if form is None else _encoded(path, form, fps, quality) as write:
@@ -80,39 +79,39 @@ def writing_video(path: Path, fps: float, quality: int = QUALITY) -> Iterator[Wr
 
 
 @contextmanager
-def _encoded(path: Path, form: Format, fps: float, quality: int) -> Iterator[Write]:
+def _encoded(path: Path, form: VideoFormat, fps: float, quality: int) -> Iterator[Write]:
     _require_encoder(form)
-    rate = Fraction(fps).limit_denominator(_LARGEST_DENOMINATOR)
+    rate = Fraction(fps).limit_denominator(_MAX_DENOMINATOR)
     with atomic_path(path) as temporary, ExitStack() as opened:
-        encoder = Encoder(temporary, form, rate, quality)
+        encoder = VideoEncoder(temporary, form, rate, quality)
         opened.callback(encoder.close)
         yield encoder.write
         if not encoder.count:
-            raise DataError(f"{path}: a video of no frames")
+            raise DataError(f"{path}: no frames to write")
         encoder.finish()
 
 
-def _format_of(path: Path) -> Format | None:
-    """None for a folder."""
+def _format_of(path: Path) -> VideoFormat | None:
+    """The video format of a suffix; None for a folder of PNGs."""
     suffix = path.suffix.lower()
     if suffix and suffix not in FORMATS:
         raise UsageError(
-            f"{path}: no kind of video ends in {path.suffix}",
-            f"Choose {', '.join(FORMATS)}, or a folder, such as {path.with_suffix('')}/, for PNGs.",
+            f"{path}: {path.suffix} is not a video format",
+            f"Choose {', '.join(FORMATS)}, or a folder, such as {path.with_suffix('')}/, to write PNGs.",
         )
     return FORMATS.get(suffix)
 
 
-def _require_encoder(form: Format) -> None:
+def _require_encoder(form: VideoFormat) -> None:
     if importlib.util.find_spec("av") is None:
         raise ResourceError(f"the package av, which writes {form.container} files, is not installed", _HINT)
     try:
         import av
     except ImportError as error:
-        message = f"the package av, which writes {form.container} files, does not load: {error}"
+        message = f"the package av, which writes {form.container} files, cannot be imported: {error}"
         raise ResourceError(message, _HINT) from error
     if form.encoder not in av.codecs_available:
         raise ResourceError(
-            f"the package av {av.__version__} here has no encoder {form.encoder}",
-            "Install the one of PyPI, which has it: pip install --force-reinstall --only-binary av av",
+            f"the installed package av {av.__version__} has no encoder {form.encoder}",
+            "Install the build from PyPI, which has it: pip install --force-reinstall --only-binary av av",
         )

@@ -1,1 +1,1 @@
-"""Walks through latent space: key frames, paths between them, timing, and pace by perceived distance."""
+"""Walks through latent space: key frames, paths between them, frame times, and constant perceptual pace."""

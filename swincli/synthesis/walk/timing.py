@@ -1,4 +1,4 @@
-"""When along a path the frames of a walk are: a number of frames a segment, slower near key frames where eased."""
+"""Frame times of a walk: frames per segment, and easing near key frames."""
 
 from __future__ import annotations
 
@@ -13,36 +13,35 @@ EASINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "smooth": lambda share: share**2 * (3 - 2 * share),
     "smoother": lambda share: share**3 * (10 - share * (15 - 6 * share)),
 }
-"""Of a segment, the share of the way for the share of the time: at rest in key frames (Perlin, 1985 and 2002)."""
+"""Position in a segment by share of its time, both 0 to 1. The smooth ones stop at key frames (Perlin, 1985, 2002)."""
 
 
 def parse_frames(text: str, segments: int) -> list[int]:
-    """Read how many frames each segment has: "60" for every one, or "60,30,30".
+    """Parse the number of frames per segment: "60" for all, or one each: "60,30,30".
 
     Raises:
-        ValueError: no such numbers, as many of them as there are no segments, or fewer than two frames altogether; the
-            message stands alone.
+        ValueError: not numbers, not one per segment, or fewer than two frames in total; the message is complete.
     """
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
         if not re.fullmatch(r"\d{1,7}", part) or not int(part):
-            raise ValueError(f"{part!r} is no number of frames from 1 to 9,999,999")
+            raise ValueError(f"{part!r} is not a number of frames from 1 to 9,999,999")
     if len(parts) not in (1, segments):
         raise ValueError(f"{len(parts)} numbers for {segments} segment{'s' if segments > 1 else ''}")
     frames = [int(part) for part in parts] * (segments if len(parts) == 1 else 1)
     if sum(frames) < 2:
-        raise ValueError("a walk has at least two frames")
+        raise ValueError("a walk needs at least two frames")
     return frames
 
 
 def frame_times(frames: Sequence[int], *, closed: bool, easing: str = "none") -> Tensor:
-    """The times of all frames, float64 `[sum of frames]`, as `paths` takes them.
+    """Times of all frames for the paths of `paths`, float64 `[sum(frames)]`.
 
-    Every segment begins with a frame of its key frame. The last frame of an open path is the last key frame; of a
-    closed one it is the last before the first comes again.
+    Each segment starts with its key frame. The last frame of an open path is the last key frame. A closed path ends one
+    step before its first key frame.
 
     Args:
-        frames: Of each segment.
+        frames: Number of frames of each segment.
         closed: Whether the last segment leads back to the first key frame.
         easing: A key of `EASINGS`.
     """

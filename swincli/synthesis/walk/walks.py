@@ -1,4 +1,4 @@
-"""Walks through a generator's latent space, and the frames along them."""
+"""Walks through latent space: w+ at any time, and images and frames along them."""
 
 from __future__ import annotations
 
@@ -15,34 +15,40 @@ from swincli.synthesis.figures.mixing import mix_codes
 from swincli.synthesis.latents.codes import codes_of_z
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.walk.key_frames import KeyFrames
-from swincli.synthesis.walk.paths import Path, arcs, line, locate, spline
+from swincli.synthesis.walk.paths import LatentPath, linear_path, locate, slerp_path, spline_path
 
 Walk = Callable[[Tensor], Tensor]
-"""From times, float64 `[B]` on the CPU, to w+ `[B, L, latent_dim]` on the model's device."""
+"""Maps times, float64 `[B]` on the CPU, to w+ `[B, L, latent_dim]` on the model's device."""
 
-CURVES = {"linear": line, "spline": spline}
+CURVES = {"linear": linear_path, "spline": spline_path}
 
 
 @dataclass(frozen=True, eq=False)
-class Mixed:
-    """Layers that stay as they are in other codes all along a walk, and these codes, w+ `[1, L, latent_dim]`."""
+class FixedLayers:
+    """Layers that take constant codes along the whole walk, and these codes, w+ `[1, L, latent_dim]`."""
 
     layers: list[int]
     codes: Tensor
 
 
 def make_walk(
-    model: Model, keys: KeyFrames, truncation: Truncation, *, curve: str, closed: bool, mixed: Sequence[Mixed] = ()
+    model: Model,
+    keys: KeyFrames,
+    truncation: Truncation,
+    *,
+    curve: str,
+    closed: bool,
+    fixed: Sequence[FixedLayers] = (),
 ) -> Walk:
-    """The walk through key frames, at least two.
+    """Make a walk through at least two key frames.
 
     Args:
-        model: The model.
-        keys: In z, between which it goes by arcs, or in w, between which it goes as `curve` says.
-        truncation: Of w, where the walk goes in z; key frames in w are truncated already.
+        model: A model from `load_model`.
+        keys: Key frames in z (interpolated by slerp) or in w (interpolated by `curve`).
+        truncation: Of w, for a walk in z; key frames in w are already truncated.
         curve: A key of `CURVES`, for w.
-        closed: Whether it leads back to the first.
-        mixed: Layers that do not take part.
+        closed: Whether the walk returns to the first key frame.
+        fixed: Layers that do not move.
     """
     path = (
         CURVES[curve](keys.codes, closed=closed) if keys.space == "w" else _through_z(model, keys, truncation, closed)
@@ -51,16 +57,16 @@ def make_walk(
     @torch.inference_mode()
     def at(times: Tensor) -> Tensor:
         w_plus = path(times).to(model.device)
-        for one in mixed:
+        for one in fixed:
             w_plus = mix_codes(w_plus, one.codes.expand_as(w_plus), one.layers)
         return w_plus
 
     return at
 
 
-def _through_z(model: Model, keys: KeyFrames, truncation: Truncation, closed: bool) -> Path:
-    """Between key frames of two classes, the w of either class at that z, mixed along a line."""
-    path, labels = arcs(keys.codes, closed=closed), keys.labels
+def _through_z(model: Model, keys: KeyFrames, truncation: Truncation, closed: bool) -> LatentPath:
+    """Slerp in z. Between key frames of two classes, w is interpolated linearly between both classes' w of that z."""
+    path, labels = slerp_path(keys.codes, closed=closed), keys.labels
     segments = len(keys) if closed else len(keys) - 1
 
     def at(times: Tensor) -> Tensor:
@@ -76,13 +82,13 @@ def _through_z(model: Model, keys: KeyFrames, truncation: Truncation, closed: bo
 
 
 def images_along(model: Model, walks: Sequence[Walk], times: Tensor, batch: int) -> Iterator[Tensor]:
-    """Images of walks side by side, in the network's range: float `[B * W, 3, size, size]`, time by time.
+    """Images of walks side by side, in the network's pixel range: batches `[B * W, 3, size, size]`, time by time.
 
     Args:
-        model: The model.
-        walks: W of them.
+        model: A model from `load_model`.
+        walks: W walks.
         times: Float64 `[N]`.
-        batch: Images that the network makes at once; makes no difference beyond rounding.
+        batch: Images per forward pass; images do not depend on it beyond rounding.
     """
     step = max(1, batch // len(walks))
     for start in range(0, len(times), step):
@@ -93,9 +99,9 @@ def images_along(model: Model, walks: Sequence[Walk], times: Tensor, batch: int)
 
 
 def frames_of(model: Model, images: Tensor, grid: tuple[int, int], enlarge: int = 1) -> Iterator[Tensor]:
-    """The frames of images as `images_along` gives them, as many side by side as a grid of columns by rows has cells.
+    """Frames of the images of `images_along`: one grid (columns, rows) of the walks per time, each pixel repeated.
 
-    Each is uint8 `[rows * size * enlarge, columns * size * enlarge, 3]` on the CPU, with every pixel repeated.
+    Each is uint8 `[rows * size * enlarge, columns * size * enlarge, 3]` on the CPU.
     """
     section = model.recipe.model
     for pictures in to_pictures(images, section.pixel_mean, section.pixel_std).cpu().split(grid[0] * grid[1]):

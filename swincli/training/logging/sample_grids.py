@@ -11,10 +11,11 @@ from swincli.data.store.reader import Store
 from swincli.model.blocks.conditioning import conditioned
 from swincli.model.pixels import to_pictures
 from swincli.recipe import Recipe
-from swincli.synthesis.figures.grids import save_png, tile
+from swincli.synthesis.figures.grids import tile
 from swincli.synthesis.latents.classes import labels_by_row, seeds_by_row
-from swincli.synthesis.latents.seeds import z_from_seeds
-from swincli.synthesis.sampling import default_batch
+from swincli.synthesis.latents.codes import z_from_seeds
+from swincli.synthesis.output.provenance import save_png
+from swincli.synthesis.sampling import default_sampling_batch
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState
 
@@ -30,8 +31,8 @@ def save_samples(folder: RunFolder, state: TrainingState) -> None:
         labels = torch.tensor(of_rows, device=device).repeat_interleave(columns)
     z = z_from_seeds(seeds, model.latent_dim).to(device)
     images = []
-    for start in range(0, len(z), default_batch(model.size)):
-        part = slice(start, start + default_batch(model.size))
+    for start in range(0, len(z), default_sampling_batch(model.size)):
+        part = slice(start, start + default_sampling_batch(model.size))
         made = conditioned(state.average, z[part], None if labels is None else labels[part])
         images.append(to_pictures(made, model.pixel_mean, model.pixel_std).cpu())
     save_png(folder.samples(state.images_seen), tile(torch.cat(images), columns))

@@ -17,7 +17,7 @@ from sampled_models import pixels, sample, save_shown_model
 from swincli.commands.app import run
 from swincli.metrics.networks import stlpips
 from swincli.recipe import Recipe
-from swincli.synthesis.latents.seeds import z_from_seeds
+from swincli.synthesis.latents.codes import z_from_seeds
 
 Capture = pytest.CaptureFixture[str]
 
@@ -130,18 +130,18 @@ def test_what_is_there_stays_unless_forced(model: Path, tmp_path: Path, capsys: 
         (["--seeds", "5"], "a walk takes at least two key frames, and there is one"),
         (["--seeds", "0-5", "--grid", "3x2"], "each of 6 walks takes at least two key frames, and there are 6"),
         (["--seeds", "0-6", "--grid", "3x1"], "--grid 3x1: 7 key frames cannot be shared out evenly among 3 walks"),
-        (["--seeds", "0,1", "--frames", "0"], "--frames 0: '0' is no number of frames"),
-        (["--seeds", "0,1", "--frames", "-5"], "--frames -5: '-5' is no number of frames"),
+        (["--seeds", "0,1", "--frames", "0"], "--frames 0: '0' is not a number of frames"),
+        (["--seeds", "0,1", "--frames", "-5"], "--frames -5: '-5' is not a number of frames"),
         (["--seeds", "0-2", "--frames", "5,6,7"], "--frames 5,6,7: 3 numbers for 2 segments"),
         (["--seeds", "0,1", "--grid", "3"], "--grid 3: '3' is not a grid size"),
         (["--seeds", "0,1", "--mix", "7"], "--mix 7: not a seed and its layers"),
         (["--seeds", "0,1", "--mix", "7@fine"], "--mix 7@fine: this model has no fine layers"),
-        (["--seeds", "0,1", "--mix", "7@0-9"], "--mix 7@0-9: this model has layers 0-5, and no 9"),
+        (["--seeds", "0,1", "--mix", "7@0-9"], "--mix 7@0-9: this model has layers 0-5, not 9"),
         (["--seeds", "0,1", "--mix", "7@0", "--mix", "8@all"], "--mix 8@all: layer 0 is kept still already"),
         (["--seeds", "0,1", "--space", "z", "--curve", "spline"], "--curve spline: in z the way is an arc"),
         (["--seeds", "0,1", "--truncation-layers", "3"], "--truncation-layers 3"),
-        (["--seeds", "0,1", "--class", "cat"], "a model without classes"),
-        (["--seeds", "0,1", "--fps", "99"], "99 frames a second; gif takes 0.01 to 50"),
+        (["--seeds", "0,1", "--class", "cat"], "is an unconditional model"),
+        (["--seeds", "0,1", "--fps", "99"], "99 frames per second; gif takes 0.01 to 50"),
         (
             ["--seeds", "0,1", "--pace", "perceptual", "--easing", "smooth"],
             "--pace perceptual: all steps will be equal",

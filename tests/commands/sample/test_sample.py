@@ -14,7 +14,7 @@ from sampled_models import pixels, sample, save_shown_model
 
 from swincli.model.files.model_file import load_model
 from swincli.recipe import Recipe
-from swincli.synthesis.latents.seeds import z_from_seeds
+from swincli.synthesis.latents.codes import z_from_seeds
 
 Capture = pytest.CaptureFixture[str]
 
@@ -96,11 +96,11 @@ def test_different_seeds_differ_and_truncation_draws_them_together(model: Path, 
         (["--seeds", "4294967295", "--count", "2"], "it goes beyond the largest one"),
         (["--seeds", "0", "--mix", "1:2"], "--seeds, --latents, --mix: exactly one of them"),
         (["--mix", "1:2", "--grid", "2x2"], "they do not go with --mix"),
-        (["--mix", "1,2"], "--mix 1,2: seeds of rows and of columns are wanted"),
+        (["--mix", "1,2"], "--mix 1,2: row seeds and column seeds are needed"),
         (["--mix", "1:2@fine"], "--mix 1:2@fine: this model has no fine layers, only 0-5"),
-        (["--seeds", "0", "--sweep", "pca"], "--sweep pca: a method and directions are wanted"),
-        (["--seeds", "0", "--sweep", "pca:16"], "this model has directions 0-15, and no 16"),
-        (["--seeds", "0", "--sweep", "sefa:0@7"], "this model has layers 0-5, and no 7"),
+        (["--seeds", "0", "--sweep", "pca"], "--sweep pca: a method and directions are needed"),
+        (["--seeds", "0", "--sweep", "pca:16"], "this model has directions 0-15, not 16"),
+        (["--seeds", "0", "--sweep", "sefa:0@7"], "this model has layers 0-5, not 7"),
         (["--seeds", "0", "--sweep-range", "nan"], "--sweep-range nan: not a distance"),
         (["--seeds", "0", "--truncation", "inf"], "--truncation inf: not a number to truncate by"),
         (["--seeds", "0", "--truncation-layers", "3"], "--truncation-layers 3: nothing is truncated"),

@@ -97,7 +97,7 @@ def test_classes_that_are_not_there(
     plain = tmp_path / "plain.safetensors"
     save_model(plain, Generator(tiny_recipe().model), tiny_recipe(), 0)
     assert sample(plain, tmp_path / "out", "--seeds", "0", "--class", "cat") == 2
-    assert "is of a model without classes" in capsys.readouterr().err
+    assert "is an unconditional model" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

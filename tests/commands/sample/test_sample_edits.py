@@ -43,7 +43,7 @@ def test_codes_that_cannot_be_saved_are_refused_before_anything_is_drawn(
 ) -> None:
     save = ["--save-latents", str(tmp_path / "codes.npz"), "--save-space"]
     assert sample(model, tmp_path / "out", "--mix", "1:2@coarse", *save, "w") == 2
-    assert "--save-space w: an image has codes that differ from layer to layer" in capsys.readouterr().err
+    assert "--save-space w: the codes of an image differ from layer to layer" in capsys.readouterr().err
     assert sample(model, tmp_path / "out", "--mix", "1:2@coarse", *save, "z") == 2
     assert not (tmp_path / "out").exists()
     (tmp_path / "codes.npz").write_bytes(b"something else")
@@ -135,7 +135,7 @@ def test_mixing_within_classes(tiny_recipe: MakeRecipe, tmp_path: Path, capsys: 
     assert sample(model, tmp_path / "cats", "--mix", "1:2@coarse", "--class", "cat", "--json") == 0
     assert json.loads(capsys.readouterr().out)["classes"] == ["cat"] * 3
     assert sample(model, tmp_path / "both", "--mix", "1:2", "--class", "cat,dog") == 2
-    assert "--class cat,dog: a mix is of one class" in capsys.readouterr().err
+    assert "--class cat,dog: --mix takes one class" in capsys.readouterr().err
     assert sample(model, tmp_path / "drawn", "--mix", "1:2@coarse") == 0
     assert "column-class=" in (read_note(tmp_path / "drawn/seed-000001-mix-000002.png") or "")
 
@@ -166,4 +166,4 @@ def test_a_model_without_style_is_swept_at_its_first_code_only(
     model = save_shown_model(tiny_recipe("model.style=none"), tmp_path / "model.safetensors")
     assert sample(model, tmp_path / "a", "--seeds", "0", "--sweep", "sefa:0", "--sweep-steps", "2") == 0
     assert sample(model, tmp_path / "b", "--seeds", "0", "--sweep", "sefa:0@middle") == 2
-    assert "--sweep sefa: no layer of the network takes w there" in capsys.readouterr().err
+    assert "--sweep sefa: no layer of the network reads w there" in capsys.readouterr().err

@@ -1,10 +1,10 @@
-"""Style mixing: how it is written, and what is mixed."""
+"""Style mixing: parsing, and mixing of codes."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swincli.synthesis.figures.mixing import Mix, mix_codes, parse_mix
@@ -25,9 +25,9 @@ def test_mixes_are_read(text: str, mix: Mix) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1,2", "with one colon between"),
-        ("1:2:3", "with one colon between"),
-        ("1:2@", "after @ there are no layers"),
+        ("1,2", "separated by one colon"),
+        ("1:2:3", "separated by one colon"),
+        ("1:2@", "no layers after @"),
         (":2@coarse", "is not a seed"),
         ("1:4294967296", "above the largest seed"),
     ],
@@ -37,6 +37,7 @@ def test_what_is_no_mix_is_refused(text: str, message: str) -> None:
         parse_mix(text)
 
 
+@settings(max_examples=50)
 @given(st.text(alphabet="0123456789:,-@ac"))
 def test_any_text_is_a_mix_or_a_value_error(text: str) -> None:
     try:

@@ -1,4 +1,4 @@
-"""Directions in w: principal components, and singular vectors of the layers that read w."""
+"""Directions in w (PCA, SeFa) and cluster centres of w."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ from swincli.model.blocks.style import STYLES
 from swincli.model.files.model_file import Model
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe
-from swincli.synthesis.latents.directions import METHODS, principal_directions, style_directions, style_weights
-from swincli.synthesis.latents.w_clusters import cluster_centres, many_w
+from swincli.synthesis.latents import w_clusters
+from swincli.synthesis.latents.directions import METHODS, pca_directions, sefa_directions, style_weights
+from swincli.synthesis.latents.w_clusters import cluster_centres, sample_w
+
+
+@pytest.fixture(autouse=True)
+def fewer_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(w_clusters, "SAMPLES", 2000)
 
 
 def make_model(style: str = "adain", seed: int = 0) -> Model:
@@ -39,12 +45,12 @@ def test_directions_are_an_orthonormal_basis_with_a_fixed_sign(method: str) -> N
 
 def test_units_are_deviations_of_w() -> None:
     model = make_model()
-    w, found = many_w(model), principal_directions(model, [])
+    w, found = sample_w(model), pca_directions(model, [])
     along = (w - w.mean(dim=0)) @ found.vectors.double().T
     torch.testing.assert_close(along.std(dim=0).float(), found.units, rtol=1e-4, atol=1e-6)
     assert (found.units.diff() <= 0).all()
     torch.testing.assert_close(found.units.square() / found.units.square().sum(), found.shares, rtol=1e-4, atol=1e-6)
-    assert style_directions(model, [3]).units.tolist() == [found.units[0].item()] * 8
+    assert sefa_directions(model, [3]).units.tolist() == [found.units[0].item()] * 8
 
 
 def test_sefa_is_the_singular_vectors_of_rows_of_length_one() -> None:
@@ -52,7 +58,7 @@ def test_sefa_is_the_singular_vectors_of_rows_of_length_one() -> None:
     block = model.generator.get_submodule("levels.1.blocks.1")
     rows = torch.cat([block.norm1.style.weight, block.norm2.style.weight]).double()  # type: ignore[union-attr]
     _, values, vectors = torch.linalg.svd(rows / rows.norm(dim=1, keepdim=True), full_matrices=False)
-    found = style_directions(model, [3])
+    found = sefa_directions(model, [3])
     alignment = (found.vectors.double() * vectors).sum(dim=1).abs()
     torch.testing.assert_close(alignment, torch.ones(8, dtype=torch.float64), atol=1e-5, rtol=0)
     torch.testing.assert_close(found.shares.double(), values.square() / values.square().sum(), atol=1e-6, rtol=1e-4)
@@ -60,7 +66,7 @@ def test_sefa_is_the_singular_vectors_of_rows_of_length_one() -> None:
 
 @pytest.mark.parametrize("style", list(STYLES))
 def test_moving_a_code_reaches_the_image_only_where_layers_read_it(style: str) -> None:
-    """What `style_weights` finds is all that takes w: an image changes with a code where it finds something."""
+    """`style_weights` finds all layers that read w: the image depends on a code if and only if it finds some."""
     model = make_model(style)
     generator = model.generator
     for parameter in generator.parameters():
@@ -76,14 +82,14 @@ def test_moving_a_code_reaches_the_image_only_where_layers_read_it(style: str) -
 
 
 def test_a_place_that_takes_no_w_is_an_error() -> None:
-    with pytest.raises(UsageError, match="no layer of the network takes w there") as caught:
-        style_directions(make_model("none"), [1, 2])
+    with pytest.raises(UsageError, match="no layer of the network reads w there") as caught:
+        sefa_directions(make_model("none"), [1, 2])
     assert "at layer 0 only" in (caught.value.hint or "")
 
 
 def test_centres_are_means_of_their_clusters_and_always_the_same() -> None:
     model = make_model()
-    w = many_w(model)
+    w = sample_w(model)
     torch.testing.assert_close(cluster_centres(model, 1)[0], w.mean(dim=0).float(), atol=1e-5, rtol=1e-4)
     centres = cluster_centres(model, 5)
     assert torch.equal(centres, cluster_centres(make_model(), 5))

@@ -1,4 +1,4 @@
-"""Labels drawn for seeds, and labels by the rows of a grid."""
+"""Class labels drawn for seeds, and labels of grid rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from swincli.synthesis.latents.classes import draw_labels, labels_by_row, seeds_by_row
-from swincli.synthesis.latents.seeds import z_from_seeds
+from swincli.synthesis.latents.codes import z_from_seeds
 
 
 def test_a_seed_s_label_does_not_depend_on_its_neighbours() -> None:

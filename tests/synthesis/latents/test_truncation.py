@@ -1,10 +1,10 @@
-"""Truncation of w and of some codes of w+, towards one centre or the nearest of several."""
+"""Truncation of w+, of all codes or some, towards one centre or the nearest of several."""
 
 from __future__ import annotations
 
 import torch
 
-from swincli.synthesis.latents.truncation import Truncation, nearest, truncate
+from swincli.synthesis.latents.truncation import Truncation, nearest_centres, truncate
 
 
 def test_truncation_is_the_formula() -> None:
@@ -30,6 +30,6 @@ def test_a_code_is_drawn_to_the_nearest_centre() -> None:
     centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
     w = torch.tensor([[9.0, 2.0], [1.0, 1.0], [4.0, 8.0]])
     expected = centres[[1, 0, 2]]
-    assert torch.equal(nearest(w, centres), expected)
+    assert torch.equal(nearest_centres(w, centres), expected)
     drawn = Truncation(0.5, centres=centres).apply(w[:, None].expand(3, 4, 2), torch.full((2,), 99.0))
     torch.testing.assert_close(drawn, ((w + expected) / 2)[:, None].expand(3, 4, 2))

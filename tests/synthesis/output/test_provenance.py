@@ -1,9 +1,10 @@
-"""Files that say how they were made."""
+"""Image files with provenance notes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -19,6 +20,7 @@ from swincli.synthesis.output.provenance import (
     read_note,
     read_picture,
     save_image,
+    save_png,
 )
 
 PICTURE = torch.arange(8 * 8 * 3, dtype=torch.uint8).reshape(8, 8, 3)
@@ -67,3 +69,12 @@ def test_only_what_is_missing_is_made_and_nothing_else_overwritten(tmp_path: Pat
     (tmp_path / "a.png").mkdir()
     with pytest.raises(DataError, match=r"a\.png: exists, and was made with other settings, and 1 more"):
         missing(outputs)
+
+
+def test_png_holds_pixels_and_notes(tmp_path: Path) -> None:
+    picture = torch.randint(0, 256, (5, 7, 3), dtype=torch.uint8)
+    save_png(tmp_path / "new folder" / "a.png", picture, {"swincli": "seed=1"})
+    with Image.open(tmp_path / "new folder" / "a.png") as image:
+        assert np.array_equal(np.asarray(image), picture.numpy())
+        assert image.text["swincli"] == "seed=1"  # type: ignore[attr-defined]
+    assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["a.png"]

@@ -1,17 +1,23 @@
-"""Constant perceived speed: on a path whose lengths are known, on a real generator with a stand-in for the network."""
+"""Constant perceptual speed, on paths with known lengths and a stand-in for the network."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from swincli.synthesis.walk.perceptual_pace import LOOKS, Strides, even_times, measuring_times, unevenness
+from swincli.synthesis.walk.perceptual_pace import (
+    MEASURING_PASSES,
+    StepLengths,
+    even_times,
+    measuring_times,
+    unevenness,
+)
 
-# torch may have turned subnormal numbers off in this process
-lengths = st.lists(st.floats(0, 10, allow_subnormal=False), min_size=2, max_size=40)
+# torch may have disabled subnormal numbers in this process
+lengths = st.lists(st.floats(0, 10, allow_subnormal=False), min_size=2, max_size=20)
 
 
 def features(images: Tensor) -> list[Tensor]:
@@ -24,40 +30,41 @@ def between(one: list[Tensor], other: list[Tensor]) -> Tensor:
 
 @pytest.mark.parametrize("batch", [1, 3, 7])
 def test_lengths_are_those_of_neighbours_whatever_the_batches(batch: int) -> None:
-    images = torch.randn(14, 3, 4, 4)  # seven times by two walks
-    strides = Strides(2, features, between)
+    images = torch.randn(14, 3, 4, 4)  # 7 times, 2 walks
+    measured = StepLengths(2, features, between)
     for part in images.split(2 * batch):
-        strides.add(part)
+        measured.add(part)
     walks = images.view(7, 2, -1)
     expected = walks.diff(dim=0).norm(dim=2).mean(dim=1)
-    assert strides.lengths == pytest.approx(expected.tolist())
+    assert measured.lengths == pytest.approx(expected.tolist())
 
 
 def test_a_path_that_speeds_up_gets_equal_steps() -> None:
-    """A point moves as the cube of time; its frames are to move as time."""
+    """A point moves with the cube of time; its frames must move linearly."""
     places = measuring_times(2, 200)
-    strides = Strides(1, features, between)
-    strides.add(((places / 2) ** 3).view(-1, 1, 1, 1).float())
-    assert unevenness(strides.lengths) > 3
+    measured = StepLengths(1, features, between)
+    measured.add(((places / 2) ** 3).view(-1, 1, 1, 1).float())
+    assert unevenness(measured.lengths) > 3
     for closed, last in ((False, 1.0), (True, 199 / 200)):
-        found = (even_times(places, strides.lengths, 200, closed=closed) / 2) ** 3
+        found = (even_times(places, measured.lengths, 200, closed=closed) / 2) ** 3
         torch.testing.assert_close(found, torch.linspace(0, last, 200, dtype=torch.float64), rtol=0, atol=2e-3)
         assert unevenness(found.diff().tolist()) < 1.1
 
 
 def test_a_second_look_finds_what_changes_at_once() -> None:
-    """A point stands still, but for a thousandth of the time: no step of an even walk is shorter."""
+    """A point moves only in a thousandth of the time, less than one step of equal times."""
 
     def position(times: torch.Tensor) -> torch.Tensor:
         return ((times - 0.4711) * 1000).clamp(0, 1)
 
     places = measuring_times(1, 60)
-    for _ in range(LOOKS):
+    for _ in range(MEASURING_PASSES):
         found = even_times(places, position(places).diff().tolist(), 60, closed=False)
         places = even_times(places, position(places).diff().tolist(), len(places), closed=False)
     assert unevenness(position(found).diff().tolist()) < 1.5
 
 
+@settings(max_examples=50)
 @given(lengths, st.integers(2, 30), st.booleans())
 def test_times_rise_from_end_to_end(steps: list[float], frames: int, closed: bool) -> None:
     places = torch.linspace(0, 3, len(steps) + 1, dtype=torch.float64)
@@ -68,6 +75,7 @@ def test_times_rise_from_end_to_end(steps: list[float], frames: int, closed: boo
     assert times[-1] <= 3 if closed else times[-1] == 3
 
 
+@settings(max_examples=50)
 @given(lengths.filter(lambda steps: min(steps) > 0.01), st.integers(2, 30), st.booleans())
 def test_lengths_between_frames_are_equal(steps: list[float], frames: int, closed: bool) -> None:
     places = torch.linspace(0, 3, len(steps) + 1, dtype=torch.float64)
@@ -86,6 +94,7 @@ def test_a_path_on_which_nothing_changes_keeps_its_pace() -> None:
     assert unevenness([0.0, 0.0]) == 1
 
 
+@settings(max_examples=50)
 @given(st.integers(1, 20), st.integers(2, 500))
 def test_places_are_denser_than_frames_and_segments(segments: int, frames: int) -> None:
     places = measuring_times(segments, frames)

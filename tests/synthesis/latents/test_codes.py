@@ -1,4 +1,4 @@
-"""A z for every seed."""
+"""The z of seeds."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swincli.synthesis.latents.seeds import z_from_seeds
+from swincli.synthesis.latents.codes import z_from_seeds
 
 
-@settings(deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=6), st.integers(1, 32))
 def test_a_seeds_z_does_not_depend_on_its_neighbours(seeds: list[int], latent_dim: int) -> None:
     together = z_from_seeds(seeds, latent_dim)

@@ -1,4 +1,4 @@
-"""The files of a projection: its code, its image, target and image side by side; and the figures of it."""
+"""Output files of a projection: code, image, comparison with the target; and its PSNR, SSIM and LPIPS."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import torch
 from torch import Tensor
 
 from swincli.metrics.networks.stlpips import SMALLEST, PerceptualDistance
-from swincli.projection.networks import of_fitting_size
-from swincli.projection.quality import psnr, ssim
+from swincli.projection.networks import resize_for_network
+from swincli.projection.psnr_ssim import psnr, ssim
 from swincli.projection.targets import Target
-from swincli.synthesis.figures.labelled_grid import Words, label_pictures
+from swincli.synthesis.figures.labelled_grid import GridLabels, draw_labelled_grid
 from swincli.synthesis.latents.files import MODEL_NOTE, Latents, write_latents
 from swincli.synthesis.output.provenance import NOTE, Output, save_image
 from swincli.system.atomic_files import write_atomically
 
 RECORDS = "projections.json"
 HASH_DIGITS = 12
-FRAME = 256  # smaller frames of a video are enlarged to this
+MIN_FRAME = 256  # pixels; smaller video frames are enlarged
 
 
 @dataclass(frozen=True)
-class Files:
-    """Where the projection of one picture goes."""
+class ProjectionFiles:
+    """Output files of one picture."""
 
     latents: Output
     image: Output
@@ -36,18 +36,18 @@ class Files:
 
     @property
     def outputs(self) -> list[Output]:
-        """Those with notes in them."""
+        """The files that carry a note."""
         return [self.latents, self.image, self.pair]
 
 
 @dataclass(frozen=True)
-class Figures:
-    """How close an image is to its target.
+class Similarity:
+    """Similarity of an image and its target.
 
     Attributes:
-        psnr: In decibels.
+        psnr: In dB.
         ssim: At most 1.
-        perceptual: Shift-tolerant LPIPS, at least 0; None where its weights are not there.
+        perceptual: Shift-tolerant LPIPS, at least 0; None if its weights are not installed.
     """
 
     psnr: float
@@ -55,28 +55,28 @@ class Figures:
     perceptual: float | None
 
 
-def files_of(out: Path, target: Target, settings: str) -> Files:
-    """The files of a picture's projection, with notes of all that decides what is in them."""
+def projection_files(out: Path, target: Target, settings: str) -> ProjectionFiles:
+    """Output files of a picture, with the settings and the picture's hash in their notes."""
     note = f"{settings} picture={target.digest[:HASH_DIGITS]}"
     image, pair = (Output(out / f"{target.stem}{end}.png", note) for end in ("", "-pair"))
-    return Files(Output(out / f"{target.stem}.npz", note), image, pair, out / f"{target.stem}-search.mp4")
+    return ProjectionFiles(Output(out / f"{target.stem}.npz", note), image, pair, out / f"{target.stem}-search.mp4")
 
 
-def tuned_files_of(out: Path, target: Target, note: str) -> tuple[Output, Output]:
-    """The image of the tuned model, and target, first image and this one side by side."""
+def tuned_files(out: Path, target: Target, note: str) -> tuple[Output, Output]:
+    """Files of the tuned model's image, and of target, untuned and tuned image side by side."""
     image, pair = (Output(out / f"{target.stem}-tuned{end}.png", note) for end in ("", "-pair"))
     return image, pair
 
 
-def save_projection(files: Files, target: Target, code: Tensor, picture: Tensor, identity: str) -> None:
+def save_projection(files: ProjectionFiles, target: Target, code: Tensor, picture: Tensor, identity: str) -> None:
     """Write the files of one picture, the code last.
 
     Args:
-        files: Where they go.
+        files: The files.
         target: The picture.
         code: w `[latent_dim]` or w+ `[L, latent_dim]`.
-        picture: The image that it gives, uint8 `[size, size, 3]`.
-        identity: Of the model, from `model_identity`.
+        picture: The image of the code, uint8 `[size, size, 3]`.
+        identity: The model's identity, from `model_identity`.
 
     Raises:
         ResourceError: a file cannot be written.
@@ -88,7 +88,7 @@ def save_projection(files: Files, target: Target, code: Tensor, picture: Tensor,
 
 
 def save_tuned(image: Output, pair: Output, target: Target, before: Tensor, after: Tensor) -> None:
-    """Write the image of the tuned model, and the picture, the image before and the one after side by side.
+    """Write the tuned model's image `after`, and target, `before` and `after` side by side.
 
     Raises:
         ResourceError: a file cannot be written.
@@ -100,29 +100,31 @@ def save_tuned(image: Output, pair: Output, target: Target, before: Tensor, afte
 def _side_by_side(target: Target, pictures: Mapping[str, Tensor]) -> Tensor:
     captions = ["", *(f"{psnr(picture, target.picture):.1f} dB" for picture in pictures.values())]
     shown = [target.picture, *pictures.values()]
-    return label_pictures(shown, len(shown), Words(columns=("target", *pictures), captions=captions))
+    return draw_labelled_grid(shown, len(shown), GridLabels(columns=("target", *pictures), captions=captions))
 
 
-def frame_of(target: Target, picture: Tensor) -> Tensor:
-    """A frame of a video: target and image side by side, uint8 `[H, W, 3]`."""
-    scale = max(1, -(-FRAME // len(picture)))
+def video_frame(target: Target, picture: Tensor) -> Tensor:
+    """A video frame: target and image side by side, uint8 `[H, W, 3]`."""
+    scale = max(1, -(-MIN_FRAME // len(picture)))
     both = torch.cat([target.picture, picture], dim=1)
     return both.repeat_interleave(scale, dim=0).repeat_interleave(scale, dim=1)
 
 
 @torch.no_grad()
-def measure(target: Target, picture: Tensor, distance: PerceptualDistance | None, device: torch.device) -> Figures:
-    """How close an image, uint8 `[size, size, 3]`, is to its target; the network is on `device`."""
+def measure_similarity(
+    target: Target, picture: Tensor, distance: PerceptualDistance | None, device: torch.device
+) -> Similarity:
+    """Similarity of an image, uint8 `[size, size, 3]`, and its target; the network is on `device`."""
     perceptual = None
     if distance is not None:
         pair = torch.stack([picture, target.picture]).to(device).permute(0, 3, 1, 2) / 127.5 - 1
-        one, other = of_fitting_size(pair, SMALLEST).split(1)
+        one, other = resize_for_network(pair, SMALLEST).split(1)
         perceptual = distance(one, other).item()
-    return Figures(psnr(picture, target.picture), ssim(picture, target.picture), perceptual)
+    return Similarity(psnr(picture, target.picture), ssim(picture, target.picture), perceptual)
 
 
 def save_records(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
-    """Add results to those in a file, by their latents; those of the same latents are replaced.
+    """Add results to a file; a result with the same `latents` path is replaced.
 
     Raises:
         ResourceError: the file cannot be written.
@@ -133,7 +135,7 @@ def save_records(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _read_records(path: Path) -> list[dict[str, Any]]:
-    """What an earlier call has recorded; nothing where the file is damaged, as all of it can be measured again."""
+    """Results of earlier calls; none if the file is damaged, as they can be measured again."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))["results"]
         return [entry for entry in found if "latents" in entry]

@@ -1,4 +1,4 @@
-"""PSNR and SSIM are those of scikit-image."""
+"""PSNR and SSIM equal those of scikit-image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from swincli.projection.quality import psnr, ssim
+from swincli.projection.psnr_ssim import psnr, ssim
 
 
 def pictures(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""How close two pictures are: PSNR and SSIM."""
+"""PSNR and SSIM of two images."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-WINDOW, SIGMA = 11, 1.5  # of SSIM's Gaussian, in pixels
+WINDOW, SIGMA = 11, 1.5  # Gaussian window of SSIM, in pixels
 K1, K2 = 0.01, 0.03
 PEAK = 255.0
 
 
 def psnr(one: Tensor, other: Tensor) -> float:
-    """Peak signal-to-noise ratio of two pictures, uint8 `[H, W, 3]`, in decibels; infinite where they are equal."""
+    """Peak signal-to-noise ratio of two images, uint8 `[H, W, 3]`, in dB; infinite if they are equal."""
     error = (one.double() - other.double()).square().mean().item()
     return 10 * math.log10(PEAK**2 / error) if error else math.inf
 
 
 def ssim(one: Tensor, other: Tensor) -> float:
-    """Structural similarity of two pictures, uint8 `[H, W, 3]`, at most 1 (Wang et al., IEEE TIP 2004, equation 13).
+    """Structural similarity of two images, uint8 `[H, W, 3]`, at most 1 (Wang et al., IEEE TIP 2004, equation 13).
 
-    With the paper's Gaussian window of 11 x 11 px and deviation 1.5, the mean over channels and over all positions at
-    which the window lies within the picture. Smaller pictures have a window that is as large as they allow.
+    Gaussian window of 11 x 11 px with sigma 1.5, as in the paper. The mean is over channels and over all positions
+    where the window is inside the image. Images below 11 px use the largest odd window that fits.
     """
     x, y = (picture.double().permute(2, 0, 1)[:, None] for picture in (one, other))
     side = min(WINDOW, *one.shape[:2])

@@ -1,0 +1,168 @@
+"""Sets of images to generate: file names, captions and notes of each image, and its codes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from swincli.errors import UsageError
+from swincli.model.files.model_file import Model
+from swincli.synthesis.latents.classes import class_caption, draw_labels
+from swincli.synthesis.latents.codes import codes_of_latents, codes_of_seeds, z_from_seeds
+from swincli.synthesis.latents.files import Latents, LatentSpace
+from swincli.synthesis.latents.truncation import Truncation
+from swincli.synthesis.sampling import default_sampling_batch, render
+
+
+@dataclass(frozen=True)
+class SampleInfo:
+    """Names and labels of N images.
+
+    Attributes:
+        stems: File names without a suffix.
+        origins: Source of each image, for the note in its file: "seed=12", "latents=codes.npz#3 code=6d2f0c1b9a3e".
+        captions: The same for people, in ASCII: "seed 12".
+        seeds: One per image; empty for codes of a file and for mixed codes.
+        labels: int64 `[N]`; None for an unconditional model and for codes of a file.
+        class_names: One per image; None if there are no labels.
+    """
+
+    stems: list[str]
+    origins: list[str]
+    captions: list[str]
+    seeds: list[int]
+    labels: Tensor | None = None
+    class_names: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    def label(self, index: int) -> int | None:
+        """The label of one image; None if there are no labels."""
+        return None if self.labels is None else int(self.labels[index])
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """N images to generate.
+
+    Attributes:
+        named: Their names and labels.
+        codes: Maps B indices to the images' w+ `[B, L, latent_dim]` on the model's device.
+    """
+
+    named: SampleInfo
+    codes: Callable[[Sequence[int]], Tensor]
+
+    def __len__(self) -> int:
+        return len(self.named)
+
+
+def describe_seeds(model: Model, seeds: list[int], text: str | None) -> SampleInfo:
+    """Names of the images of seeds: seed-000012. `text` names their classes; None draws a class for each seed.
+
+    With several classes, each seed gives one image per class, class by class: seed-000012-class-003.
+
+    Raises:
+        UsageError: the model has no such class, or is unconditional.
+    """
+    classes = model.classes
+    if classes is None:
+        if text is not None:
+            raise UsageError(f"--class {text}: {model.path} is an unconditional model", "Leave --class out.")
+        return _seed_info(seeds, [f"seed-{seed:06d}" for seed in seeds], [f"seed {seed}" for seed in seeds])
+    chosen = classes.find(text) if text is not None else []
+    labels = torch.tensor(chosen).repeat_interleave(len(seeds)) if chosen else draw_labels(seeds, classes.even)
+    repeated, numbers = seeds * max(1, len(chosen)), labels.tolist()
+    names = [classes.names[label] for label in numbers]
+    stems = [f"seed-{seed:06d}" for seed in repeated]
+    if len(chosen) > 1:
+        stems = [f"{stem}-class-{label:03d}" for stem, label in zip(stems, numbers, strict=True)]
+    captions = [f"seed {seed}, {class_caption(model, label)}" for seed, label in zip(repeated, numbers, strict=True)]
+    return replace(_seed_info(repeated, stems, captions), labels=labels, class_names=names)
+
+
+def _seed_info(seeds: list[int], stems: list[str], captions: list[str]) -> SampleInfo:
+    return SampleInfo(stems, [f"seed={seed}" for seed in seeds], captions, seeds)
+
+
+def seed_samples(model: Model, seeds: list[int], of_class: str | None, truncation: Truncation) -> SampleSet:
+    """Images of seeds, in the classes that `of_class` names; see `describe_seeds`.
+
+    Raises:
+        UsageError: the model has no such class, or is unconditional.
+    """
+    named = describe_seeds(model, seeds, of_class)
+    return SampleSet(named, lambda chosen: codes_of_samples(model, named, chosen, truncation))
+
+
+def codes_of_samples(model: Model, named: SampleInfo, chosen: Sequence[int], truncation: Truncation) -> Tensor:
+    """The w+ of some images of seeds, by index, `[B, L, latent_dim]`."""
+    labels = None if named.labels is None else named.labels[list(chosen)]
+    return codes_of_seeds(model, [named.seeds[index] for index in chosen], truncation, labels)
+
+
+def latent_samples(model: Model, latents: Latents, path: Path, truncation: Truncation) -> SampleSet:
+    """Images of the codes of a file: latent-0000, latent-0001, ...
+
+    Raises:
+        UsageError: z for a conditional model, whose w also depends on the class.
+    """
+
+    def codes(chosen: Sequence[int]) -> Tensor:
+        return codes_of_latents(model, Latents(latents.space, latents.values[list(chosen)]), truncation)
+
+    codes([0])  # raises the UsageError before anything is written
+    numbers = range(len(latents))
+    named = SampleInfo(
+        stems=[f"latent-{number:04d}" for number in numbers],
+        origins=[f"latents={path.name}#{number} code={_hash(latents.values[number])}" for number in numbers],
+        captions=[f"code {number}" for number in numbers],
+        seeds=[],
+    )
+    return SampleSet(named, codes)
+
+
+def _hash(code: Tensor) -> str:
+    """A short hash of a code: files with the same name may hold different codes."""
+    return hashlib.sha256(code.numpy().tobytes()).hexdigest()[:12]
+
+
+def render_samples(model: Model, samples: SampleSet, chosen: Sequence[int], batch: int | None) -> Iterator[Tensor]:
+    """Generate some images by index, in the given order: batches uint8 `[B, H, W, 3]` on the CPU.
+
+    An image does not depend on the other images of its batch beyond rounding: no channel differs by more than one level
+    of 255.
+    """
+    for part in _batches(chosen, batch or default_sampling_batch(model.recipe.model.size)):
+        yield render(model, samples.codes(part))
+
+
+def collect_latents(model: Model, samples: SampleSet, space: LatentSpace) -> Latents:
+    """The codes of all images, on the CPU: w+ and w after truncation and mixing, or the z of their seeds.
+
+    Raises:
+        UsageError: codes of this kind do not define the images: z for codes of a file, mixed codes or a conditional
+            model; w if the codes of an image differ from layer to layer.
+    """
+    seeds = samples.named.seeds
+    if space == "z":
+        if not seeds or samples.named.labels is not None:
+            raise UsageError("--save-space z: z defines only the images of seeds of an unconditional model")
+        return Latents("z", z_from_seeds(seeds, model.recipe.model.latent_dim))
+    parts = [samples.codes(part).cpu() for part in _batches(range(len(samples)), 256)]
+    w_plus = torch.cat(parts)
+    if space == "w_plus":
+        return Latents("w_plus", w_plus)
+    if not torch.equal(w_plus, w_plus[:, :1].expand_as(w_plus)):
+        raise UsageError("--save-space w: the codes of an image differ from layer to layer", "Save w_plus.")
+    return Latents("w", w_plus[:, 0])
+
+
+def _batches(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (indices[start : start + size] for start in range(0, len(indices), size))
