@@ -15,7 +15,7 @@ from swincli.model.generator import Generator
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
 from swincli.training.preflight import disk_needs, state_bytes
-from swincli.training.step.losses import conditioned
+from swincli.training.step.losses import forward_with_labels
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def multiply_adds(network: nn.Module, x: Tensor, model: ModelSection) -> int:
     network.requires_grad_(False)
     labels = torch.zeros(1, dtype=torch.int64, device="meta") if model.classes else None
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        conditioned(network, x, labels)
+        forward_with_labels(network, x, labels)
     return int(counter.get_total_flops()) // 2
 
 

@@ -115,7 +115,7 @@ def estimate(recipe: Recipe, shares: BatchSplit, trial: Trial) -> Estimate:
         trial: Steps of at most that batch.
     """
     known, load = trial.known, trial.known.load
-    scale = shares.share / load.total
+    scale = shares.per_rank / load.total
     phases = [PhaseTime(name, every, trial.seconds[name] * scale) for name, every in trial.intervals.items()]
     phases.append(PhaseTime(AVERAGES, 1, trial.seconds[AVERAGES]))  # whatever the images
     return Estimate(

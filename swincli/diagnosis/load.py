@@ -37,7 +37,7 @@ def loads_of(shares: BatchSplit) -> list[Load]:
     """Loads to try, the smallest first: one image, parts of a pass in whole groups, a pass, and the whole share."""
     whole = shares.micro_batch_size
     sizes = [size for size in range(1, whole + 1) if size == 1 or (whole % size == 0 and size % shares.group == 0)]
-    return [*map(Load, sizes), *([Load(whole, shares.passes)] if shares.passes > 1 else [])]
+    return [*map(Load, sizes), *([Load(whole, shares.micro_batches)] if shares.micro_batches > 1 else [])]
 
 
 @dataclass(frozen=True)

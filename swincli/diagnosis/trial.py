@@ -21,7 +21,7 @@ from swincli.diagnosis.peak import PeakMemory
 from swincli.diagnosis.words import counted
 from swincli.errors import ResourceError
 from swincli.recipe import Recipe
-from swincli.training.run.out_of_memory import is_out_of_memory, memory_hint, out_of_memory
+from swincli.training.run.out_of_memory import is_out_of_memory, memory_hint, out_of_memory_error
 from swincli.training.step.batch_shards import split_batch
 from swincli.units import format_duration
 
@@ -110,7 +110,7 @@ def too_little_memory(
         fitting: Images of the largest passes that did fit; 0 for none.
     """
     images = split_batch(recipe, 1).micro_batch_size
-    said = out_of_memory(error, recipe, device, load.images)
+    said = out_of_memory_error(error, recipe, device, load.images)
     return ResourceError(said.message, memory_hint(recipe, device, images, at_most=fitting))
 
 

@@ -12,8 +12,8 @@ from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.diagnosis.cost import cost_of
 from swincli.recipe import Recipe, load_recipe
-from swincli.training.logging.eta import crossed
 from swincli.training.loop import train
+from swincli.training.step.schedules import crossed
 
 AT_64 = ["model.size=64"]
 

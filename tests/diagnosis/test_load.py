@@ -10,7 +10,7 @@ GIB = 2**30
 
 def test_loads_grow_by_whole_groups_to_the_whole_batch() -> None:
     assert loads_of(BatchSplit(32, group=4)) == [Load(1), Load(4), Load(8), Load(16), Load(32)]
-    assert loads_of(BatchSplit(32, group=4, passes=4)) == [Load(1), Load(4), Load(8), Load(8, 4)]
+    assert loads_of(BatchSplit(32, group=4, micro_batches=4)) == [Load(1), Load(4), Load(8), Load(8, 4)]
     assert loads_of(BatchSplit(6, group=3)) == [Load(1), Load(3), Load(6)]
     assert loads_of(BatchSplit(1)) == [Load(1)]
 

@@ -90,7 +90,7 @@ def befalling(patch: pytest.MonkeyPatch) -> Befall:
     original, done = loop.run_step, 0
 
     def apply(steps: int, what: Callable[[], object]) -> None:
-        def step(*arguments: Any) -> dict[str, float]:
+        def step(*arguments: Any) -> Any:
             nonlocal done
             done += 1
             scalars = original(*arguments)
@@ -162,7 +162,7 @@ def test_a_full_disk(
     out = copy(begun, small_disk / "run")
     befall(1, lambda: fill(small_disk, room))
     assert train(recipe, out) == 1
-    assert_clear(capsys.readouterr().err, fails, "no space left on the disk", "state-000000000004.pt is whole")
+    assert_clear(capsys.readouterr().err, fails, "no space left on the disk", "goes on from", "state-000000000004.pt.")
     (small_disk / "filler").unlink()
     assert_goes_on(recipe, out, unbroken)
 
@@ -186,7 +186,7 @@ def test_files_that_may_not_grow(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert code == 1
-    assert_clear(capsys.readouterr().err, fails, "File too large", "state-000000000004.pt is whole")
+    assert_clear(capsys.readouterr().err, fails, "File too large", "goes on from", "state-000000000004.pt.")
     assert (out / "stats.jsonl").read_bytes().endswith(b"}\n")
     assert_goes_on(recipe, out, unbroken)
 
@@ -198,7 +198,7 @@ def test_a_disk_that_becomes_read_only(
     mount = ["mount", str(small_disk), "-o"]
     befall(1, lambda: subprocess.run([*mount, "remount,ro"], check=True))
     assert train(recipe, out) == 1
-    assert_clear(capsys.readouterr().err, "permission denied", "state-000000000004.pt is whole")
+    assert_clear(capsys.readouterr().err, "permission denied", "goes on from", "state-000000000004.pt.")
     assert train(recipe, out) == 1  # nor can a session begin
     assert_clear(capsys.readouterr().err, "recipe.toml", "permission denied")
     subprocess.run([*mount, "remount,rw"], check=True)
@@ -211,7 +211,7 @@ def test_a_run_folder_that_is_moved_while_training(
     out, elsewhere = copy(begun, tmp_path / "run"), tmp_path / "elsewhere"
     befall(1, lambda: out.rename(elsewhere))
     assert train(recipe, out) == 1
-    assert_clear(capsys.readouterr().err, f"{out} is gone", "--out")
+    assert_clear(capsys.readouterr().err, f"{out}: the run folder was removed", "--out")
     assert not out.exists()
     assert_goes_on(recipe, elsewhere, unbroken)
 
@@ -222,7 +222,7 @@ def test_a_run_folder_that_is_removed_while_training(
     out = copy(begun, tmp_path / "run")
     befall(1, lambda: shutil.rmtree(out))
     assert train(recipe, out) == 1
-    assert_clear(capsys.readouterr().err, f"{out} is gone")
+    assert_clear(capsys.readouterr().err, f"{out}: the run folder was removed")
     assert not out.exists()
     assert_goes_on(recipe, out, unbroken)
 
@@ -237,7 +237,7 @@ def test_images_that_go_while_training(
     assert train(recipe, out) == 1
     shutil.copy(aside, shard)
     words = "is missing" if fault == "vanished" else "is damaged: 3,000 bytes instead of"
-    assert_clear(capsys.readouterr().err, f"{shard} {words}", ".pt is whole")  # one step may have been read ahead
+    assert_clear(capsys.readouterr().err, f"{shard} {words}", "goes on from")  # one step may have been read ahead
     assert_goes_on(recipe, out, unbroken)
 
 
@@ -344,7 +344,7 @@ def test_numbers_that_run_away(recipe: Path, tmp_path: Path, capsys: Capture) ->
     assert train(recipe, tmp_path / "run", *rates) == 1
     said = capsys.readouterr().err
     assert_clear(said, "phase ", "not finite after", "The last good state is", "state-0000")
-    named = Path(said.split("The last good state is ")[1].split(";")[0])
+    named = Path(said.split("The last good state is ")[1].split(". ")[0])
     good = read_state(named)
     assert all(torch.isfinite(value).all() for part in ("generator", "average") for value in good[part].values())
 
@@ -365,7 +365,8 @@ def test_the_phase_that_broke_first_is_named(
 ) -> None:
     keys = ["loss/d", "loss/bcr", "grad/d", "loss/r1", "grad/r1", "loss/g", "loss/tv", "grad/g"]
     scalars = {key: float(np.inf) if key in broken else 1.0 for key in keys}
+    phase_of = dict(zip(keys, ["D", "D", "D", "R1", "R1", "G", "G", "G"], strict=True))
     state = build_state(tiny_recipe(), store.content_hash, torch.device("cpu"))
     with pytest.raises(TrainingError, match=rf"phase {phase}: {', '.join(broken)} not finite") as caught:
-        loop.check_finite(scalars, state, RunFolder(unbroken), Processes())
+        loop.check_finite(scalars, phase_of, state, RunFolder(unbroken), Processes())
     assert str(unbroken / "state-000000000012.pt") in str(caught.value.hint)

@@ -18,7 +18,7 @@ from swincli.errors import ResourceError, UsageError
 from swincli.metrics import registry
 from swincli.recipe import Recipe
 from swincli.training import in_training_metrics
-from swincli.training.in_training_metrics import Measuring
+from swincli.training.in_training_metrics import InTrainingMetrics
 from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state, read_state
@@ -87,7 +87,7 @@ def test_metrics_that_cannot_be_written_do_not_stop_the_run(
     folder.prepare(recipe)
     folder.metrics.mkdir()
     state.images_seen = 8
-    assert Measuring(folder, state, store, Console()).measure(state) == {}
+    assert InTrainingMetrics(folder, state, store, Console()).measure(state) == {}
     assert "metrics.jsonl" in capsys.readouterr().err
 
 
@@ -129,16 +129,16 @@ def test_measuring_gives_way_to_a_request_to_stop(
     state.images_seen = 8
     folder = RunFolder(tmp_path / "run")
     folder.prepare(state.recipe)
-    measures = Measuring(folder, state, store, Console())
+    measures = InTrainingMetrics(folder, state, store, Console())
     for pictures in (0, 3, 10):  # of the reference, or of the fakes after its ten
         left = iter(range(pictures))
         assert measures.measure(state, lambda left=left: next(left, None) is None) == {}
-        assert capsys.readouterr().err == "not measured after 8 images: the next session will\n"
-        assert measures.missing(8)
+        assert capsys.readouterr().err == "not measured after 8 images: the next session will measure it\n"
+        assert measures.is_missing(8)
     assert measures.measure(state)
-    assert not measures.missing(8)
-    assert not measures.missing(12)
-    assert not measures.missing(0)
+    assert not measures.is_missing(8)
+    assert not measures.is_missing(12)
+    assert not measures.is_missing(0)
 
 
 def moments(run: Path) -> list[int]:
@@ -165,7 +165,7 @@ def test_the_best_state_is_kept_and_its_model_named(
     assert folder.states() == [folder.state(32), folder.state(16)]
     assert folder.best(recipe) == (16, 1.0)
     said = capsys.readouterr().err
-    assert f"best fid: 1, of {folder.model(16)}" in said.replace("\n", " ")
+    assert f"best fid: 1, {folder.model(16)}" in said.replace("\n", " ")
     train(recipe, store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
     assert folder.states() == [folder.state(32), folder.state(16)]
 

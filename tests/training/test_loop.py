@@ -170,13 +170,13 @@ def test_a_run_in_the_way_is_not_touched_with_resume_never(
     tiny_recipe: MakeRecipe, store: Store, tmp_path: Path
 ) -> None:
     run(tiny_recipe(), store, tmp_path / "run")
-    with pytest.raises(UsageError, match="holds a run already"):
+    with pytest.raises(UsageError, match="there is a run already"):
         run(tiny_recipe(), store, tmp_path / "run", resume=False)
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
-    [("train.batch=11", "10 images are fewer than a batch"), ("model.size=32", "16 px, model.size is 32")],
+    [("train.batch=11", "10 images are fewer than one batch"), ("model.size=32", "16 px, but model.size is 32")],
 )
 def test_images_that_do_not_fit(
     tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, override: str, message: str
@@ -192,6 +192,8 @@ def test_numbers_that_are_not_finite_stop_the_run_and_name_the_last_good_state(
     run(tiny_recipe(), store, tmp_path / "run")
     state = build_state(tiny_recipe(), store.content_hash, CPU)
     with pytest.raises(TrainingError, match="loss/g not finite") as caught:
-        check_finite({"loss/d": 1.0, "loss/g": float("nan")}, state, RunFolder(tmp_path / "run"))
+        check_finite(
+            {"loss/d": 1.0, "loss/g": float("nan")}, {"loss/d": "D", "loss/g": "G"}, state, RunFolder(tmp_path / "run")
+        )
     assert caught.value.hint is not None
     assert "state-000000000024.pt" in caught.value.hint

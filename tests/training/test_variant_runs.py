@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from first_steps import passes_of_next_step
+from first_steps import next_step_micro_batches
 
 from swincli.console import Console
 from swincli.data.store.reader import Store
@@ -61,7 +61,7 @@ def test_adabn_s_statistics_follow_the_generator_into_the_average(tiny_recipe: M
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, state.recipe)
     fresh = {name: value.clone() for name, value in state.average.named_buffers()}
     for _ in range(2):
-        run_step(state, phases, passes_of_next_step(state, store))
+        run_step(state, phases, next_step_micro_batches(state, store))
     buffers = dict(state.average.named_buffers())
     assert len(buffers) == 3 * 3 * 2 * 2  # mean, variance and count of two norms, at two blocks, at three sides
     for name, value in state.generator.named_buffers():
@@ -73,7 +73,7 @@ def test_adabn_s_statistics_are_in_the_state_file(tiny_recipe: MakeRecipe, store
     recipe = tiny_recipe("model.style=adabn")
     state = build_state(recipe, store.content_hash, CPU)
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe)
-    run_step(state, phases, passes_of_next_step(state, store))
+    run_step(state, phases, next_step_micro_batches(state, store))
     save_state(tmp_path / "state.pt", state)
     again = build_state(recipe, store.content_hash, CPU)
     restore(again, read_state(tmp_path / "state.pt"))

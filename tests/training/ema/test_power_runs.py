@@ -13,7 +13,7 @@ from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.errors import CheckpointError, RecipeError
 from swincli.recipe import Recipe
-from swincli.training.ema.power_profiles import power_decay
+from swincli.training.ema.power_profiles import power_ema_decay
 from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state, read_state, restore
@@ -46,7 +46,7 @@ def test_averages_of_a_run_are_the_formula(tiny_recipe: MakeRecipe, store: Store
     for number, width in enumerate((0.05, 0.1)):
         shares: list[float] = []
         for images in range(4, 25, 4):
-            decay = power_decay(images, 4, width)
+            decay = power_ema_decay(images, 4, width)
             shares = [share * decay for share in shares] + [1 - decay]
         for name, value in contents[24]["power"][number].items():
             moments = [contents[images]["generator"][name].double() for images in range(4, 25, 4)]

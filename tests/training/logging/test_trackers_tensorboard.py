@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
-from swincli.training.logging.event_files import cut_back, read_events
+from swincli.training.logging.event_files import read_events, truncate_events
 from swincli.training.logging.report import Report
 from swincli.training.logging.trackers import LARGEST_SIDE
 from swincli.training.loop import train
@@ -53,7 +53,7 @@ class Session:
         self.folder, self.state = RunFolder(run), build_state(recipe, "", CPU)
         self.state.images_seen = images_seen
         self.report = Report(Console(quiet=True), self.folder, CPU)
-        self.following = self.report.following(self.state)
+        self.following = self.report.live(self.state)
         self.folder.truncate_logs(images_seen)
         self.following.__enter__()
 
@@ -63,9 +63,9 @@ class Session:
         self.report.step(state, {"loss/d": 1 / state.images_seen, "grad/g": 2.0}, 0.1)
         if state.images_seen % 8 == 0:
             draw(self.folder.samples(state.images_seen), (state.images_seen, 0, 0))
-            self.report.pictures(state)
+            self.report.sample_grid(state)
             self.report.flush()
-            self.report.metric(state, {"fid": 100.0 - state.images_seen})
+            self.report.metrics(state, {"fid": 100.0 - state.images_seen})
 
     def end(self) -> None:
         self.following.__exit__(None, None, None)
@@ -154,15 +154,15 @@ def test_damaged_files_lose_what_is_after_the_damage(whole: Path) -> None:
     file.write_bytes(content)
     (folder / "events.out.tfevents.zeros").write_bytes(bytes(4096))
     (folder / "notes.txt").write_text("kept")
-    cut_back(folder, 1000)
+    truncate_events(folder, 1000)
     assert file.stat().st_size == ends[-3]
     assert sorted(path.name for path in folder.iterdir()) == [file.name, "notes.txt"]
 
 
 def test_cutting_back_says_what_is_left(whole: Path) -> None:
-    assert cut_back(whole / "tensorboard", 20)["samples"] == 16
-    assert cut_back(whole / "tensorboard", 20)["reals"] == 0
-    assert cut_back(whole / "missing", 20) == {}
+    assert truncate_events(whole / "tensorboard", 20)["samples"] == 16
+    assert truncate_events(whole / "tensorboard", 20)["reals"] == 0
+    assert truncate_events(whole / "missing", 20) == {}
 
 
 def test_large_grids_are_reduced(tiny_recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_folder_that_cannot_be_written_is_a_warning(
     result = train(tiny_recipe(), store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
     assert result.finished
     (warning,) = capsys.readouterr().err.splitlines()
-    assert warning.startswith("warning: TensorBoard is not written, training goes on: ")
+    assert warning.startswith("warning: no logging to TensorBoard, training goes on: ")
 
 
 def test_it_can_be_turned_off(tiny_recipe: MakeRecipe, store: Store, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from first_steps import passes_of_next_step
+from first_steps import next_step_micro_batches
 from torch import Tensor, nn
 
 from swincli.data.store.reader import Store
@@ -46,10 +46,10 @@ def three_steps(
     )
     steps = []
     for _ in range(3):
-        passes = passes_of_next_step(state, store)
+        passes = next_step_micro_batches(state, store)
         if double:
             passes = [doubled(batch) for batch in passes]
-        steps.append(run_step(state, phases, passes))
+        steps.append(run_step(state, phases, passes)[0])
     return state, steps
 
 
@@ -117,7 +117,7 @@ def test_channels_last_changes_the_layout_alone(tiny_recipe: MakeRecipe, store: 
 def test_r1_of_a_compiled_discriminator_is_that_of_the_same_one(tiny_recipe: MakeRecipe, store: Store) -> None:
     """By the tracing half of torch.compile, which is where it goes wrong; it needs no C++ compiler."""
     state, _ = start(tiny_recipe(*FULL), store)
-    (batch,) = (doubled(batch) for batch in passes_of_next_step(state, store))
+    (batch,) = (doubled(batch) for batch in next_step_micro_batches(state, store))
     gradients = []
     for compiled in (False, True):
         state, _ = start(tiny_recipe(*FULL), store)
@@ -185,12 +185,12 @@ def test_which_layers_see_which_precision(tiny_recipe: MakeRecipe, store: Store)
         state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, state.recipe, engine
     )
     d, r1, g = phases
-    d.run(passes_of_next_step(state, store))
-    g.run(passes_of_next_step(state, store))
+    d.run(next_step_micro_batches(state, store))
+    g.run(next_step_micro_batches(state, store))
     full, half = {torch.float32}, {torch.bfloat16}
     assert seen["GroupedAttention"] == seen["Mlp"] == seen["TrunkBlock"] == half
     for kind in ("EqualLinear", "AdaptiveInstanceNorm", "ToRGB", "Generator", "SpectralWeight", "Discriminator"):
         assert seen[kind] == full, kind
     seen.clear()
-    r1.run(passes_of_next_step(state, store))
+    r1.run(next_step_micro_batches(state, store))
     assert set().union(*seen.values()) == full

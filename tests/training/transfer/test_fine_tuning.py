@@ -20,8 +20,8 @@ from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState, build_state, is_state, read_state, save_state
 from swincli.training.step.freeze_d import frozen_parameters
-from swincli.training.transfer.checkpoint_sources import read_starting_point
-from swincli.training.transfer.init_from import check_init, initialise
+from swincli.training.transfer.checkpoint_sources import read_init_checkpoint
+from swincli.training.transfer.init_from import check_init, init_from_checkpoint
 
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]
@@ -38,7 +38,7 @@ def run(recipe: Recipe, store: Store, out: Path) -> dict[str, Any]:
 def started(recipe: Recipe, console: Console | None = None) -> TrainingState:
     state = build_state(recipe, "hash", CPU)
     assert recipe.train.init is not None
-    initialise(state, recipe.train.init, console or Console(quiet=True))
+    init_from_checkpoint(state, recipe.train.init, console or Console(quiet=True))
     return state
 
 
@@ -115,9 +115,9 @@ def test_a_byte_that_changed_on_the_disk_is_noticed(
     read_state(newest)  # PyTorch does not notice
     if named == "run":
         assert started(tiny_recipe(f"train.init={parent}"), Console()).images_seen == 8
-        assert "is not as it was written); trying the state before it" in capsys.readouterr().err
+        assert "trying the previous state" in capsys.readouterr().err
     else:
-        with pytest.raises(CheckpointError, match=r"state-000000000016\.pt: damaged \(.* is not as it was written"):
+        with pytest.raises(CheckpointError, match=r"state-000000000016\.pt: damaged \(checksum of"):
             started(tiny_recipe(f"train.init={newest}"))
 
 
@@ -174,8 +174,8 @@ def test_fine_tuning_counts_from_zero_with_new_moments(
     for part in ("generator", "discriminator", "average"):
         assert_equal(dict(getattr(state, part).state_dict()), content[part])
     said = capsys.readouterr().err
-    assert "state-000000000016.pt, trained on 16 images; from here they are counted from 0" in said
-    assert "anew" not in said
+    assert "state-000000000016.pt, trained on 16 images; images are counted from 0" in said
+    assert "untrained" not in said
 
 
 def test_a_fine_tuned_run_is_a_run(tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, parent: Path) -> None:
@@ -191,8 +191,8 @@ def test_a_checkpoint_without_d_is_told(
     tiny_recipe: MakeRecipe, only_average: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started(tiny_recipe(f"train.init={only_average}", FINE_TUNE), Console())
-    assert f"{only_average} does not hold D: it starts anew" in capsys.readouterr().err
-    with pytest.raises(RecipeError, match=r"train\.freeze_d: is 1, and .*model\.safetensors holds no D"):
+    assert f"{only_average} has no D: training starts with new ones" in capsys.readouterr().err
+    with pytest.raises(RecipeError, match=r"train\.freeze_d: is 1, but .*model\.safetensors has no D"):
         started(tiny_recipe(f"train.init={only_average}", FINE_TUNE, "train.freeze_d=1"))
 
 
@@ -209,7 +209,7 @@ def test_classes_come_in_and_the_images_stay(
     state = started(tiny_recipe(f"train.init={parent}", FINE_TUNE, "model.classes=3"), Console())
     said = capsys.readouterr().err
     assert f"3 classes here, 0 in {RunFolder(parent).state(16)}" in said
-    assert "G's embedding, D's embedding, D's logit start anew" in said
+    assert "G's embedding, D's embedding, D's logit start untrained" in said
     for label in range(3):
         torch.testing.assert_close(images(state, label), images(plain, None))
     fresh = build_state(state.recipe, "hash", CPU)
@@ -256,7 +256,7 @@ def test_a_dry_run_says_what_it_would_start_from(tiny_recipe: MakeRecipe, parent
     state = RunFolder(parent).state(16)
     assert check_init(tiny_recipe(f"train.init={parent}"), console) == f"starting from {state}, trained on 16 images"
     assert str(only_average) in (check_init(tiny_recipe(f"train.init={only_average}", FINE_TUNE), console) or "")
-    with pytest.raises(RecipeError, match=r"train\.total: 16 images"):
+    with pytest.raises(RecipeError, match=r"train\.total: is 16 images"):
         check_init(tiny_recipe(f"train.init={parent}", "train.total=16"), console)
     with pytest.raises(RecipeError, match=r"model\.g_width"):
         check_init(tiny_recipe(f"train.init={parent}", "model.g_width=32"), console)
@@ -298,7 +298,7 @@ def test_moments_of_a_run_with_frozen_layers_are_read_back(
 ) -> None:
     recipe = tiny_recipe(f"train.init={parent}", FINE_TUNE, "train.freeze_d=1", "train.total=8")
     child = run(recipe, store, tmp_path / "child")
-    found = read_starting_point(str(tmp_path / "child"), Console(quiet=True)).snapshot.d_optimizer
+    found = read_init_checkpoint(str(tmp_path / "child"), Console(quiet=True)).snapshot.d_optimizer
     assert found is not None
     assert len(found.moments) == len(child["d_optimizer"]["state"])
     thawed = started(tiny_recipe(f"train.init={tmp_path / 'child'}"))

@@ -22,8 +22,9 @@ from swincli.training import loop
 from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState, build_state, read_state
+from swincli.training.step.optimizers import load_moments
 from swincli.training.step.schedules import lr_scale
-from swincli.training.transfer.init_from import initialise, load_moments
+from swincli.training.transfer.init_from import init_from_checkpoint
 
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]
@@ -51,7 +52,7 @@ def run(recipe: Recipe, store: Store, out: Path) -> None:
 def started(recipe: Recipe) -> TrainingState:
     state = build_state(recipe, "hash", CPU)
     assert recipe.train.init is not None
-    initialise(state, recipe.train.init, Console(quiet=True))
+    init_from_checkpoint(state, recipe.train.init, Console(quiet=True))
     return state
 
 
@@ -149,8 +150,8 @@ def test_an_average_alone_gives_both_gs_and_the_rest_starts_anew(
     save_model(tmp_path / "runs" / "model-000000000008.safetensors", first.generator, first.recipe, 8)
     state = build_state(tiny_recipe(f"train.init={tmp_path / 'runs'}"), "hash", CPU)
     untouched = {name: value.clone() for name, value in state.discriminator.state_dict().items()}
-    initialise(state, str(tmp_path / "runs"), Console())
-    assert "does not hold D, G's moments, D's moments: they start anew" in capsys.readouterr().err
+    init_from_checkpoint(state, str(tmp_path / "runs"), Console())
+    assert "has no D, G's moments, D's moments: training starts with new ones" in capsys.readouterr().err
     assert state.images_seen == 8
     assert not state.g_optimizer.state
     for network in (state.generator, state.average):
@@ -184,7 +185,7 @@ def test_the_hint_is_a_command_line_that_helps(tiny_recipe: MakeRecipe, original
 
 
 def test_nothing_left_to_train_is_refused(recipe: MakeRecipe, store: Store, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"train\.total: 20 images, and .* has seen 20"):
+    with pytest.raises(RecipeError, match=r"train\.total: is 20 images, but .* has seen 20"):
         run(recipe("train.total=20"), store, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -200,7 +201,7 @@ def test_moments_of_other_shapes_are_refused(recipe: MakeRecipe, original: Path)
     assert isinstance(snapshot, Snapshot)
     assert snapshot.g_optimizer is not None
     snapshot.g_optimizer.moments["constant"]["exp_avg"] = torch.zeros(3)
-    with pytest.raises(ValueError, match="the moments of constant are"):
+    with pytest.raises(ValueError, match="the moments of constant have shapes"):
         load_moments(state.g_optimizer, state.generator, snapshot.g_optimizer)
 
 
