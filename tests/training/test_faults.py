@@ -14,6 +14,7 @@ import torch
 from same_run import assert_same_run, files
 
 from swincli.commands.app import run as swincli
+from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.errors import TrainingError
 from swincli.recipe import Recipe
@@ -34,7 +35,7 @@ g_width = 8
 d_width = 4
 
 [train]
-total = 12
+total = 8
 batch = 2
 
 [loss]
@@ -154,7 +155,12 @@ def assert_goes_on(recipe: Path, out: Path, unbroken: Path) -> None:
 
 # Room for a page or so, for a model, for nearly a state: each time another write is the one that fails.
 @pytest.mark.parametrize(
-    ("room", "fails"), [(0, "fakes-000000000008.png"), (20_000, "model-000000000008"), (150_000, "state-000000000008")]
+    ("room", "fails"),
+    [
+        pytest.param(0, "fakes-000000000008.png", marks=pytest.mark.slow),
+        pytest.param(20_000, "model-000000000008", marks=pytest.mark.slow),
+        (150_000, "state-000000000008"),
+    ],
 )
 def test_a_full_disk(
     recipe: Path, begun: Path, small_disk: Path, unbroken: Path, befall: Befall, capsys: Capture, room: int, fails: str
@@ -256,16 +262,26 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [cut, flip, empty])
+def test_every_damage_is_noticed(unbroken: Path, tmp_path: Path, capsys: Capture) -> None:
+    for damage in (cut, flip, empty):
+        folder = RunFolder(copy(unbroken, tmp_path / damage.__name__))
+        damage(folder.state(8))
+        found = folder.newest_state(Console())
+        assert found is not None
+        assert found[0] == folder.state(4)
+        assert f"{folder.state(8)}: damaged" in capsys.readouterr().err.replace("\n", "")
+
+
+@pytest.mark.parametrize("damage", [flip, *(pytest.param(each, marks=pytest.mark.slow) for each in (cut, empty))])
 def test_a_damaged_newest_state(
     recipe: Path, tmp_path: Path, unbroken: Path, capsys: Capture, damage: Callable[[Path], None]
 ) -> None:
     out = copy(unbroken, tmp_path / "run")
-    damage(out / "state-000000000012.pt")
+    damage(out / "state-000000000008.pt")
     assert train(recipe, out) == 0
     said = capsys.readouterr().err
-    assert "state-000000000012.pt: damaged" in said
-    assert f"going on from {out / 'state-000000000008.pt'}" in said
+    assert "state-000000000008.pt: damaged" in said
+    assert f"going on from {out / 'state-000000000004.pt'}" in said
     assert_same_run(out, unbroken)
 
 
@@ -273,11 +289,11 @@ def test_a_damaged_state_never_takes_the_place_of_a_good_one(
     recipe: Path, tmp_path: Path, unbroken: Path, befall: Befall
 ) -> None:
     out = copy(unbroken, tmp_path / "run")
-    cut(out / "state-000000000012.pt")
+    cut(out / "state-000000000008.pt")
     befall(2, interrupt)
     arguments = ["--set", "run.keep=1", "--set", "run.snapshot=2"]
     assert train(recipe, out, *arguments) == 130
-    assert [path.name for path in RunFolder(out).states()] == ["state-000000000010.pt"]
+    assert [path.name for path in RunFolder(out).states()] == ["state-000000000006.pt"]
     assert train(recipe, out, *arguments) == 0
     assert not list(out.glob("*.damaged"))
 
@@ -300,16 +316,16 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 def test_a_state_of_a_later_version(recipe: Path, tmp_path: Path, unbroken: Path, capsys: Capture) -> None:
     out = copy(unbroken, tmp_path / "run")
-    edit(out / "state-000000000012.pt", lambda content: content.update(format="swincli-state-2"))
+    edit(out / "state-000000000008.pt", lambda content: content.update(format="swincli-state-2"))
     before = files(out)
     assert train(recipe, out) == 1
-    assert_clear(capsys.readouterr().err, "state-000000000012.pt", "version")
+    assert_clear(capsys.readouterr().err, "state-000000000008.pt", "version")
     assert files(out) == before  # the state before it is a good one, and would be a step back that nobody asked for
 
 
 def test_a_state_whose_recipe_knows_more(recipe: Path, tmp_path: Path, unbroken: Path, capsys: Capture) -> None:
     out = copy(unbroken, tmp_path / "run")
-    newest = out / "state-000000000012.pt"
+    newest = out / "state-000000000008.pt"
     edit(newest, lambda content: content.update(recipe=content["recipe"].replace("[ema]", "[ema]\nnew_key = 1")))
     assert train(recipe, out) == 1
     assert_clear(capsys.readouterr().err, "new_key", "another version of swincli")
@@ -318,10 +334,10 @@ def test_a_state_whose_recipe_knows_more(recipe: Path, tmp_path: Path, unbroken:
 def test_a_state_from_before_there_were_so_many_keys(recipe: Path, tmp_path: Path, unbroken: Path) -> None:
     out = copy(unbroken, tmp_path / "run")
     older = [line for line in TINIEST.splitlines() if "tensorboard" not in line]
-    edit(out / "state-000000000012.pt", lambda content: content.update(recipe="\n".join(older)))
-    edit(out / "state-000000000012.pt", lambda content: content.pop("power", None))
-    assert train(recipe, out, "--set", "train.total=16") == 0
-    assert (out / "state-000000000016.pt").exists()
+    edit(out / "state-000000000008.pt", lambda content: content.update(recipe="\n".join(older)))
+    edit(out / "state-000000000008.pt", lambda content: content.pop("power", None))
+    assert train(recipe, out, "--set", "train.total=12") == 0
+    assert (out / "state-000000000012.pt").exists()
 
 
 def test_lists_are_compared_and_what_is_free_is_told(
@@ -369,4 +385,4 @@ def test_the_phase_that_broke_first_is_named(
     state = build_state(tiny_recipe(), store.content_hash, torch.device("cpu"))
     with pytest.raises(TrainingError, match=rf"phase {phase}: {', '.join(broken)} not finite") as caught:
         loop.check_finite(scalars, phase_of, state, RunFolder(unbroken), Processes())
-    assert str(unbroken / "state-000000000012.pt") in str(caught.value.hint)
+    assert str(unbroken / "state-000000000008.pt") in str(caught.value.hint)

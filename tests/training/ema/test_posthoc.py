@@ -47,7 +47,7 @@ def wander(state: TrainingState, random: torch.Generator) -> None:
 def walk(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[float, Generator]]:
     """A run whose weights wander, and its averages of other widths as they are kept all along."""
     run = tmp_path_factory.mktemp("walk")
-    model = {"size": 16, "latent_dim": 16, "mapping_layers": 2, "g_width": 16, "d_width": 8}
+    model = {"size": 16, "latent_dim": 8, "mapping_layers": 1, "g_width": 8, "d_width": 4}
     recipe = Recipe.model_validate({"model": model, "train": {"batch": BATCH}, "ema": {"power": [0.05, 0.1]}})
     state, random, folder = build_state(recipe, "hash", CPU), torch.Generator().manual_seed(0), a_run(run, recipe)
     direct = {width: copy.deepcopy(state.average) for width in (0.03, 0.05, 0.07, 0.1, 0.15, 0.25)}

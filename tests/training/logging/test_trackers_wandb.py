@@ -127,7 +127,9 @@ def test_failing_while_training_is_a_warning(
     tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, wandb: StandIn, capsys: Capture
 ) -> None:
     wandb.fails_in = "log"
-    result = train(tiny_recipe("run.wandb=faces"), store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
+    result = train(
+        tiny_recipe("run.wandb=faces", "train.total=8"), store, tmp_path / "run", CPU, Console(quiet=True), resume=True
+    )
     assert result.finished
     assert capsys.readouterr().err == ("warning: Weights & Biases: logging stopped, training goes on: no network\n")
     assert list((tmp_path / "run/tensorboard").iterdir())
@@ -147,7 +149,8 @@ def test_failing_at_the_start_stops_a_new_run_and_not_one_that_goes_on(
     capsys.readouterr()
     session(recipe, tmp_path / "run", 8, 16)
     assert capsys.readouterr().err == (
-        "warning: no logging to Weights & Biases, training goes on: run.wandb: Weights & Biases cannot start: no network\n"
+        "warning: no logging to Weights & Biases, training goes on: "
+        "run.wandb: Weights & Biases cannot start: no network\n"
     )
 
 

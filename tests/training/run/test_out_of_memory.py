@@ -110,7 +110,7 @@ def test_statistics_over_the_batch_cannot_be_parted() -> None:
     assert "micro_batch" not in memory_hint(recipe, CPU, 4)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(
     batch=st.integers(1, 64),
     group=st.integers(1, 8),

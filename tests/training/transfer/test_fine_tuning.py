@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -47,11 +48,21 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
 
 
+@pytest.fixture(scope="module")
+def whole_and_parent(
+    tiny_recipe: MakeRecipe, store: Store, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], Path]:
+    """The last state of an unbroken run of 24 images, and a run of its first 16, with states after 8 and 16."""
+    folder = tmp_path_factory.mktemp("parent")
+    run(tiny_recipe(*POWER, "train.total=16"), store, folder / "parent")
+    shutil.copytree(folder / "parent", folder / "whole")
+    return run(tiny_recipe(*POWER), store, folder / "whole"), folder / "parent"
+
+
 @pytest.fixture
-def parent(tiny_recipe: MakeRecipe, store: Store, tmp_path: Path) -> Path:
-    """A run of four steps, with states after 8 and 16 images."""
-    run(tiny_recipe(*POWER, "train.total=16"), store, tmp_path / "parent")
-    return tmp_path / "parent"
+def parent(whole_and_parent: tuple[dict[str, Any], Path], tmp_path: Path) -> Path:
+    """A copy of the run of 16 images."""
+    return Path(shutil.copytree(whole_and_parent[1], tmp_path / "parent"))
 
 
 @pytest.fixture
@@ -64,9 +75,14 @@ def only_average(tiny_recipe: MakeRecipe, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("place", ["parent", "parent/state-000000000016.pt"])
 def test_going_on_in_a_new_run_loses_nothing(
-    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, parent: Path, place: str
+    tiny_recipe: MakeRecipe,
+    store: Store,
+    tmp_path: Path,
+    whole_and_parent: tuple[dict[str, Any], Path],
+    parent: Path,
+    place: str,
 ) -> None:
-    whole = run(tiny_recipe(*POWER), store, tmp_path / "whole")
+    whole, _ = whole_and_parent
     child = run(tiny_recipe(*POWER, f"train.init={tmp_path / place}"), store, tmp_path / "child")
     assert parent.is_dir()
     assert child["images_seen"] == 24
@@ -179,10 +195,10 @@ def test_fine_tuning_counts_from_zero_with_new_moments(
 
 
 def test_a_fine_tuned_run_is_a_run(tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, parent: Path) -> None:
-    recipe = tiny_recipe(f"train.init={parent}", FINE_TUNE)
+    recipe = tiny_recipe(f"train.init={parent}", FINE_TUNE, "train.total=12")
     whole = run(recipe, store, tmp_path / "child")
-    assert whole["images_seen"] == 24
-    RunFolder(tmp_path / "child").state(24).unlink()
+    assert whole["images_seen"] == 12
+    RunFolder(tmp_path / "child").state(12).unlink()
     parent.rename(tmp_path / "gone")  # the checkpoint is not needed any more
     assert_equal(run(recipe, store, tmp_path / "child")["generator"], whole["generator"])
 
@@ -267,8 +283,10 @@ def test_a_dry_run_says_what_it_would_start_from(tiny_recipe: MakeRecipe, parent
 @pytest.mark.parametrize("kind", ["wavelet", "plain", "patch"])
 def test_frozen_layers_are_not_trained(tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, kind: str) -> None:
     discriminator = f"model.discriminator={kind}"
-    parent = run(tiny_recipe(discriminator, "train.total=8"), store, tmp_path / "parent")
-    recipe = tiny_recipe(discriminator, f"train.init={tmp_path / 'parent'}", FINE_TUNE, "train.freeze_d=1")
+    save_state(tmp_path / "state.pt", build_state(tiny_recipe(discriminator, "train.seed=9"), "hash", CPU))
+    parent = read_state(tmp_path / "state.pt")
+    more = (f"train.init={tmp_path / 'state.pt'}", FINE_TUNE, "train.freeze_d=1", "train.total=8")
+    recipe = tiny_recipe(discriminator, *more)
     child = run(recipe, store, tmp_path / "child")
     network = build_state(recipe, "hash", CPU).discriminator
     frozen = frozen_parameters(network, 1)
@@ -296,7 +314,7 @@ def test_moments_find_their_parameters_where_some_are_frozen(tiny_recipe: MakeRe
 def test_moments_of_a_run_with_frozen_layers_are_read_back(
     tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, parent: Path
 ) -> None:
-    recipe = tiny_recipe(f"train.init={parent}", FINE_TUNE, "train.freeze_d=1", "train.total=8")
+    recipe = tiny_recipe(f"train.init={parent}", FINE_TUNE, "train.freeze_d=1", "train.total=4")
     child = run(recipe, store, tmp_path / "child")
     found = read_init_checkpoint(str(tmp_path / "child"), Console(quiet=True)).snapshot.d_optimizer
     assert found is not None
