@@ -1,4 +1,4 @@
-"""Steps of a run without its loop, for tests of phases and losses."""
+"""Steps of a run without its loop, for tests of phases and losses; and the smallest networks there are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from swincli.training.run.state import TrainingState
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.losses import Batch
+
+SMALLEST_MODEL = """
+[model]
+size = 16
+latent_dim = 8
+mapping_layers = 1
+g_width = 8
+d_width = 4
+"""
 
 
 def next_step_micro_batches(state: TrainingState, store: Store) -> list[Batch]:

@@ -161,11 +161,11 @@ def test_rows_of_the_grids_are_by_class(conditional: Path, labelled_store: Store
 def test_stores_that_do_not_fit(tiny_recipe: MakeRecipe, store: Store, labelled_store: Store) -> None:
     with pytest.raises(DataError) as caught:
         check_data(tiny_recipe("model.classes=2"), store)
-    assert caught.value.message == f"{store.path}: its images have no labels, and model.classes is 2"
+    assert caught.value.message == f"{store.path}: its images have no labels, but model.classes is 2"
     assert caught.value.hint is not None
     with pytest.raises(DataError) as caught:
         check_data(tiny_recipe("model.classes=5"), labelled_store)
-    assert caught.value.message == f"{labelled_store.path}: its labels have 2 names, and model.classes is 5"
+    assert caught.value.message == f"{labelled_store.path}: its labels have 2 classes, but model.classes is 5"
     check_data(tiny_recipe(), labelled_store)
 
 

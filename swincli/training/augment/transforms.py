@@ -95,14 +95,14 @@ def bcr_augment(images: Tensor, draws: BcrParams) -> Tensor:
 def translate(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
     """Shift each image by its own number of pixels; black (0) moves in."""
     count, _, height, width = images.shape
-    rows, columns = _sources(height, down), _sources(width, across)
+    rows, columns = _source_coordinates(height, down), _source_coordinates(width, across)
     padded = torch.nn.functional.pad(images, (1, 1, 1, 1))
     index = torch.arange(count)[:, None, None]
     picked = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]
     return picked.permute(0, 3, 1, 2)
 
 
-def _sources(side: int, offset: Tensor) -> Tensor:
+def _source_coordinates(side: int, offset: Tensor) -> Tensor:
     """Source coordinate of every target pixel along one side that is padded by 1, `[B, side]`; the padding is black."""
     return (torch.arange(side)[None] + offset[:, None] + 1).clamp(0, side + 1)
 

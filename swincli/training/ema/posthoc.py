@@ -157,7 +157,7 @@ def _recipe(snapshot: PowerSnapshot) -> Recipe:
 
 def _classes(snapshot: PowerSnapshot) -> Classes | None:
     try:
-        told = snapshot.about.get("classes")
-        return Classes(tuple(told["names"]), tuple(told["images"])) if told else None
+        saved = snapshot.about.get("classes")
+        return Classes(tuple(saved["names"]), tuple(saved["images"])) if saved else None
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{snapshot.path}: its metadata is damaged: its classes: {error}") from error

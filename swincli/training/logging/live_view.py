@@ -17,7 +17,7 @@ from swincli.units import format_bytes, format_count, format_duration
 
 WIDEST = 120
 _ECHO = 2  # columns kept free for the ^C that a terminal echoes; a wrapped line would shift the view
-_GAP = 3  # columns between two columns
+_GAP = 3  # blank characters between two columns
 _UNKNOWN = "-"
 _SHARES = ("d/real_accuracy", "d/fake_accuracy")
 _WORDS = {

@@ -123,7 +123,7 @@ class RunFolder:
         model = self.model(state.images_seen)
         save_model(model, state.average, state.recipe, state.images_seen, state.classes)
         save_state(self.state(state.images_seen), state)
-        _set_aside(self.state(state.images_seen)).unlink(missing_ok=True)
+        _damaged_name(self.state(state.images_seen)).unlink(missing_ok=True)
         self.prune_states(state.recipe)
         return model
 
@@ -169,7 +169,7 @@ class RunFolder:
         """
         for path in self.states():
             if path > self.state(images_seen):
-                path.replace(_set_aside(path))
+                path.replace(_damaged_name(path))
         self.prune_states(recipe)
         self.truncate_logs(images_seen)
 
@@ -179,7 +179,7 @@ class RunFolder:
             if not log.exists():
                 continue
             before = log.read_text(encoding="utf-8", errors="replace")
-            kept = [line for line in before.splitlines() if _seen(line) <= images_seen]
+            kept = [line for line in before.splitlines() if _images_seen_of(line) <= images_seen]
             text = "".join(f"{line}\n" for line in kept)
             if text != before:
                 write_atomically(log, lambda path, text=text: path.write_text(text, encoding="utf-8"))  # type: ignore[misc]
@@ -281,7 +281,7 @@ def _damage(state: Path) -> str | None:
     return None if is_state(state) else f"{state}: damaged, or not a training state"
 
 
-def _set_aside(state: Path) -> Path:
+def _damaged_name(state: Path) -> Path:
     return state.with_name(f"{state.name}.damaged")
 
 
@@ -295,7 +295,7 @@ def _conditions(record: dict[str, Any]) -> tuple[Any, ...]:
     return protocol["fakes"]["num"], protocol["reference"]["content_hash"], protocol["detector"]["sha256"]
 
 
-def _seen(line: str) -> float:
+def _images_seen_of(line: str) -> float:
     try:
         return float(json.loads(line)["images_seen"])
     except (ValueError, KeyError, TypeError):

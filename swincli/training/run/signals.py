@@ -18,7 +18,7 @@ from swincli.console import Console
 
 # Under torchrun one Ctrl-C arrives twice: from the terminal and from torchrun's agent.
 SAME_CTRL_C = 2.0  # seconds
-RECENT_STEPS = 256  # contains every lazy phase; the slow first step, which may compile, drops out
+TIMED_STEPS = 256  # contains every lazy phase; the slow first step, which may compile, drops out
 SPARE, LEAVING = 1.25, 2.0  # safety factor for the next step and saves; seconds to end the process
 
 
@@ -33,7 +33,7 @@ class StopRequest:
         self._deadline = deadline
         self._asked: str | None = None
         self._first_signal: float | None = None
-        self._steps: deque[float] = deque(maxlen=RECENT_STEPS)
+        self._steps: deque[float] = deque(maxlen=TIMED_STEPS)
         self._longest_save = 0.0
 
     @property
@@ -60,7 +60,7 @@ class StopRequest:
         else:
             self._longest_save = max(self._longest_save, seconds)
 
-    def receive(self, number: int) -> bool:
+    def handle_signal(self, number: int) -> bool:
         """Handle a signal as a stop request.
 
         Returns:
@@ -95,7 +95,7 @@ def catch_stop_signals(console: Console, max_time: float | None = None) -> Itera
         return
 
     def request(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if stop.receive(number):
+        if stop.handle_signal(number):
             with suppress(RuntimeError):  # the signal interrupted a print
                 console.say(f"{stop.reason}: finishing the step and saving")
 

@@ -109,15 +109,15 @@ class Losses:
         }
         if self.section.bcr_real or self.section.bcr_fake:
             assert batch.real_augment is not None and batch.fake_augment is not None  # noqa: PT018
-            on_reals = self._inconsistency(batch.reals, batch.labels, real_logits, batch.real_augment)
-            on_fakes = self._inconsistency(fakes, batch.d_labels, fake_logits, batch.fake_augment)
+            on_reals = self._bcr_loss(batch.reals, batch.labels, real_logits, batch.real_augment)
+            on_fakes = self._bcr_loss(fakes, batch.d_labels, fake_logits, batch.fake_augment)
             consistency = self.section.bcr_real * on_reals + self.section.bcr_fake * on_fakes
             scalars["loss/bcr"] = consistency.detach()
             loss = loss + consistency
         loss.backward()
         return scalars
 
-    def _inconsistency(self, images: Tensor, labels: Tensor | None, logits: Tensor, draws: BcrParams) -> Tensor:
+    def _bcr_loss(self, images: Tensor, labels: Tensor | None, logits: Tensor, draws: BcrParams) -> Tensor:
         augmented = self._forward(self.discriminator, bcr_augment(images, draws), labels)
         difference: Tensor = augmented - logits
         return difference.flatten(1).mean(dim=1).square().mean()  # per image: augmentation moves content over patches

@@ -29,7 +29,7 @@ class Notebook:
         self._take("scalars", images_seen, dict(values))
 
     def image(self, images_seen: int, tag: str, picture: Image.Image) -> None:
-        self._take("picture", images_seen, tag, picture.size)
+        self._take("image", images_seen, tag, picture.size)
 
     def text(self, images_seen: int, tag: str, content: str) -> None:
         self._take("text", images_seen, tag, content)
@@ -43,7 +43,7 @@ class Notebook:
 
 def use(trackers: Trackers, picture: Path) -> None:
     trackers.text(0, "recipe", "x = 1")
-    trackers.picture(0, "reals", picture)
+    trackers.image(0, "reals", picture)
     trackers.stats(8, {"images_seen": 8, "loss/d": 1.0, "g_lr": 2.0, "d_lr": 3.0, "seconds": 4, "sec_per_kimg": 5.0})
     trackers.metrics(8, {"fid": 6.0})
     trackers.close()
@@ -51,7 +51,7 @@ def use(trackers: Trackers, picture: Path) -> None:
 
 EVERYTHING = [
     ("text", 0, "recipe", "x = 1"),
-    ("picture", 0, "reals", (4, 3)),
+    ("image", 0, "reals", (4, 3)),
     ("scalars", 8, {"loss/d": 1.0, "lr/g": 2.0, "lr/d": 3.0, "time/seconds": 4.0, "time/sec_per_kimg": 5.0}),
     ("scalars", 8, {"metric/fid": 6.0}),
     ("flush",),
@@ -65,15 +65,15 @@ def picture(tmp_path: Path) -> Path:
     return tmp_path / "grey.png"
 
 
-def test_all_boards_get_everything_in_groups(picture: Path, capsys: Capture) -> None:
+def test_all_trackers_get_everything_in_groups(picture: Path, capsys: Capture) -> None:
     one, two = Notebook("One"), Notebook("Two")
     use(Trackers(Console(), [one, two]), picture)
     assert one.got == two.got == EVERYTHING
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("method", ["text", "picture", "scalars", "flush", "close"])
-def test_a_board_that_fails_is_named_once_and_the_others_go_on(method: str, picture: Path, capsys: Capture) -> None:
+@pytest.mark.parametrize("method", ["text", "image", "scalars", "flush", "close"])
+def test_a_tracker_that_fails_is_named_once_and_the_others_go_on(method: str, picture: Path, capsys: Capture) -> None:
     broken, sound = Notebook("Broken", fails_in=method), Notebook("Sound")
     trackers = Trackers(Console(quiet=True), [broken, sound])
     use(trackers, picture)
@@ -85,18 +85,18 @@ def test_a_board_that_fails_is_named_once_and_the_others_go_on(method: str, pict
 
 def test_a_picture_that_is_not_there_is_passed_over(tmp_path: Path) -> None:
     tracker = Notebook("One")
-    Trackers(Console(), [tracker]).picture(0, "reals", tmp_path / "missing.png")
+    Trackers(Console(), [tracker]).image(0, "reals", tmp_path / "missing.png")
     assert tracker.got == []
 
 
 def test_a_picture_that_cannot_be_read_is_a_warning(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "no.png").write_text("no picture")
     tracker = Notebook("One")
-    Trackers(Console(), [tracker]).picture(0, "reals", tmp_path / "no.png")
+    Trackers(Console(), [tracker]).image(0, "reals", tmp_path / "no.png")
     assert tracker.got == []
-    assert capsys.readouterr().err.startswith(f"warning: {tmp_path / 'no.png'} is not shown: ")
+    assert capsys.readouterr().err.startswith(f"warning: {tmp_path / 'no.png'}: not sent to the trackers: ")
 
 
-def test_without_boards_nothing_is_read(tmp_path: Path) -> None:
+def test_without_trackers_nothing_is_read(tmp_path: Path) -> None:
     (tmp_path / "no.png").write_text("no picture")
     use(Trackers(Console()), tmp_path / "no.png")

@@ -112,7 +112,7 @@ def test_a_limit_leaves_time_for_the_next_step_and_for_what_is_saved_before_and_
 def test_a_long_first_step_is_forgotten(clock: Clock) -> None:
     stop = StopRequest(clock.now + 2000)
     clock.spend(stop, step=1500)  # such as one that compiles
-    for _ in range(signals.RECENT_STEPS):
+    for _ in range(signals.TIMED_STEPS):
         clock.spend(stop, step=1)
     assert stop.reason is None
 

@@ -73,8 +73,8 @@ def test_the_next_batch_is_read_ahead_and_an_error_comes_up_where_it_is_needed(
     with open_loader(recipe, encoded, shares, 0, CPU) as loader:
         assert isinstance(loader, PrefetchLoader)
         loader.images(0)
-        assert loader._coming is not None
-        loader._coming.result()
+        assert loader._next is not None
+        loader._next.result()
         (encoded.path / "images-00000.bin").unlink()
         loader.images(4)  # which lies in memory
         with pytest.raises(DataError, match=r"images-00000\.bin is missing"):
@@ -92,7 +92,7 @@ def test_images_that_are_resident_are_read_once(tiny_recipe: MakeRecipe, encoded
 
 def test_what_does_not_fit_is_refused(tiny_recipe: MakeRecipe, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeding, "_free_bytes", lambda *_: 10 * 16 * 16 * 3 - 1)
-    with pytest.raises(ResourceError, match=r"data.resident: the images of .*tiny take 7.5 KiB, cpu has") as caught:
+    with pytest.raises(ResourceError, match=r"data.resident: the images of .*tiny need 7.5 KiB, cpu has") as caught:
         is_resident(tiny_recipe('data.resident="always"'), store, CPU)
     assert "never" in str(caught.value.hint)
     assert not is_resident(tiny_recipe('data.resident="never"'), store, CPU)

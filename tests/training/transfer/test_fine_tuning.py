@@ -113,7 +113,7 @@ def test_the_newest_good_state_is_taken(
     assert "state-000000000016.pt: damaged" in said
     assert f"starting from {folder.state(8)}, trained on 8 images" in said
     folder.state(8).write_bytes(b"nothing")
-    with pytest.raises(CheckpointError, match="none of its 2 training states can be read"):
+    with pytest.raises(CheckpointError, match="none of the 2 training states can be read"):
         started(tiny_recipe(f"train.init={parent}"))
 
 
