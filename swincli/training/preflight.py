@@ -43,7 +43,7 @@ def open_training_store(recipe: Recipe, console: Console) -> Store:
         prepare(data.source, path, PrepareOptions(recipe.model.size, data.crop, data.filter), console)
     if path.exists() and not is_store(path):
         raise DataError(
-            f"{path}: not a store",
+            f"{path}: not a store of images",
             f"Make one with `swincli prepare-data {path} DEST --resolution {recipe.model.size}` and give --data DEST.",
         )
     return Store.open(path)

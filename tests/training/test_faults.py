@@ -237,7 +237,7 @@ def test_images_that_go_while_training(
     assert train(recipe, out) == 1
     shutil.copy(aside, shard)
     words = "is missing" if fault == "vanished" else "is damaged: 3,000 bytes instead of"
-    assert_clear(capsys.readouterr().err, f"{shard} {words}", "goes on from", "state-000000000000.pt.")
+    assert_clear(capsys.readouterr().err, f"{shard} {words}", "goes on from")
     assert_goes_on(recipe, out, unbroken)
 
 
@@ -322,7 +322,7 @@ def test_a_state_whose_recipe_knows_more(recipe: Path, tmp_path: Path, unbroken:
     newest = out / "state-000000000008.pt"
     edit(newest, lambda content: content.update(recipe=content["recipe"].replace("[ema]", "[ema]\nnew_key = 1")))
     assert train(recipe, out) == 1
-    assert_clear(capsys.readouterr().err, "new_key", "another version of swincli")
+    assert_clear(capsys.readouterr().err, "new_key", "Another version of swincli")
 
 
 def test_a_state_from_before_there_were_so_many_keys(recipe: Path, tmp_path: Path, unbroken: Path) -> None:
