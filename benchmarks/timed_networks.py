@@ -17,7 +17,8 @@ from swincli.recipe.schema import ModelSection
 from swincli.system.distributed import Processes
 from swincli.training.step.engine import start_engine
 from swincli.training.step.losses import Batch
-from swincli.training.step.phases import Phase, make_optimizers, make_phases
+from swincli.training.step.optimizers import make_optimizers
+from swincli.training.step.phases import Phase, make_phases
 
 CPU = torch.device("cpu")
 

@@ -74,10 +74,12 @@ def tiny_recipe_file(tmp_path: Path, store: Store) -> Path:
     return path
 
 
-@pytest.fixture
-def tiny_recipe(tiny_recipe_file: Path) -> Callable[..., Recipe]:
+@pytest.fixture(scope="session")
+def tiny_recipe(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recipe]:
     """The same recipe, read with overrides such as "train.total=40"."""
-    return lambda *overrides: load_recipe(str(tiny_recipe_file), overrides)
+    path = tmp_path_factory.mktemp("recipes") / "tiny.toml"
+    path.write_text(f'{TINY_RECIPE}\n[data]\npath = "{store.path}"\n')
+    return lambda *overrides: load_recipe(str(path), overrides)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Single training steps without the loop, for tests of phases and losses."""
+"""Steps of a run without its loop, for tests of phases and losses; and the smallest networks there are."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ import torch
 from swincli.data.store.reader import Store
 from swincli.training.run.state import TrainingState
 from swincli.training.step.batch_shards import split_batch
-from swincli.training.step.batches import next_passes
+from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.losses import Batch
 
+SMALLEST_MODEL = """
+[model]
+size = 16
+latent_dim = 8
+mapping_layers = 1
+g_width = 8
+d_width = 4
+"""
 
-def passes_of_next_step(state: TrainingState, store: Store) -> list[Batch]:
+
+def next_step_micro_batches(state: TrainingState, store: Store) -> list[Batch]:
     """What the next step of a run of one process on the CPU works on."""
     recipe = state.recipe
-    return next_passes(recipe, store, state.images_seen, split_batch(recipe, 1), 0, torch.device("cpu"))
+    return next_micro_batches(recipe, store, state.images_seen, split_batch(recipe, 1), 0, torch.device("cpu"))

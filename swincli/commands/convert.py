@@ -92,12 +92,12 @@ def _check_average(dest: Path, images_seen: str | None) -> None:
 
 
 def _make_average(console: Console, run: Path, dest: Path, width: float, at: int | None) -> None:
-    from swincli.training.ema.posthoc import POOR_FIT, plan_average, write_average
+    from swincli.training.ema.posthoc import POOR_FIT, plan_reconstruction, write_reconstruction
 
-    plan = plan_average(run, width, at)
-    seen, error, used = plan.wanted.images_seen, plan.mixture.error, len(plan.needed)
+    plan = plan_reconstruction(run, width, at)
+    seen, error, used = plan.wanted.images_seen, plan.solution.error, len(plan.needed)
     with console.progress("Mixing averages", used, "snapshots") as advance:
-        write_average(plan, dest, advance)
+        write_reconstruction(plan, dest, advance)
     told = f"width {width:g} after {seen:,} images, of {used} snapshots; profile met to within {error:.2%}"
     if error > POOR_FIT:
         console.warn(f"{told}: too few or too far apart for this width, and the average is only near to it")

@@ -18,7 +18,7 @@ from swincli.diagnosis.machine import DETECTOR, Machine
 from swincli.errors import SwincliError
 from swincli.recipe import Recipe
 from swincli.system.runtime import choose_precision, has_tf32_units
-from swincli.training.logging.trackers import check_boards
+from swincli.training.logging.trackers import check_trackers
 from swincli.training.preflight import check_data
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.transfer.init_from import check_init
@@ -70,7 +70,7 @@ def check_recipe(recipe: Recipe, machine: Machine, device: torch.device, files: 
     findings = [
         *_run_check("settings", lambda: split_batch(recipe, 1)),
         *_run_check("settings", lambda: choose_precision(recipe.run.precision, device)),
-        *_run_check("packages", lambda: check_boards(recipe)),
+        *_run_check("packages", lambda: check_trackers(recipe)),
     ]
     return [
         *findings,

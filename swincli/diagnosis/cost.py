@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from swincli.model.blocks.conditioning import conditioned
+from swincli.model.blocks.conditioning import forward_with_labels
 from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
@@ -113,7 +113,7 @@ def count_multiply_adds(network: nn.Module, x: Tensor, model: ModelSection) -> i
     network.requires_grad_(False)
     labels = torch.zeros(1, dtype=torch.int64, device="meta") if model.classes else None
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        conditioned(network, x, labels)
+        forward_with_labels(network, x, labels)
     return int(counter.get_total_flops()) // 2
 
 

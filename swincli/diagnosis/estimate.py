@@ -119,7 +119,7 @@ def estimate_run(recipe: Recipe, split: BatchSplit, profile: StepProfile) -> Run
         profile: Steps of at most that batch.
     """
     measured = profile.measurement
-    scale = split.share / measured.size.total
+    scale = split.per_rank / measured.size.total
     phases = [PhaseTime(name, every, profile.seconds[name] * scale) for name, every in profile.intervals.items()]
     phases.append(PhaseTime(AVERAGES, 1, profile.seconds[AVERAGES]))  # the same for any number of images
     return RunEstimate(

@@ -20,7 +20,7 @@ from swincli.diagnosis.synthetic_training import Seconds, SyntheticTraining
 from swincli.errors import ResourceError
 from swincli.recipe import Recipe
 from swincli.system.resources import available_memory
-from swincli.training.run.out_of_memory import is_out_of_memory, memory_hint, out_of_memory
+from swincli.training.run.out_of_memory import is_out_of_memory, memory_hint, out_of_memory_error
 from swincli.training.step.batch_shards import split_batch
 from swincli.units import format_duration, format_items
 
@@ -110,7 +110,7 @@ def step_memory_error(
         fitting: Images of the largest micro-batch that did fit; 0 for none.
     """
     images = split_batch(recipe, 1).micro_batch_size
-    said = out_of_memory(error, recipe, device, size.micro_batch_size)
+    said = out_of_memory_error(error, recipe, device, size.micro_batch_size)
     return ResourceError(said.message, memory_hint(recipe, device, images, at_most=fitting))
 
 

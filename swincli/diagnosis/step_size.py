@@ -37,7 +37,7 @@ def candidate_sizes(split: BatchSplit) -> list[StepSize]:
     """Sizes to try, smallest first: one image, divisors of a micro-batch in whole groups, a micro-batch, the batch."""
     whole = split.micro_batch_size
     sizes = [size for size in range(1, whole + 1) if size == 1 or (whole % size == 0 and size % split.group == 0)]
-    return [*map(StepSize, sizes), *([StepSize(whole, split.passes)] if split.passes > 1 else [])]
+    return [*map(StepSize, sizes), *([StepSize(whole, split.micro_batches)] if split.micro_batches > 1 else [])]
 
 
 @dataclass(frozen=True)

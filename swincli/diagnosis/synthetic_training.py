@@ -14,7 +14,7 @@ from swincli.model.pixels import to_network
 from swincli.recipe import Recipe
 from swincli.system.distributed import Processes
 from swincli.training.augment import transforms
-from swincli.training.ema.ema import move_averages
+from swincli.training.ema.ema import update_emas
 from swincli.training.preflight import parameter_bytes
 from swincli.training.run.state import build_state
 from swincli.training.step.batch_shards import BatchSplit
@@ -60,7 +60,7 @@ class SyntheticTraining:
             on_phase(phase.name)
             seconds[phase.name] = self._time(lambda phase=phase: phase.run(passes))  # type: ignore[misc]
         self.state.images_seen += self.recipe.train.batch
-        seconds[AVERAGES] = self._time(lambda: move_averages(self.state))
+        seconds[AVERAGES] = self._time(lambda: update_emas(self.state))
         return seconds
 
     def fixed_bytes(self) -> int:
@@ -102,12 +102,12 @@ def synthetic_batch(recipe: Recipe, size: StepSize, device: torch.device) -> lis
     reals = to_network(pixels.to(device), model.pixel_mean, model.pixel_std)
     batch = Batch(reals, *torch.randn(2, count, model.latent_dim, generator=random).to(device))
     if recipe.loss.bcr_real or recipe.loss.bcr_fake:
-        of_reals, of_fakes = (transforms.draw_consistency(count, model.size, random) for _ in range(2))
-        batch = replace(batch, of_reals=of_reals, of_fakes=of_fakes)
+        real_augment, fake_augment = (transforms.draw_bcr_params(count, model.size, random) for _ in range(2))
+        batch = replace(batch, real_augment=real_augment, fake_augment=fake_augment)
     if model.classes:
         labels, d_labels, g_labels = torch.randint(model.classes, (3, count), generator=random).to(device)
         batch = replace(batch, labels=labels, d_labels=d_labels, g_labels=g_labels)
     if size.micro_batches == 1:
         return [batch]
-    split = BatchSplit(count, passes=size.micro_batches)
+    split = BatchSplit(count, micro_batches=size.micro_batches)
     return [batch.take(split.micro_batch_indices(number)) for number in range(size.micro_batches)]

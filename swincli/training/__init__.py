@@ -1,1 +1,1 @@
-"""Training: losses, schedules, the average of weights, states on disk, the loop and its report."""
+"""Training: the loop, its phases and losses, EMA, training state, in-training metrics, logging."""

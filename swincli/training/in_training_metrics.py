@@ -1,4 +1,4 @@
-"""Metrics while training, by all processes together: they may fail, and the run goes on."""
+"""Metrics during training, computed by all ranks together; a failure is a warning and the run goes on."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from swincli.synthesis.latents.classes import labels_as_trained
 from swincli.synthesis.sampling import generate
 from swincli.system.atomic_files import append_json_line
 from swincli.system.distributed import Processes
-from swincli.training.logging.report import crossed
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState
+from swincli.training.step.schedules import crossed
 
 T = TypeVar("T")
-Asked = Callable[[], bool]
+ShouldStop = Callable[[], bool]
 
 
-class _AbandonedError(Exception):
-    """Training is to stop, and measuring with it."""
+class _StoppedError(Exception):
+    """The measurement ends early because training was asked to stop."""
 
 
-class Measuring:
-    """Measures the average of a run against its training images, where the recipe asks for it.
+class InTrainingMetrics:
+    """Measures a run's EMA against its training images every `evaluate.every` images.
 
-    Each process takes a share of the images; only the leading one touches the run folder.
+    Each rank generates and reads its share of the images; only rank 0 reads and writes the run folder.
 
     Raises:
-        SwincliError: a metric is unknown or the detector's weights are missing; said before training starts.
+        SwincliError: a metric is unknown or the detector's weights are missing; raised before training starts.
     """
 
     def __init__(
@@ -64,38 +64,37 @@ class Measuring:
             lambda: load_detector(find_detector_weights(None, console), device)
         )
 
-    def due(self, images_seen: int) -> bool:
-        """Whether the average of this moment is to be measured."""
+    def is_due(self, images_seen: int) -> bool:
+        """Whether the EMA is to be measured after `images_seen` images."""
         return images_seen > 0 and crossed(images_seen, self.batch, self.section.every)
 
-    def missing(self, images_seen: int) -> bool:
-        """Whether it is to be measured and metrics.jsonl does not hold it: a session ended before, or in the middle."""
-        if not self.due(images_seen):
+    def is_missing(self, images_seen: int) -> bool:
+        """Whether a measurement is due that metrics.jsonl does not have: an earlier session may have been killed."""
+        if not self.is_due(images_seen):
             return False
-        return self.processes.from_main(lambda: images_seen not in self.folder.measured_moments())
+        return self.processes.from_main(lambda: images_seen not in self.folder.measured_images_seen())
 
-    def measure(self, state: TrainingState, asked_to_stop: Asked = lambda: False) -> dict[str, float]:
+    def measure(self, state: TrainingState, should_stop: ShouldStop = lambda: False) -> dict[str, float]:
         """Measure now and append to metrics.jsonl.
 
-        Nothing but Ctrl-C ends training from here: a failure, of whatever kind, is a warning. Where it fails in one
-        process, it ends in all of them.
+        Any failure is a warning; only Ctrl-C ends training from here. A failure on one rank ends the measurement on all
+        ranks.
 
         Args:
-            state: A run at a moment that has been saved.
-            asked_to_stop: Asked between pictures; where it says yes in any process, measuring is left to the next
-                session.
+            state: The state of a moment that has been saved.
+            should_stop: Called between images. If it is true on any rank, the measurement is left to the next session.
 
         Returns:
-            The values by name; empty where there are none.
+            The values by name; empty if the measurement failed or stopped.
         """
         try:
-            result = self._evaluate(state, asked_to_stop)
+            result = self._evaluate(state, should_stop)
             self.processes.from_main(lambda: self._record(state, result))
         except Exception as error:
-            self._explain(error, state, abandoned=self.processes.any_rank(asked_to_stop()))
+            self._say_not_measured(error, state, stopped=self.processes.any_rank(should_stop()))
             return {}
-        words = ", ".join(f"{name} {value:.2f}" for name, value in result.values.items())
-        self.console.say(f"{words} after {state.images_seen:,} images")
+        values = ", ".join(f"{name} {value:.2f}" for name, value in result.values.items())
+        self.console.say(f"{values} after {state.images_seen:,} images")
         return dict(result.values)
 
     def _record(self, state: TrainingState, result: Evaluation) -> None:
@@ -108,22 +107,22 @@ class Measuring:
         }
         append_json_line(self.folder.metrics, record)
 
-    def _explain(self, error: Exception, state: TrainingState, *, abandoned: bool) -> None:
+    def _say_not_measured(self, error: Exception, state: TrainingState, *, stopped: bool) -> None:
         moment = f"not measured after {state.images_seen:,} images"
-        if abandoned:
-            self.console.say(f"{moment}: the next session will")
+        if stopped:
+            self.console.say(f"{moment}: the next session will measure it")
         elif self.processes.is_main:
             why = error.message if isinstance(error, SwincliError) else f"{type(error).__name__}: {error}"
             self.console.warn(f"{moment}, training goes on: {why}")
 
-    def _evaluate(self, state: TrainingState, asked_to_stop: Asked) -> Evaluation:
+    def _evaluate(self, state: TrainingState, should_stop: ShouldStop) -> Evaluation:
         with ExitStack() as opened:
             images = self.processes.run_on_all(lambda _: opened.enter_context(open_images(str(self.store.path))))
 
             def read(indices: NDArray[np.int64]) -> Iterator[Loader]:
-                return _until(images.read(indices), asked_to_stop)
+                return _until(images.read(indices), should_stop)
 
-            model, fakes = self.processes.run_on_all(lambda _: self._fakes(state, asked_to_stop))
+            model, fakes = self.processes.run_on_all(lambda _: self._fakes(state, should_stop))
             return evaluate(
                 fakes,
                 replace(images, read=read),
@@ -134,8 +133,8 @@ class Measuring:
                 processes=self.processes,
             )
 
-    def _fakes(self, state: TrainingState, asked_to_stop: Asked) -> tuple[Model, ImageStream]:
-        """The average, and this process's share of its images."""
+    def _fakes(self, state: TrainingState, should_stop: ShouldStop) -> tuple[Model, ImageStream]:
+        """The EMA as a model, and this rank's share of its images."""
         model = Model(
             generator=state.average,
             recipe=state.recipe,
@@ -148,18 +147,11 @@ class Measuring:
         share = self.processes.shard(len(seeds))
         mine = seeds[share.start : share.stop]
         pictures: Iterator[Tensor] = generate(model, mine, labels=labels_as_trained(model, mine))
-        return model, stream_batches(_until(pictures, asked_to_stop), model_record(model, seeds, 1.0))
+        return model, stream_batches(_until(pictures, should_stop), model_record(model, seeds, 1.0))
 
 
-def _until(items: Iterator[T], asked_to_stop: Asked) -> Iterator[T]:
+def _until(items: Iterator[T], should_stop: ShouldStop) -> Iterator[T]:
     for item in items:
-        if asked_to_stop():
-            raise _AbandonedError
+        if should_stop():
+            raise _StoppedError
         yield item
-
-
-def start_measuring(
-    folder: RunFolder, state: TrainingState, store: Store, console: Console, processes: Processes
-) -> Measuring | None:
-    """What measures the run; None where the recipe does not ask for it."""
-    return Measuring(folder, state, store, console, processes) if state.recipe.evaluate.every else None

@@ -1,11 +1,11 @@
-"""The training loop: one function that reads from top to bottom."""
+"""The training loop: `train` opens or resumes a run, starts it, and steps until `train.total` images."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,35 +13,42 @@ import torch
 
 from swincli.console import Console
 from swincli.data.store.reader import Store
-from swincli.errors import PeerFailedError, TrainingError, UsageError
+from swincli.errors import DataError, PeerFailedError, ResourceError, TrainingError, UsageError
 from swincli.recipe import Recipe
 from swincli.system.distributed import Processes, explain_lost_peer
-from swincli.training.ema.ema import move_averages
+from swincli.training.ema.ema import update_emas
 from swincli.training.ema.snapshots import save_power_snapshots
-from swincli.training.in_training_metrics import Measuring, start_measuring
-from swincli.training.logging.report import Report, announcement, crossed
+from swincli.training.in_training_metrics import InTrainingMetrics
+from swincli.training.logging.report import Report, describe_start, live_report
 from swincli.training.logging.sample_grids import save_reals, save_samples
-from swincli.training.logging.trackers import check_boards
-from swincli.training.preflight import check_data, check_disk, rehearse
+from swincli.training.logging.trackers import check_trackers
+from swincli.training.preflight import check_data, check_disk, smoke_test_step
 from swincli.training.run.folder import RunFolder, check_same_run
-from swincli.training.run.out_of_memory import is_out_of_memory, out_of_memory
-from swincli.training.run.signals import Stop, stop_when_asked
+from swincli.training.run.out_of_memory import is_out_of_memory, out_of_memory_error
+from swincli.training.run.signals import StopRequest, catch_stop_signals
 from swincli.training.run.state import TrainingState, build_state, from_bytes, restore, to_bytes
 from swincli.training.step.batch_shards import BatchSplit, split_batch
-from swincli.training.step.batches import next_passes
+from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.engine import start_engine
 from swincli.training.step.labels import training_classes
 from swincli.training.step.losses import Batch
 from swincli.training.step.phases import Phase, make_phases
-from swincli.training.step.prefetch import open_feed
-from swincli.training.step.schedules import lr_scale
-from swincli.training.transfer.init_from import initialise
+from swincli.training.step.prefetch import open_loader
+from swincli.training.step.schedules import crossed, lr_scale
+from swincli.training.transfer.init_from import init_from_checkpoint
 from swincli.units import format_duration
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Where a session of training ended."""
+    """Where a training session ended.
+
+    Attributes:
+        run: The run folder.
+        images_seen: Images shown so far.
+        model: The last model.
+        finished: Whether `train.total` was reached.
+    """
 
     run: Path
     images_seen: int
@@ -60,85 +67,63 @@ def train(
     max_time: float | None = None,
     processes: Processes | None = None,
 ) -> TrainResult:
-    """Train until `train.total` images, or go on with what lies in `out`.
+    """Train until `train.total` images, from the state in `out` if there is one.
 
     Args:
         recipe: The experiment.
-        store: Training images of the recipe's size.
-        out: Run folder; only the leading process touches it.
-        device: Where the networks of this process live.
-        console: Where the run reports; quiet in all processes but the leading one.
-        resume: Go on with a run that is there; without it, one that is there is an error.
-        max_time: Seconds, from the start of this process, by which to have stopped and saved.
-        processes: Those that share the batch; this one alone by default.
+        store: Training images of size `model.size`.
+        out: Run folder; only rank 0 reads and writes it.
+        device: Device of this rank's networks.
+        console: Messages of the run; quiet on all ranks but 0.
+        resume: Continue an existing run; if false, an existing run is an error.
+        max_time: Time limit in seconds from the start of this process; the run is saved before it.
+        processes: The ranks that share the batch; one process by default.
 
     Raises:
-        SwincliError: data, disk, memory, an existing run, or numbers that are no longer finite.
+        SwincliError: data, disk, memory, an existing run, or a loss or gradient that is not finite.
     """
     processes = processes or Processes()
-    shares = split_batch(recipe, processes.world_size)
+    split = split_batch(recipe, processes.world_size)
     check_data(recipe, store)
     folder = RunFolder(out)
     state = open_run(folder, recipe, store, device, console, processes, resume=resume)
     engine = start_engine(recipe.run, state.generator, state.discriminator, device, processes)
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine)
-
-    def passes() -> list[Batch]:
-        return next_passes(recipe, store, state.images_seen, shares, processes.rank, device, feed)
-
     with (
-        folder.telling_last_state() if processes.is_main else contextlib.nullcontext(),
-        explaining(recipe, device, shares, processes),
-        stop_when_asked(console, max_time) as stop,
-        open_feed(recipe, store, shares, processes.rank, device) as feed,
+        explain_errors(folder, recipe, device, split, processes),
+        catch_stop_signals(console, max_time) as stop,
+        open_loader(recipe, store, split, processes.rank, device) as loader,
     ):
-        report = Report(console, folder, device, processes.world_size) if processes.is_main else None
-        measuring = start_measuring(folder, state, store, console, processes)
-        if report:
-            for line in announcement(state, len(store), device):
+
+        def micro_batches() -> list[Batch]:
+            return next_micro_batches(recipe, store, state.images_seen, split, processes.rank, device, loader)
+
+        metrics = InTrainingMetrics(folder, state, store, console, processes) if recipe.evaluate.every else None
+        if processes.is_main:
+            for line in describe_start(state, len(store), device):
                 console.say(line)
-        processes.from_main(lambda: check_disk(folder, state, console))
-        # The reals are the last file of a run's start: where they are missing, a kill cut it short.
-        starting = processes.from_main(lambda: not folder.states() or not folder.reals.exists())
-        if starting:
-            rehearse(folder, state, lambda: [phase.run(passes()) for phase in phases], processes)
-        if processes.is_main and (starting or max_time is not None):
-            with stop.timing("save"):  # a time limit has to know beforehand how long the last one will take
-                save_samples(folder, state)
-                if max_time is not None:
-                    folder.save(state)
-        if processes.is_main and starting:
-            save_reals(folder, recipe, store)
-        with report.following(state) if report else contextlib.nullcontext():
-            measure_if_missing(state, folder, report, measuring, stop)
+        start_run(folder, state, store, phases, micro_batches, stop, console, processes, timed=max_time is not None)
+        with live_report(folder, state, device, console, processes) as report:
+            measure_if_due(state, folder, report, metrics, stop)
             while state.images_seen < recipe.train.total:
                 started = time.monotonic()
                 with stop.timing("step"):
-                    scalars = run_step(state, phases, passes())
-                agreed = processes.mean({**scalars, "stop": float(stop.reason is not None)})
-                stopping = agreed.pop("stop") > 0
+                    scalars, phase_of = run_step(state, phases, micro_batches())
+                means = processes.mean({**scalars, "stop": float(stop.reason is not None)})
+                stopping = means.pop("stop") > 0
                 if stopping:
                     stop.ask("another process was asked to stop")
                 done = stopping or state.images_seen >= recipe.train.total
-                check_finite(agreed, state, folder, processes)
+                check_finite(means, phase_of, state, folder, processes)
                 if report:
-                    folder.check_there()
-                    report.step(state, agreed, time.monotonic() - started)
+                    folder.check_exists()
+                    report.step(state, means, time.monotonic() - started)
                     with stop.timing("save"):
-                        write_what_is_due(state, folder, report, done=done)
-                measure_if_missing(state, folder, report, measuring, stop)
+                        write_outputs(state, folder, report, done=done)
+                measure_if_due(state, folder, report, metrics, stop)
                 if done:
                     break
-    finished = state.images_seen >= recipe.train.total
-    if not finished:
-        seen, total = state.images_seen, recipe.train.total
-        console.say(f"{stop.reason}: stopped at {seen:,} of {total:,} images; all of it lies in {out}")
-        console.say("run the same command to go on")
-    elif state.seconds:
-        console.say(f"trained on {state.images_seen:,} images in {format_duration(state.seconds)}")
-    if processes.is_main and (best := folder.best(recipe)):
-        console.say(f"best {recipe.evaluate.metrics[0]}: {best[1]:.4g}, of {folder.model(best[0])}")
-    return TrainResult(out, state.images_seen, folder.model(state.images_seen), finished)
+    return end_run(folder, state, stop, console, processes)
 
 
 def open_run(
@@ -151,31 +136,31 @@ def open_run(
     *,
     resume: bool,
 ) -> TrainingState:
-    """The state to train from: the newest good one of the run, or a new one; the same in all processes.
+    """The state to train from, the same on all ranks: the run's newest undamaged one, or a new one.
 
     Raises:
-        UsageError: there is a run, and it is not to be continued.
-        RecipeError: the run there is another experiment.
+        UsageError: there is a run, and `resume` is false.
+        RecipeError: the existing run is another experiment.
     """
     state = build_state(recipe, store.content_hash, device)
     state.classes = training_classes(recipe.model.classes, store)
 
-    def lead() -> None:
-        check_boards(recipe)
+    def on_main() -> None:
+        check_trackers(recipe)
         found = folder.newest_state(console)
         if found and not resume:
-            raise UsageError(f"{folder.path}: holds a run already (--resume never)", "Give another --out.")
+            raise UsageError(f"{folder.path}: there is a run already, and --resume is never", "Give another --out.")
         if found:
             path, content = found
             check_same_run(content, path, recipe, store.content_hash, console)
             restore(state, content)
             console.say(f"going on from {path}")
         elif recipe.train.init is not None:
-            initialise(state, recipe.train.init, console)
+            init_from_checkpoint(state, recipe.train.init, console)
         folder.prepare(recipe)
         folder.rewind(state.images_seen, recipe)
 
-    processes.from_main(lead)
+    processes.from_main(on_main)
     if processes.world_size > 1:
         data = processes.from_main(lambda: to_bytes(state))
         if not processes.is_main:
@@ -183,30 +168,79 @@ def open_run(
     return state
 
 
-def run_step(state: TrainingState, phases: list[Phase], passes: list[Batch]) -> dict[str, float]:
-    """One step of everything: the rates, every phase that is due, the averages; returns what to report."""
+def start_run(
+    folder: RunFolder,
+    state: TrainingState,
+    store: Store,
+    phases: list[Phase],
+    micro_batches: Callable[[], list[Batch]],
+    stop: StopRequest,
+    console: Console,
+    processes: Processes,
+    *,
+    timed: bool,
+) -> None:
+    """Check the disk; for a new run, smoke-test a step and write the first files.
+
+    Args:
+        folder, state, store: The run, its state and its images.
+        phases: All phases of a step.
+        micro_batches: The data of the next step.
+        stop: Records how long a save takes.
+        console: Where warnings go.
+        processes: The ranks that share the batch.
+        timed: There is a time limit, so the duration of a save must be known before the first step.
+
+    Raises:
+        SwincliError: the first step or its files fail.
+    """
+    processes.from_main(lambda: check_disk(folder, state, console))
+    is_new = not processes.from_main(folder.is_started)
+    if is_new:
+        smoke_test_step(folder, state, lambda: [phase.run(micro_batches()) for phase in phases], processes)
+    if processes.is_main and (is_new or timed):
+        with stop.timing("save"):
+            save_samples(folder, state)
+            if timed:
+                folder.save(state)
+    if processes.is_main and is_new:
+        save_reals(folder, state.recipe, store)
+
+
+def run_step(
+    state: TrainingState, phases: list[Phase], micro_batches: list[Batch]
+) -> tuple[dict[str, float], dict[str, str]]:
+    """One training step: set the learning rates, run the phases that are due, update the EMAs.
+
+    Returns:
+        The scalars to report, in the order in which they were computed, and the name of the phase of each.
+    """
     train, number = state.recipe.train, state.images_seen // state.recipe.train.batch
     scale = lr_scale(state.images_seen, train)
     for optimizer in (state.g_optimizer, state.d_optimizer):
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * scale
     scalars: dict[str, torch.Tensor] = {}
+    phase_of: dict[str, str] = {}
     for phase in phases:
         if number % phase.interval == 0:
-            scalars |= phase.run(passes)
+            reported = phase.run(micro_batches)
+            scalars |= reported
+            phase_of |= dict.fromkeys(reported, phase.name)
     state.images_seen += train.batch
-    move_averages(state)
+    update_emas(state)
     values = torch.stack([value.detach().float() for value in scalars.values()]).tolist()
-    return dict(zip(scalars, values, strict=True))
+    return dict(zip(scalars, values, strict=True)), phase_of
 
 
-def write_what_is_due(state: TrainingState, folder: RunFolder, report: Report, *, done: bool) -> None:
-    """After a step: the grid, and the state with all that belongs to it, where it is time for them; both if `done`."""
+def write_outputs(state: TrainingState, folder: RunFolder, report: Report, *, done: bool) -> None:
+    """After a step: write the sample grid, power-function EMAs, model and state, each if due; all of them if `done`."""
     recipe, seen, batch = state.recipe, state.images_seen, state.recipe.train.batch
-    measured = recipe.evaluate.every and crossed(seen, batch, recipe.evaluate.every)  # a best state has to be there
+    # A measured model needs its state: it may be the best one.
+    measured = recipe.evaluate.every and crossed(seen, batch, recipe.evaluate.every)
     if done or crossed(seen, batch, recipe.run.samples):
         save_samples(folder, state)
-        report.pictures(state)
+        report.sample_grid(state)
     if done or crossed(seen, batch, recipe.ema.power_every):
         save_power_snapshots(folder, state)
     if done or measured or crossed(seen, batch, recipe.run.snapshot):
@@ -214,58 +248,91 @@ def write_what_is_due(state: TrainingState, folder: RunFolder, report: Report, *
         folder.save(state)
 
 
-def measure_if_missing(
-    state: TrainingState, folder: RunFolder, report: Report | None, measuring: Measuring | None, stop: Stop
+def measure_if_due(
+    state: TrainingState,
+    folder: RunFolder,
+    report: Report | None,
+    metrics: InTrainingMetrics | None,
+    stop: StopRequest,
 ) -> None:
-    """Measure the state that has just been saved, or that the run goes on from, where that is due and was not done.
+    """Measure the saved state of this moment, if it is due and metrics.jsonl does not have it yet.
 
-    All processes do it together; the leading one, which has a report, keeps the state that measured best.
+    All ranks measure together. Rank 0 then prunes states, keeping that of the best model.
     """
-    if measuring is not None and measuring.missing(state.images_seen):
-        values = measuring.measure(state, lambda: stop.reason is not None)
+    if metrics is not None and metrics.is_missing(state.images_seen):
+        values = metrics.measure(state, lambda: stop.reason is not None)
         if report and values:
-            report.metric(state, values)
+            report.metrics(state, values)
         if report:
-            folder.prune(state.recipe)
-
-
-# Where a number comes from; they stand in the order in which a step computes them, and what follows is an aftermath.
-PHASE_OF = {"loss/d": "D", "loss/bcr": "D", "grad/d": "D", "loss/r1": "R1", "grad/r1": "R1"}
+            folder.prune_states(state.recipe)
 
 
 def check_finite(
-    scalars: dict[str, float], state: TrainingState, folder: RunFolder, processes: Processes | None = None
+    scalars: dict[str, float],
+    phase_of: dict[str, str],
+    state: TrainingState,
+    folder: RunFolder,
+    processes: Processes | None = None,
 ) -> None:
-    """Stop at the first loss or gradient that is no number; the state on the disk is from before it.
+    """Stop at the first loss or gradient norm that is not finite; it is not in any saved state yet.
+
+    The error names the phase of the first one. The others are only consequences.
 
     Raises:
-        TrainingError: there is one.
-        PeerFailedError: the same, where another process leads.
+        TrainingError: a scalar is not finite.
+        PeerFailedError: the same, on all ranks but 0.
     """
     broken = [name for name, value in scalars.items() if not math.isfinite(value)]
     if not broken:
         return
     if processes is not None and not processes.is_main:
         raise PeerFailedError(f"process {processes.rank}: {', '.join(broken)} not finite")
-    states, phase = folder.states(), PHASE_OF.get(broken[0], "G")
+    states = folder.states()
     raise TrainingError(
-        f"phase {phase}: {', '.join(broken)} not finite after {state.images_seen:,} images",
-        f"The last good state is {states[0] if states else 'none'}; the same command would come to the same numbers. "
+        f"phase {phase_of[broken[0]]}: {', '.join(broken)} not finite after {state.images_seen:,} images",
+        f"The last good state is {states[0] if states else 'none'}. The same command would fail in the same way. "
         "Start a new run with lower train.d_lr and train.g_lr, or a higher loss.r1_gamma.",
     )
 
 
+def end_run(
+    folder: RunFolder, state: TrainingState, stop: StopRequest, console: Console, processes: Processes
+) -> TrainResult:
+    """Print how the session ended, and the best model."""
+    recipe, seen, total = state.recipe, state.images_seen, state.recipe.train.total
+    finished = seen >= total
+    if not finished:
+        console.say(f"{stop.reason}: stopped at {seen:,} of {total:,} images; everything is saved in {folder.path}")
+        console.say("run the same command to go on")
+    elif state.seconds:
+        console.say(f"trained on {seen:,} images in {format_duration(state.seconds)}")
+    if processes.is_main and (best := folder.best(recipe)):
+        console.say(f"best {recipe.evaluate.metrics[0]}: {best[1]:.4g}, {folder.model(best[0])}")
+    return TrainResult(folder.path, seen, folder.model(seen), finished)
+
+
 @contextlib.contextmanager
-def explaining(recipe: Recipe, device: torch.device, shares: BatchSplit, processes: Processes) -> Iterator[None]:
-    """Say what to do where PyTorch's errors do not.
+def explain_errors(
+    folder: RunFolder, recipe: Recipe, device: torch.device, split: BatchSplit, processes: Processes
+) -> Iterator[None]:
+    """Turn PyTorch's errors about memory and lost peers into errors with a hint; rank 0 adds the last saved state.
 
     Raises:
-        ResourceError: memory ran out, or another process was lost.
+        ResourceError: out of memory, or another rank was lost.
+        SwincliError: an error of disk or data in the block.
     """
     try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
-            raise out_of_memory(error, recipe, device, shares.micro_batch_size, processes.world_size) from error
-        explain_lost_peer(error, processes)  # here, so that the last state is told as well
-        raise
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise out_of_memory_error(
+                    error, recipe, device, split.micro_batch_size, processes.world_size
+                ) from error
+            explain_lost_peer(error, processes)
+            raise
+    except (DataError, ResourceError, OSError) as error:
+        if not processes.is_main:
+            raise
+        explained = folder.hint_last_state(error)
+        raise explained from (error.__cause__ if explained is error else error)

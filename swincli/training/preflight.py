@@ -1,4 +1,4 @@
-"""What would fail in the first night of a run is made to fail in its first seconds."""
+"""Preflight checks: data, disk, and one smoke-tested step, so that a run fails in its first seconds if it must fail."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ STATS_LINE = 600  # bytes of a line of stats.jsonl, about
 
 
 def open_training_store(recipe: Recipe, console: Console) -> Store:
-    """Open the recipe's images; where they are not there yet and the recipe says from what, prepare them.
+    """Open the recipe's store; if it does not exist and `data.source` is set, prepare it first.
 
     Raises:
-        RecipeError: the recipe names no images.
-        DataError: they are missing or damaged, or cannot be prepared.
+        RecipeError: `data.path` is not set.
+        DataError: the images are missing or damaged, or cannot be prepared.
     """
     data = recipe.data
     path = _data_path(recipe)
     if not path.exists() and data.source is not None:
-        console.say(f"{path} is not there yet: preparing it from {data.source}")
+        console.say(f"{path} does not exist: preparing it from {data.source}")
         prepare(data.source, path, PrepareOptions(recipe.model.size, data.crop, data.filter), console)
     if path.exists() and not is_store(path):
         raise DataError(
@@ -51,23 +51,23 @@ def open_training_store(recipe: Recipe, console: Console) -> Store:
 
 def _data_path(recipe: Recipe) -> Path:
     if recipe.data.path is None:
-        raise RecipeError("the recipe", ["data.path: names no images"], "Give --data STORE, or set data.path.")
+        raise RecipeError("the recipe", ["data.path: is not set"], "Give --data STORE, or set data.path.")
     return Path(recipe.data.path)
 
 
 def describe_plan(recipe: Recipe, console: Console, processes: int = 1) -> dict[str, object]:
-    """What a run would be, found out without writing anything.
+    """Facts about a run for `--dry-run`; writes nothing.
 
     Args:
         recipe: The experiment.
         console: Where warnings go.
-        processes: How many would share the batch.
+        processes: Number of ranks.
 
     Raises:
-        SwincliError: the recipe's networks cannot be built, its batch not be shared, its images or the checkpoint that
-            it starts from do not fit.
+        SwincliError: the networks cannot be built, the batch cannot be split, or the images or the checkpoint of
+            `train.init` do not fit the recipe.
     """
-    shares = split_batch(recipe, processes)
+    split = split_batch(recipe, processes)
     with meta_init():
         generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
     frozen_parameters(discriminator, recipe.train.freeze_d)
@@ -84,7 +84,7 @@ def describe_plan(recipe: Recipe, console: Console, processes: int = 1) -> dict[
         "training images": images if images is not None else f"to be prepared from {recipe.data.source}",
         "images to show": recipe.train.total,
         "steps": -(-recipe.train.total // recipe.train.batch),
-        "images in a pass": shares.micro_batch_size,
+        "images in a pass": split.micro_batch_size,
         "a training state": format_bytes(state_bytes(generator, discriminator, len(recipe.ema.power))),
         "all files of the run": format_bytes(disk_needs(recipe, generator, discriminator).whole),
         **({"start": start} if start else {}),
@@ -92,20 +92,20 @@ def describe_plan(recipe: Recipe, console: Console, processes: int = 1) -> dict[
 
 
 def check_data(recipe: Recipe, store: Store) -> None:
-    """Compare the images with the recipe.
+    """Check that the store fits the recipe.
 
     Raises:
-        DataError: they have another size, there are fewer than a batch, or their labels are not the recipe's classes.
+        DataError: another image size, fewer images than one batch, or labels that do not fit `model.classes`.
     """
     size, batch = recipe.model.size, recipe.train.batch
     if store.resolution != size:
         raise DataError(
-            f"{store.path}: its images are {store.resolution} px, model.size is {size}",
-            f"Prepare them with --resolution {size}, or set model.size={store.resolution}.",
+            f"{store.path}: its images are {store.resolution} px, but model.size is {size}",
+            f"Prepare the store with --resolution {size}, or set model.size={store.resolution}.",
         )
     if len(store) < batch:
         raise DataError(
-            f"{store.path}: {len(store)} images are fewer than a batch (train.batch = {batch})",
+            f"{store.path}: {len(store)} images are fewer than one batch (train.batch={batch})",
             f"Add images, or --set train.batch={len(store)} or less.",
         )
     training_classes(recipe.model.classes, store)
@@ -113,18 +113,18 @@ def check_data(recipe: Recipe, store: Store) -> None:
 
 @dataclass(frozen=True)
 class DiskNeeds:
-    """Bytes that a run writes from a moment on: `soon`, before its third save, and `whole`, by its end; states once."""
+    """Bytes that a run still writes: `soon`, until its third save; `whole`, until its end. States count once."""
 
     soon: int
     whole: int
 
 
 def disk_needs(recipe: Recipe, generator: nn.Module, discriminator: nn.Module, images_seen: int = 0) -> DiskNeeds:
-    """What a run will write after so many images; grids are counted as if PNG saved nothing."""
+    """Bytes that a run writes after `images_seen` images; sample grids count as uncompressed."""
     run, ahead = recipe.run, max(0, recipe.train.total - images_seen)
     model, widths = parameter_bytes(generator), len(recipe.ema.power)
     saves = min(run.snapshot, recipe.evaluate.every or run.snapshot)
-    states = run.keep + bool(recipe.evaluate.every) + 1  # the best one, and one that is being written
+    states = run.keep + bool(recipe.evaluate.every) + 1  # plus the best one and the one being written
     fixed = states * state_bytes(generator, discriminator, widths)
     grid = run.grid[0] * run.grid[1] * recipe.model.size**2 * 3
     averages = widths * model // 2
@@ -140,32 +140,32 @@ def disk_needs(recipe: Recipe, generator: nn.Module, discriminator: nn.Module, i
 
 
 def check_disk(folder: RunFolder, state: TrainingState, console: Console | None = None) -> None:
-    """See that the states and a few models and grids will fit; say so where all that the run writes will not.
+    """Check that the states and the first models and grids fit on the disk; warn if the whole run does not.
 
     Raises:
-        ResourceError: not even the first of them will.
+        ResourceError: there is not enough space for the first saves.
     """
     needs = disk_needs(state.recipe, state.generator, state.discriminator, state.images_seen)
     there = sum(path.stat().st_size for path in folder.states())
     free = free_bytes(folder.path)
     if free < needs.soon - there:
         raise ResourceError(
-            f"{folder.path}: {format_bytes(free)} free, and the run needs at least {format_bytes(needs.soon - there)}",
+            f"{folder.path}: {format_bytes(free)} free, but the run needs at least {format_bytes(needs.soon - there)}",
             "Free some space, lower run.keep, or give an --out on another disk.",
         )
     if console is not None and free < needs.whole - there:
         console.warn(
-            f"{folder.path}: {format_bytes(free)} free, and all files of the run may come to "
-            f"{format_bytes(needs.whole - there)}; raise run.snapshot to keep fewer models, or free some space in time"
+            f"{folder.path}: {format_bytes(free)} free, but all files of the run may need "
+            f"{format_bytes(needs.whole - there)}; raise run.snapshot to keep fewer models, or free some space"
         )
 
 
-def rehearse(
+def smoke_test_step(
     folder: RunFolder, state: TrainingState, step: Callable[[], object], processes: Processes | None = None
 ) -> None:
-    """Save the untrained state, run one step of everything, and go back to what was saved.
+    """Save the untrained state, run every phase once, then restore the saved state.
 
-    The save is real: it is the state that a run killed before its first snapshot starts from again.
+    The saved state is a real one: a run killed before its first snapshot goes on from it.
     """
     processes = processes or Processes()
     processes.from_main(lambda: folder.save(state))

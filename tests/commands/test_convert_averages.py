@@ -57,13 +57,13 @@ def test_a_width_that_the_snapshots_cannot_make_is_warned_of(trained: Path, tmp_
     [
         (["{run}", "{out}", "--ema-width", "0.5"], "--ema-width 0.5: must be from 0.01 to 0.28"),
         (["{run}", "{out}", "--ema-width", "nan"], "--ema-width nan: must be from"),
-        (["{run}", "{out}", "--ema-width", "0.07", "--at", "12"], "--at 12: {run} kept no averages then"),
+        (["{run}", "{out}", "--ema-width", "0.07", "--at", "12"], "--at 12: {run} has no snapshot there"),
         (["{run}", "{out}", "--ema-width", "0.07", "--at", "soon"], "--at: 'soon' is not a number of images"),
-        (["{run}", "{out}", "--ema-width", "0.07", "--at", "8"], "has kept averages only once by 8 images"),
+        (["{run}", "{out}", "--ema-width", "0.07", "--at", "8"], "has only one snapshot"),
         (["{run}", "{out}.pt", "--ema-width", "0.07"], "an average is written as a .safetensors file"),
         (["{run}", "{out}", "--ema-width", "0.07", "--images-seen", "8"], "--images-seen: a run's averages know"),
         (["{run}", "{out}"], "one of them must be a .pt file"),
-        (["{out}", "{out}", "--ema-width", "0.07"], "is no run folder"),
+        (["{out}", "{out}", "--ema-width", "0.07"], "not a run folder"),
         (["a.pt", "{out}", "--at", "8"], "--at: says when an average is taken, and none is asked for"),
     ],
 )
@@ -81,7 +81,7 @@ def test_wrong_use_exits_with_2(
 def test_failures_exit_with_1(trained: Path, tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "out.safetensors"
     assert convert(tmp_path, out, "--ema-width", 0.07) == 1
-    assert f"{tmp_path}: holds no power-function averages" in capsys.readouterr().err
+    assert f"{tmp_path}: has no power-function EMAs" in capsys.readouterr().err
     broken = next((trained / "averages").iterdir())
     broken.write_bytes(b"nothing")
     assert convert(trained, out, "--ema-width", 0.07) == 1

@@ -15,8 +15,8 @@ from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
 from swincli.recipe import Recipe, load_recipe
-from swincli.training.logging.eta import crossed
 from swincli.training.loop import train
+from swincli.training.step.schedules import crossed
 
 MakeRecipe = Callable[..., Recipe]
 

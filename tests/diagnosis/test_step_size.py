@@ -16,7 +16,12 @@ def test_sizes_grow_by_whole_groups_to_the_whole_batch() -> None:
         StepSize(16),
         StepSize(32),
     ]
-    assert candidate_sizes(BatchSplit(32, group=4, passes=4)) == [StepSize(1), StepSize(4), StepSize(8), StepSize(8, 4)]
+    assert candidate_sizes(BatchSplit(32, group=4, micro_batches=4)) == [
+        StepSize(1),
+        StepSize(4),
+        StepSize(8),
+        StepSize(8, 4),
+    ]
     assert candidate_sizes(BatchSplit(6, group=3)) == [StepSize(1), StepSize(3), StepSize(6)]
     assert candidate_sizes(BatchSplit(1)) == [StepSize(1)]
 

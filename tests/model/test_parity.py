@@ -21,7 +21,8 @@ from swincli.model.files.official import discriminator_names, generator_names
 from swincli.recipe.schema import Recipe
 from swincli.synthesis.latents.truncation import truncate
 from swincli.training.step.losses import Batch
-from swincli.training.step.phases import make_optimizers, make_phases
+from swincli.training.step.optimizers import make_optimizers
+from swincli.training.step.phases import make_phases
 
 pytestmark = pytest.mark.skipif(not PARITY.is_dir(), reason="the parity vectors (../shared/parity) are not here")
 

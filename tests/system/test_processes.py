@@ -112,7 +112,7 @@ def test_a_batch_that_cannot_be_split_is_reported_once(recipe_file: Path, tmp_pa
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert done.stderr.count("error: ") == 1
-    assert "train.batch: 4 images in groups of 4 (model.std_group) cannot be shared by 2 processes" in done.stderr
+    assert "train.batch: 4 images in groups of 4 (model.std_group) cannot be split over 2 processes" in done.stderr
     assert not (tmp_path / "run").exists()
 
 

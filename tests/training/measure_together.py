@@ -14,7 +14,7 @@ from swincli.data.store.reader import Store
 from swincli.recipe import load_recipe
 from swincli.system.distributed import Processes, init_distributed
 from swincli.training import in_training_metrics
-from swincli.training.in_training_metrics import Measuring
+from swincli.training.in_training_metrics import InTrainingMetrics
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state
 
@@ -30,9 +30,9 @@ def measure_again_and_again(recipe_file: Path, detector: Path, out: Path, proces
     if processes.is_main:
         folder.prepare(recipe)
     state.images_seen = 8
-    measures = Measuring(folder, state, store, console, processes)
-    results: dict[str, object] = {"due": measures.missing(8), "values": measures.measure(state)}
-    results["due then"] = measures.missing(8)
+    measures = InTrainingMetrics(folder, state, store, console, processes)
+    results: dict[str, object] = {"due": measures.is_missing(8), "values": measures.measure(state)}
+    results["due then"] = measures.is_missing(8)
     state.images_seen = 16
     generate = in_training_metrics.generate
 
@@ -45,7 +45,7 @@ def measure_again_and_again(recipe_file: Path, detector: Path, out: Path, proces
         results[f"failed in {rank}"] = measures.measure(state)
         in_training_metrics.generate = generate
     results["stopped"] = measures.measure(state, lambda: processes.rank == 1)
-    results["due still"] = measures.missing(16)
+    results["due still"] = measures.is_missing(16)
     results["mean"] = processes.mean({"rank": float(processes.rank)})["rank"]
     return results
 

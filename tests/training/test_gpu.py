@@ -16,7 +16,7 @@ from swincli.system.distributed import Processes
 from swincli.training.loop import run_step, train
 from swincli.training.run.state import build_state
 from swincli.training.step.batch_shards import split_batch
-from swincli.training.step.batches import next_passes
+from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.engine import start_engine
 from swincli.training.step.phases import make_phases
 
@@ -38,9 +38,10 @@ def three_steps(recipe: Recipe, store: Store, device: torch.device = CUDA) -> tu
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    shares = split_batch(recipe, 1)
+    split = split_batch(recipe, 1)
     steps = [
-        run_step(state, phases, next_passes(recipe, store, state.images_seen, shares, 0, device)) for _ in range(3)
+        run_step(state, phases, next_micro_batches(recipe, store, state.images_seen, split, 0, device))[0]
+        for _ in range(3)
     ]
     return steps, torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
 

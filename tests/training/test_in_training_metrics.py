@@ -18,7 +18,7 @@ from swincli.errors import ResourceError, UsageError
 from swincli.metrics import registry
 from swincli.recipe import Recipe
 from swincli.training import in_training_metrics
-from swincli.training.in_training_metrics import Measuring
+from swincli.training.in_training_metrics import InTrainingMetrics
 from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state, read_state
@@ -28,24 +28,28 @@ MakeRecipe = Callable[..., Recipe]
 EVERY = ("evaluate.every=8", "evaluate.num=8", "run.tensorboard=false")
 
 
-@pytest.mark.usefixtures("detector")
-def test_metrics_are_written_where_they_are_due(
-    tiny_recipe: Callable[..., Recipe], store: Store, tmp_path: Path
-) -> None:
-    train(tiny_recipe(*EVERY), store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
-    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+@pytest.fixture(scope="module")
+def measured(
+    tiny_recipe: MakeRecipe, store: Store, shared_detector: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A finished run that has been measured."""
+    assert shared_detector.exists()
+    out = tmp_path_factory.mktemp("measured") / "run"
+    train(tiny_recipe(*EVERY), store, out, CPU, Console(quiet=True), resume=True)
+    return out
+
+
+def test_metrics_are_written_where_they_are_due(measured: Path) -> None:
+    lines = [json.loads(line) for line in (measured / "metrics.jsonl").read_text().splitlines()]
     assert [line["images_seen"] for line in lines] == [8, 16, 24]
     assert all(line["metrics"]["fid"] > 0 for line in lines)
     assert lines[0]["protocol"]["fakes"]["num"] == 8
 
 
-@pytest.mark.usefixtures("detector")
-def test_measuring_changes_nothing_else(tiny_recipe: MakeRecipe, store: Store, tmp_path: Path) -> None:
-    states = []
-    for name, overrides in (("measured", EVERY), ("plain", ("run.tensorboard=false",))):
-        train(tiny_recipe(*overrides), store, tmp_path / name, CPU, Console(quiet=True), resume=True)
-        states.append(without_clock(read_state(RunFolder(tmp_path / name).state(24))))
-        states[-1].pop("recipe")
+def test_measuring_changes_nothing_else(measured: Path, finished_run: Path) -> None:
+    states = [without_clock(read_state(RunFolder(folder).state(24))) for folder in (measured, finished_run)]
+    for state in states:
+        state.pop("recipe")
     assert states[0] == states[1]
 
 
@@ -70,12 +74,26 @@ def test_a_metric_that_fails_does_not_stop_the_run(
     words: str,
 ) -> None:
     monkeypatch.setattr(in_training_metrics, "evaluate", failing(error))
-    recipe = tiny_recipe(*EVERY, "train.total=8")
-    result = train(recipe, store, tmp_path / "run", CPU, Console(), resume=True)
-    assert result.finished
+    state = build_state(tiny_recipe(*EVERY), store.content_hash, CPU)
+    state.images_seen = 8
+    assert InTrainingMetrics(RunFolder(tmp_path / "run"), state, store, Console()).measure(state) == {}
     said = capsys.readouterr().err
     assert "not measured after 8 images, training goes on: " in said
     assert words in said
+
+
+@pytest.mark.usefixtures("detector")
+def test_a_run_whose_metrics_fail_is_finished(
+    tiny_recipe: MakeRecipe,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(in_training_metrics, "evaluate", failing(RuntimeError("out of memory")))
+    recipe = tiny_recipe(*EVERY, "train.total=8")
+    assert train(recipe, store, tmp_path / "run", CPU, Console(), resume=True).finished
+    assert "not measured after 8 images, training goes on: RuntimeError: out of memory" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("detector")
@@ -87,18 +105,8 @@ def test_metrics_that_cannot_be_written_do_not_stop_the_run(
     folder.prepare(recipe)
     folder.metrics.mkdir()
     state.images_seen = 8
-    assert Measuring(folder, state, store, Console()).measure(state) == {}
+    assert InTrainingMetrics(folder, state, store, Console()).measure(state) == {}
     assert "metrics.jsonl" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("detector")
-def test_ctrl_c_while_measuring_is_no_failure(
-    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(in_training_metrics, "evaluate", failing(KeyboardInterrupt()))
-    with pytest.raises(KeyboardInterrupt):
-        train(tiny_recipe(*EVERY), store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
-    assert RunFolder(tmp_path / "run").state(8).exists()
 
 
 def failing(error: BaseException) -> Callable[..., None]:
@@ -109,16 +117,18 @@ def failing(error: BaseException) -> Callable[..., None]:
 
 
 @pytest.mark.usefixtures("detector")
-def test_what_was_due_and_is_missing_is_measured_when_the_run_goes_on(
+def test_ctrl_c_while_measuring_is_no_failure_and_what_is_missing_is_measured_when_the_run_goes_on(
     tiny_recipe: MakeRecipe, store: Store, tmp_path: Path
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(in_training_metrics, "evaluate", failing(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             train(tiny_recipe(*EVERY), store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
+    assert RunFolder(tmp_path / "run").state(8).exists()
     for _ in range(2):
-        train(tiny_recipe(*EVERY), store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
-    assert moments(tmp_path / "run") == [8, 16, 24]
+        recipe = tiny_recipe(*EVERY, "train.total=16")
+        train(recipe, store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
+    assert moments(tmp_path / "run") == [8, 16]
 
 
 @pytest.mark.usefixtures("detector")
@@ -129,16 +139,16 @@ def test_measuring_gives_way_to_a_request_to_stop(
     state.images_seen = 8
     folder = RunFolder(tmp_path / "run")
     folder.prepare(state.recipe)
-    measures = Measuring(folder, state, store, Console())
+    measures = InTrainingMetrics(folder, state, store, Console())
     for pictures in (0, 3, 10):  # of the reference, or of the fakes after its ten
         left = iter(range(pictures))
         assert measures.measure(state, lambda left=left: next(left, None) is None) == {}
-        assert capsys.readouterr().err == "not measured after 8 images: the next session will\n"
-        assert measures.missing(8)
+        assert capsys.readouterr().err == "not measured after 8 images: the next session will measure it\n"
+        assert measures.is_missing(8)
     assert measures.measure(state)
-    assert not measures.missing(8)
-    assert not measures.missing(12)
-    assert not measures.missing(0)
+    assert not measures.is_missing(8)
+    assert not measures.is_missing(12)
+    assert not measures.is_missing(0)
 
 
 def moments(run: Path) -> list[int]:
@@ -153,21 +163,21 @@ def test_the_best_state_is_kept_and_its_model_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    evaluate, values = in_training_metrics.evaluate, iter([2.0, 1.0, 3.0, 4.0])
+    evaluate, values = in_training_metrics.evaluate, iter([1.0, 2.0, 3.0])
 
     def scripted(*arguments: Any, **options: Any) -> object:
         return replace(evaluate(*arguments, **options), values={"fid": next(values)})
 
     monkeypatch.setattr(in_training_metrics, "evaluate", scripted)
-    recipe = tiny_recipe(*EVERY, "run.keep=1", "train.total=32")
+    recipe = tiny_recipe(*EVERY, "run.keep=1")
     train(recipe, store, tmp_path / "run", CPU, Console(), resume=True)
     folder = RunFolder(tmp_path / "run")
-    assert folder.states() == [folder.state(32), folder.state(16)]
-    assert folder.best(recipe) == (16, 1.0)
+    assert folder.states() == [folder.state(24), folder.state(8)]
+    assert folder.best(recipe) == (8, 1.0)
     said = capsys.readouterr().err
-    assert f"best fid: 1, of {folder.model(16)}" in said.replace("\n", " ")
+    assert f"best fid: 1, {folder.model(8)}" in said.replace("\n", " ")
     train(recipe, store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
-    assert folder.states() == [folder.state(32), folder.state(16)]
+    assert folder.states() == [folder.state(24), folder.state(8)]
 
 
 def record(images_seen: int, fid: float, num: int = 8, content: str = "a", **more: object) -> str:

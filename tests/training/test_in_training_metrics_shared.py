@@ -13,7 +13,7 @@ from torchrun import torchrun
 from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe, dump_recipe
-from swincli.training.in_training_metrics import Measuring
+from swincli.training.in_training_metrics import InTrainingMetrics
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state
 
@@ -59,13 +59,13 @@ def test_two_processes_measure_as_one_does_and_agree_on_what_becomes_of_it(
     assert told == [
         "warning: not measured after 16 images, training goes on: rank 1: RuntimeError: out of memory",
         "warning: not measured after 16 images, training goes on: RuntimeError: out of memory",
-        "not measured after 16 images: the next session will",
+        "not measured after 16 images: the next session will measure it",
     ]
     state = build_state(recipe, store.content_hash, torch.device("cpu"))
     state.images_seen = 8
     folder = RunFolder(tmp_path / "alone")
     folder.prepare(recipe)
-    expected = Measuring(folder, state, store, Console(quiet=True)).measure(state)
+    expected = InTrainingMetrics(folder, state, store, Console(quiet=True)).measure(state)
     assert leader["values"] == pytest.approx(expected, rel=1e-6)
     (shared,), (alone,) = records(tmp_path / "run"), records(tmp_path / "alone")
     assert shared["metrics"] == leader["values"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from first_steps import SMALLEST_MODEL
 from same_run import assert_same_run, files
 
 from swincli.data.store.reader import Store
@@ -20,14 +21,9 @@ from swincli.data.store.reader import Store
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and asks /proc for the names of open files")
 
 KILLS_OF_A_RUN = 11  # at most
-RECIPE = """
-[model]
-size = 16
-latent_dim = 8
-mapping_layers = 1
-g_width = 8
-d_width = 4
-
+RECIPE = (
+    SMALLEST_MODEL
+    + """
 [data]
 path = "{data}"
 
@@ -55,6 +51,7 @@ log = 3
 grid = [2, 2]
 tensorboard = false
 """
+)
 MEASURED = """
 keep = 1
 
@@ -88,7 +85,7 @@ def send() -> Iterator[Send]:
     assert process.wait(timeout=60) == 0
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(22, marks=pytest.mark.slow)])  # for each of two recipes
+@pytest.mark.parametrize("kills", [2, pytest.param(22, marks=pytest.mark.slow)])  # for each of two recipes
 @pytest.mark.parametrize("measured", [False, True])
 def test_kills_at_random_moments_change_no_bit(
     send: Send, store: Store, tmp_path: Path, measured: bool, kills: int

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from same_run import assert_same_run, lines
 
 from swincli.console import Console
 from swincli.data.store.reader import Store
@@ -25,6 +27,31 @@ MakeRecipe = Callable[..., Recipe]
 
 def run(recipe: Recipe, store: Store, out: Path, *, resume: bool = True) -> None:
     train(recipe, store, out, CPU, Console(quiet=True), resume=resume)
+
+
+@pytest.fixture(scope="module")
+def all_states(tiny_recipe: MakeRecipe, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run that has kept all of its states."""
+    out = tmp_path_factory.mktemp("all-states") / "run"
+    run(tiny_recipe("run.keep=9"), store, out)
+    return out
+
+
+AUGMENTED = ("augment.flip=true", "loss.bcr_real=1", "loss.bcr_fake=1", "train.decay_from=10")
+
+
+@pytest.fixture(scope="module")
+def augmented(tiny_recipe: MakeRecipe, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An unbroken run with everything random that a step can have."""
+    out = tmp_path_factory.mktemp("augmented") / "run"
+    run(tiny_recipe(*AUGMENTED), store, out)
+    return out
+
+
+@pytest.fixture
+def copied(finished_run: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run."""
+    return Path(shutil.copytree(finished_run, tmp_path / "run"))
 
 
 def contents(folder: Path, images: int) -> dict[str, object]:
@@ -50,12 +77,11 @@ def assert_same(one: object, other: object, where: str = "") -> None:
         assert one == other, where
 
 
-def test_a_run_leaves_what_it_promises(tiny_recipe: MakeRecipe, store: Store, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    run(tiny_recipe(), store, out)
-    logged = list((out / "tensorboard").iterdir())
-    assert logged
-    names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file() and path not in logged)
+def test_a_run_leaves_what_it_promises(finished_run: Path) -> None:
+    out = finished_run
+    events = list((out / "tensorboard").iterdir())
+    assert events
+    names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file() and path not in events)
     assert names == [
         *(f"model-{images:012d}.safetensors" for images in (0, 8, 16, 24)),
         "reals.png",
@@ -64,59 +90,53 @@ def test_a_run_leaves_what_it_promises(tiny_recipe: MakeRecipe, store: Store, tm
         *(f"state-{images:012d}.pt" for images in (16, 24)),
         "stats.jsonl",
     ]
-    lines = [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
-    assert [line["images_seen"] for line in lines] == [8, 16, 24]
-    assert {"loss/d", "loss/g", "loss/r1", "grad/d", "grad/g", "sec_per_kimg", "g_lr", "memory/cpu"} <= lines[0].keys()
+    logged = [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
+    assert [line["images_seen"] for line in logged] == [8, 16, 24]
+    assert {"loss/d", "loss/g", "loss/r1", "grad/d", "grad/g", "sec_per_kimg", "g_lr", "memory/cpu"} <= logged[0].keys()
     with Image.open(out / "samples/fakes-000000000024.png") as grid:
         assert grid.size == (32, 32)
 
 
-def test_training_moves_both_networks_and_the_average(tiny_recipe: MakeRecipe, store: Store, tmp_path: Path) -> None:
-    run(tiny_recipe("run.keep=9"), store, tmp_path / "run")
-    start, end = contents(tmp_path / "run", 0), contents(tmp_path / "run", 24)
+def test_training_moves_both_networks_and_the_average(all_states: Path) -> None:
+    start, end = contents(all_states, 0), contents(all_states, 24)
     for part in ("generator", "discriminator", "average"):
         assert all(torch.isfinite(value).all() for value in end[part].values())
         moved = [name for name in start[part] if not torch.equal(start[part][name], end[part][name])]
         assert len(moved) > 0.9 * len(start[part])
 
 
-def test_the_rehearsal_leaves_no_trace(tiny_recipe: MakeRecipe, store: Store, tmp_path: Path) -> None:
-    run(tiny_recipe("run.keep=9"), store, tmp_path / "run")
+def test_the_smoke_test_leaves_no_trace(tiny_recipe: MakeRecipe, store: Store, all_states: Path) -> None:
     fresh = build_state(tiny_recipe("run.keep=9"), store.content_hash, CPU)
-    assert_same(contents(tmp_path / "run", 0)["generator"], dict(fresh.generator.state_dict()))
-    assert contents(tmp_path / "run", 0)["g_optimizer"]["state"] == {}
+    assert_same(contents(all_states, 0)["generator"], dict(fresh.generator.state_dict()))
+    assert contents(all_states, 0)["g_optimizer"]["state"] == {}
 
 
-@pytest.mark.parametrize("stop_after", [1, 3, 4])
+@pytest.mark.parametrize("stop_after", [1, 4, pytest.param(3, marks=pytest.mark.slow)])
 def test_stopping_and_going_on_gives_the_same_bits(
-    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int
+    augmented: Path,
+    tiny_recipe: MakeRecipe,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop_after: int,
 ) -> None:
-    overrides = ["augment.flip=true", "loss.bcr_real=1", "loss.bcr_fake=1", "train.decay_from=10"]
-    run(tiny_recipe(*overrides), store, tmp_path / "whole")
+    broken = tmp_path / "broken"
     with monkeypatch.context() as patch:
         patch.setattr(loop, "run_step", dying_after(stop_after))
         with pytest.raises(KeyboardInterrupt):
-            run(tiny_recipe(*overrides), store, tmp_path / "broken")
-    run(tiny_recipe(*overrides), store, tmp_path / "broken")
-    assert_same(contents(tmp_path / "whole", 24), contents(tmp_path / "broken", 24))
-    logs = [
-        [
-            {key: value for key, value in json.loads(line).items() if not key.startswith(("sec", "memory"))}
-            for line in (tmp_path / name / "stats.jsonl").read_text().splitlines()
-        ]
-        for name in ("whole", "broken")
-    ]
-    assert logs[0] == logs[1]
-    assert (tmp_path / "whole/samples/fakes-000000000024.png").read_bytes() == (
-        tmp_path / "broken/samples/fakes-000000000024.png"
-    ).read_bytes()
+            run(tiny_recipe(*AUGMENTED), store, broken)
+    run(tiny_recipe(*AUGMENTED), store, broken)
+    assert_same(contents(augmented, 24), contents(broken, 24))
+    assert lines(augmented / "stats.jsonl") == lines(broken / "stats.jsonl")
+    grids = [RunFolder(folder).samples(24).read_bytes() for folder in (augmented, broken)]
+    assert grids[0] == grids[1]
 
 
-def dying_after(steps: int) -> Callable[..., dict[str, float]]:
+def dying_after(steps: int) -> Callable[..., object]:
     """`run_step`, which dies as a killed process would at the step after so many."""
     original, done = loop.run_step, 0
 
-    def step(*arguments: object) -> dict[str, float]:
+    def step(*arguments: object) -> object:
         nonlocal done
         if done == steps:
             raise KeyboardInterrupt
@@ -126,57 +146,52 @@ def dying_after(steps: int) -> Callable[..., dict[str, float]]:
     return step
 
 
-def test_a_finished_run_is_left_as_it_is(tiny_recipe: MakeRecipe, store: Store, tmp_path: Path) -> None:
-    run(tiny_recipe(), store, tmp_path / "run")
-    before = {path: path.read_bytes() for path in (tmp_path / "run").glob("*.pt")}
-    run(tiny_recipe(), store, tmp_path / "run")
-    assert before == {path: path.read_bytes() for path in (tmp_path / "run").glob("*.pt")}
+def test_a_finished_run_is_left_as_it_is(tiny_recipe: MakeRecipe, store: Store, copied: Path) -> None:
+    before = {path: path.read_bytes() for path in copied.glob("*.pt")}
+    run(tiny_recipe(), store, copied)
+    assert before == {path: path.read_bytes() for path in copied.glob("*.pt")}
 
 
 def test_horizons_may_change_and_are_told(
-    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_recipe: MakeRecipe, store: Store, copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(tiny_recipe(), store, tmp_path / "run")
-    train(tiny_recipe("train.total=32"), store, tmp_path / "run", CPU, Console(), resume=True)
-    assert RunFolder(tmp_path / "run").state(32).exists()
-    assert "train.total changed from 24 to 32" in capsys.readouterr().err
+    train(tiny_recipe("train.total=28"), store, copied, CPU, Console(), resume=True)
+    assert RunFolder(copied).state(28).exists()
+    assert "train.total changed from 24 to 28" in capsys.readouterr().err
 
 
 def test_another_experiment_is_refused_with_every_difference(
-    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path
+    tiny_recipe: MakeRecipe, store: Store, copied: Path
 ) -> None:
-    run(tiny_recipe(), store, tmp_path / "run")
     with pytest.raises(RecipeError) as caught:
-        run(tiny_recipe("train.batch=2", "model.g_width=32"), store, tmp_path / "run")
+        run(tiny_recipe("train.batch=2", "model.g_width=32"), store, copied)
     assert len(caught.value.problems) == 2
     assert "train.batch: 2 now, 4 in the run" in caught.value.message
 
 
 def test_a_damaged_state_is_named_and_the_one_before_it_used(
-    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_recipe: MakeRecipe, store: Store, finished_run: Path, copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(tiny_recipe(), store, tmp_path / "whole")
-    run(tiny_recipe(), store, tmp_path / "run")
-    newest = RunFolder(tmp_path / "run").state(24)
+    newest = RunFolder(copied).state(24)
     newest.write_bytes(newest.read_bytes()[:-1000])
-    train(tiny_recipe(), store, tmp_path / "run", CPU, Console(), resume=True)
+    train(tiny_recipe(), store, copied, CPU, Console(), resume=True)
     said = capsys.readouterr().err
     assert "state-000000000024.pt: damaged" in said
     assert "going on from" in said
-    assert_same(contents(tmp_path / "whole", 24), contents(tmp_path / "run", 24))
+    assert_same(contents(finished_run, 24), contents(copied, 24))
 
 
 def test_a_run_in_the_way_is_not_touched_with_resume_never(
-    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path
+    tiny_recipe: MakeRecipe, store: Store, finished_run: Path, copied: Path
 ) -> None:
-    run(tiny_recipe(), store, tmp_path / "run")
-    with pytest.raises(UsageError, match="holds a run already"):
-        run(tiny_recipe(), store, tmp_path / "run", resume=False)
+    with pytest.raises(UsageError, match="there is a run already"):
+        run(tiny_recipe(), store, copied, resume=False)
+    assert_same_run(copied, finished_run)
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
-    [("train.batch=11", "10 images are fewer than a batch"), ("model.size=32", "16 px, model.size is 32")],
+    [("train.batch=11", "10 images are fewer than one batch"), ("model.size=32", "16 px, but model.size is 32")],
 )
 def test_images_that_do_not_fit(
     tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, override: str, message: str
@@ -187,11 +202,12 @@ def test_images_that_do_not_fit(
 
 
 def test_numbers_that_are_not_finite_stop_the_run_and_name_the_last_good_state(
-    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path
+    tiny_recipe: MakeRecipe, store: Store, finished_run: Path
 ) -> None:
-    run(tiny_recipe(), store, tmp_path / "run")
     state = build_state(tiny_recipe(), store.content_hash, CPU)
     with pytest.raises(TrainingError, match="loss/g not finite") as caught:
-        check_finite({"loss/d": 1.0, "loss/g": float("nan")}, state, RunFolder(tmp_path / "run"))
+        check_finite(
+            {"loss/d": 1.0, "loss/g": float("nan")}, {"loss/d": "D", "loss/g": "G"}, state, RunFolder(finished_run)
+        )
     assert caught.value.hint is not None
     assert "state-000000000024.pt" in caught.value.hint

@@ -67,9 +67,9 @@ def test_no_room_for_the_first_saves_is_an_error_and_too_little_for_all_a_warnin
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(preflight, "free_bytes", lambda _: needs.soon)
     check_disk(folder, state, Console())
-    assert "all files of the run may come to" in capsys.readouterr().err
+    assert "all files of the run may need" in capsys.readouterr().err
     monkeypatch.setattr(preflight, "free_bytes", lambda _: needs.soon - 1)
-    with pytest.raises(ResourceError, match="the run needs at least"):
+    with pytest.raises(ResourceError, match="but the run needs at least"):
         check_disk(folder, state, Console())
 
 

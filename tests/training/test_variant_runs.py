@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from first_steps import passes_of_next_step
+from first_steps import next_step_micro_batches
 
 from swincli.console import Console
 from swincli.data.store.reader import Store
@@ -35,14 +35,27 @@ VARIANTS = [
     "model.wavelet=db2",
     "loss.tv=5",
 ]
+COMBINED = [  # every variant once, in as few runs as there are styles
+    "model.style=adaln model.attention=single model.position=learned",
+    "model.style=adabn model.discriminator=plain loss.tv=5",
+    "model.style=modulated-mlp model.discriminator=patch model.upsampling=nearest",
+    "model.style=cross-attention model.relative_bias=false model.wavelet=db2",
+    "model.style=none model.position=none",
+]
 SHORT = ("train.total=8", "run.snapshot=8", "run.samples=8", "run.log=4", "loss.bcr_real=1", "loss.bcr_fake=1")
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_combined_runs_have_every_variant() -> None:
+    assert sorted(" ".join(COMBINED).split()) == sorted(VARIANTS)
+
+
+@pytest.mark.parametrize("variants", [*COMBINED, *(pytest.param(one, marks=pytest.mark.slow) for one in VARIANTS)])
 def test_a_run_of_every_variant_ends_in_a_model_that_samples(
-    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, variant: str
+    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, variants: str
 ) -> None:
-    result = train(tiny_recipe(variant, *SHORT), store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
+    result = train(
+        tiny_recipe(*variants.split(), *SHORT), store, tmp_path / "run", CPU, Console(quiet=True), resume=True
+    )
     assert (result.images_seen, result.finished) == (8, True)
     start, end = (read_state(RunFolder(tmp_path / "run").state(seen)) for seen in (0, 8))
     for part in ("generator", "discriminator", "average"):
@@ -61,7 +74,7 @@ def test_adabn_s_statistics_follow_the_generator_into_the_average(tiny_recipe: M
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, state.recipe)
     fresh = {name: value.clone() for name, value in state.average.named_buffers()}
     for _ in range(2):
-        run_step(state, phases, passes_of_next_step(state, store))
+        run_step(state, phases, next_step_micro_batches(state, store))
     buffers = dict(state.average.named_buffers())
     assert len(buffers) == 3 * 3 * 2 * 2  # mean, variance and count of two norms, at two blocks, at three sides
     for name, value in state.generator.named_buffers():
@@ -73,7 +86,7 @@ def test_adabn_s_statistics_are_in_the_state_file(tiny_recipe: MakeRecipe, store
     recipe = tiny_recipe("model.style=adabn")
     state = build_state(recipe, store.content_hash, CPU)
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe)
-    run_step(state, phases, passes_of_next_step(state, store))
+    run_step(state, phases, next_step_micro_batches(state, store))
     save_state(tmp_path / "state.pt", state)
     again = build_state(recipe, store.content_hash, CPU)
     restore(again, read_state(tmp_path / "state.pt"))
@@ -90,7 +103,7 @@ def test_with_adabn_stopping_and_going_on_gives_the_same_bits(
     train(recipe, store, tmp_path / "whole", CPU, Console(quiet=True), resume=True)
     original, steps = loop.run_step, iter(range(3))
 
-    def dying(*arguments: object) -> dict[str, float]:
+    def dying(*arguments: object) -> object:
         if next(steps, None) is None:
             raise KeyboardInterrupt
         return original(*arguments)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from swincli.model.files.snapshot import Snapshot
 from swincli.projection.losses import FeatureNetwork
 from swincli.projection.networks import DetectorNetwork, DiscriminatorNetwork, ScriptedNetwork, StlpipsNetwork
 from swincli.training.run.folder import RunFolder
-from swincli.training.transfer.checkpoint_sources import read_starting_point
+from swincli.training.transfer.checkpoint_sources import read_init_checkpoint
 
 NAMES = ("discriminator", "stlpips", "inception", "none")
 _OTHERS = "Take --loss stlpips, which needs the package stlpips-pytorch, --loss inception, or --loss none."
@@ -90,7 +90,7 @@ def find_discriminator(model: Model, console: Console) -> FeatureNetwork | None:
         if not run.states():
             return None
         own = run.state(model.images_seen)
-        start = read_starting_point(str(own if own.is_file() else run.path), console, mapped=True)
+        start = read_init_checkpoint(str(own if own.is_file() else run.path), console, mapped=True)
         path, snapshot = start.path, start.snapshot
     return _make(snapshot, model, path)
 

@@ -63,7 +63,7 @@ def project(features: Tensor, vectors: Tensor | None) -> Tensor:
     return (features * aligned).sum(dim=1, keepdim=True) / math.sqrt(features.shape[1])
 
 
-def conditioned(network: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:
+def forward_with_labels(network: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:
     """`network(x, labels)`, or `network(x)` if there are no labels."""
     out: Tensor = network(x) if labels is None else network(x, labels)
     return out

@@ -1,1 +1,1 @@
-"""Augmentation of images on the device: horizontal flips and the transforms of bCR."""
+"""Augmentation on the device: horizontal flips, and the transforms of bCR."""

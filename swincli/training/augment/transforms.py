@@ -1,7 +1,7 @@
-"""Changes to images in the networks' range, `[B, 3, H, W]`: the training flip, and bCR's augmentation.
+"""Augmentation of images in the networks' range, `[B, 3, H, W]`: the training flip and bCR's transforms.
 
-What is drawn for a batch is drawn before, on the CPU, and handed in, so that a part of a batch is changed as it would
-be among the rest. Both act on any device, and are differentiable with respect to the images.
+Random parameters are drawn for the whole batch on the CPU and passed in, so that a micro-batch gets the same ones. The
+transforms run on any device and are differentiable with respect to the images.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ CUTOUT = 1 / 2
 
 
 @dataclass(frozen=True)
-class ConsistencyDraws:
-    """What bCR's augmentation does to every image of a batch; all are CPU tensors of B numbers.
+class BcrParams:
+    """Parameters of bCR's augmentation, one per image; all are CPU tensors of shape `[B]`.
 
     Attributes:
-        flip: Whether it is mirrored.
-        brightness: What is added, -0.5 to 0.5.
+        flip: Whether to mirror.
+        brightness: Added value, -0.5 to 0.5.
         saturation: Factor of the distance from gray, 0 to 2.
         contrast: Factor of the distance from the image's mean, 0.5 to 1.5.
         down, across: Translation in pixels.
@@ -37,20 +37,20 @@ class ConsistencyDraws:
     hole_row: Tensor
     hole_column: Tensor
 
-    def take(self, positions: Tensor) -> ConsistencyDraws:
-        """Those of some of the images."""
-        return ConsistencyDraws(*(getattr(self, field.name)[positions] for field in fields(self)))
+    def take(self, positions: Tensor) -> BcrParams:
+        """The parameters of the images at some positions."""
+        return BcrParams(*(getattr(self, field.name)[positions] for field in fields(self)))
 
 
 def draw_flips(count: int, random: torch.Generator) -> Tensor:
-    """Which of `count` images to mirror, each with probability one half: bool `[count]`."""
+    """Which of `count` images to mirror, each with probability 1/2: bool `[count]`."""
     return torch.rand(count, generator=random) < 0.5
 
 
-def draw_consistency(count: int, size: int, random: torch.Generator) -> ConsistencyDraws:
-    """bCR's augmentation of `count` images of side `size`: flip, colours, 1/8 translation and a cutout.
+def draw_bcr_params(count: int, size: int, random: torch.Generator) -> BcrParams:
+    """Random parameters for `count` images of side `size`: flip, colours, 1/8 translation and a cutout.
 
-    As the original release draws them, after DiffAugment (Zhao et al., 2020).
+    Drawn as in the original release, after DiffAugment (Zhao et al., 2020).
     """
 
     def number(low: float, high: float) -> Tensor:
@@ -60,7 +60,7 @@ def draw_consistency(count: int, size: int, random: torch.Generator) -> Consiste
         return torch.randint(low, high + 1, (count,), generator=random)
 
     reach = int(size * TRANSLATION + 0.5)
-    return ConsistencyDraws(
+    return BcrParams(
         flip=draw_flips(count, random),
         brightness=number(-0.5, 0.5),
         saturation=number(0.0, 2.0),
@@ -77,8 +77,8 @@ def flip(images: Tensor, chosen: Tensor) -> Tensor:
     return torch.where(chosen.to(images.device)[:, None, None, None], images.flip(3), images)
 
 
-def consistency_augment(images: Tensor, draws: ConsistencyDraws) -> Tensor:
-    """Flip, brighten, colour, contrast, shift and cut holes of half the side into images, as has been drawn."""
+def bcr_augment(images: Tensor, draws: BcrParams) -> Tensor:
+    """Apply flip, brightness, saturation, contrast, translation and cutout, in this order."""
 
     def of_images(numbers: Tensor) -> Tensor:
         return numbers.to(images)[:, None, None, None]
@@ -93,22 +93,22 @@ def consistency_augment(images: Tensor, draws: ConsistencyDraws) -> Tensor:
 
 
 def translate(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """Shift every image by its numbers of pixels, with black (0) moving in."""
+    """Shift each image by its own number of pixels; black (0) moves in."""
     count, _, height, width = images.shape
-    rows, columns = _sources(height, down), _sources(width, across)
+    rows, columns = _source_coordinates(height, down), _source_coordinates(width, across)
     padded = torch.nn.functional.pad(images, (1, 1, 1, 1))
     index = torch.arange(count)[:, None, None]
     picked = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]
     return picked.permute(0, 3, 1, 2)
 
 
-def _sources(side: int, offset: Tensor) -> Tensor:
-    """Source coordinate in a side padded by 1 of every target coordinate, `[B, side]`; out of range is padding."""
+def _source_coordinates(side: int, offset: Tensor) -> Tensor:
+    """Source coordinate of every target pixel along one side that is padded by 1, `[B, side]`; the padding is black."""
     return (torch.arange(side)[None] + offset[:, None] + 1).clamp(0, side + 1)
 
 
 def cutout(images: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """Blacken (0) a square of half the side around a centre of every image."""
+    """Set a square of half the side around each image's centre point to black (0)."""
     inside = []
     for side, center in ((images.shape[2], row[:, None]), (images.shape[3], column[:, None])):
         hole = int(side * CUTOUT + 0.5)

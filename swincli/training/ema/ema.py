@@ -1,4 +1,4 @@
-"""The running averages of G's weights."""
+"""Updating the EMAs of G's weights after each step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from swincli.training.ema.power_profiles import power_decay
+from swincli.training.ema.power_profiles import power_ema_decay
 from swincli.training.step.schedules import ema_decay
 
 if TYPE_CHECKING:
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def update_ema(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move every weight of `average` towards `network`: `decay * average + (1 - decay) * network`.
+    """In place: `average = decay * average + (1 - decay) * network` for all parameters.
 
-    Buffers, such as the running statistics of AdaBN, are averages already and are copied.
+    Buffers, such as AdaBN's running statistics, are copied: they are averages already.
     """
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1.0 - decay)
     for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
         mine.copy_(theirs)
 
 
-def move_averages(state: TrainingState) -> None:
-    """Move all averages of G after a step, once its images are counted: the plain one and those of `ema.power`."""
+def update_emas(state: TrainingState) -> None:
+    """Update the plain EMA and those of `ema.power`, after a step has been added to `images_seen`."""
     seen, batch, ema = state.images_seen, state.recipe.train.batch, state.recipe.ema
     update_ema(state.average, state.generator, ema_decay(seen, batch, ema))
     for width, average in zip(ema.power, state.power, strict=True):
-        update_ema(average, state.generator, power_decay(seen, batch, width))
+        update_ema(average, state.generator, power_ema_decay(seen, batch, width))

@@ -1,4 +1,4 @@
-"""An average of any width out of those that a run has kept, as a model that every command takes."""
+"""Post-hoc EMA (Karras et al., 2024): reconstruct an EMA of any width from a run's snapshots, write it as a model."""
 
 from __future__ import annotations
 
@@ -17,84 +17,90 @@ from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
 from swincli.recipe import Recipe, dump_recipe
 from swincli.recipe.loading import parse_recipe
-from swincli.training.ema.power_profiles import NARROWEST, WIDEST, Mixture, Profile, mix
+from swincli.training.ema.power_profiles import (
+    NARROWEST,
+    WIDEST,
+    PosthocSolution,
+    PowerProfile,
+    solve_posthoc_coefficients,
+)
 from swincli.training.ema.snapshots import PowerSnapshot, find_power_snapshots, read_weights
 
-POOR_FIT = 0.1  # distance of profiles, as a share, from which an average is no longer what was asked for
+POOR_FIT = 0.1  # relative distance of profiles from which the reconstruction is poor
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What an average will be made of.
+class ReconstructionPlan:
+    """Which snapshots make an EMA, with which coefficients.
 
     Attributes:
-        wanted: Its profile.
-        snapshots: The averages that it is mixed from: all that the run kept up to its moment.
-        mixture: The share of each, and how near they come.
+        wanted: Profile of the EMA to reconstruct.
+        snapshots: All snapshots of the run up to that moment.
+        solution: Coefficient of each snapshot, and the error of the fit.
     """
 
-    wanted: Profile
+    wanted: PowerProfile
     snapshots: list[PowerSnapshot]
-    mixture: Mixture
+    solution: PosthocSolution
 
     @property
     def needed(self) -> list[tuple[PowerSnapshot, float]]:
-        """Averages and shares, without those that have none."""
-        return [pair for pair in zip(self.snapshots, self.mixture.shares, strict=True) if pair[1]]
+        """Snapshots with a coefficient other than 0, and their coefficients."""
+        return [pair for pair in zip(self.snapshots, self.solution.coefficients, strict=True) if pair[1]]
 
 
-def plan_average(run: Path, width: float, at: int | None = None) -> Plan:
-    """Choose what makes an average of a width, without reading any weights.
+def plan_reconstruction(run: Path, width: float, at: int | None = None) -> ReconstructionPlan:
+    """Choose snapshots and solve for their coefficients; reads no weights.
 
     Args:
         run: A run that was trained with `ema.power`.
-        width: Relative width, 0.01 to 0.28.
-        at: When snapshots were due, in images; None for the last ones.
+        width: Relative width of the EMA, 0.01 to 0.28.
+        at: Images seen of the snapshot to end at; None for the last one.
 
     Raises:
-        UsageError: the width is out of range, there were no snapshots at that moment, or there are too few.
-        CheckpointError: the run has none, or one is damaged.
+        UsageError: the width is out of range, there was no snapshot at that moment, or there are too few.
+        CheckpointError: the run has no snapshots, or one is damaged.
     """
     if not NARROWEST <= width <= WIDEST:
-        raise UsageError(f"--ema-width {width:g}: must be from {NARROWEST} to {WIDEST}", "The usual ones: 0.03 to 0.2.")
+        raise UsageError(f"--ema-width {width:g}: must be from {NARROWEST} to {WIDEST}", "Usual widths: 0.03 to 0.2.")
     if not run.is_dir():
-        raise UsageError(f"--ema-width: {run} is no run folder", "Averages lie in the run's folder averages/.")
+        raise UsageError(f"{run}: not a run folder, which --ema-width needs", "A run keeps its EMAs in averages/.")
     snapshots = find_power_snapshots(run)
     if not snapshots:
         raise CheckpointError(
-            f"{run}: holds no power-function averages",
-            "They are kept while training, with --set 'ema.power=[0.05, 0.1]', and cannot be had afterwards.",
+            f"{run}: has no power-function EMAs",
+            "Only training can make them, with --set 'ema.power=[0.05, 0.1]'.",
         )
     moments = sorted({snapshot.profile.images_seen for snapshot in snapshots})
     moment = moments[-1] if at is None else _moment(moments, at, _recipe(snapshots[-1]).train.batch, run)
     usable = [snapshot for snapshot in snapshots if snapshot.profile.images_seen <= moment]
-    given, wanted = [snapshot.profile for snapshot in usable], Profile(width, moment)
+    given, wanted = [snapshot.profile for snapshot in usable], PowerProfile(width, moment)
     if len({profile.images_seen for profile in given}) < 2 and wanted not in given:
         widths = " and ".join(f"{profile.width:g}" for profile in given)
         raise UsageError(
-            f"--ema-width {width:g}: {run} has kept averages only once by {moment:,} images, of width {widths}",
-            "Give one of these widths, or a later moment; other widths need two moments, and come out well from ten.",
+            f"--ema-width {width:g}: until {moment:,} images {run} has only one snapshot, of width {widths}",
+            "Give one of these widths, or a later --at. Other widths need two snapshots, and ten for a good fit.",
         )
-    return Plan(wanted, usable, mix(given, wanted))
+    return ReconstructionPlan(wanted, usable, solve_posthoc_coefficients(given, wanted))
 
 
 def _moment(moments: list[int], at: int, batch: int, run: Path) -> int:
-    """The moment of the snapshots that were due at `at`; steps of a batch rarely end on a round number."""
+    """Images seen of the snapshot that was due at `at`. Steps rarely end on a round number."""
     for moment in moments:
         if at <= moment < at + batch:
             return moment
     near = sorted(moments, key=lambda moment: abs(moment - at))[:2]
     listed = " and ".join(f"{moment:,}" for moment in sorted(near))
-    raise UsageError(f"--at {at:,}: {run} kept no averages then", f"The nearest are those after {listed} images.")
+    raise UsageError(f"--at {at:,}: {run} has no snapshot there", f"The nearest are after {listed} images.")
 
 
-def write_average(plan: Plan, dest: Path, advance: Callable[[], object]) -> None:
-    """Mix the averages in float64 and write a model; its metadata records the width.
+def write_reconstruction(plan: ReconstructionPlan, dest: Path, advance: Callable[[], object]) -> None:
+    """Sum the snapshots in float64 and write a model; its metadata has the width.
 
-    Buffers, such as the running statistics of AdaBN, are those of the snapshots' own moment.
+    Buffers, such as AdaBN's running statistics, are those of the last snapshot.
 
     Args:
-        plan: What to mix.
+        plan: What to reconstruct.
         dest: A .safetensors file.
         advance: Called after every snapshot.
 
@@ -130,9 +136,9 @@ def write_average(plan: Plan, dest: Path, advance: Callable[[], object]) -> None
 
 
 def _fitting(snapshot: PowerSnapshot, shapes: dict[str, tuple[int, ...]]) -> Weights:
-    """The weights of a snapshot, once they have been seen to be those of the run's G."""
+    """The weights of a snapshot, checked against the shapes of the run's G."""
     weights = read_weights(snapshot)
-    require_shapes(shapes, weights, f"{snapshot.path}: not of the same networks as the run's last average")
+    require_shapes(shapes, weights, f"{snapshot.path}: its networks differ from those of the run's last snapshot")
     return weights
 
 
@@ -145,7 +151,7 @@ def _recipe(snapshot: PowerSnapshot) -> Recipe:
 
 def _classes(snapshot: PowerSnapshot) -> Classes | None:
     try:
-        told = snapshot.about.get("classes")
-        return Classes(tuple(told["names"]), tuple(told["images"])) if told else None
+        saved = snapshot.about.get("classes")
+        return Classes(tuple(saved["names"]), tuple(saved["images"])) if saved else None
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{snapshot.path}: its metadata is damaged: its classes: {error}") from error

@@ -1,7 +1,7 @@
-"""Power-function averages as files of a run: `averages/power-WIDTH-IMAGES.safetensors`, which `convert` mixes later.
+"""Snapshots of power-function EMAs, `averages/power-WIDTH-IMAGES.safetensors`; `convert` reconstructs other EMAs.
 
-Weights are kept as float16, as in the paper: that halves what is by far the most that such a run writes, and rounds a
-weight by 0.02 % of itself on average. The training state holds the averages in full, so no rounding enters training.
+Weights are float16, as in the paper. This halves the largest files of such a run and rounds a weight by 0.02 % on
+average. The training state has the EMAs in float32, so training is not affected.
 """
 
 from __future__ import annotations
@@ -17,51 +17,51 @@ from swincli.errors import CheckpointError
 from swincli.model.files.snapshot import Weights
 from swincli.model.files.tensor_file import read_about, read_tensors, write_tensors
 from swincli.recipe import dump_recipe
-from swincli.training.ema.power_profiles import Profile
+from swincli.training.ema.power_profiles import PowerProfile
 
 if TYPE_CHECKING:
     from swincli.training.run.folder import RunFolder
     from swincli.training.run.state import TrainingState
 
 FORMAT = "swincli-power-1"
-HINT = "Move it away: a width is then made of the other snapshots, a little less exactly."
-METADATA = "swincli-power"  # other than a model's: a snapshot is not to be taken for one
+HINT = "Move it away: the others still give any width, a little less exactly."
+METADATA = "swincli-power"  # not a model's key, so that no snapshot is opened as a model
 
 
 @dataclass(frozen=True)
 class PowerSnapshot:
-    """One average at one moment, as a file tells of it before its weights are read.
+    """A snapshot file before its weights are read.
 
     Attributes:
         path: The file.
-        profile: Its width and when it was taken.
+        profile: Width and images seen.
         about: All of its metadata.
     """
 
     path: Path
-    profile: Profile
+    profile: PowerProfile
     about: dict[str, Any]
 
 
-def snapshot_path(run: Path, profile: Profile) -> Path:
-    """Where a run keeps an average."""
+def snapshot_path(run: Path, profile: PowerProfile) -> Path:
+    """Path of a snapshot in a run folder."""
     return run / "averages" / f"power-{profile.width}-{profile.images_seen:012d}.safetensors"
 
 
 def save_power_snapshots(folder: RunFolder, state: TrainingState) -> None:
-    """Write the power-function averages of this moment; nothing where the recipe keeps none.
+    """Write the power-function EMAs of this moment; nothing if `ema.power` is empty.
 
-    It is called before the state of the same moment is written, so that a run never goes on from behind a hole. What a
-    killed run has written beyond its state is written again, with the same content.
+    Call it before the state of the same moment is written, so that a resumed run has no gap. A resumed run writes
+    snapshots after its state again, with the same content.
 
     Raises:
-        TrainingError: the run's folder is gone.
+        TrainingError: the run folder is gone.
         ResourceError: a file cannot be written.
     """
     if state.power:
-        folder.check_there()
+        folder.check_exists()
     for width, average in zip(state.recipe.ema.power, state.power, strict=True):
-        profile = Profile(width, state.images_seen)
+        profile = PowerProfile(width, state.images_seen)
         about = {
             "format": FORMAT,
             **asdict(profile),
@@ -73,14 +73,14 @@ def save_power_snapshots(folder: RunFolder, state: TrainingState) -> None:
 
 
 def _halved(value: Tensor) -> Tensor:
-    """float16 on the CPU; as it is where it holds no fractions, or more than float16 can."""
+    """float16 on the CPU; unchanged if it is an integer tensor or exceeds float16's range."""
     value = value.detach().cpu().contiguous()
     half = value.half() if value.is_floating_point() else value
     return half if torch.isfinite(half).all() else value
 
 
 def find_power_snapshots(run: Path) -> list[PowerSnapshot]:
-    """All averages of a run, by the images seen and then by width.
+    """All snapshots of a run, sorted by images seen, then width.
 
     Raises:
         CheckpointError: one of the files is damaged.
@@ -90,7 +90,7 @@ def find_power_snapshots(run: Path) -> list[PowerSnapshot]:
 
 
 def read_weights(snapshot: PowerSnapshot) -> Weights:
-    """The tensors of an average, by the names of G's state.
+    """Tensors of a snapshot, by the names in G's state dict.
 
     Raises:
         CheckpointError: the file is damaged.
@@ -107,8 +107,8 @@ def _open(path: Path) -> PowerSnapshot:
     try:
         about = read_about(path, METADATA)
         if about.get("format") != FORMAT:
-            raise ValueError(f"its format is {about.get('format')}, not {FORMAT}")
-        return PowerSnapshot(path, Profile(float(about["width"]), int(about["images_seen"])), about)
+            raise ValueError(f"format {about.get('format')} instead of {FORMAT}")
+        return PowerSnapshot(path, PowerProfile(float(about["width"]), int(about["images_seen"])), about)
     except CheckpointError as error:
         raise CheckpointError(error.message, HINT) from error
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -116,4 +116,4 @@ def _open(path: Path) -> PowerSnapshot:
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path}: damaged, or no average of swincli's ({error})", HINT)
+    return CheckpointError(f"{path}: damaged, or not a power-function EMA of swincli ({error})", HINT)

@@ -1,1 +1,1 @@
-"""What a run reports: the live view, `stats.jsonl`, TensorBoard, W&B, sample grids."""
+"""Logging of a run: live view, `stats.jsonl`, trackers (TensorBoard, W&B), sample grids."""

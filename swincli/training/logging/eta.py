@@ -1,4 +1,4 @@
-"""How long a run takes: the pace of its steps, the pauses between them, and what is left of both."""
+"""ETA of a run: seconds per image of its steps, and the cost of the pauses between them (saves, grids, metrics)."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
-PACE_SECONDS = 120.0  # the pace is that of the last two minutes of steps
+from swincli.training.step.schedules import crossed
+
+PACE_SECONDS = 120.0  # the mean time per step is over the last two minutes of steps
 
 
-def crossed(images_seen: int, batch: int, interval: int) -> bool:
-    """Whether the step that ended at `images_seen` passed a multiple of `interval`."""
-    return images_seen // interval != (images_seen - batch) // interval
+class EtaEstimator:
+    """Measures steps and pauses by wall clock, and estimates the remaining time.
 
-
-class Pace:
-    """Measures steps and pauses by the clock on the wall, and tells from them how long the rest will take.
-
-    A pause is what a run does between two steps: grids, saves, measuring. What one kind costs is learnt from the last
-    ones; where several fall together, the rarest is charged with what the others do not account for.
+    A pause is the time between two steps: sample grids, saves, metrics. The cost of each kind is learnt from the last
+    ones. When several kinds fall on the same step, the rarest one gets the time that the others do not explain.
 
     Args:
-        batch: Images a step.
-        pauses: Images between two pauses of a kind, by its name; the frequent kinds first where they are equal.
-        clock: Seconds that only rise.
+        batch: Images per step.
+        pauses: Interval in images of each kind of pause; of kinds with equal intervals, the last counts as the rarest.
+        clock: Monotonic time in seconds.
+
+    Attributes:
+        due: Kinds of pauses after the last step.
     """
 
     def __init__(self, batch: int, pauses: Mapping[str, int], clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,7 +34,7 @@ class Pace:
         self.due: list[str] = []
 
     def step(self, images_seen: int, seconds: float) -> None:
-        """Count in the step that ended now, after `seconds`, with `images_seen`."""
+        """Add a step that ended now at `images_seen` and took `seconds`."""
         now = self._clock()
         before = max(0.0, now - self._last - seconds)
         if self.due:
@@ -52,16 +52,16 @@ class Pace:
         self._costs[rarest] = (self._costs.get(rarest, cost) + cost) / 2
 
     def seconds_per_image(self) -> float | None:
-        """Of the steps alone; None before the first one."""
+        """Mean over the last steps, without pauses; None before the first step."""
         return sum(self._steps) / len(self._steps) / self._batch if self._steps else None
 
     def seconds_until(self, images_seen: int, target: int, *, through: bool = False) -> float | None:
-        """Seconds from the last step's end until `target` images are seen, pauses on the way included.
+        """Seconds from the end of the last step until `target` images are seen, with the pauses on the way.
 
         Args:
-            images_seen: Where the run is.
-            target: Where it goes.
-            through: Count in the pauses at the target itself.
+            images_seen: Images seen now.
+            target: Images seen then.
+            through: Include the pauses at the target itself.
         """
         pace = self.seconds_per_image()
         if pace is None:
@@ -73,5 +73,5 @@ class Pace:
         return pace * max(0, target - images_seen) + pauses
 
     def seconds_ahead(self) -> float:
-        """Until the end of the next step, counted from the end of the last one."""
+        """Seconds from the end of the last step to the end of the next one."""
         return self._batch * (self.seconds_per_image() or 0.0) + sum(self._costs.get(name, 0.0) for name in self.due)

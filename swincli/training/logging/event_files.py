@@ -1,7 +1,7 @@
-"""TensorBoard's event files: written so that they are on the disk, and cut back to where a run goes on from.
+"""TensorBoard event files: written with fsync, and truncated to the images seen from which a run goes on.
 
-A file is a row of records: the length of an event (uint64) and its checksum, the event, and the checksum of that.
-TensorBoard's own writer works in a thread, which tells of a full disk by a traceback and cannot sync; hence this one.
+A file is a sequence of records: length of the event (uint64), checksum of the length, event, checksum of the event.
+TensorBoard's own writer runs in a thread, which prints a traceback when the disk is full and cannot sync.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from swincli.system.atomic_files import sync_folder
 
-_NAME = "events.out.tfevents"  # TensorBoard takes every file with "tfevents" in its name, and reads them by name
+_NAME = "events.out.tfevents"  # TensorBoard reads every file with "tfevents" in its name, sorted by name
 
 
 class EventFile:
-    """The events of one session of a run.
+    """The event file of one session of a run.
 
     Args:
-        folder: Where the files of the run lie.
-        images_seen: Where the session starts; the names of files follow the run's course, whatever clocks say.
+        folder: The run's TensorBoard folder.
+        images_seen: Images seen at the start of the session. It is part of the file name, so files sort by the run's
+            progress and not by clock.
 
     Raises:
-        OSError: the file cannot be written; so do the methods.
+        OSError: the file cannot be written; the methods raise it too.
     """
 
     def __init__(self, folder: Path, images_seen: int) -> None:
@@ -42,7 +43,7 @@ class EventFile:
         sync_folder(folder)
 
     def add(self, images_seen: int, summary: Summary) -> None:
-        """Append what belongs to a moment of the run, for whoever looks on."""
+        """Append a summary at `images_seen`; TensorBoard can read it at once."""
         self._write(Event(wall_time=time.time(), step=images_seen, summary=summary))
 
     def _write(self, event: Event) -> None:
@@ -50,19 +51,19 @@ class EventFile:
         self._file.flush()
 
     def sync(self) -> None:
-        """Put everything on the disk."""
+        """Fsync the file."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Write nothing more."""
+        """Close the file."""
         self._file.close()
 
 
-def cut_back(folder: Path, images_seen: int) -> dict[str, int]:
-    """Drop all events after `images_seen`, records that a kill cut short, and files with nothing left.
+def truncate_events(folder: Path, images_seen: int) -> dict[str, int]:
+    """Drop all events after `images_seen`, records that a kill cut short, and empty files.
 
     Returns:
-        The images seen at the last event of every tag that is left.
+        Images seen at the last remaining event of each tag.
     """
     last: dict[str, int] = {}
     for path in sorted(folder.glob(f"{_NAME}.*")):
@@ -81,7 +82,7 @@ def cut_back(folder: Path, images_seen: int) -> dict[str, int]:
 
 
 def read_events(path: Path) -> Iterator[tuple[int, Event]]:
-    """The events of a file, each with the byte that it ends at; ends where the file is damaged."""
+    """Yield each event of a file with its end offset in bytes; stops where the file is damaged."""
     size = path.stat().st_size
     with path.open("rb") as file:
         while len(head := file.read(12)) == 12:

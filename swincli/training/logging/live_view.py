@@ -1,4 +1,4 @@
-"""The live view of a run: how far it is, how long it will take, how the networks fare, what the machine gives."""
+"""The live view in the terminal: progress, ETA, losses, memory, metrics."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rich.text import Text
 from swincli.units import format_bytes, format_count, format_duration
 
 WIDEST = 120
-_ECHO = 2  # columns left for the ^C that a terminal writes where the cursor is; a wrapped one would shift the view
-_GAP = 3  # columns between two groups of facts
+_ECHO = 2  # columns kept free for the ^C that a terminal echoes; a wrapped line would shift the view
+_GAP = 3  # blank characters between two columns
 _UNKNOWN = "-"
 _SHARES = ("d/real_accuracy", "d/fake_accuracy")
 _WORDS = {
@@ -34,8 +34,8 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Bytes in use, and all that there are where that is known."""
+class MemoryUse:
+    """Bytes in use, and bytes in total if known."""
 
     used: int
     total: int | None = None
@@ -44,29 +44,29 @@ class Memory:
         if self.total is None:
             return format_bytes(self.used)
         used, total = format_bytes(self.used), format_bytes(self.total)
-        return f"{used.removesuffix(total[-4:])} of {total}"  # the unit once, where it is the same
+        return f"{used.removesuffix(total[-4:])} of {total}"  # the unit only once if both have the same
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known of a run at the end of a step.
+class RunStatus:
+    """Everything that the live view shows, at the end of a step.
 
     Attributes:
-        run: Its folder.
-        images_seen, total: How far it is, in images.
-        seconds_per_image: Pace of the steps; None before the first one, like the times that follow from it.
-        until: Seconds until what comes next ("to the end", "next save", ...), pauses included.
-        scalars: Names of the scalars that the recipe makes a step report.
-        means: Their means over the last `steps` steps, so far as there are any.
-        steps: Steps that the means are of.
-        rates: Learning rates of G and of D.
-        trained: Seconds spent in steps by all sessions.
-        session: Seconds since this session started.
-        metrics: Last and best measurements in words, by name.
-        notes: What else is to be said of the run, by name.
-        doing: What the run does between two steps now; empty in a step.
-        ahead: Seconds after which these facts are likely to be replaced; times are counted down no further.
-        at: When all this was so, by `time.monotonic`.
+        run: The run folder.
+        images_seen, total: Progress in images.
+        seconds_per_image: Mean over the last steps; None before the first step.
+        until: Seconds to the next events ("to the end", "next save", ...), pauses included; None if unknown.
+        scalars: Names of the scalars that the recipe's steps report.
+        means: Their means over the last `steps` steps; a scalar not yet reported is absent.
+        steps: Number of steps in the means.
+        rates: Learning rates of G and D.
+        trained: Seconds of steps over all sessions.
+        session: Seconds since the start of this session.
+        metrics: Last and best metrics as text, by name.
+        notes: Other facts as text, by name.
+        doing: What the run does between two steps; empty during a step.
+        ahead: Seconds until the next status is expected; countdowns stop after that.
+        at: Time of this status, by `time.monotonic`.
     """
 
     run: str
@@ -89,10 +89,10 @@ class Facts:
 
 @dataclass(frozen=True)
 class LiveView:
-    """Draws facts as a panel that fits the terminal: three columns, two, one, or two lines where it is very small."""
+    """Renders a status as a panel in three, two or one columns, or as two lines in a very small terminal."""
 
-    facts: Facts
-    memory: Mapping[str, Memory]
+    status: RunStatus
+    memory: Mapping[str, MemoryUse]
 
     def __rich_console__(self, console: RichConsole, options: ConsoleOptions) -> RenderResult:
         width, height = max(1, min(options.max_width - _ECHO, WIDEST)), console.size.height
@@ -103,63 +103,65 @@ class LiveView:
             tall = sum(max(len(group) for group in row) for row in rows) + len(rows) + 3
             if wide <= width and tall <= height - 1:
                 body = [part for row in rows for part in (Text(), _side_by_side(row, width - 4))]
-                title = Text(self.facts.run, style="bold", overflow="ellipsis", no_wrap=True)
+                title = Text(self.status.run, style="bold", overflow="ellipsis", no_wrap=True)
                 yield Panel(Group(self._head(), *body), title=title, title_align="left", width=width)
                 return
         yield from console.render(self._head(), options.update_width(width))
-        text = Text(line(self.facts, self.memory), no_wrap=True, overflow="ellipsis")
+        text = Text(status_line(self.status, self.memory), no_wrap=True, overflow="ellipsis")
         yield from console.render(text, options.update_width(width))
 
     def _head(self) -> RenderableType:
-        facts = self.facts
+        status = self.status
         head = Table.grid(padding=(0, 1), expand=True)
         head.add_column(ratio=1)
         head.add_column(no_wrap=True)
-        words = f"{facts.images_seen / facts.total:.1%}  {facts.images_seen:,} of {format_count(facts.total)} images"
-        head.add_row(ProgressBar(total=facts.total, completed=min(facts.images_seen, facts.total)), words)
+        words = (
+            f"{status.images_seen / status.total:.1%}  {status.images_seen:,} of {format_count(status.total)} images"
+        )
+        head.add_row(ProgressBar(total=status.total, completed=min(status.images_seen, status.total)), words)
         return head
 
     def _progress(self) -> dict[str, str]:
-        facts, since = self.facts, time.monotonic() - self.facts.at
-        pace = facts.seconds_per_image
+        status, since = self.status, time.monotonic() - self.status.at
+        pace = status.seconds_per_image
         times = {
-            name: _UNKNOWN if seconds is None else format_duration(seconds - min(since, facts.ahead))
-            for name, seconds in facts.until.items()
+            name: _UNKNOWN if seconds is None else format_duration(seconds - min(since, status.ahead))
+            for name, seconds in status.until.items()
         }
         return {
-            "kimg": f"{facts.images_seen / 1000:,.2f}",
+            "kimg": f"{status.images_seen / 1000:,.2f}",
             "sec/kimg": _UNKNOWN if pace is None else f"{1000 * pace:,.1f}",
             **times,
-            "trained": format_duration(facts.trained),
-            "this session": format_duration(facts.session + since),
-            **({"now": facts.doing} if facts.doing else {}),
+            "trained": format_duration(status.trained),
+            "this session": format_duration(status.session + since),
+            **({"now": status.doing} if status.doing else {}),
         }
 
     def _networks(self) -> dict[str, str]:
-        facts = self.facts
-        rows = {_WORDS.get(name, name): _value(name, facts.means.get(name)) for name in facts.scalars}
-        g_rate, d_rate = facts.rates
-        steps = f"{facts.steps} step{'s' if facts.steps > 1 else ''}" if facts.steps else _UNKNOWN
+        status = self.status
+        rows = {_WORDS.get(name, name): _value(name, status.means.get(name)) for name in status.scalars}
+        g_rate, d_rate = status.rates
+        steps = f"{status.steps} step{'s' if status.steps > 1 else ''}" if status.steps else _UNKNOWN
         return {"mean of": steps, **rows, "lr G": f"{g_rate:.2e}", "lr D": f"{d_rate:.2e}"}
 
     def _machine(self) -> dict[str, str]:
         memory = {name.upper(): str(memory) for name, memory in self.memory.items()}
-        return {**memory, **self.facts.metrics, **self.facts.notes}
+        return {**memory, **self.status.metrics, **self.status.notes}
 
 
-def line(facts: Facts, memory: Mapping[str, Memory]) -> str:
-    """Where a run is, in one line of fixed fields."""
-    pace, end, means = facts.seconds_per_image, facts.until.get("to the end"), facts.means
+def status_line(status: RunStatus, memory: Mapping[str, MemoryUse]) -> str:
+    """The status as one line of fixed fields."""
+    pace, end, means = status.seconds_per_image, status.until.get("to the end"), status.means
     fields = {
-        "kimg": f"{facts.images_seen / 1000:.1f} ({facts.images_seen / facts.total:.0%})",
+        "kimg": f"{status.images_seen / 1000:.1f} ({status.images_seen / status.total:.0%})",
         "sec/kimg": _UNKNOWN if pace is None else f"{1000 * pace:.1f}",
         "ETA": _UNKNOWN if end is None else format_duration(end),
         "D": _value("loss/d", means.get("loss/d")),
         "G": _value("loss/g", means.get("loss/g")),
-        **({"R1": _value("loss/r1", means.get("loss/r1"))} if "loss/r1" in facts.scalars else {}),
+        **({"R1": _value("loss/r1", means.get("loss/r1"))} if "loss/r1" in status.scalars else {}),
         "D(real)>0": _value("", means.get("d/real_accuracy")),
         "memory": ", ".join(f"{name.upper()} {format_bytes(use.used)}" for name, use in memory.items()),
-        **facts.metrics,
+        **status.metrics,
     }
     return "  ".join(f"{name} {value}" for name, value in fields.items())
 

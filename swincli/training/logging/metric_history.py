@@ -1,4 +1,4 @@
-"""What has been measured while training: the last values, and the best ones so far."""
+"""History of the metrics measured during training: last and best values."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def _directions() -> dict[str, bool]:
 
 
 @dataclass
-class Measured:
-    """By a value's name: the value and the images seen, of the last time and of the best time.
+class MetricHistory:
+    """Last and best value of each metric, with the images seen.
 
     Attributes:
-        last: Of every value.
-        best: Of those that tell which of two models is better.
-        higher_is_better: Whether more of such a value is better.
+        last: The last value of every metric.
+        best: The best value of metrics that rank models.
+        higher_is_better: Direction of each of those metrics.
     """
 
     last: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Measured:
     higher_is_better: Mapping[str, bool] = field(default_factory=_directions)
 
     def add(self, images_seen: int, values: Mapping[str, float]) -> None:
-        """Count in what was measured after so many images."""
+        """Add a measurement after `images_seen` images."""
         for name, value in values.items():
             self.last[name] = value, images_seen
             if name in self.higher_is_better and math.isfinite(value):
@@ -40,7 +40,7 @@ class Measured:
                     self.best[name] = value, images_seen
 
     def words(self) -> dict[str, str]:
-        """Both of every value, such as "fid": "12.34 at 2.40M" and "best fid": "11.90 at 2.20M"."""
+        """Both values of every metric as text: "fid": "12.34 at 2.40M", "best fid": "11.90 at 2.20M"."""
         rows = {}
         for name, last in self.last.items():
             rows[name] = _at(*last)
@@ -49,11 +49,11 @@ class Measured:
         return rows
 
 
-def read_measured(log: Path, num: int) -> Measured:
-    """What training itself has measured by a run's metrics.jsonl with `num` images, as it does now."""
-    measured = Measured()
+def read_metric_history(log: Path, num: int) -> MetricHistory:
+    """Measurements of training in a run's metrics.jsonl that used `num` images."""
+    measured = MetricHistory()
     for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
-        with suppress(ValueError, KeyError, TypeError):  # a line that a kill cut short
+        with suppress(ValueError, KeyError, TypeError):  # a line cut short by a kill
             record = json.loads(line)
             if record["in_training"] and record["protocol"]["fakes"]["num"] == num:
                 values = {name: float(value) for name, value in record["metrics"].items()}

@@ -1,4 +1,4 @@
-"""What a run says while it goes: the live view or plain lines, stats.jsonl, and the boards that it is watched on."""
+"""Reporting of a run: live view or plain lines, stats.jsonl, and trackers."""
 
 from __future__ import annotations
 
@@ -13,128 +13,128 @@ from rich.live import Live
 from swincli.console import PLAIN_SECONDS, Console
 from swincli.recipe import Recipe
 from swincli.system.atomic_files import append_json_line
+from swincli.system.distributed import Processes
 from swincli.system.runtime import choose_precision
-from swincli.training.logging.eta import Pace, crossed
-from swincli.training.logging.live_view import Facts, LiveView, Memory, line
-from swincli.training.logging.metric_history import Measured, read_measured
-from swincli.training.logging.moving_means import Recent
-from swincli.training.logging.trackers import Boards, open_boards
+from swincli.training.logging.eta import EtaEstimator
+from swincli.training.logging.live_view import LiveView, MemoryUse, RunStatus, status_line
+from swincli.training.logging.metric_history import MetricHistory, read_metric_history
+from swincli.training.logging.trackers import Trackers, open_trackers
 from swincli.training.run.folder import RunFolder
+from swincli.training.run.running_stats import RecentMeans, RunningStats
 from swincli.training.run.state import TrainingState
+from swincli.training.step.schedules import crossed
 from swincli.units import format_count
 
-__all__ = ["Report", "announcement", "crossed", "memory_in_use"]
-
-FACTS_SECONDS = 0.2  # between two looks at a run for the live view
+STATUS_SECONDS = 0.2  # least time between two updates of the live view's status
 
 
 class Report:
-    """Follows a run and tells its console, its logs and its boards.
+    """Reports a run to its console, its logs and its trackers; only rank 0 has one.
 
     Args:
-        console: Where the live view or the lines go.
-        folder: The run's files.
-        device: Where the networks live.
-        processes: How many train together.
+        console: Where the live view or the lines are printed.
+        folder: The run folder.
+        device: Device of the networks.
+        processes: Number of ranks.
     """
 
     def __init__(self, console: Console, folder: RunFolder, device: torch.device, processes: int = 1) -> None:
         self.console, self.folder, self.device, self.processes = console, folder, device, processes
-        self._recent = Recent()
-        self._measured = Measured()
-        self._boards = Boards(console)
+        self._recent = RecentMeans()
+        self._history = MetricHistory()
+        self._trackers = Trackers(console)
         self._started = self._last_line = time.monotonic()
         self._measuring = False
-        self._facts: Facts | None = None
+        self._status: RunStatus | None = None
 
     @contextmanager
-    def following(self, state: TrainingState) -> Iterator[None]:
-        """Keep the boards open, and the live view where stderr is a terminal, for as long as the block runs.
+    def live(self, state: TrainingState) -> Iterator[None]:
+        """Open the trackers, and the live view if stderr is a terminal; close them at the end of the block.
 
         Raises:
-            ResourceError: the recipe asks for a board that cannot be had.
+            ResourceError: a tracker of the recipe is not available.
         """
         recipe = state.recipe
-        self._pace = Pace(recipe.train.batch, _pauses(recipe))
-        self._measured = read_measured(self.folder.metrics, recipe.evaluate.num)
-        self._boards = open_boards(recipe, self.folder, state.images_seen, self.console)
+        self._eta = EtaEstimator(recipe.train.batch, _pauses(recipe))
+        self._history = read_metric_history(self.folder.metrics, recipe.evaluate.num)
+        self._trackers = open_trackers(recipe, self.folder, state.images_seen, self.console)
         self._started = self._last_line = time.monotonic()
-        self._facts = self._look(state)
+        self._status = self._status_of(state)
         try:
             if not self.console.live:
                 yield
                 return
             with Live(console=self.console.stderr, refresh_per_second=2, get_renderable=self._view):
                 yield
-                self._facts = self._look(state)
+                self._status = self._status_of(state)
         finally:
-            self._boards.close()
+            self._trackers.close()
 
     def step(self, state: TrainingState, scalars: dict[str, float], seconds: float) -> None:
-        """Count in one step; write a line of stats.jsonl where one is due.
+        """Add one step; write a line of stats.jsonl if it is due.
 
         Args:
-            state: After the step.
-            scalars: What its phases report.
-            seconds: How long it took.
+            state: The state after the step.
+            scalars: The scalars that its phases report.
+            seconds: Duration of the step.
         """
         train = state.recipe.train
-        state.window.add(scalars, train.batch, seconds)
+        state.running_stats.add(scalars, train.batch, seconds)
         state.seconds += seconds
         self._recent.add(scalars)
-        self._pace.step(state.images_seen, seconds)
-        self._measuring = "measure" in self._pace.due
+        self._eta.step(state.images_seen, seconds)
+        self._measuring = "measure" in self._eta.due
         if crossed(state.images_seen, train.batch, state.recipe.run.log) or state.images_seen >= train.total:
             self._write_stats(state)
         now = time.monotonic()
         if self.console.live:
-            if self._facts is None or now - self._facts.at >= FACTS_SECONDS or self._pace.due:
-                self._facts = self._look(state)
+            if self._status is None or now - self._status.at >= STATUS_SECONDS or self._eta.due:
+                self._status = self._status_of(state)
         elif now - self._last_line >= PLAIN_SECONDS:
             self._last_line = now
-            self.console.say(line(self._look(state), memory_of(self.device)))
+            self.console.say(status_line(self._status_of(state), memory_for_display(self.device)))
 
-    def pictures(self, state: TrainingState) -> None:
-        """Show the grid that has been written after so many images."""
-        self._boards.picture(state.images_seen, "samples", self.folder.samples(state.images_seen))
+    def sample_grid(self, state: TrainingState) -> None:
+        """Send the sample grid of this moment to the trackers."""
+        self._trackers.image(state.images_seen, "samples", self.folder.samples(state.images_seen))
 
-    def metric(self, state: TrainingState, measured: dict[str, float]) -> None:
-        """Show a measurement of the average, by the metrics' names."""
-        self._measured.add(state.images_seen, measured)
-        self._boards.metrics(state.images_seen, measured)
+    def metrics(self, state: TrainingState, measured: dict[str, float]) -> None:
+        """Show the metrics of this moment, and send them to the trackers."""
+        self._history.add(state.images_seen, measured)
+        self._trackers.metrics(state.images_seen, measured)
         self._measuring = False
-        self._facts = self._look(state)
+        self._status = self._status_of(state)
 
     def flush(self) -> None:
-        """Put everything on the disk that belongs before a save."""
-        self._boards.flush()
+        """Flush the trackers; called before a save."""
+        self._trackers.flush()
 
     def _write_stats(self, state: TrainingState) -> None:
-        window = state.window
+        stats = state.running_stats
         values = {
             "images_seen": state.images_seen,
-            "sec_per_kimg": round(1000 * window.seconds / window.images, 3),
+            "sec_per_kimg": round(1000 * stats.seconds / stats.images, 3),
             "seconds": round(state.seconds, 3),
             "g_lr": _rate(state.g_optimizer),
             "d_lr": _rate(state.d_optimizer),
             **{f"memory/{name}": size for name, size in memory_in_use(self.device).items()},
-            **window.means(),
+            **stats.means(),
         }
         append_json_line(self.folder.stats, values)
-        self._boards.stats(state.images_seen, values)
-        state.window = type(window)()
+        self._trackers.stats(state.images_seen, values)
+        state.running_stats = RunningStats()
 
-    def _look(self, state: TrainingState) -> Facts:
+    def _status_of(self, state: TrainingState) -> RunStatus:
         recipe, seen, total = state.recipe, state.images_seen, state.recipe.train.total
-        until = {"to the end": self._pace.seconds_until(seen, total, through=True)}
+        until = {"to the end": self._eta.seconds_until(seen, total, through=True)}
         for name, every in (("next save", recipe.run.snapshot), ("next metric", recipe.evaluate.every)):
             if every:
-                until[name] = self._pace.seconds_until(seen, min((seen // every + 1) * every, total))
-        return Facts(
+                until[name] = self._eta.seconds_until(seen, min((seen // every + 1) * every, total))
+        return RunStatus(
             run=str(self.folder.path),
             images_seen=seen,
             total=total,
-            seconds_per_image=self._pace.seconds_per_image(),
+            seconds_per_image=self._eta.seconds_per_image(),
             until=until,
             scalars=reported_scalars(recipe),
             means=self._recent.means(),
@@ -142,10 +142,10 @@ class Report:
             rates=(_rate(state.g_optimizer), _rate(state.d_optimizer)),
             trained=state.seconds,
             session=time.monotonic() - self._started,
-            metrics=self._measured.words(),
+            metrics=self._history.words(),
             notes=self._notes(recipe),
             doing="measuring" if self._measuring else "",
-            ahead=self._pace.seconds_ahead(),
+            ahead=self._eta.seconds_ahead(),
         )
 
     def _notes(self, recipe: Recipe) -> dict[str, str]:
@@ -157,11 +157,28 @@ class Report:
         return notes
 
     def _view(self) -> LiveView | str:
-        return LiveView(self._facts, memory_of(self.device)) if self._facts else ""
+        return LiveView(self._status, memory_for_display(self.device)) if self._status else ""
+
+
+@contextmanager
+def live_report(
+    folder: RunFolder, state: TrainingState, device: torch.device, console: Console, processes: Processes
+) -> Iterator[Report | None]:
+    """Report a run while the block runs: a `Report` on rank 0, None on the other ranks.
+
+    Raises:
+        ResourceError: a tracker of the recipe is not available.
+    """
+    if not processes.is_main:
+        yield None
+        return
+    report = Report(console, folder, device, processes.world_size)
+    with report.live(state):
+        yield report
 
 
 def reported_scalars(recipe: Recipe) -> tuple[str, ...]:
-    """What the steps of a recipe report, in the order of the live view."""
+    """Names of the scalars that a recipe's steps report, in the order of the live view."""
     loss = recipe.loss
     wanted = {
         "loss/d": True,
@@ -178,28 +195,28 @@ def reported_scalars(recipe: Recipe) -> tuple[str, ...]:
 
 
 def memory_in_use(device: torch.device) -> dict[str, int]:
-    """Bytes: this process's memory, and the most that PyTorch has held on a GPU since the start."""
+    """Bytes: resident memory of this process, and the peak that PyTorch has reserved on a GPU since the start."""
     used = {"cpu": int(psutil.Process().memory_info().rss)}
     if device.type == "cuda":
         used["gpu"] = int(torch.cuda.max_memory_reserved(device))
     return used
 
 
-def memory_of(device: torch.device) -> dict[str, Memory]:
-    """The same for people, the GPU's beside all that it has."""
-    memory = {name: Memory(used) for name, used in memory_in_use(device).items()}
+def memory_for_display(device: torch.device) -> dict[str, MemoryUse]:
+    """The same for the live view, with the total memory of a GPU."""
+    memory = {name: MemoryUse(used) for name, used in memory_in_use(device).items()}
     if device.type == "cuda":
-        memory["gpu"] = Memory(memory["gpu"].used, torch.cuda.get_device_properties(device).total_memory)
+        memory["gpu"] = MemoryUse(memory["gpu"].used, torch.cuda.get_device_properties(device).total_memory)
     return memory
 
 
-def announcement(state: TrainingState, images: int, device: torch.device) -> list[str]:
-    """What is about to happen, before the first step."""
+def describe_start(state: TrainingState, images: int, device: torch.device) -> list[str]:
+    """The lines printed before the first step: network sizes, number of images, length of the run."""
     recipe = state.recipe
     sizes = {name: sum(p.numel() for p in getattr(state, name).parameters()) for name in ("generator", "discriminator")}
     return [
         f"G has {sizes['generator']:,} parameters, D {sizes['discriminator']:,}, at {recipe.model.size} px on {device}",
-        f"{images:,} training images; {format_count(recipe.train.total)} to be shown, {recipe.train.batch} a step",
+        f"{images:,} training images; {format_count(recipe.train.total)} to be shown, {recipe.train.batch} per step",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The grids that a run draws: samples of its average, and training images to compare them with."""
+"""Sample grids of a run: images of its EMA, and training images to compare them with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from swincli.data.loader_order import training_indices
 from swincli.data.store.reader import Store
-from swincli.model.blocks.conditioning import conditioned
+from swincli.model.blocks.conditioning import forward_with_labels
 from swincli.model.pixels import to_pictures
 from swincli.recipe import Recipe
 from swincli.synthesis.figures.grids import tile
@@ -22,7 +22,7 @@ from swincli.training.run.state import TrainingState
 
 @torch.no_grad()
 def save_samples(folder: RunFolder, state: TrainingState) -> None:
-    """Write the grid of the first seeds, so that pictures of a run can be laid side by side; rows are by class."""
+    """Write the grid of the first seeds, the same in the whole run; in a conditional model each row is one class."""
     model, (columns, rows) = state.recipe.model, state.recipe.run.grid
     device, seeds, labels = next(state.average.parameters()).device, list(range(columns * rows)), None
     if model.classes:
@@ -33,13 +33,13 @@ def save_samples(folder: RunFolder, state: TrainingState) -> None:
     images = []
     for start in range(0, len(z), default_sampling_batch(model.size)):
         part = slice(start, start + default_sampling_batch(model.size))
-        made = conditioned(state.average, z[part], None if labels is None else labels[part])
+        made = forward_with_labels(state.average, z[part], None if labels is None else labels[part])
         images.append(to_pictures(made, model.pixel_mean, model.pixel_std).cpu())
     save_png(folder.samples(state.images_seen), tile(torch.cat(images), columns))
 
 
 def save_reals(folder: RunFolder, recipe: Recipe, store: Store) -> None:
-    """Write a grid of training images to compare the samples with; rows are by class."""
+    """Write the grid of training images; in a conditional model each row is one class."""
     columns, rows = recipe.run.grid
     path, seed = folder.path / "reals.png", recipe.train.seed
     if not recipe.model.classes:
@@ -54,13 +54,13 @@ def save_reals(folder: RunFolder, recipe: Recipe, store: Store) -> None:
 
 
 def images_by_row(store: Store, seed: int, labels: list[int], columns: int) -> list[NDArray[np.int64]]:
-    """Indices of images for the rows of a grid, each of the row's class: the next ones of it in a run's order.
+    """Indices of images for the rows of a grid: of each row's class, the next ones in the run's order of images.
 
     Args:
         store: Images with labels.
         seed: Seed of the run.
-        labels: The class of every row.
-        columns: Images a row; where a class has no more, a row has fewer.
+        labels: Class of each row.
+        columns: Images per row; fewer if the class has no more images.
     """
     assert store.labels is not None
     order = training_indices(len(store), seed, 0, len(store))

@@ -1,4 +1,4 @@
-"""The TensorBoard log of a run: scalars, grids and the recipe, by images seen."""
+"""The TensorBoard tracker: scalars, sample grids and the recipe, by images seen."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import text
 
-from swincli.training.logging.event_files import EventFile, cut_back
+from swincli.training.logging.event_files import EventFile, truncate_events
 
 
 class TensorBoardLog:
-    """Appends to RUN/tensorboard; what is there already, up to where the run goes on from, is not written twice.
+    """Appends to RUN/tensorboard; events that it already has are not written twice.
 
     Args:
-        folder: The run's tensorboard folder.
-        images_seen: Where the run starts or goes on from; events after it are dropped.
+        folder: The run's TensorBoard folder.
+        images_seen: Images seen at the start of the session; later events are dropped.
 
     Raises:
-        OSError: the folder cannot be written; so do the methods.
+        OSError: the folder cannot be written; the methods raise it too.
     """
 
     name = "TensorBoard"
 
     def __init__(self, folder: Path, images_seen: int) -> None:
-        self._last = cut_back(folder, images_seen)
+        self._last = truncate_events(folder, images_seen)
         self._file = EventFile(folder, images_seen)
 
     def scalars(self, images_seen: int, values: Mapping[str, float]) -> None:
-        """Write numbers by tag."""
+        """Write scalars by tag."""
         self._add(images_seen, [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
 
-    def picture(self, images_seen: int, tag: str, picture: Image.Image) -> None:
-        """Write one RGB picture."""
+    def image(self, images_seen: int, tag: str, picture: Image.Image) -> None:
+        """Write one RGB image."""
         encoded = io.BytesIO()
         picture.save(encoded, format="PNG")
         content = Summary.Image(
@@ -44,10 +44,10 @@ class TensorBoardLog:
         self._add(images_seen, [Summary.Value(tag=tag, image=content)])
 
     def text(self, images_seen: int, tag: str, content: str) -> None:
-        """Write a text, shown as it is."""
-        indented = "".join(f"    {line}\n" for line in content.splitlines())  # a block of code in Markdown
+        """Write a text, shown verbatim."""
+        indented = "".join(f"    {line}\n" for line in content.splitlines())  # a code block in Markdown
         (value,) = text(tag, indented).value
-        value.tag = tag  # without torch's suffix
+        value.tag = tag  # PyTorch adds a suffix to the tag
         self._add(images_seen, [value])
 
     def _add(self, images_seen: int, values: list[Summary.Value]) -> None:
@@ -57,10 +57,10 @@ class TensorBoardLog:
             self._last |= {value.tag: images_seen for value in new}
 
     def flush(self) -> None:
-        """Put everything on the disk."""
+        """Fsync the event file."""
         self._file.sync()
 
     def close(self) -> None:
-        """Put everything on the disk and end."""
+        """Fsync and close the event file."""
         self._file.sync()
         self._file.close()

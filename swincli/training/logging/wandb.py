@@ -1,4 +1,4 @@
-"""The Weights & Biases log of a run: scalars, grids and the recipe, by images seen."""
+"""The Weights & Biases tracker: scalars, sample grids and the recipe, by images seen."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from swincli.recipe import Recipe
 from swincli.system.atomic_files import write_atomically
 from swincli.training.run.folder import RunFolder
 
-FINISH_SECONDS = 300.0  # how long the end of a run waits for uploads; `wandb sync` sends what is left
+FINISH_SECONDS = 300.0  # the longest wait for uploads at the end of a run; `wandb sync` sends the rest
 _HINT = "Run `wandb login`, set WANDB_MODE=offline in the environment, or --set run.wandb=null."
 
 
 def find_wandb() -> Any:
-    """The package wandb.
+    """Import the package wandb.
 
     Raises:
         ResourceError: it is not installed.
@@ -28,7 +28,7 @@ def find_wandb() -> Any:
         package = importlib.import_module("wandb")
     except ImportError:
         package = None
-    if not hasattr(package, "init"):  # a folder named wandb, such as the package itself leaves, passes for one
+    if not hasattr(package, "init"):  # a folder named wandb, which the package itself leaves, is importable too
         raise ResourceError(
             "run.wandb: the package wandb is not installed", "Run `pip install wandb`, or --set run.wandb=null."
         )
@@ -36,17 +36,17 @@ def find_wandb() -> Any:
 
 
 class WandbLog:
-    """One run of Weights & Biases for all sessions of a run: its id is kept in the run's folder.
+    """One W&B run for all sessions of a run; its id is kept in the run folder.
 
     Args:
-        project: Project to report to.
-        folder: The run's folder.
-        recipe: The experiment, which becomes the run's config.
-        images_seen: Where the run starts or goes on from; what came before is there already.
-        quiet: Say nothing of where the run is to be seen.
+        project: W&B project.
+        folder: The run folder.
+        recipe: The experiment; becomes the W&B config.
+        images_seen: Images seen at the start of the session; earlier values were sent before.
+        quiet: Do not print the address of the W&B run.
 
     Raises:
-        ResourceError: the package is missing, or it cannot start: nobody is logged in, or there is no network.
+        ResourceError: the package is missing or cannot start: not logged in, or no network.
     """
 
     name = "Weights & Biases"
@@ -72,29 +72,29 @@ class WandbLog:
             self._run.define_metric("images_seen")
             self._run.define_metric("*", step_metric="images_seen")
             sent = int(self._run.summary.get("images_seen", 0))
-        except Exception as error:  # wandb has many of its own
+        except Exception as error:  # wandb raises many classes of errors
             raise ResourceError(f"run.wandb: Weights & Biases cannot start: {error}", _HINT) from error
         write_atomically(id_file, lambda path: path.write_text(f"{name}\n", encoding="utf-8"))
-        # An earlier session has sent its grids up to where this one starts, and perhaps more before it was killed.
+        # An earlier session has sent values up to the start of this one, and possibly later ones before it was killed.
         self._first = max(images_seen, sent)
         self._first_picture = max(images_seen + 1, sent) if known else 0
 
     def scalars(self, images_seen: int, values: Mapping[str, float]) -> None:
-        """Send numbers by tag."""
+        """Send scalars by tag."""
         if images_seen >= self._first:
             self._run.log({**values, "images_seen": images_seen})
 
-    def picture(self, images_seen: int, tag: str, picture: Image.Image) -> None:
-        """Send one RGB picture."""
+    def image(self, images_seen: int, tag: str, picture: Image.Image) -> None:
+        """Send one RGB image."""
         if images_seen >= self._first_picture:
             self._run.log({tag: self._wandb.Image(picture), "images_seen": images_seen})
 
     def text(self, images_seen: int, tag: str, content: str) -> None:
-        """Send nothing: the recipe is the run's config."""
+        """Do nothing: the recipe is the run's config."""
 
     def flush(self) -> None:
-        """Wait for nothing: wandb writes from a process of its own."""
+        """Do nothing: wandb writes in its own process."""
 
     def close(self) -> None:
-        """End the session, and wait for uploads for some minutes at most."""
+        """Finish the W&B run; waits for uploads for at most `FINISH_SECONDS`."""
         self._run.finish()

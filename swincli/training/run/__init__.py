@@ -1,1 +1,1 @@
-"""The run folder: its files, the training state, signals that stop a run, messages for a full memory."""
+"""One training run: its folder, training state, running statistics, stop signals, out-of-memory hints."""

@@ -1,21 +1,18 @@
-"""A run on the disk: where its files lie, which state is the newest good one, and what differs from the recipe now."""
+"""The run folder: names of its files, the newest whole state, and what may change in the recipe of a resumed run."""
 
 from __future__ import annotations
 
 import json
 import math
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from swincli.console import Console
 from swincli.errors import (
     CheckpointError,
-    DataError,
     RecipeError,
-    ResourceError,
     SwincliError,
     TrainingError,
     from_os_error,
@@ -27,8 +24,8 @@ from swincli.recipe import Recipe, dump_recipe
 from swincli.system.atomic_files import write_atomically
 from swincli.training.run.state import TrainingState, is_state, read_state, recipe_of, save_state
 
-# What may change between two sessions of a run: how long it goes on, and what it writes. The rest makes it another run.
-FREE_KEYS = (
+# Keys that may change when a run is resumed: its length and its outputs. All others define the experiment.
+CHANGEABLE_KEYS = (
     "train.total",
     "train.decay_from",
     "data.path",
@@ -38,12 +35,12 @@ FREE_KEYS = (
     "data.resident",
     "ema.power_every",
 )
-FREE_SECTIONS = ("run", "evaluate")
-_OTHER_VERSION = "The run was trained with another version of swincli: go on with that."
+CHANGEABLE_SECTIONS = ("run", "evaluate")
+_OTHER_VERSION = "Another version of swincli wrote it: resume the run with that version."
 
 
 class RunFolder:
-    """The files of one run under one folder."""
+    """The files of one run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -60,131 +57,146 @@ class RunFolder:
 
     @property
     def stats(self) -> Path:
-        """One JSON object a line: statistics by images seen."""
+        """Training statistics: one JSON object per line, by images seen."""
         return self.path / "stats.jsonl"
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a line: metrics by images seen."""
+        """Metrics: one JSON object per line, by images seen."""
         return self.path / "metrics.jsonl"
 
     def samples(self, images_seen: int) -> Path:
-        """The grid of the fixed latents after so many images."""
+        """The sample grid after `images_seen` images; its latents are the same in the whole run."""
         return self.path / "samples" / f"fakes-{images_seen:012d}.png"
 
     def state(self, images_seen: int) -> Path:
-        """The training state after so many images."""
+        """The training state after `images_seen` images."""
         return self.path / f"state-{images_seen:012d}.pt"
 
     def model(self, images_seen: int) -> Path:
-        """The model after so many images."""
+        """The model after `images_seen` images."""
         return self.path / model_name(images_seen)
 
+    def is_started(self) -> bool:
+        """Whether the run's first files are complete: it has a state and `reals.png`, which is written last."""
+        return bool(self.states()) and self.reals.exists()
+
     def states(self) -> list[Path]:
-        """Training states, the newest first."""
+        """All training states, newest first."""
         return sorted(self.path.glob("state-*.pt"), reverse=True)
 
     def prepare(self, recipe: Recipe) -> None:
-        """Make the folder and write the resolved recipe; leftovers of writes that a kill cut short are removed."""
+        """Create the folder, write the resolved recipe, and remove partial files of a killed session."""
         text = dump_recipe(recipe)
         write_atomically(self.recipe, lambda path: path.write_text(text, encoding="utf-8"))
         for leftover in self.path.rglob(".*.partial-*"):
             leftover.unlink(missing_ok=True)
 
-    def check_there(self) -> None:
-        """See that the folder is still where it was.
+    def check_exists(self) -> None:
+        """Check that the folder has not been moved or removed.
 
-        It is never made anew while a run goes on: that would tear a run in two that was moved, and fill the wrong disk
-        where one was unmounted.
+        A missing folder is not created again during training: this would split a run that was moved, or fill the wrong
+        disk after an unmount.
 
         Raises:
             TrainingError: it is gone.
         """
         if not self.recipe.exists():
             raise TrainingError(
-                f"{self.path} is gone: removed, moved or unmounted while training",
-                "Bring it back, or give its new place as --out: the run goes on from the newest state in it.",
+                f"{self.path}: the run folder was removed, moved or unmounted during training",
+                "Restore it, or give its new path as --out: the run goes on from the newest state in it.",
             )
 
     def save(self, state: TrainingState) -> Path:
-        """Write the model, then the state, and prune old states; returns the model's path.
+        """Write the model, then the state, and prune old states.
 
-        The state comes last: a kill between the two leaves the older state in force, and the model is written again.
+        The state is last: after a kill between the two, the run goes on from the older state and writes the model
+        again.
+
+        Returns:
+            The model's path.
 
         Raises:
             TrainingError: the folder is gone.
             ResourceError: a file cannot be written.
         """
-        self.check_there()
+        self.check_exists()
         model = self.model(state.images_seen)
         save_model(model, state.average, state.recipe, state.images_seen, state.classes)
         save_state(self.state(state.images_seen), state)
-        _set_aside(self.state(state.images_seen)).unlink(missing_ok=True)
-        self.prune(state.recipe)
+        _damaged_name(self.state(state.images_seen)).unlink(missing_ok=True)
+        self.prune_states(state.recipe)
         return model
 
-    def prune(self, recipe: Recipe) -> None:
-        """Remove states but for the `run.keep` newest, and that of the model which measured best."""
+    def prune_states(self, recipe: Recipe) -> None:
+        """Remove all states except the newest `run.keep` and the state of the best model."""
         best = self.best(recipe)
         for number, path in enumerate(self.states()):
             if number >= recipe.run.keep and (best is None or path != self.state(best[0])):
                 path.unlink(missing_ok=True)
 
     def newest_state(self, console: Console, *, mapped: bool = False) -> tuple[Path, dict[str, Any]] | None:
-        """The newest state that is whole; damaged ones are named and passed over.
+        """The newest undamaged state and its content; damaged ones are skipped with a warning.
 
         Args:
-            console: Told of those.
-            mapped: Leave the tensors on the disk until they are used.
+            console: Where warnings go.
+            mapped: Memory-map the tensors instead of reading them.
+
+        Returns:
+            Path and content; None if there are no states.
 
         Raises:
-            CheckpointError: there are states, and none can be read, or the newest is of another version.
+            CheckpointError: there are states but none can be read, or the newest one is of another version.
         """
         states = self.states()
         for path in states:
             damage = _damage(path)
             if damage is None:
                 return path, _read(path, mapped=mapped)
-            console.warn(f"{damage}; trying the state before it")
+            console.warn(f"{damage}; trying the previous state")
         if states:
             raise CheckpointError(
-                f"{self.path}: none of its {len(states)} training states can be read",
-                "Start a new run with another --out; `--set train.init=MODEL` starts it from a model of this one.",
+                f"{self.path}: none of the {len(states)} training states can be read",
+                "Start a new run with another --out; `--set train.init=MODEL` starts it from a model of this run.",
             )
         return None
 
     def rewind(self, images_seen: int, recipe: Recipe) -> None:
-        """Make this the folder of a run after so many images, as training goes on from there.
+        """Put the folder back to `images_seen` images, where training goes on.
 
-        Later states could not be read: they are set aside, so that they never push a good one out of the `keep` newest.
-        Earlier ones go that a killed session had no time to remove. What was logged later will be logged again.
+        Later states are damaged; they are renamed, so that they do not count among the `run.keep` newest. Old states
+        that a killed session did not prune are removed. Log lines after `images_seen` are dropped: they will be written
+        again.
         """
         for path in self.states():
             if path > self.state(images_seen):
-                path.replace(_set_aside(path))
-        self.prune(recipe)
+                path.replace(_damaged_name(path))
+        self.prune_states(recipe)
         self.truncate_logs(images_seen)
 
     def truncate_logs(self, images_seen: int) -> None:
-        """Drop what was logged after the state that training goes on from, and lines that a kill cut short."""
+        """Drop log lines after `images_seen`, and lines that a kill cut short."""
         for log in (self.stats, self.metrics):
             if not log.exists():
                 continue
             before = log.read_text(encoding="utf-8", errors="replace")
-            kept = [line for line in before.splitlines() if _seen(line) <= images_seen]
+            kept = [line for line in before.splitlines() if _images_seen_of(line) <= images_seen]
             text = "".join(f"{line}\n" for line in kept)
             if text != before:
                 write_atomically(log, lambda path, text=text: path.write_text(text, encoding="utf-8"))  # type: ignore[misc]
 
-    def measured_moments(self) -> set[int]:
-        """Images seen at the moments that training itself has measured."""
+    def measured_images_seen(self) -> set[int]:
+        """Images seen at all measurements that training made."""
         return {record["images_seen"] for record in self._measurements()}
 
     def best(self, recipe: Recipe) -> tuple[int, float] | None:
-        """Which model is best by the first metric of `evaluate.metrics`: its images seen, and the value.
+        """The best model by the first metric of `evaluate.metrics`; None if nothing was measured.
 
-        Of what training has measured, only that counts which was measured like the newest: with as many images, and
-        with the same reference and detector. What `swincli evaluate` has added does not.
+        Only measurements of training count, and of those only the ones made like the newest: same number of images,
+        same reference, same detector. Lines from `swincli evaluate` do not count.
+
+        Returns:
+            Its images seen and its value.
         """
         metric = METRICS.get(recipe.evaluate.metrics[0].strip().lower()) if recipe.evaluate.metrics else None
         measurements = self._measurements()
@@ -202,7 +214,7 @@ class RunFolder:
         return images, finite[images]
 
     def _measurements(self) -> list[dict[str, Any]]:
-        """Lines of metrics.jsonl that training has written, but for one that a kill cut short."""
+        """Complete lines of metrics.jsonl that training wrote."""
         found = []
         for line in self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []:
             with suppress(ValueError, KeyError, TypeError):
@@ -216,36 +228,26 @@ class RunFolder:
                     found.append(record)
         return found
 
-    @contextmanager
-    def telling_last_state(self) -> Iterator[None]:
-        """Add to an expected failure of the disk or the data where the run can go on once that is mended.
-
-        Raises:
-            SwincliError: what the block raises.
-        """
-        try:
-            yield
-        except (DataError, ResourceError, OSError) as caught:
-            failure = caught if isinstance(caught, SwincliError) else from_os_error(caught, _place(caught))
-            states = self.states()
-            whole = (
-                f"{states[0]} is whole: the same command goes on from there." if states else "No state was saved yet."
-            )
-            between = "\n" if "\n" in (failure.hint or "") else " "
-            failure.hint = f"{failure.hint}{between}{whole}" if failure.hint else whole
-            raise failure from caught
+    def hint_last_state(self, error: SwincliError | OSError) -> SwincliError:
+        """The error with a hint from where the run can go on; an `OSError` becomes a SwincliError."""
+        failure = error if isinstance(error, SwincliError) else from_os_error(error, _place(error))
+        states = self.states()
+        last = f"The same command goes on from {states[0]}." if states else "No state was saved yet."
+        between = "\n" if "\n" in (failure.hint or "") else " "
+        failure.hint = f"{failure.hint}{between}{last}" if failure.hint else last
+        return failure
 
 
-def read_whole_state(path: Path, *, mapped: bool = False) -> dict[str, Any]:
-    """Read a training state, and see that it is as it was written.
+def read_verified_state(path: Path, *, mapped: bool = False) -> dict[str, Any]:
+    """Read a training state and verify its checksums.
 
     Args:
         path: The file.
-        mapped: Leave the tensors on the disk until they are used; the file is read through all the same.
+        mapped: Memory-map the tensors; the checksums are still read in full.
 
     Raises:
-        CheckpointError: it is damaged, something else, or of another version.
-        ResourceError: it may not be read.
+        CheckpointError: it is damaged, not a state, or of another version.
+        ResourceError: no permission to read it.
     """
     damage = _damage(path)
     if damage is not None:
@@ -256,16 +258,17 @@ def read_whole_state(path: Path, *, mapped: bool = False) -> dict[str, Any]:
 def _read(state: Path, *, mapped: bool) -> dict[str, Any]:
     try:
         return read_state(state, mapped=mapped)
-    except CheckpointError as error:  # it is whole, and a state
+    except CheckpointError as error:  # an undamaged state, so of another version
         raise CheckpointError(error.message, _OTHER_VERSION) from error
 
 
 def _damage(state: Path) -> str | None:
-    """What is wrong with a file, also by its checksums, which PyTorch writes and does not look at; None where it is a
-    state as it was written, of whatever version.
+    """What is wrong with a state file; None for an undamaged state of any version.
+
+    It verifies the checksums that PyTorch writes and never reads.
 
     Raises:
-        ResourceError: it may not be read.
+        ResourceError: no permission to read it.
     """
     try:
         with zipfile.ZipFile(state) as archive:
@@ -275,11 +278,11 @@ def _damage(state: Path) -> str | None:
     except (zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
         return f"{state}: damaged ({error})"
     if broken is not None:
-        return f"{state}: damaged ({broken} is not as it was written)"
-    return None if is_state(state) else f"{state}: damaged, or no training state"
+        return f"{state}: damaged (checksum of {broken})"
+    return None if is_state(state) else f"{state}: damaged, or not a training state"
 
 
-def _set_aside(state: Path) -> Path:
+def _damaged_name(state: Path) -> Path:
     return state.with_name(f"{state.name}.damaged")
 
 
@@ -288,24 +291,24 @@ def _place(error: OSError) -> str:
 
 
 def _conditions(record: dict[str, Any]) -> tuple[Any, ...]:
-    """What must be equal for two measurements to be compared."""
+    """What must be equal to compare two measurements."""
     protocol = record["protocol"]
     return protocol["fakes"]["num"], protocol["reference"]["content_hash"], protocol["detector"]["sha256"]
 
 
-def _seen(line: str) -> float:
+def _images_seen_of(line: str) -> float:
     try:
         return float(json.loads(line)["images_seen"])
     except (ValueError, KeyError, TypeError):
-        return float("inf")  # a line that a kill cut short
+        return float("inf")  # cut short by a kill
 
 
 def check_same_run(content: dict[str, Any], path: Path, recipe: Recipe, data_hash: str, console: Console) -> None:
-    """Compare what a state was trained with to what is asked for now, and say which horizons have changed.
+    """Compare the recipe of a state with the current one, and print changed keys that may change.
 
     Raises:
-        RecipeError: keys differ that would make it another run; it lists them all.
-        CheckpointError: the state's recipe holds what this version does not know.
+        RecipeError: keys differ that may not change; it lists all of them.
+        CheckpointError: the state's recipe has keys or values that this version does not know.
     """
     before, now = _recipe_of(content, path).model_dump(), recipe.model_dump()
     problems = []
@@ -314,22 +317,22 @@ def check_same_run(content: dict[str, Any], path: Path, recipe: Recipe, data_has
             name, old = f"{section}.{key}", before[section][key]
             if old == value:
                 continue
-            if section in FREE_SECTIONS or name in FREE_KEYS:
+            if section in CHANGEABLE_SECTIONS or name in CHANGEABLE_KEYS:
                 console.say(f"{name} changed from {old} to {value}")
             else:
                 problems.append(f"{name}: {value!r} now, {old!r} in the run")
     if content["data_hash"] != data_hash:
-        problems.append("data.path: the images are not those that the run was trained on")
+        problems.append("data.path: the images differ from those that the run was trained on")
     if problems:
         raise RecipeError(
-            f"{path.parent}: going on with this recipe",
+            f"{path.parent}: resuming with this recipe",
             problems,
-            f"Give another --out to start a new run; the run's own recipe is {path.parent / 'recipe.toml'}.",
+            f"Give another --out to start a new run; the run's recipe is {path.parent / 'recipe.toml'}.",
         )
 
 
 def _recipe_of(content: dict[str, Any], path: Path) -> Recipe:
     try:
         return recipe_of(content, path)
-    except RecipeError as error:  # keys and values of a later version
+    except RecipeError as error:  # written by a later version
         raise CheckpointError(error.message, _OTHER_VERSION) from error

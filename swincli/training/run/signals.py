@@ -1,4 +1,4 @@
-"""Stopping between steps: on Ctrl-C, on SIGTERM as a scheduler sends it, and before a time limit."""
+"""Stopping a run between two steps: Ctrl-C, SIGTERM (from a scheduler), and `--max-time`."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ import psutil
 
 from swincli.console import Console
 
-# From a terminal under torchrun one Ctrl-C arrives twice: from the terminal, and again from torchrun's agent.
+# Under torchrun one Ctrl-C arrives twice: from the terminal and from torchrun's agent.
 SAME_CTRL_C = 2.0  # seconds
-RECENT_STEPS = 256  # enough for every lazy phase to be among them; a first step that compiles is soon forgotten
-SPARE, LEAVING = 1.25, 2.0  # how much longer than ever a step and a save may take; seconds to end the process
+TIMED_STEPS = 256  # contains every lazy phase; the slow first step, which may compile, drops out
+SPARE, LEAVING = 1.25, 2.0  # safety factor for the next step and saves; seconds to end the process
 
 
-class Stop:
-    """Whether, and why, training is to end after the step in hand.
+class StopRequest:
+    """Whether and why training should stop after the current step.
 
     Args:
-        deadline: When the process is to be gone, by `time.monotonic`; None for never.
+        deadline: When the process must have ended, by `time.monotonic`; None for no limit.
     """
 
     def __init__(self, deadline: float | None = None) -> None:
         self._deadline = deadline
         self._asked: str | None = None
         self._first_signal: float | None = None
-        self._steps: deque[float] = deque(maxlen=RECENT_STEPS)
+        self._steps: deque[float] = deque(maxlen=TIMED_STEPS)
         self._longest_save = 0.0
 
     @property
     def reason(self) -> str | None:
-        """Why to stop, such as "interrupted"; None means that there is time for a save, a step and another save."""
+        """Why to stop, e.g. "interrupted". None: no request, and there is time for a save, a step and another save."""
         if self._asked is None and self._deadline is not None:
             ahead = max(self._steps, default=0.0) + 2 * self._longest_save
             if time.monotonic() + SPARE * ahead + LEAVING > self._deadline:
@@ -46,12 +46,12 @@ class Stop:
         return self._asked
 
     def ask(self, reason: str) -> None:
-        """Request the end; what was asked first stays the reason."""
+        """Request a stop; the first reason is kept."""
         self._asked = self._asked or reason
 
     @contextmanager
     def timing(self, what: Literal["step", "save"]) -> Iterator[None]:
-        """Note how long the block takes: a step of everything, or all that is written after it."""
+        """Record the duration of the block: one step, or everything that is written after it."""
         started = time.monotonic()
         yield
         seconds = time.monotonic() - started
@@ -60,14 +60,14 @@ class Stop:
         else:
             self._longest_save = max(self._longest_save, seconds)
 
-    def receive(self, number: int) -> bool:
-        """Take a signal as a request.
+    def handle_signal(self, number: int) -> bool:
+        """Handle a signal as a stop request.
 
         Returns:
             Whether it is the first one.
 
         Raises:
-            KeyboardInterrupt: it is a Ctrl-C of somebody who has asked before and does not want to wait.
+            KeyboardInterrupt: it is a second Ctrl-C, `SAME_CTRL_C` seconds or more after the first signal.
         """
         now = time.monotonic()
         if self._first_signal is None:
@@ -80,23 +80,23 @@ class Stop:
 
 
 @contextmanager
-def stop_when_asked(console: Console, max_time: float | None = None) -> Iterator[Stop]:
-    """Turn Ctrl-C, SIGTERM and the approach of a time limit into a request that is read after every step.
+def catch_stop_signals(console: Console, max_time: float | None = None) -> Iterator[StopRequest]:
+    """Turn Ctrl-C, SIGTERM and the time limit into a stop request, which the loop reads after every step.
 
     A second Ctrl-C, two seconds or more after the first signal, interrupts at once.
 
     Args:
-        console: Where a signal is acknowledged.
-        max_time: Seconds after the start of the command by which it is to have ended.
+        console: Where the first signal is confirmed.
+        max_time: Time limit in seconds from the start of the command.
     """
-    stop = Stop(None if max_time is None else time.monotonic() + max_time - seconds_since_start())
+    stop = StopRequest(None if max_time is None else time.monotonic() + max_time - seconds_since_start())
     if threading.current_thread() is not threading.main_thread():
-        yield stop  # signals reach the main thread alone
+        yield stop  # only the main thread can handle signals
         return
 
     def request(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if stop.receive(number):
-            with suppress(RuntimeError):  # the signal came in the middle of a line that was being printed
+        if stop.handle_signal(number):
+            with suppress(RuntimeError):  # the signal interrupted a print
                 console.say(f"{stop.reason}: finishing the step and saving")
 
     before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -108,7 +108,7 @@ def stop_when_asked(console: Console, max_time: float | None = None) -> Iterator
 
 
 def seconds_since_start() -> float:
-    """How long ago the command was started: this process, or torchrun where that has started this process."""
+    """Seconds since the command started: since the start of this process, or of the torchrun that started it."""
     process = psutil.Process()
     if "TORCHELASTIC_RUN_ID" in os.environ:
         process = process.parent() or process

@@ -1,4 +1,4 @@
-"""All that a run is at one moment: networks, average, optimisers, images seen, statistics; saved and loaded exactly."""
+"""The training state: networks, EMA, optimisers, images seen, running statistics; saved and restored exactly."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from swincli.model.generator import Generator
 from swincli.recipe import Recipe, dump_recipe
 from swincli.recipe.loading import parse_recipe
 from swincli.system.atomic_files import write_atomically
-from swincli.training.run.running_stats import Window
-from swincli.training.step.phases import make_optimizers
+from swincli.training.run.running_stats import RunningStats
+from swincli.training.step.optimizers import make_optimizers
 from swincli.training.step.rng import derive
 
 FORMAT = "swincli-state-1"
@@ -28,19 +28,19 @@ FORMAT = "swincli-state-1"
 
 @dataclass
 class TrainingState:
-    """Everything that a step reads and changes.
+    """Everything that a training step reads and changes.
 
     Attributes:
         recipe: The experiment.
-        data_hash: Content hash of the store that it is trained on.
+        data_hash: Content hash of the training store.
         generator, discriminator: The networks in training mode.
         average: EMA of the generator.
         g_optimizer, d_optimizer: Adam.
-        power: Power-function averages of the generator, one for each width of `ema.power`.
+        power: Power-function EMAs of the generator, one per width in `ema.power`.
         images_seen: Images shown so far.
-        seconds: Time spent in training so far.
-        window: Statistics since the last line of stats.jsonl.
-        classes: What the networks are conditioned on; None where they are not. It follows from the store.
+        seconds: Seconds of training so far, over all sessions.
+        running_stats: Statistics since the last line of stats.jsonl.
+        classes: The classes of a conditional model; None for an unconditional one. Read from the store, not saved.
     """
 
     recipe: Recipe
@@ -53,12 +53,12 @@ class TrainingState:
     power: list[Generator] = field(default_factory=list)
     images_seen: int = 0
     seconds: float = 0.0
-    window: Window = field(default_factory=Window)
+    running_stats: RunningStats = field(default_factory=RunningStats)
     classes: Classes | None = None
 
 
 def build_state(recipe: Recipe, data_hash: str, device: torch.device) -> TrainingState:
-    """A run before its first step; the weights follow from the recipe's seed alone."""
+    """A new training state; the weights depend on the recipe's seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(recipe.train.seed, "weights").initial_seed())
         generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
@@ -74,50 +74,50 @@ def build_state(recipe: Recipe, data_hash: str, device: torch.device) -> Trainin
 _PARTS = ("generator", "discriminator", "average", "g_optimizer", "d_optimizer")
 
 
-def content_of(state: TrainingState) -> dict[str, Any]:
-    """All of a state as tensors and plain values, which `restore` takes back; the tensors share its memory."""
+def state_content(state: TrainingState) -> dict[str, Any]:
+    """The state as a dictionary of tensors and plain values, for `restore`; the tensors share memory with the state."""
     return {
         "format": FORMAT,
         "recipe": dump_recipe(state.recipe),
         "data_hash": state.data_hash,
         "images_seen": state.images_seen,
         "seconds": state.seconds,
-        "window": state.window.as_dict(),
+        "window": state.running_stats.as_dict(),
         **{part: getattr(state, part).state_dict() for part in _PARTS},
         "power": [average.state_dict() for average in state.power],
     }
 
 
 def to_bytes(state: TrainingState) -> bytes:
-    """All of a state as a file of it would hold it, for a process that reads no files."""
+    """The state in the bytes of a state file, to send to other ranks."""
     buffer = io.BytesIO()
-    torch.save(content_of(state), buffer)
+    torch.save(state_content(state), buffer)
     return buffer.getvalue()
 
 
 def from_bytes(data: bytes) -> dict[str, Any]:
-    """The inverse of `to_bytes`, with the tensors on the CPU, for `restore`."""
+    """The inverse of `to_bytes`, for `restore`; tensors on the CPU."""
     content: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return content
 
 
 def save_state(path: Path, state: TrainingState) -> None:
-    """Write a state; the file loads with `weights_only=True`.
+    """Write a state file; it loads with `weights_only=True`.
 
     Raises:
         ResourceError: the file cannot be written.
     """
-    content = content_of(state)
+    content = state_content(state)
     write_atomically(path, lambda temporary: torch.save(content, temporary))
 
 
 def is_state(path: Path) -> bool:
-    """Whether a file is a training state of swincli's, of whatever version; only its outline is read."""
+    """Whether a file is a training state of any swincli version; tensors are not read."""
     if not zipfile.is_zipfile(path):
         return False
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception:  # torch raises a different one for everything that it does not take
+    except Exception:  # torch.load raises many classes of errors
         return False
     return isinstance(content, dict) and str(content.get("format", "")).startswith(FORMAT.rstrip("0123456789"))
 
@@ -127,14 +127,14 @@ def read_state(path: Path, *, mapped: bool = False) -> dict[str, Any]:
 
     Args:
         path: The file.
-        mapped: Leave the tensors on the disk until they are used, for a look at what a state is.
+        mapped: Memory-map the tensors instead of reading them.
 
     Raises:
-        CheckpointError: the file is damaged or no state of swincli's.
+        CheckpointError: the file is damaged or is not a training state of this version.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:  # torch raises a different one for every way of being damaged
+    except Exception as error:  # torch.load raises many classes of errors
         raise CheckpointError(f"{path}: damaged ({type(error).__name__})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a training state of this version")
@@ -142,7 +142,7 @@ def read_state(path: Path, *, mapped: bool = False) -> dict[str, Any]:
 
 
 def restore(state: TrainingState, content: dict[str, Any]) -> None:
-    """Bring a built state to where a file left off; networks and optimisers must be of the same shape.
+    """Load the content of a state file into a built state with the same architecture.
 
     Raises:
         CheckpointError: the content does not fit.
@@ -156,9 +156,9 @@ def restore(state: TrainingState, content: dict[str, Any]) -> None:
         raise CheckpointError(f"the training state does not fit the recipe: {error}") from error
     state.images_seen = content["images_seen"]
     state.seconds = content["seconds"]
-    state.window = Window.from_dict(content["window"])
+    state.running_stats = RunningStats.from_dict(content["window"])
 
 
 def recipe_of(content: dict[str, Any], path: Path) -> Recipe:
-    """The recipe that a state file was trained with."""
+    """The recipe in the content of a state file."""
     return parse_recipe(content["recipe"], f"{path}: its recipe")

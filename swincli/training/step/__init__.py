@@ -1,1 +1,1 @@
-"""One training step: batches, losses, phases (D, R1, G), and how they run on devices and processes."""
+"""One training step: mini-batch, losses, phases (D, R1, G), optimisers, and how they run on a device or under DDP."""

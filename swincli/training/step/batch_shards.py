@@ -1,8 +1,8 @@
-"""Which images of a step's batch a process works on, and in which of its passes.
+"""Splitting a batch over ranks, and a rank's images into micro-batches (gradient accumulation).
 
-The batch is the recipe's whatever the machine: processes share it, and a process may take its share in several passes
-whose gradients are summed. Images that D judges together (a group of the minibatch deviation) are never parted, so the
-losses are those of one process that takes the whole batch at once.
+The batch is the recipe's on every machine. Gradients are averaged over ranks and micro-batches. Images that D compares
+(a group of the minibatch standard deviation) stay together, so the losses equal those of one process that takes the
+whole batch at once.
 """
 
 from __future__ import annotations
@@ -20,75 +20,79 @@ from swincli.recipe import Recipe
 
 @dataclass(frozen=True)
 class BatchSplit:
-    """A batch, dealt out.
+    """How a batch is split.
 
     Attributes:
-        batch: Images of a step, over all processes.
+        batch: Images of a step, over all ranks.
         group: Images that stay together.
-        processes: How many share the batch.
-        passes: In how many parts a process takes its share.
+        processes: Number of ranks.
+        micro_batches: Micro-batches of a rank in one step.
     """
 
     batch: int
     group: int = 1
     processes: int = 1
-    passes: int = 1
+    micro_batches: int = 1
 
     @property
-    def share(self) -> int:
-        """Images of one process."""
+    def per_rank(self) -> int:
+        """Images of one rank."""
         return self.batch // self.processes
 
     @property
     def micro_batch_size(self) -> int:
         """Images of one forward."""
-        return self.share // self.passes
+        return self.per_rank // self.micro_batches
 
     def rank_indices(self, rank: int) -> Tensor:
-        """Positions in the batch of a process's images, int64 `[share]`."""
+        """Positions of a rank's images in the batch, int64 `[per_rank]`."""
         return _part(self.batch, self.group, self.processes, rank)
 
     def micro_batch_indices(self, number: int) -> Tensor:
-        """Positions in a process's share of a pass's images, int64 `[micro_batch_size]`."""
-        return _part(self.share, self.group, self.passes, number)
+        """Positions of a micro-batch's images among the rank's images, int64 `[micro_batch_size]`."""
+        return _part(self.per_rank, self.group, self.micro_batches, number)
 
 
 def _part(images: int, group: int, parts: int, number: int) -> Tensor:
-    """One of equal parts of whole groups; the g members of a group lie images / g apart (`append_minibatch_std`)."""
+    """One of `parts` equal parts, in whole groups. The g members of a group are images / g positions apart, as in
+    `append_minibatch_std`.
+    """
     return torch.arange(images).view(group, parts, -1)[:, number].flatten()
 
 
 def split_batch(recipe: Recipe, processes: int) -> BatchSplit:
-    """Deal out a recipe's batch; a pass takes at most `run.micro_batch` images.
+    """Split a recipe's batch over `processes` ranks, in micro-batches of at most `run.micro_batch` images.
 
     Raises:
-        RecipeError: the batch cannot be shared by so many processes, or not without parting what belongs together.
+        RecipeError: the batch cannot be split over this number of processes without splitting a group.
     """
     batch, largest = recipe.train.batch, recipe.run.micro_batch
-    parted = recipe.model.discriminator != "patch"  # which has no minibatch deviation
-    group = deviation_group(batch, recipe.model.std_group) if parted else 1
+    grouped = recipe.model.discriminator != "patch"  # it has no minibatch standard deviation
+    group = deviation_group(batch, recipe.model.std_group) if grouped else 1
     groups = batch // group
     if groups % processes:
         counts = [str(count) for count in range(1, groups + 1) if groups % count == 0]
         together = f" in groups of {group} (model.std_group)" if group > 1 else ""
         raise RecipeError(
             "the recipe",
-            [f"train.batch: {batch} images{together} cannot be shared by {processes} processes"],
+            [f"train.batch: {batch} images{together} cannot be split over {processes} processes"],
             f"Start {' or '.join(counts)} processes, or choose another train.batch.",
         )
-    share = batch // processes
-    largest = min(largest or share, share)
+    per_rank = batch // processes
+    largest = min(largest or per_rank, per_rank)
     if largest < group:
         raise RecipeError(
             "the recipe",
-            [f"run.micro_batch: {largest}, and D judges groups of {group} images together (model.std_group)"],
-            f"Set run.micro_batch={group} or more, or train with a model.std_group of {largest} from the start.",
+            [f"run.micro_batch: {largest}, but D compares groups of {group} images (model.std_group)"],
+            f"Set run.micro_batch={group} or more, or train with model.std_group={largest} from the start.",
         )
-    passes = next(count for count in range(1, share + 1) if share % (count * group) == 0 and share // count <= largest)
-    if passes * processes > 1 and STYLES[recipe.model.style].whole_batch:
+    micro_batches = next(
+        count for count in range(1, per_rank + 1) if per_rank % (count * group) == 0 and per_rank // count <= largest
+    )
+    if micro_batches * processes > 1 and STYLES[recipe.model.style].whole_batch:
         raise RecipeError(
             "the recipe",
-            [f"model.style: {recipe.model.style} takes its statistics over the whole batch, which cannot be shared"],
-            "Train it in one process, without run.micro_batch.",
+            [f"model.style: {recipe.model.style} takes statistics over the whole batch, which cannot be split"],
+            "Train in one process, without run.micro_batch.",
         )
-    return BatchSplit(batch, group, processes, passes)
+    return BatchSplit(batch, group, processes, micro_batches)

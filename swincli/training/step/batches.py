@@ -1,4 +1,4 @@
-"""What a step works on: a function of the seed and of the images seen, and of nothing else."""
+"""The mini-batch of a step: images, latents, labels and augmentation, as a function of (seed, images seen) alone."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from swincli.training.augment import transforms
 from swincli.training.step.batch_shards import BatchSplit
 from swincli.training.step.labels import batch_labels
 from swincli.training.step.losses import Batch
-from swincli.training.step.prefetch import Feed
+from swincli.training.step.prefetch import ImageLoader
 from swincli.training.step.rng import derive
 
 
-def next_passes(
+def next_micro_batches(
     recipe: Recipe,
     store: Store,
     images_seen: int,
-    shares: BatchSplit,
+    split: BatchSplit,
     rank: int,
     device: torch.device,
-    feed: Feed | None = None,
+    loader: ImageLoader | None = None,
 ) -> list[Batch]:
-    """The passes of a step of one process. Everything is drawn for the whole batch; its share is taken from that.
+    """The micro-batches of one rank for the next step. All random numbers are drawn for the whole batch, then sliced.
 
     Args:
         recipe: The experiment.
         store: Training images.
         images_seen: Images shown before the step.
-        shares: How the batch is dealt out.
-        rank: Number of the process.
-        device: Where the networks are.
-        feed: What brings the images; read from the store now where left out.
+        split: How the batch is split over ranks and micro-batches.
+        rank: Rank of this process.
+        device: Device of the networks.
+        loader: Loads the images; by default they are read from the store now.
 
     Raises:
         DataError: the images cannot be read.
     """
     model, seed, count = recipe.model, recipe.train.seed, recipe.train.batch
-    mine = shares.rank_indices(rank)
+    mine = split.rank_indices(rank)
     indices = training_indices(len(store), seed, images_seen, count)
-    pixels = feed.images(images_seen) if feed else torch.from_numpy(store.fetch(indices[mine.numpy()])).to(device)
+    pixels = loader.images(images_seen) if loader else torch.from_numpy(store.fetch(indices[mine.numpy()])).to(device)
     reals = to_network(pixels, model.pixel_mean, model.pixel_std)
     if recipe.augment.flip:
         reals = transforms.flip(reals, transforms.draw_flips(count, derive(seed, "flip", images_seen))[mine])
@@ -53,11 +53,13 @@ def next_passes(
     batch = Batch(reals, d_latents, g_latents, images_seen)
     if recipe.loss.bcr_real or recipe.loss.bcr_fake:
         random = derive(seed, "augment", images_seen)
-        of_reals, of_fakes = (transforms.draw_consistency(count, model.size, random).take(mine) for _ in range(2))
-        batch = replace(batch, of_reals=of_reals, of_fakes=of_fakes)
+        real_augment, fake_augment = (
+            transforms.draw_bcr_params(count, model.size, random).take(mine) for _ in range(2)
+        )
+        batch = replace(batch, real_augment=real_augment, fake_augment=fake_augment)
     if model.classes:
         labels, d_labels, g_labels = batch_labels(store, indices, seed, images_seen)[:, mine].to(device)
         batch = replace(batch, labels=labels, d_labels=d_labels, g_labels=g_labels)
-    if shares.passes == 1:
+    if split.micro_batches == 1:
         return [batch]
-    return [batch.take(shares.micro_batch_indices(number)) for number in range(shares.passes)]
+    return [batch.take(split.micro_batch_indices(number)) for number in range(split.micro_batches)]

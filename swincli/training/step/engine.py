@@ -1,4 +1,4 @@
-"""How the networks run on a machine: their precision, compiled or not, and in how many processes."""
+"""How the networks run: precision, channels-last, recompute, `torch.compile`, and DDP over processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from swincli.recipe.schema import RunSection
 from swincli.system.distributed import Processes
 from swincli.system.runtime import choose_precision
 
-# Buffers are functions of the weights, the same everywhere; torch 2.13 has renamed the switch.
+# Buffers are functions of the weights, so all ranks have the same ones. PyTorch 2.13 renamed the argument.
 _SYNC_BUFFERS = (
     "forward_sync_buffers"
     if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
@@ -31,11 +31,11 @@ Context = Callable[[], contextlib.AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class Engine:
-    """What stands between the losses and the networks.
+    """How losses call the networks on this machine.
 
     Attributes:
-        processes: Who shares the batch.
-        precision: What matrix products are computed in.
+        processes: The ranks that share the batch.
+        precision: Data type of matrix products.
         compiled: Whether the networks are compiled.
     """
 
@@ -43,16 +43,19 @@ class Engine:
     precision: torch.dtype = torch.float32
     compiled: bool = False
 
-    def trained(self, network: nn.Module, parameters: list[nn.Parameter]) -> nn.Module:
-        """A network whose backward leaves the mean gradient of all processes in each of them.
+    def wrap_ddp(self, network: nn.Module, parameters: list[nn.Parameter]) -> nn.Module:
+        """Wrap a network in DDP: its backward leaves the mean gradient of all ranks in each rank.
 
         Args:
-            network: The network itself.
-            parameters: Those that are trained; they must all get a gradient in every backward.
+            network: The network, not wrapped.
+            parameters: Parameters to train; every backward must give each of them a gradient.
+
+        Returns:
+            The wrapped network; with one process, the network itself.
         """
         if self.processes.world_size == 1:
             return network
-        for parameter in parameters:  # what needs no gradient while it is wrapped is never exchanged
+        for parameter in parameters:  # DDP ignores parameters that need no gradient when it wraps the network
             parameter.requires_grad_(True)
         device = parameters[0].device
         wrapped = DistributedDataParallel(
@@ -64,20 +67,20 @@ class Engine:
             parameter.requires_grad_(False)
         return wrapped
 
-    def without_exchange(self, network: nn.Module) -> Context:
-        """Makes contexts in which the backward of what `trained` returned keeps gradients to its process."""
+    def no_sync(self, network: nn.Module) -> Context:
+        """A factory of contexts in which backward of a network from `wrap_ddp` does not all-reduce gradients."""
         return network.no_sync if isinstance(network, DistributedDataParallel) else contextlib.nullcontext
 
 
 def start_engine(
     run: RunSection, generator: Generator, discriminator: nn.Module, device: torch.device, processes: Processes
 ) -> Engine:
-    """Set up networks for training as a recipe's [run] section asks for.
+    """Set up the networks for training, as the recipe's [run] section says.
 
     Raises:
-        ResourceError: this machine cannot do what it asks for.
+        ResourceError: this machine does not support it.
     """
-    if processes.world_size > 1:  # of vectors with one row, for which it makes no difference
+    if processes.world_size > 1:  # PyTorch warns about one-row parameters, whose strides do not matter
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     generator.recompute_from = run.recompute_from
     discriminator.recompute_from = run.recompute_from  # type: ignore[assignment]
@@ -89,15 +92,16 @@ def start_engine(
 
 
 def compile_networks(generator: Generator, discriminator: nn.Module, backend: str = "inductor") -> None:
-    """Let networks be compiled when they first run; they stay the same modules, with the same names of weights.
+    """Mark the networks for compilation at their first forward; modules and parameter names stay the same.
 
-    G is compiled as a whole, and D's blocks without the making of their weights: the vectors of spectral norm move with
-    every forward, and compiled code would make them anew, from vectors that have moved on, in the backward pass.
+    G is compiled as a whole. Of D only the blocks are compiled, without the computation of their weights: each forward
+    updates spectral norm's vectors, and compiled code would recompute the weights in backward from vectors that have
+    changed since.
 
     Raises:
         ResourceError: there is no compiler for this Python or platform.
     """
-    warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")  # the compiler looks at it
+    warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")  # the compiler reads it
     try:
         generator.compile(backend=backend)
         for module in discriminator.modules():

@@ -1,4 +1,4 @@
-"""Labels in training: those of the images, and those drawn for the latents as they occur among the images."""
+"""Class labels in training: of the images, and random ones for the latents with the same class frequencies."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from swincli.training.step.rng import derive
 
 
 def training_classes(classes: int, store: Store) -> Classes | None:
-    """What a store's images tell about so many classes (`model.classes`); None where the networks are unconditional.
+    """Names and image counts of the store's classes; None for an unconditional model (`classes=0`).
 
     Raises:
-        DataError: the store has no labels, or names for another number of them.
+        DataError: the store has no labels, or another number of classes than `model.classes`.
     """
     if not classes:
         return None
     names = store.manifest.label_names
     if store.labels is None or names is None:
         raise DataError(
-            f"{store.path}: its images have no labels, and model.classes is {classes}",
-            "Prepare them again with --labels, or set model.classes=0.",
+            f"{store.path}: its images have no labels, but model.classes is {classes}",
+            "Prepare the store again with --labels, or set model.classes=0.",
         )
     if len(names) != classes:
         raise DataError(
-            f"{store.path}: its labels have {len(names)} names, and model.classes is {classes}",
+            f"{store.path}: its labels have {len(names)} classes, but model.classes is {classes}",
             f"Set model.classes={len(names)}, or 0 to train without classes.",
         )
     return Classes(tuple(names), tuple(np.bincount(store.labels, minlength=classes).tolist()))
 
 
 def batch_labels(store: Store, indices: NDArray[np.int64], seed: int, images_seen: int) -> Tensor:
-    """Labels of a step: of its images, of D's latents and of G's, int64 `[3, B]` on the CPU.
+    """Labels of a step's images, of D's latents and of G's latents: int64 `[3, B]` on the CPU.
 
-    A latent has the label of an image drawn from all, so that classes occur as often among fakes as among reals.
+    A latent gets the label of a random image of the store, so classes are as frequent among fakes as among reals.
     """
     assert store.labels is not None
     labels = torch.from_numpy(store.labels)

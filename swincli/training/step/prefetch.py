@@ -1,6 +1,6 @@
-"""Bringing training images to the device: from the disk, a step ahead, or from the device's own memory.
+"""Loading training images: prefetched from disk by a thread, or kept in device memory (`data.resident`).
 
-All ways give the same images; which one is taken changes nothing but the time.
+Both loaders return the same images; only the speed differs.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from swincli.recipe import Recipe
 from swincli.training.step.batch_shards import BatchSplit
 from swincli.units import format_bytes
 
-RESIDENT_SHARE = 0.25  # of the memory that is free before training, that "auto" gives to the images
-_AT_A_TIME = 256  # images on their way into the device's memory
+RESIDENT_SHARE = 0.25  # "auto" keeps the images in device memory if they need at most this share of the free memory
+_CHUNK = 256  # images per copy while the device memory is filled
 
 
-class Feed(Protocol):
-    """Where a process gets its images from."""
+class ImageLoader(Protocol):
+    """Gives a rank its images of each step."""
 
     def images(self, images_seen: int) -> Tensor:
-        """This process's images of the step that follows so many images, uint8 `[share, H, W, 3]` on the device.
+        """This rank's images of the step after `images_seen` images, uint8 `[per_rank, H, W, 3]` on the device.
 
         Raises:
             DataError: they cannot be read.
-            ResourceError: the system does not let them be read.
+            ResourceError: the system refuses to read them.
         """
         ...
 
 
-class Positions:
-    """Which images of the store are a process's at a step: a function of the seed and of the images seen.
+class RankSampler:
+    """Which images of the store a rank trains on at a step: a function of seed and images seen.
 
     Args:
         recipe: Seed and batch.
         images: Images in the store.
-        mine: Positions in the batch of this process's images.
+        mine: Positions of this rank's images in the batch.
     """
 
     def __init__(self, recipe: Recipe, images: int, mine: Tensor) -> None:
@@ -55,89 +55,91 @@ class Positions:
         self.batch = recipe.train.batch
 
     def at(self, images_seen: int) -> NDArray[np.int64]:
-        """Indices into the store, int64 `[share]`."""
+        """Indices into the store, int64 `[per_rank]`."""
         indices: NDArray[np.int64] = training_indices(self._images, self._seed, images_seen, self.batch)[self._mine]
         return indices
 
 
-class AheadFeed:
-    """Reads from the disk; while the networks work on a batch, a thread reads the next one.
+class PrefetchLoader:
+    """Reads from disk. A thread reads the next batch while the networks train on the current one.
 
-    On CUDA a batch is read into page-locked memory and copied while the device works.
+    On CUDA the batch is read into pinned memory and copied asynchronously.
     """
 
-    def __init__(self, store: Store, positions: Positions, device: torch.device, thread: ThreadPoolExecutor) -> None:
-        self._store, self._positions, self._device, self._thread = store, positions, device, thread
-        self._coming_at: int | None = None
-        self._coming: Future[Tensor] | None = None
+    def __init__(self, store: Store, sampler: RankSampler, device: torch.device, thread: ThreadPoolExecutor) -> None:
+        self._store, self._sampler, self._device, self._thread = store, sampler, device, thread
+        self._next_at: int | None = None
+        self._next: Future[Tensor] | None = None
 
     def images(self, images_seen: int) -> Tensor:
-        """See `Feed.images`."""
-        if self._coming is not None and self._coming_at == images_seen:
-            batch = self._coming.result()
-            self._coming = None
+        """See `ImageLoader.images`."""
+        if self._next is not None and self._next_at == images_seen:
+            batch = self._next.result()
+            self._next = None
         else:
             batch = self._read(images_seen)
-        following = images_seen + self._positions.batch
-        if self._coming is None or self._coming_at != following:
-            self._coming_at, self._coming = following, self._thread.submit(self._read, following)
+        following = images_seen + self._sampler.batch
+        if self._next is None or self._next_at != following:
+            self._next_at, self._next = following, self._thread.submit(self._read, following)
         return batch.to(self._device, non_blocking=True)
 
     def _read(self, images_seen: int) -> Tensor:
-        indices = self._positions.at(images_seen)
+        indices = self._sampler.at(images_seen)
         side = self._store.resolution
-        # The memory of a batch whose copy has not ended yet is not given out again: PyTorch's allocator sees to it.
-        locked = self._device.type == "cuda"
-        batch = torch.empty((len(indices), side, side, CHANNELS), dtype=torch.uint8, pin_memory=locked)
+        # PyTorch's allocator does not reuse pinned memory before its asynchronous copy has ended.
+        pinned = self._device.type == "cuda"
+        batch = torch.empty((len(indices), side, side, CHANNELS), dtype=torch.uint8, pin_memory=pinned)
         self._store.fetch(indices, batch.numpy())
         return batch
 
 
-class ResidentFeed:
-    """Takes batches from images that all lie in the device's memory, uint8 `[N, H, W, 3]`."""
+class InMemoryLoader:
+    """Takes batches from all images in device memory, uint8 `[N, H, W, 3]`."""
 
-    def __init__(self, everything: Tensor, positions: Positions) -> None:
-        self._everything, self._positions = everything, positions
+    def __init__(self, everything: Tensor, sampler: RankSampler) -> None:
+        self._everything, self._sampler = everything, sampler
 
     def images(self, images_seen: int) -> Tensor:
-        """See `Feed.images`."""
-        indices = torch.from_numpy(self._positions.at(images_seen))
+        """See `ImageLoader.images`."""
+        indices = torch.from_numpy(self._sampler.at(images_seen))
         return self._everything.index_select(0, indices.to(self._everything.device))
 
 
 @contextmanager
-def open_feed(recipe: Recipe, store: Store, shares: BatchSplit, rank: int, device: torch.device) -> Iterator[Feed]:
-    """The way that `data.resident` asks for; leaving the block ends its thread.
+def open_loader(
+    recipe: Recipe, store: Store, split: BatchSplit, rank: int, device: torch.device
+) -> Iterator[ImageLoader]:
+    """The loader for `data.resident`; leaving the block ends its thread.
 
     Args:
         recipe: The experiment.
         store: Training images.
-        shares: How the batch is dealt out.
-        rank: Number of the process.
-        device: Where the networks are.
+        split: How the batch is split over ranks.
+        rank: Rank of this process.
+        device: Device of the networks.
 
     Raises:
         DataError: the images cannot be read.
-        ResourceError: they are to lie in a memory that they do not fit into.
+        ResourceError: `data.resident` is "always" and they do not fit into memory.
     """
-    positions = Positions(recipe, len(store), shares.rank_indices(rank))
-    if is_resident(recipe, store, device, shares.processes):
-        yield ResidentFeed(_load(store, device), positions)
+    sampler = RankSampler(recipe, len(store), split.rank_indices(rank))
+    if is_resident(recipe, store, device, split.processes):
+        yield InMemoryLoader(_load(store, device), sampler)
         return
     thread = ThreadPoolExecutor(1, thread_name_prefix="next-batch")
     try:
-        yield AheadFeed(store, positions, device, thread)
+        yield PrefetchLoader(store, sampler, device, thread)
     finally:
         thread.shutdown(cancel_futures=True)
 
 
 def is_resident(recipe: Recipe, store: Store, device: torch.device, processes: int = 1) -> bool:
-    """Whether all images are to lie in the device's memory.
+    """Whether to keep all images in device memory.
 
-    "auto" says so on CUDA where they take at most a quarter of what is free.
+    "auto" does so on CUDA if the images need at most a quarter of the free memory.
 
     Raises:
-        ResourceError: the recipe asks for it, and they do not fit.
+        ResourceError: `data.resident` is "always" and they do not fit.
     """
     wanted = recipe.data.resident
     if wanted == "never" or (wanted == "auto" and device.type != "cuda"):
@@ -147,20 +149,20 @@ def is_resident(recipe: Recipe, store: Store, device: torch.device, processes: i
         return needed <= RESIDENT_SHARE * free
     if needed > free:
         raise ResourceError(
-            f"data.resident: the images of {store.path} take {format_bytes(needed)}, {device} has "
+            f"data.resident: the images of {store.path} need {format_bytes(needed)}, {device} has "
             f"{format_bytes(free)} free",
-            'Set data.resident to "never", or leave it at "auto".',
+            'Set data.resident to "never" or "auto".',
         )
     return True
 
 
 def resident_bytes(store: Store) -> int:
-    """Memory that all images of a store take as pixels."""
+    """Bytes of all images of a store as uint8 pixels."""
     return len(store) * store.resolution**2 * CHANNELS
 
 
 def _free_bytes(device: torch.device, processes: int) -> int:
-    """Of a CUDA device, or of the machine's memory, which processes share."""
+    """Free memory of a CUDA device; on a CPU, free memory of the machine divided by the number of processes."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return psutil.virtual_memory().available // processes
@@ -169,7 +171,7 @@ def _free_bytes(device: torch.device, processes: int) -> int:
 def _load(store: Store, device: torch.device) -> Tensor:
     side = store.resolution
     everything = torch.empty((len(store), side, side, CHANNELS), dtype=torch.uint8, device=device)
-    for start in range(0, len(store), _AT_A_TIME):
-        part = store.fetch(np.arange(start, min(start + _AT_A_TIME, len(store))))
+    for start in range(0, len(store), _CHUNK):
+        part = store.fetch(np.arange(start, min(start + _CHUNK, len(store))))
         everything[start : start + len(part)].copy_(torch.from_numpy(part))
     return everything

@@ -1,7 +1,7 @@
-"""Random numbers as a function of (seed, purpose, images seen), so that a resumed run is the same run by construction.
+"""Random numbers as a function of (seed, purpose, images seen), so a resumed run draws the same numbers.
 
-Every draw is for the whole batch of a step, on the CPU; a process that holds part of the batch takes its slice. The
-numbers therefore depend neither on the device nor on the number of processes.
+Every draw is for the whole batch, on the CPU; a rank takes its slice. So the numbers depend neither on the device nor
+on the number of processes.
 """
 
 from __future__ import annotations

@@ -1,14 +1,19 @@
-"""What changes over a run, as functions of the images seen."""
+"""Schedules as functions of the images seen: learning rates, loss weights, EMA decay, and when an interval is due."""
 
 from __future__ import annotations
 
 from swincli.recipe.schema import EmaSection, LossSection, TrainSection
 
 
-def lr_scale(images_seen: int, train: TrainSection) -> float:
-    """Share of the learning rates in force: 1, then linearly to 0 between `decay_from` and `total`.
+def crossed(images_seen: int, batch: int, interval: int) -> bool:
+    """Whether the step that ended at `images_seen` passed a multiple of `interval`."""
+    return images_seen // interval != (images_seen - batch) // interval
 
-    A function of the images seen alone, so a resumed run goes on where the first one was.
+
+def lr_scale(images_seen: int, train: TrainSection) -> float:
+    """Factor of both learning rates: 1, then linearly to 0 between `decay_from` and `total`.
+
+    It depends on the images seen alone, so a resumed run continues the same schedule.
     """
     if train.decay_from is None or images_seen <= train.decay_from:
         return 1.0
@@ -16,14 +21,14 @@ def lr_scale(images_seen: int, train: TrainSection) -> float:
 
 
 def tv_weight(images_seen: int, loss: LossSection) -> float:
-    """Weight of total variation in force: `tv` at the start, linearly to 0 at `tv_until`."""
+    """Weight of total variation: `tv` at the start, then linearly to 0 at `tv_until`."""
     return loss.tv if loss.tv_until is None else loss.tv * max(0.0, 1.0 - images_seen / loss.tv_until)
 
 
 def ema_decay(images_seen: int, batch: int, ema: EmaSection) -> float:
-    """Weight of the old average in one step: `decay` where it is given, whatever the batch.
+    """EMA decay of one step: `decay` if the recipe gives it, for any batch size.
 
-    Else it is `0.5 ** (batch / half_life)`, and `ramp` shortens the half-life early on.
+    Otherwise `0.5 ** (batch / half_life)`; `ramp` shortens the half-life early in training.
     """
     if ema.decay is not None:
         return ema.decay

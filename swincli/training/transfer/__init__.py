@@ -1,1 +1,1 @@
-"""Starting from other weights: `train.init`, checkpoints of any kind, weights that match by name and shape."""
+"""Starting from other weights (`train.init`): read any checkpoint, load matching layers, transfer learning."""

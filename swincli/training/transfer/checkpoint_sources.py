@@ -1,5 +1,4 @@
-"""Reading what `train.init` names: a run or its state, a model of ours, or an original checkpoint; nothing is unpickled
-that could run code."""
+"""Reading the checkpoint of `train.init`: run or state, swincli model, original `.pt`. Never runs pickled code."""
 
 from __future__ import annotations
 
@@ -12,22 +11,23 @@ from swincli.errors import CheckpointError, RecipeError
 from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.files.find_checkpoint import find_checkpoint
 from swincli.model.files.model_file import check_fit, read_snapshot
-from swincli.model.files.snapshot import AdamState, Snapshot, Weights
+from swincli.model.files.snapshot import Snapshot, Weights
 from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
-from swincli.training.run.folder import RunFolder, read_whole_state
+from swincli.training.run.folder import RunFolder, read_verified_state
 from swincli.training.run.state import is_state, recipe_of
 from swincli.training.step.freeze_d import trained_parameters
+from swincli.training.step.optimizers import name_moments
 
 
 @dataclass(frozen=True)
-class StartingPoint:
-    """All that a new run may take over.
+class InitCheckpoint:
+    """Everything that a new run can load from a checkpoint.
 
     Attributes:
-        path: The file that it was read from.
-        snapshot: Networks, average and moments, as far as the file holds them.
-        power: Power-function averages by width.
+        path: The file.
+        snapshot: Networks, EMA and Adam moments, as far as the file has them.
+        power: Power-function EMAs by width.
     """
 
     path: Path
@@ -35,13 +35,13 @@ class StartingPoint:
     power: dict[float, Weights] = field(default_factory=dict)
 
 
-def read_starting_point(text: str, console: Console, *, mapped: bool = False) -> StartingPoint:
-    """Read a checkpoint: of a run folder the newest state that can be read, or where it has none its newest model.
+def read_init_checkpoint(text: str, console: Console, *, mapped: bool = False) -> InitCheckpoint:
+    """Read a checkpoint. A run folder stands for its newest undamaged state, or else its newest model.
 
     Args:
         text: A run folder, a state, a .safetensors model, or an original .pt.
-        console: Told of states that are damaged and passed over.
-        mapped: Leave a state's tensors on the disk until they are used.
+        console: Where damaged states are reported.
+        mapped: Memory-map the tensors of a state instead of reading them.
 
     Raises:
         CheckpointError: there is no such file, or it is damaged.
@@ -51,14 +51,14 @@ def read_starting_point(text: str, console: Console, *, mapped: bool = False) ->
         return _of_state(*newest)
     path = find_checkpoint(text)
     if is_state(path):
-        return _of_state(path, read_whole_state(path, mapped=mapped))
-    return StartingPoint(path, read_snapshot(path))
+        return _of_state(path, read_verified_state(path, mapped=mapped))
+    return InitCheckpoint(path, read_snapshot(path))
 
 
-def _of_state(path: Path, content: dict[str, Any]) -> StartingPoint:
+def _of_state(path: Path, content: dict[str, Any]) -> InitCheckpoint:
     try:
         recipe = recipe_of(content, path)
-    except RecipeError as error:  # keys and values of a later version
+    except RecipeError as error:  # written by a later version
         raise CheckpointError(error.message, "Another version of swincli wrote it.") from error
     with meta_init():
         generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
@@ -79,15 +79,9 @@ def _of_state(path: Path, content: dict[str, Any]) -> StartingPoint:
             content["average"],
             content["generator"],
             content["discriminator"],
-            _name_moments(content["g_optimizer"], [name for name, _ in generator.named_parameters()]),
-            _name_moments(content["d_optimizer"], d_names),
+            name_moments(content["g_optimizer"], [name for name, _ in generator.named_parameters()]),
+            name_moments(content["d_optimizer"], d_names),
         )
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged: {error!r}") from error
-    return StartingPoint(path, snapshot, power)
-
-
-def _name_moments(content: dict[str, Any], names: list[str]) -> AdamState:
-    """An optimiser's state by the names of the parameters that it numbers."""
-    moments = {names[number]: dict(entry) for number, entry in content["state"].items()}
-    return AdamState(moments, names, {})
+    return InitCheckpoint(path, snapshot, power)

@@ -1,4 +1,4 @@
-"""Weights of a network for one that has another number of classes: what fits is taken over, layer by layer."""
+"""Transfer of weights between networks with different numbers of classes: layers with matching shapes are loaded."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from torch import Tensor, nn
 
 from swincli.model.files.snapshot import Weights
 
-MAPPING_INPUT = "mapping.1.weight"  # of G's first mapping layer, which sees z and, with classes, a class's vector too
+MAPPING_INPUT = "mapping.1.weight"  # G's first mapping layer; its input is z, with classes also a class embedding
 
 
-def take_over(network: nn.Module, weights: Weights) -> list[str]:
-    """Load the layers whose weights fit; the others keep what they start from.
+def load_matching(network: nn.Module, weights: Weights) -> list[str]:
+    """Load the layers whose names and shapes match; the others keep their values.
 
-    G's mapping network is widened where classes come in: the part that sees z stays what it was, and the part that sees
-    the class starts at zero, so that G begins with the images that it drew before, whatever the class.
+    When classes are added, G's first mapping layer is widened: its weights for z are loaded and those for the class
+    embedding are zero, so G starts with the images it made before, for every class.
 
     Args:
         network: G or D; its weights are overwritten.
-        weights: The state of a G or D of the same kind, but for its classes.
+        weights: State dict of the same network with any number of classes.
 
     Returns:
-        The parts of the network, such as "embedding", in which some layer keeps its start.
+        Parts of the network, such as "embedding", that have layers which were not loaded.
     """
     own = network.state_dict()
     offered = dict(weights)
@@ -39,9 +39,9 @@ def _layer(name: str) -> str:
 
 
 def _resize_input(weight: Tensor, inputs: int) -> Tensor:
-    """The weight `[outputs, now]` of an equalised layer for more inputs or fewer; those kept have the effect they had.
+    """Resize the weight `[outputs, now]` of an equalised layer to `inputs` columns; kept columns keep their effect.
 
-    Equalised layers divide their weights by the square root of the inputs.
+    Equalised layers divide their weight by the square root of the number of inputs.
     """
     now = weight.shape[1]
     if now == inputs:

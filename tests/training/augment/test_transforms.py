@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from swincli.training.augment.transforms import (
-    consistency_augment,
+    bcr_augment,
     cutout,
-    draw_consistency,
+    draw_bcr_params,
     draw_flips,
     flip,
     translate,
@@ -29,7 +29,7 @@ def test_flip_mirrors_about_half_and_nothing_else() -> None:
 
 
 def augmented(name: str, before: torch.Tensor) -> torch.Tensor:
-    return consistency_augment(before, draw_consistency(len(before), before.shape[2], derive(0, name)))
+    return bcr_augment(before, draw_bcr_params(len(before), before.shape[2], derive(0, name)))
 
 
 def test_same_generator_same_augmentation() -> None:
@@ -38,15 +38,13 @@ def test_same_generator_same_augmentation() -> None:
 
 
 def test_an_image_is_augmented_alone_as_among_others() -> None:
-    before, draws = images(12), draw_consistency(12, 16, derive(0, "a"))
+    before, draws = images(12), draw_bcr_params(12, 16, derive(0, "a"))
     chosen = torch.tensor([7, 0, 11])
-    torch.testing.assert_close(
-        consistency_augment(before[chosen], draws.take(chosen)), consistency_augment(before, draws)[chosen]
-    )
+    torch.testing.assert_close(bcr_augment(before[chosen], draws.take(chosen)), bcr_augment(before, draws)[chosen])
 
 
 def test_what_is_drawn_stays_within_its_ranges() -> None:
-    draws = draw_consistency(5000, 16, derive(0, "a"))
+    draws = draw_bcr_params(5000, 16, derive(0, "a"))
     ranges = {"brightness": (-0.5, 0.5), "saturation": (0, 2), "contrast": (0.5, 1.5)}
     for name, (low, high) in ranges.items():
         values = getattr(draws, name)
@@ -58,7 +56,7 @@ def test_what_is_drawn_stays_within_its_ranges() -> None:
 
 def test_translation_is_a_shift_of_at_most_an_eighth_with_black_moving_in() -> None:
     before = images(200)
-    draws = draw_consistency(200, 16, derive(0, "t"))
+    draws = draw_bcr_params(200, 16, derive(0, "t"))
     after = translate(before, draws.down, draws.across)
     shifts = set()
     for image, moved in zip(before, after, strict=True):
@@ -78,7 +76,7 @@ def _shift(image: torch.Tensor, dy: int, dx: int) -> torch.Tensor:
 
 
 def test_cutout_blackens_at_most_a_square_of_half_the_side() -> None:
-    draws = draw_consistency(300, 16, derive(0, "c"))
+    draws = draw_bcr_params(300, 16, derive(0, "c"))
     after = cutout(torch.ones(300, 3, 16, 16), draws.hole_row, draws.hole_column)
     hidden = (after[:, 0] == 0).flatten(1).sum(dim=1)
     assert hidden.max() == 64

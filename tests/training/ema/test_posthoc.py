@@ -16,9 +16,9 @@ from swincli.model.files.classes import Classes
 from swincli.model.files.model_file import METADATA, load_model
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe
-from swincli.training.ema.ema import move_averages, update_ema
-from swincli.training.ema.posthoc import plan_average, write_average
-from swincli.training.ema.power_profiles import Profile, power_decay
+from swincli.training.ema.ema import update_ema, update_emas
+from swincli.training.ema.posthoc import plan_reconstruction, write_reconstruction
+from swincli.training.ema.power_profiles import PowerProfile, power_ema_decay
 from swincli.training.ema.snapshots import find_power_snapshots, read_weights, save_power_snapshots, snapshot_path
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState, build_state
@@ -40,28 +40,28 @@ def wander(state: TrainingState, random: torch.Generator) -> None:
     for parameter in state.generator.parameters():
         parameter.add_(torch.randn(parameter.shape, generator=random), alpha=0.1)
     state.images_seen += BATCH
-    move_averages(state)
+    update_emas(state)
 
 
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[float, Generator]]:
     """A run whose weights wander, and its averages of other widths as they are kept all along."""
     run = tmp_path_factory.mktemp("walk")
-    model = {"size": 16, "latent_dim": 16, "mapping_layers": 2, "g_width": 16, "d_width": 8}
+    model = {"size": 16, "latent_dim": 8, "mapping_layers": 1, "g_width": 8, "d_width": 4}
     recipe = Recipe.model_validate({"model": model, "train": {"batch": BATCH}, "ema": {"power": [0.05, 0.1]}})
     state, random, folder = build_state(recipe, "hash", CPU), torch.Generator().manual_seed(0), a_run(run, recipe)
     direct = {width: copy.deepcopy(state.average) for width in (0.03, 0.05, 0.07, 0.1, 0.15, 0.25)}
     for step in range(1, STEPS + 1):
         wander(state, random)
         for width, average in direct.items():
-            update_ema(average, state.generator, power_decay(state.images_seen, BATCH, width))
+            update_ema(average, state.generator, power_ema_decay(state.images_seen, BATCH, width))
         if step % EVERY == 0:
             save_power_snapshots(folder, state)
     return run, direct
 
 
 def made(run: Path, width: float, dest: Path, at: int | None = None) -> dict[str, torch.Tensor]:
-    write_average(plan_average(run, width, at), dest, lambda: None)
+    write_reconstruction(plan_reconstruction(run, width, at), dest, lambda: None)
     return load_model(dest, CPU).generator.state_dict()
 
 
@@ -89,7 +89,7 @@ def test_a_tracked_width_is_the_snapshot_itself(
     found = made(run, width, tmp_path / "model.safetensors")
     for name, value in direct[width].state_dict().items():
         assert torch.equal(found[name], value.half().float())
-    assert len(plan_average(run, width).needed) == 1
+    assert len(plan_reconstruction(run, width).needed) == 1
 
 
 def test_an_earlier_moment_knows_nothing_of_later_ones(
@@ -102,18 +102,18 @@ def test_an_earlier_moment_knows_nothing_of_later_ones(
         if snapshot.profile.images_seen <= at:
             (short / "averages" / snapshot.path.name).hardlink_to(snapshot.path)
     early, alone = tmp_path / "early.safetensors", tmp_path / "alone.safetensors"
-    write_average(plan_average(run, 0.07, at), early, lambda: None)
-    write_average(plan_average(short, 0.07), alone, lambda: None)
+    write_reconstruction(plan_reconstruction(run, 0.07, at), early, lambda: None)
+    write_reconstruction(plan_reconstruction(short, 0.07), alone, lambda: None)
     assert early.read_bytes() == alone.read_bytes()
     assert load_model(early, CPU).images_seen == at
 
 
 def test_a_moment_is_found_by_when_it_was_due(walk: tuple[Path, dict[float, Generator]]) -> None:
     run, _ = walk
-    assert plan_average(run, 0.07, 1000 - BATCH + 1).wanted == Profile(0.07, 1000)
+    assert plan_reconstruction(run, 0.07, 1000 - BATCH + 1).wanted == PowerProfile(0.07, 1000)
     for at in (1000 - BATCH, 1001):
-        with pytest.raises(UsageError, match=f"--at {at:,}: .* kept no averages then") as caught:
-            plan_average(run, 0.07, at)
+        with pytest.raises(UsageError, match=f"--at {at:,}: .* has no snapshot there") as caught:
+            plan_reconstruction(run, 0.07, at)
         assert "1,000" in (caught.value.hint or "")
 
 
@@ -167,17 +167,17 @@ def test_nothing_is_written_where_no_averages_are_kept(tiny_recipe: MakeRecipe, 
     save_power_snapshots(RunFolder(run), state)
     assert not run.exists()
     run.mkdir()
-    with pytest.raises(CheckpointError, match="holds no power-function averages"):
-        plan_average(run, 0.05)
+    with pytest.raises(CheckpointError, match="has no power-function EMAs"):
+        plan_reconstruction(run, 0.05)
 
 
 def test_one_moment_gives_its_own_widths_and_no_other(tiny_recipe: MakeRecipe, tmp_path: Path) -> None:
     state = build_state(tiny_recipe(*POWER), "hash", CPU)
     wander(state, torch.Generator().manual_seed(0))
     save_power_snapshots(a_run(tmp_path, state.recipe), state)
-    assert plan_average(tmp_path, 0.05).mixture.shares == [1.0, 0.0]
-    with pytest.raises(UsageError, match=r"only once by 10 images, of width 0\.05 and 0\.1"):
-        plan_average(tmp_path, 0.07)
+    assert plan_reconstruction(tmp_path, 0.05).solution.coefficients == [1.0, 0.0]
+    with pytest.raises(UsageError, match=r"until 10 images .* has only one snapshot, of width 0\.05 and 0\.1"):
+        plan_reconstruction(tmp_path, 0.07)
 
 
 def damage_by_cutting(path: Path) -> None:
@@ -194,10 +194,10 @@ def test_a_damaged_snapshot_is_named(tiny_recipe: MakeRecipe, tmp_path: Path, da
     for _ in range(3):
         wander(state, random)
         save_power_snapshots(a_run(tmp_path, state.recipe), state)
-    broken = snapshot_path(tmp_path, Profile(0.1, 2 * BATCH))
+    broken = snapshot_path(tmp_path, PowerProfile(0.1, 2 * BATCH))
     damage(broken)
     with pytest.raises(CheckpointError, match=r"power-0\.1-000000000020\.safetensors: damaged") as caught:
-        plan_average(tmp_path, 0.07)
+        plan_reconstruction(tmp_path, 0.07)
     assert "Move it away" in (caught.value.hint or "")
     broken.rename(tmp_path / "away")
     made(tmp_path, 0.07, tmp_path / "model.safetensors")
@@ -209,6 +209,6 @@ def test_snapshots_of_another_network_are_refused(tiny_recipe: MakeRecipe, tmp_p
         for _ in range(moments):
             wander(state, torch.Generator().manual_seed(0))
         save_power_snapshots(a_run(tmp_path, state.recipe), state)
-    with pytest.raises(CheckpointError, match=r"power-0\.05-000000000010\.safetensors: not of the same networks"):
+    with pytest.raises(CheckpointError, match=r"power-0\.05-000000000010\.safetensors: its networks differ"):
         made(tmp_path, 0.07, tmp_path / "model.safetensors")
     assert not (tmp_path / "model.safetensors").exists()

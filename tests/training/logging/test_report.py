@@ -14,7 +14,7 @@ from rich.console import Console as RichConsole
 from swincli.console import Console
 from swincli.recipe import Recipe
 from swincli.training.logging import report as module
-from swincli.training.logging.metric_history import Measured
+from swincli.training.logging.metric_history import MetricHistory
 from swincli.training.logging.report import Report, reported_scalars
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState, build_state
@@ -49,7 +49,7 @@ def lines(log: Path) -> list[dict[str, float]]:
 def test_statistics_are_means_since_the_last_line(tiny_recipe: MakeRecipe, folder: RunFolder) -> None:
     state = build_state(tiny_recipe("run.tensorboard=false"), "", CPU)
     report = Report(Console(quiet=True), folder, CPU)
-    with report.following(state):
+    with report.live(state):
         advance(report, state, 5)
     first, second = lines(folder.stats)
     assert (first["images_seen"], second["images_seen"]) == (8, 16)
@@ -58,7 +58,7 @@ def test_statistics_are_means_since_the_last_line(tiny_recipe: MakeRecipe, folde
     assert second["sec_per_kimg"] == 125.0
     assert second["g_lr"] == 5e-5
     assert second["memory/cpu"] > 2**20
-    assert state.window.images == 4
+    assert state.running_stats.images == 4
     assert sorted(path.name for path in folder.path.iterdir()) == ["stats.jsonl"]
 
 
@@ -67,7 +67,7 @@ def test_off_a_terminal_there_is_a_line_now_and_then(
 ) -> None:
     state = build_state(tiny_recipe("run.tensorboard=false"), "", CPU)
     report = Report(Console(), folder, CPU, processes=2)
-    with report.following(state):
+    with report.live(state):
         advance(report, state, 2)
         assert capsys.readouterr().err == ""
         monkeypatch.setattr(module, "PLAIN_SECONDS", 0.0)
@@ -83,9 +83,9 @@ def test_quiet_says_nothing_and_writes_all(
     monkeypatch.setattr(module, "PLAIN_SECONDS", 0.0)
     state = build_state(tiny_recipe("run.tensorboard=false"), "", CPU)
     report = Report(Console(quiet=True), folder, CPU)
-    with report.following(state):
+    with report.live(state):
         advance(report, state, 6)
-        report.metric(state, {"fid": 3.0})
+        report.metrics(state, {"fid": 3.0})
     assert capsys.readouterr() == ("", "")
     assert len(lines(folder.stats)) == 3
 
@@ -97,9 +97,9 @@ def test_on_a_terminal_there_is_the_live_view(tiny_recipe: MakeRecipe, folder: R
     state = build_state(recipe, "", CPU)
     folder.metrics.write_text(json.dumps(measurement(0, 2.0)) + "\n")
     report = Report(console, folder, CPU, processes=2)
-    with report.following(state):
+    with report.live(state):
         advance(report, state, 2)
-        report.metric(state, {"fid": 3.0})
+        report.metrics(state, {"fid": 3.0})
         advance(report, state, 4)
     shown = screen.getvalue()
     last = shown[shown.rindex("╭") :]
@@ -134,9 +134,9 @@ def test_measurements_of_other_kinds_and_broken_lines_are_no_best(
     monkeypatch.setattr(module, "PLAIN_SECONDS", 0.0)
     state = build_state(tiny_recipe("run.tensorboard=false", "evaluate.num=8"), "", CPU)
     report = Report(Console(), folder, CPU)
-    with report.following(state):
+    with report.live(state):
         advance(report, state, 1)
-        report.metric(state, {"fid": 12.0})
+        report.metrics(state, {"fid": 12.0})
         advance(report, state, 1)
     before, after = capsys.readouterr().err.splitlines()
     assert before.endswith("  fid 9.00 at 4")
@@ -144,7 +144,7 @@ def test_measurements_of_other_kinds_and_broken_lines_are_no_best(
 
 
 def test_more_is_better_for_some_and_the_best_is_of_those_that_decide() -> None:
-    measured = Measured(higher_is_better={"recall": True})
+    measured = MetricHistory(higher_is_better={"recall": True})
     for seen, recall in ((4, 0.25), (1_500, 0.5), (2_500_000, 0.4)):
         measured.add(seen, {"recall": recall, "precision": recall})
     assert measured.words() == {

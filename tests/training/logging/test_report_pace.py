@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from swincli.training.logging.eta import PACE_SECONDS, Pace, crossed
-from swincli.training.logging.moving_means import FORGOTTEN, Recent
+from swincli.training.logging.eta import PACE_SECONDS, EtaEstimator
+from swincli.training.run.running_stats import FORGOTTEN, RecentMeans
+from swincli.training.step.schedules import crossed
 
 
 class Clock:
@@ -23,7 +24,7 @@ class Run:
 
     def __init__(self, **pauses: int) -> None:
         self.clock, self.seen, self.pauses = Clock(), 0, pauses
-        self.pace = Pace(10, pauses, self.clock)
+        self.pace = EtaEstimator(10, pauses, self.clock)
 
     def go(self, steps: int, seconds: float = 1.0, **costs: float) -> None:
         for _ in range(steps):
@@ -101,7 +102,7 @@ def test_crossing_a_multiple(seen: int, batch: int, interval: int, expected: boo
 
 
 def test_means_are_of_the_recent_steps() -> None:
-    recent = Recent(4)
+    recent = RecentMeans(4)
     assert (recent.steps, recent.means()) == (0, {})
     for value in range(10):
         recent.add({"loss/d": float(value)})
@@ -110,7 +111,7 @@ def test_means_are_of_the_recent_steps() -> None:
 
 
 def test_what_few_steps_report_is_averaged_over_those_and_kept() -> None:
-    recent = Recent(4)
+    recent = RecentMeans(4)
     recent.add({"loss/r1": 8.0, "loss/d": 1.0})
     recent.add({"loss/d": 1.0})
     recent.add({"loss/r1": 4.0, "loss/d": 1.0})

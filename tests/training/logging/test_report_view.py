@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console as RichConsole
 
-from swincli.training.logging.live_view import Facts, LiveView, Memory, line
+from swincli.training.logging.live_view import LiveView, MemoryUse, RunStatus, status_line
 
 GIB = 2**30
-MEMORY = {"cpu": Memory(3 * GIB), "gpu": Memory(61 * GIB, 80 * GIB)}
-FACTS = Facts(
+MEMORY = {"cpu": MemoryUse(3 * GIB), "gpu": MemoryUse(61 * GIB, 80 * GIB)}
+STATUS = RunStatus(
     run="runs/faces",
     images_seen=12_345_600,
     total=25_000_000,
@@ -35,7 +35,7 @@ EVERYTHING = (
 )  # fmt: skip
 
 
-def draw(width: int, height: int, facts: Facts = FACTS) -> list[str]:
+def draw(width: int, height: int, facts: RunStatus = STATUS) -> list[str]:
     screen = io.StringIO()
     console = RichConsole(file=screen, force_terminal=True, color_system=None, width=width, height=height)
     console.print(LiveView(facts, MEMORY))
@@ -61,8 +61,8 @@ def test_a_very_small_terminal_gets_two_lines(width: int, height: int) -> None:
 
 
 def test_columns_do_not_move_when_values_come() -> None:
-    unknown = replace(FACTS, seconds_per_image=None, until={"to the end": None}, means={}, steps=0)
-    before = draw(100, 30, replace(unknown, until=dict.fromkeys(FACTS.until)))
+    unknown = replace(STATUS, seconds_per_image=None, until={"to the end": None}, means={}, steps=0)
+    before = draw(100, 30, replace(unknown, until=dict.fromkeys(STATUS.until)))
     assert len(before) == len(draw(100, 30))
     text = "\n".join(before)
     assert re.search(r"sec/kimg +- ", text)
@@ -70,32 +70,32 @@ def test_columns_do_not_move_when_values_come() -> None:
 
 
 def test_times_are_counted_down_to_the_next_facts_and_no_further() -> None:
-    later = replace(FACTS, at=FACTS.at - 100, ahead=60.5, until={"to the end": 200.0})
+    later = replace(STATUS, at=STATUS.at - 100, ahead=60.5, until={"to the end": 200.0})
     assert "2m 20s" in "\n".join(draw(100, 30, later))
 
 
 def test_a_pause_is_named() -> None:
-    assert re.search(r"now +measuring ", "\n".join(draw(100, 30, replace(FACTS, doing="measuring"))))
+    assert re.search(r"now +measuring ", "\n".join(draw(100, 30, replace(STATUS, doing="measuring"))))
 
 
 @pytest.mark.parametrize(
     ("memory", "words"),
     [
-        (Memory(3 * GIB), "3.0 GiB"),
-        (Memory(512 * 2**20, 80 * GIB), "512.0 MiB of 80.0 GiB"),
-        (Memory(GIB, 80 * GIB), "1.0 of 80.0 GiB"),
+        (MemoryUse(3 * GIB), "3.0 GiB"),
+        (MemoryUse(512 * 2**20, 80 * GIB), "512.0 MiB of 80.0 GiB"),
+        (MemoryUse(GIB, 80 * GIB), "1.0 of 80.0 GiB"),
     ],
 )
-def test_memory_in_words(memory: Memory, words: str) -> None:
+def test_memory_in_words(memory: MemoryUse, words: str) -> None:
     assert str(memory) == words
 
 
 def test_the_plain_line_has_fixed_fields() -> None:
-    assert line(FACTS, MEMORY) == (
+    assert status_line(STATUS, MEMORY) == (
         "kimg 12345.6 (49%)  sec/kimg 12.3  ETA 1d 19h  D 1.235  G 0.800  R1 1.23e+04  D(real)>0 0.614  "
         "memory CPU 3.0 GiB, GPU 61.0 GiB  fid 5.31 at 12.20M  best fid 5.02 at 11.80M"
     )
-    fresh = replace(FACTS, seconds_per_image=None, until={}, means={}, metrics={})
-    assert line(fresh, {"cpu": Memory(GIB)}) == (
+    fresh = replace(STATUS, seconds_per_image=None, until={}, means={}, metrics={})
+    assert status_line(fresh, {"cpu": MemoryUse(GIB)}) == (
         "kimg 12345.6 (49%)  sec/kimg -  ETA -  D -  G -  R1 -  D(real)>0 -  memory CPU 1.0 GiB"
     )

@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
-from swincli.training.logging.event_files import cut_back, read_events
+from swincli.training.logging.event_files import read_events, truncate_events
 from swincli.training.logging.report import Report
 from swincli.training.logging.trackers import LARGEST_SIDE
 from swincli.training.loop import train
@@ -53,7 +53,7 @@ class Session:
         self.folder, self.state = RunFolder(run), build_state(recipe, "", CPU)
         self.state.images_seen = images_seen
         self.report = Report(Console(quiet=True), self.folder, CPU)
-        self.following = self.report.following(self.state)
+        self.following = self.report.live(self.state)
         self.folder.truncate_logs(images_seen)
         self.following.__enter__()
 
@@ -63,9 +63,9 @@ class Session:
         self.report.step(state, {"loss/d": 1 / state.images_seen, "grad/g": 2.0}, 0.1)
         if state.images_seen % 8 == 0:
             draw(self.folder.samples(state.images_seen), (state.images_seen, 0, 0))
-            self.report.pictures(state)
+            self.report.sample_grid(state)
             self.report.flush()
-            self.report.metric(state, {"fid": 100.0 - state.images_seen})
+            self.report.metrics(state, {"fid": 100.0 - state.images_seen})
 
     def end(self) -> None:
         self.following.__exit__(None, None, None)
@@ -76,10 +76,10 @@ def draw(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (6, 4
     Image.new("RGB", size, colour).save(path)
 
 
-@pytest.fixture
-def whole(tiny_recipe: MakeRecipe, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def whole(tiny_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An unbroken run of 40 images."""
-    run = tmp_path / "whole"
+    run = tmp_path_factory.mktemp("whole") / "run"
     draw(run / "reals.png", (0, 0, 255))
     draw(RunFolder(run).samples(0), (0, 255, 0))
     session = Session(tiny_recipe("train.total=40"), run)
@@ -87,6 +87,12 @@ def whole(tiny_recipe: MakeRecipe, tmp_path: Path) -> Path:
         session.step()
     session.end()
     return run
+
+
+@pytest.fixture
+def copied(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(whole, tmp_path / "copied"))
 
 
 def test_what_a_run_writes(whole: Path) -> None:
@@ -139,14 +145,15 @@ def test_a_run_that_was_killed_and_goes_on_has_neither_holes_nor_doubles(
     assert steps == sorted(steps)
 
 
-def test_a_finished_run_that_is_started_again_gets_nothing_twice(whole: Path, tiny_recipe: MakeRecipe) -> None:
-    before = scalars(whole), pictures(whole)
-    Session(tiny_recipe("train.total=40"), whole, 40).end()
-    assert (scalars(whole), pictures(whole)) == before
+def test_a_finished_run_that_is_started_again_gets_nothing_twice(
+    whole: Path, copied: Path, tiny_recipe: MakeRecipe
+) -> None:
+    Session(tiny_recipe("train.total=40"), copied, 40).end()
+    assert (scalars(copied), pictures(copied)) == (scalars(whole), pictures(whole))
 
 
-def test_damaged_files_lose_what_is_after_the_damage(whole: Path) -> None:
-    folder = whole / "tensorboard"
+def test_damaged_files_lose_what_is_after_the_damage(copied: Path) -> None:
+    folder = copied / "tensorboard"
     (file,) = folder.iterdir()
     content = bytearray(file.read_bytes())
     ends = [end for end, _ in read_events(file)]
@@ -154,15 +161,15 @@ def test_damaged_files_lose_what_is_after_the_damage(whole: Path) -> None:
     file.write_bytes(content)
     (folder / "events.out.tfevents.zeros").write_bytes(bytes(4096))
     (folder / "notes.txt").write_text("kept")
-    cut_back(folder, 1000)
+    truncate_events(folder, 1000)
     assert file.stat().st_size == ends[-3]
     assert sorted(path.name for path in folder.iterdir()) == [file.name, "notes.txt"]
 
 
-def test_cutting_back_says_what_is_left(whole: Path) -> None:
-    assert cut_back(whole / "tensorboard", 20)["samples"] == 16
-    assert cut_back(whole / "tensorboard", 20)["reals"] == 0
-    assert cut_back(whole / "missing", 20) == {}
+def test_truncating_says_what_is_left(copied: Path) -> None:
+    assert truncate_events(copied / "tensorboard", 20)["samples"] == 16
+    assert truncate_events(copied / "tensorboard", 20)["reals"] == 0
+    assert truncate_events(copied / "missing", 20) == {}
 
 
 def test_large_grids_are_reduced(tiny_recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -179,23 +186,29 @@ def test_a_folder_that_cannot_be_written_is_a_warning(
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/tensorboard").write_text("in the way")
-    result = train(tiny_recipe(), store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
+    result = train(tiny_recipe("train.total=8"), store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
     assert result.finished
     (warning,) = capsys.readouterr().err.splitlines()
-    assert warning.startswith("warning: TensorBoard is not written, training goes on: ")
+    assert warning.startswith("warning: no logging to TensorBoard, training goes on: ")
 
 
 def test_it_can_be_turned_off(tiny_recipe: MakeRecipe, store: Store, tmp_path: Path) -> None:
-    train(tiny_recipe("run.tensorboard=false"), store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
+    train(
+        tiny_recipe("run.tensorboard=false", "train.total=4"),
+        store,
+        tmp_path / "run",
+        CPU,
+        Console(quiet=True),
+        resume=True,
+    )
     assert not (tmp_path / "run/tensorboard").exists()
 
 
-def test_a_trained_run_has_all_of_its_statistics(tiny_recipe: MakeRecipe, store: Store, tmp_path: Path) -> None:
-    train(tiny_recipe(), store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
-    lines = [json.loads(line) for line in (tmp_path / "run/stats.jsonl").read_text().splitlines()]
-    points = scalars(tmp_path / "run")
+def test_a_trained_run_has_all_of_its_statistics(finished_run: Path) -> None:
+    lines = [json.loads(line) for line in (finished_run / "stats.jsonl").read_text().splitlines()]
+    points = scalars(finished_run)
     for name in ("loss/d", "loss/g", "loss/r1", "d/real_accuracy", "d/fake_accuracy", "grad/d", "grad/g"):
         assert points[name] == [(line["images_seen"], pytest.approx(line[name])) for line in lines]
-    shown = pictures(tmp_path / "run")
+    shown = pictures(finished_run)
     assert [step for step, _ in shown["samples"]] == [0, 8, 16, 24]
     assert [step for step, _ in shown["reals"]] == [0]

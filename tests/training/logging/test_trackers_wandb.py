@@ -19,7 +19,7 @@ from swincli.data.store.reader import Store
 from swincli.errors import ResourceError
 from swincli.recipe import Recipe
 from swincli.training.logging.report import Report
-from swincli.training.logging.trackers import check_boards
+from swincli.training.logging.trackers import check_trackers
 from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state
@@ -76,13 +76,13 @@ def session(recipe: Recipe, run: Path, start: int, stop: int, *, quiet: bool = T
     for name in ("reals.png", "samples/fakes-000000000000.png", f"samples/fakes-{stop:012d}.png"):
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (6, 4)).save(run / name)
-    with report.following(state):
+    with report.live(state):
         while state.images_seen < stop:
             state.images_seen += 4
             report.step(state, {"loss/d": float(state.images_seen)}, 0.1)
-        report.pictures(state)
+        report.sample_grid(state)
         report.flush()
-        report.metric(state, {"fid": 7.0})
+        report.metrics(state, {"fid": 7.0})
 
 
 def test_a_run_is_sent_by_images_seen(tiny_recipe: MakeRecipe, tmp_path: Path, wandb: StandIn) -> None:
@@ -127,9 +127,11 @@ def test_failing_while_training_is_a_warning(
     tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, wandb: StandIn, capsys: Capture
 ) -> None:
     wandb.fails_in = "log"
-    result = train(tiny_recipe("run.wandb=faces"), store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
+    result = train(
+        tiny_recipe("run.wandb=faces", "train.total=8"), store, tmp_path / "run", CPU, Console(quiet=True), resume=True
+    )
     assert result.finished
-    assert capsys.readouterr().err == ("warning: Weights & Biases is written no more, training goes on: no network\n")
+    assert capsys.readouterr().err == ("warning: Weights & Biases: logging stopped, training goes on: no network\n")
     assert list((tmp_path / "run/tensorboard").iterdir())
 
 
@@ -147,7 +149,8 @@ def test_failing_at_the_start_stops_a_new_run_and_not_one_that_goes_on(
     capsys.readouterr()
     session(recipe, tmp_path / "run", 8, 16)
     assert capsys.readouterr().err == (
-        "warning: training goes on without Weights & Biases: run.wandb: Weights & Biases cannot start: no network\n"
+        "warning: no logging to Weights & Biases, training goes on: "
+        "run.wandb: Weights & Biases cannot start: no network\n"
     )
 
 
@@ -156,9 +159,9 @@ def test_a_missing_package_is_said_before_training(
     tiny_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch, there: ModuleType | None
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", there)  # a folder of that name is an empty module
-    check_boards(tiny_recipe())
+    check_trackers(tiny_recipe())
     with pytest.raises(ResourceError, match=r"run\.wandb: the package wandb is not installed") as caught:
-        check_boards(tiny_recipe("run.wandb=faces"))
+        check_trackers(tiny_recipe("run.wandb=faces"))
     assert caught.value.hint == "Run `pip install wandb`, or --set run.wandb=null."
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swincli.recipe import load_recipe
-from swincli.training.run.out_of_memory import is_out_of_memory, memory_hint, out_of_memory, smaller_pass
+from swincli.training.run.out_of_memory import is_out_of_memory, memory_hint, out_of_memory_error, smaller_micro_batch
 from swincli.training.step.batch_shards import split_batch
 
 CPU = torch.device("cpu")
@@ -28,8 +28,10 @@ def test_a_refused_allocation_is_recognised(library: str) -> None:
     with pytest.raises((RuntimeError, MemoryError)) as caught:
         allocate(library)
     assert is_out_of_memory(caught.value)
-    raised = out_of_memory(caught.value, load_recipe("ffhq256"), CPU, 32)
-    assert raised.message.startswith("not enough memory on cpu for passes of 32 images at 256 px: it could not get 1")
+    raised = out_of_memory_error(caught.value, load_recipe("ffhq256"), CPU, 32)
+    assert raised.message.startswith(
+        "cpu: out of memory with micro-batches of 32 images at 256 px (could not allocate 1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,8 +63,10 @@ def test_other_errors_are_not(error: Exception) -> None:
 
 def test_what_was_missing_is_said_in_the_allocators_unit() -> None:
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ...")
-    assert out_of_memory(error, load_recipe("ffhq256"), CPU, 8).message.endswith(": it could not get 2.00 GiB more")
-    assert out_of_memory(MemoryError(), load_recipe("ffhq256"), CPU, 1).message.endswith("passes of 1 image at 256 px")
+    assert out_of_memory_error(error, load_recipe("ffhq256"), CPU, 8).message.endswith(" (could not allocate 2.00 GiB)")
+    assert out_of_memory_error(MemoryError(), load_recipe("ffhq256"), CPU, 1).message.endswith(
+        "micro-batches of 1 image at 256 px"
+    )
 
 
 def options(hint: str) -> list[list[str]]:
@@ -76,7 +80,7 @@ def test_the_order_to_try() -> None:
     smaller = ["run.micro_batch=16", "run.recompute_from=64"]
     networks = ["model.g_multiplier=1", "model.d_multiplier=1"]
     assert options(hint) == [smaller[:1], smaller, [*smaller, *networks]]
-    assert "another run" in hint.splitlines()[-1]
+    assert "a new run" in hint.splitlines()[-1]
 
 
 def test_only_what_applies_is_named() -> None:
@@ -88,25 +92,25 @@ def test_only_what_applies_is_named() -> None:
 def test_nothing_left_to_try() -> None:
     recipe = load_recipe("quickstart", ["run.micro_batch=4", "run.recompute_from=8", "model.std_group=1"])
     assert recipe.model.g_channels is not None  # widths that are spelled out are not halved
-    assert memory_hint(recipe, CPU, 1).startswith("These are the smallest passes")
+    assert memory_hint(recipe, CPU, 1).startswith("Micro-batch and networks have their smallest sizes")
 
 
 def test_a_known_limit_is_taken_over_half() -> None:
     recipe = load_recipe("ffhq256")
-    assert smaller_pass(recipe, 32, 16) == 16
-    assert smaller_pass(recipe, 32, 7) == 4
-    assert smaller_pass(recipe, 32, 1) == 4  # a group cannot be parted
-    assert smaller_pass(recipe, 8, 4, processes=4) == 4
-    assert smaller_pass(recipe, 4, 2) is None
+    assert smaller_micro_batch(recipe, 32, 16) == 16
+    assert smaller_micro_batch(recipe, 32, 7) == 4
+    assert smaller_micro_batch(recipe, 32, 1) == 4  # a group cannot be parted
+    assert smaller_micro_batch(recipe, 8, 4, processes=4) == 4
+    assert smaller_micro_batch(recipe, 4, 2) is None
 
 
 def test_statistics_over_the_batch_cannot_be_parted() -> None:
     recipe = load_recipe("ffhq256", ["model.style=adabn"])
-    assert smaller_pass(recipe, 32, 16) is None
+    assert smaller_micro_batch(recipe, 32, 16) is None
     assert "micro_batch" not in memory_hint(recipe, CPU, 4)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(
     batch=st.integers(1, 64),
     group=st.integers(1, 8),

@@ -13,7 +13,7 @@ import pytest
 
 from swincli.console import Console
 from swincli.training.run import signals
-from swincli.training.run.signals import Stop, seconds_since_start, stop_when_asked
+from swincli.training.run.signals import StopRequest, catch_stop_signals, seconds_since_start
 
 
 class Clock:
@@ -23,7 +23,7 @@ class Clock:
         self.now = 1000.0
         patch.setattr(signals, "time", SimpleNamespace(monotonic=lambda: self.now))
 
-    def spend(self, stop: Stop, step: float = 0.0, save: float = 0.0) -> None:
+    def spend(self, stop: StopRequest, step: float = 0.0, save: float = 0.0) -> None:
         if step:
             with stop.timing("step"):
                 self.now += step
@@ -44,7 +44,7 @@ def send(number: signal.Signals) -> None:
 @pytest.mark.parametrize(("number", "reason"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
 def test_a_signal_is_a_request(capsys: pytest.CaptureFixture[str], number: signal.Signals, reason: str) -> None:
     before = signal.getsignal(number)
-    with stop_when_asked(Console()) as stop:
+    with catch_stop_signals(Console()) as stop:
         assert stop.reason is None
         send(number)
         assert stop.reason == reason
@@ -55,7 +55,7 @@ def test_a_signal_is_a_request(capsys: pytest.CaptureFixture[str], number: signa
 
 
 def test_one_ctrl_c_that_arrives_twice_is_one(clock: Clock) -> None:
-    with stop_when_asked(Console(quiet=True)) as stop:
+    with catch_stop_signals(Console(quiet=True)) as stop:
         send(signal.SIGINT)
         clock.now += 1.9
         send(signal.SIGINT)
@@ -64,7 +64,7 @@ def test_one_ctrl_c_that_arrives_twice_is_one(clock: Clock) -> None:
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
 def test_a_later_ctrl_c_interrupts_at_once(clock: Clock, first: signal.Signals) -> None:
-    with stop_when_asked(Console(quiet=True)):
+    with catch_stop_signals(Console(quiet=True)):
         send(first)
         clock.now += 2.1
         with pytest.raises(KeyboardInterrupt):
@@ -72,7 +72,7 @@ def test_a_later_ctrl_c_interrupts_at_once(clock: Clock, first: signal.Signals) 
 
 
 def test_ctrl_c_while_saving_for_another_reason_does_not_interrupt(clock: Clock) -> None:
-    with stop_when_asked(Console(quiet=True)) as stop:
+    with catch_stop_signals(Console(quiet=True)) as stop:
         stop.ask("--max-time reached")
         clock.now += 100
         send(signal.SIGINT)
@@ -83,7 +83,7 @@ def test_outside_the_main_thread_there_are_no_signals_but_a_time_limit() -> None
     reasons: list[str | None] = []
 
     def work() -> None:
-        with stop_when_asked(Console(quiet=True), 1e-9) as stop:
+        with catch_stop_signals(Console(quiet=True), 1e-9) as stop:
             reasons.append(stop.reason)
 
     thread = threading.Thread(target=work)
@@ -93,13 +93,13 @@ def test_outside_the_main_thread_there_are_no_signals_but_a_time_limit() -> None
 
 
 def test_without_a_limit_time_does_not_matter(clock: Clock) -> None:
-    stop = Stop()
+    stop = StopRequest()
     clock.spend(stop, step=1e6, save=1e6)
     assert stop.reason is None
 
 
 def test_a_limit_leaves_time_for_the_next_step_and_for_what_is_saved_before_and_after_it(clock: Clock) -> None:
-    stop = Stop(clock.now + 200)
+    stop = StopRequest(clock.now + 200)
     clock.spend(stop, step=20)
     clock.spend(stop, step=10, save=30)
     assert stop.reason is None  # after 60 s: 140 are left for 30 + 20 + 30 and some to spare
@@ -110,15 +110,15 @@ def test_a_limit_leaves_time_for_the_next_step_and_for_what_is_saved_before_and_
 
 
 def test_a_long_first_step_is_forgotten(clock: Clock) -> None:
-    stop = Stop(clock.now + 2000)
+    stop = StopRequest(clock.now + 2000)
     clock.spend(stop, step=1500)  # such as one that compiles
-    for _ in range(signals.RECENT_STEPS):
+    for _ in range(signals.TIMED_STEPS):
         clock.spend(stop, step=1)
     assert stop.reason is None
 
 
 def test_a_limit_that_was_reached_stays_the_reason(clock: Clock) -> None:
-    stop = Stop(clock.now + 1)
+    stop = StopRequest(clock.now + 1)
     assert stop.reason == "--max-time reached"
     clock.now -= 100
     stop.ask("interrupted")

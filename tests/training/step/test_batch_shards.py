@@ -1,4 +1,4 @@
-"""Dealing out a batch: to whom, in how many passes, and what cannot be parted."""
+"""Dealing out a batch: to whom, in how many micro_batches, and what cannot be parted."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ MakeRecipe = Callable[..., Recipe]
 @settings(deadline=None)
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 4), st.integers(1, 3))
 def test_every_image_is_seen_once_and_judged_with_the_same_others(
-    group: int, processes: int, passes: int, columns: int
+    group: int, processes: int, micro_batches: int, columns: int
 ) -> None:
-    batch = group * processes * passes * columns
+    batch = group * processes * micro_batches * columns
     group = deviation_group(batch, group)
-    shares = BatchSplit(batch, group, processes, passes)
+    split = BatchSplit(batch, group, processes, micro_batches)
     features = torch.randn(batch, 2, 4, 4, dtype=torch.float64)
     whole = append_minibatch_std(features, group)
     seen = []
     for rank in range(processes):
-        mine = shares.rank_indices(rank)
-        for number in range(passes):
-            positions = mine[shares.micro_batch_indices(number)]
-            assert len(positions) == shares.micro_batch_size
+        mine = split.rank_indices(rank)
+        for number in range(micro_batches):
+            positions = mine[split.micro_batch_indices(number)]
+            assert len(positions) == split.micro_batch_size
             torch.testing.assert_close(append_minibatch_std(features[positions], group), whole[positions])
             seen += positions.tolist()
     assert sorted(seen) == list(range(batch))
 
 
 @pytest.mark.parametrize(
-    ("batch", "micro_batch", "processes", "passes"),
+    ("batch", "micro_batch", "processes", "micro_batches"),
     [(32, None, 1, 1), (32, None, 8, 1), (32, 4, 1, 8), (32, 4, 8, 1), (32, 12, 2, 2), (32, 100, 2, 1), (24, 9, 1, 3)],
 )
 def test_a_pass_takes_as_much_as_it_may(
-    tiny_recipe: MakeRecipe, batch: int, micro_batch: int | None, processes: int, passes: int
+    tiny_recipe: MakeRecipe, batch: int, micro_batch: int | None, processes: int, micro_batches: int
 ) -> None:
     limit = "null" if micro_batch is None else micro_batch
-    shares = split_batch(tiny_recipe(f"train.batch={batch}", f"run.micro_batch={limit}"), processes)
-    assert shares == BatchSplit(batch, 4, processes, passes)
-    assert shares.share * processes == batch
+    split = split_batch(tiny_recipe(f"train.batch={batch}", f"run.micro_batch={limit}"), processes)
+    assert split == BatchSplit(batch, 4, processes, micro_batches)
+    assert split.per_rank * processes == batch
 
 
 def test_patches_have_no_groups(tiny_recipe: MakeRecipe) -> None:
@@ -59,9 +59,9 @@ def test_patches_have_no_groups(tiny_recipe: MakeRecipe) -> None:
 @pytest.mark.parametrize(
     ("overrides", "processes", "message", "hint"),
     [
-        (["train.batch=32"], 3, "cannot be shared by 3 processes", "1 or 2 or 4 or 8 processes"),
-        (["train.batch=32"], 16, "in groups of 4 (model.std_group) cannot be shared by 16", "1 or 2 or 4 or 8"),
-        (["run.micro_batch=2"], 1, "run.micro_batch: 2, and D judges groups of 4", "run.micro_batch=4"),
+        (["train.batch=32"], 3, "cannot be split over 3 processes", "1 or 2 or 4 or 8 processes"),
+        (["train.batch=32"], 16, "in groups of 4 (model.std_group) cannot be split over 16", "1 or 2 or 4 or 8"),
+        (["run.micro_batch=2"], 1, "run.micro_batch: 2, but D compares groups of 4", "run.micro_batch=4"),
         (["model.style=adabn", "train.batch=8", "run.micro_batch=4"], 1, "model.style: adabn", "in one process"),
     ],
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
-from first_steps import passes_of_next_step
+from first_steps import next_step_micro_batches
 from torch import Tensor, nn
 
 from swincli.data.store.reader import Store
@@ -21,6 +22,7 @@ from swincli.training.step.phases import make_phases
 
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]
+Steps = tuple[TrainingState, list[dict[str, float]]]
 FULL = ("train.batch=8", "loss.bcr_real=1", "loss.bcr_fake=1", "augment.flip=true", "train.total=24")
 
 
@@ -33,9 +35,7 @@ def start(recipe: Recipe, store: Store, *, double: bool = True) -> tuple[Trainin
     return state, start_engine(recipe.run, state.generator, state.discriminator, CPU, Processes())
 
 
-def three_steps(
-    recipe: Recipe, store: Store, backend: str | None = None, *, double: bool = True
-) -> tuple[TrainingState, list[dict[str, float]]]:
+def three_steps(recipe: Recipe, store: Store, backend: str | None = None, *, double: bool = True) -> Steps:
     """Three steps, two of them with R1, of real passes; `backend` compiles the networks with it."""
     state, engine = start(recipe, store, double=double)
     if backend:
@@ -46,11 +46,22 @@ def three_steps(
     )
     steps = []
     for _ in range(3):
-        passes = passes_of_next_step(state, store)
+        batches = next_step_micro_batches(state, store)
         if double:
-            passes = [doubled(batch) for batch in passes]
-        steps.append(run_step(state, phases, passes))
+            batches = [doubled(batch) for batch in batches]
+        steps.append(run_step(state, phases, batches)[0])
     return state, steps
+
+
+@pytest.fixture(scope="module")
+def plain_runs(tiny_recipe: MakeRecipe, store: Store) -> Callable[[str], Steps]:
+    """Three steps of a discriminator with nothing special about how they run, by its kind; trained once."""
+
+    @functools.cache
+    def of(discriminator: str) -> Steps:
+        return three_steps(tiny_recipe(*FULL, f"model.discriminator={discriminator}"), store)
+
+    return of
 
 
 def doubled(batch: Batch) -> Batch:
@@ -60,9 +71,7 @@ def doubled(batch: Batch) -> Batch:
     )
 
 
-def assert_same_training(
-    one: tuple[TrainingState, list[dict[str, float]]], other: tuple[TrainingState, list[dict[str, float]]]
-) -> None:
+def assert_same_training(one: Steps, other: Steps) -> None:
     for ours, theirs in zip(one[1], other[1], strict=True):
         assert ours == pytest.approx(theirs, rel=1e-6)
     for name in ("generator", "discriminator", "average"):
@@ -72,19 +81,19 @@ def assert_same_training(
 
 
 @pytest.mark.parametrize("discriminator", ["wavelet", "plain", "patch"])
-def test_gradient_accumulation_changes_nothing(tiny_recipe: MakeRecipe, store: Store, discriminator: str) -> None:
-    keys = (*FULL, f"model.discriminator={discriminator}")
-    whole = three_steps(tiny_recipe(*keys), store)
-    parted = three_steps(tiny_recipe(*keys, "run.micro_batch=4"), store)
-    assert_same_training(parted, whole)
+def test_gradient_accumulation_changes_nothing(
+    tiny_recipe: MakeRecipe, store: Store, plain_runs: Callable[[str], Steps], discriminator: str
+) -> None:
+    keys = (*FULL, f"model.discriminator={discriminator}", "run.micro_batch=4")
+    assert_same_training(three_steps(tiny_recipe(*keys), store), plain_runs(discriminator))
 
 
 @pytest.mark.parametrize("discriminator", ["wavelet", "plain", "patch"])
-def test_recomputing_activations_changes_nothing(tiny_recipe: MakeRecipe, store: Store, discriminator: str) -> None:
-    keys = (*FULL, f"model.discriminator={discriminator}")
-    assert_same_training(
-        three_steps(tiny_recipe(*keys, "run.recompute_from=8"), store), three_steps(tiny_recipe(*keys), store)
-    )
+def test_recomputing_activations_changes_nothing(
+    tiny_recipe: MakeRecipe, store: Store, plain_runs: Callable[[str], Steps], discriminator: str
+) -> None:
+    keys = (*FULL, f"model.discriminator={discriminator}", "run.recompute_from=8")
+    assert_same_training(three_steps(tiny_recipe(*keys), store), plain_runs(discriminator))
 
 
 def test_recomputing_keeps_less(tiny_recipe: MakeRecipe, store: Store) -> None:
@@ -107,17 +116,17 @@ def test_recomputing_keeps_less(tiny_recipe: MakeRecipe, store: Store) -> None:
     assert kept("4") < 0.5 * kept("null")
 
 
-def test_channels_last_changes_the_layout_alone(tiny_recipe: MakeRecipe, store: Store) -> None:
-    assert_same_training(
-        three_steps(tiny_recipe(*FULL, "run.channels_last=true"), store), three_steps(tiny_recipe(*FULL), store)
-    )
+def test_channels_last_changes_the_layout_alone(
+    tiny_recipe: MakeRecipe, store: Store, plain_runs: Callable[[str], Steps]
+) -> None:
+    assert_same_training(three_steps(tiny_recipe(*FULL, "run.channels_last=true"), store), plain_runs("wavelet"))
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 def test_r1_of_a_compiled_discriminator_is_that_of_the_same_one(tiny_recipe: MakeRecipe, store: Store) -> None:
     """By the tracing half of torch.compile, which is where it goes wrong; it needs no C++ compiler."""
     state, _ = start(tiny_recipe(*FULL), store)
-    (batch,) = (doubled(batch) for batch in passes_of_next_step(state, store))
+    (batch,) = (doubled(batch) for batch in next_step_micro_batches(state, store))
     gradients = []
     for compiled in (False, True):
         state, _ = start(tiny_recipe(*FULL), store)
@@ -185,12 +194,12 @@ def test_which_layers_see_which_precision(tiny_recipe: MakeRecipe, store: Store)
         state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, state.recipe, engine
     )
     d, r1, g = phases
-    d.run(passes_of_next_step(state, store))
-    g.run(passes_of_next_step(state, store))
+    d.run(next_step_micro_batches(state, store))
+    g.run(next_step_micro_batches(state, store))
     full, half = {torch.float32}, {torch.bfloat16}
     assert seen["GroupedAttention"] == seen["Mlp"] == seen["TrunkBlock"] == half
     for kind in ("EqualLinear", "AdaptiveInstanceNorm", "ToRGB", "Generator", "SpectralWeight", "WaveletDiscriminator"):
         assert seen[kind] == full, kind
     seen.clear()
-    r1.run(passes_of_next_step(state, store))
+    r1.run(next_step_micro_batches(state, store))
     assert set().union(*seen.values()) == full

@@ -73,7 +73,7 @@ def test_an_image_reaches_the_logit_through_what_is_frozen_first(tiny_recipe: Ma
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_too_many_are_refused_by_name(tiny_recipe: MakeRecipe, kind: str) -> None:
-    with pytest.raises(RecipeError, match=r"train\.freeze_d: 3 resolutions of D, and it has 2") as caught:
+    with pytest.raises(RecipeError, match=r"train\.freeze_d: is 3, but D has 2 resolutions") as caught:
         build_state(
             tiny_recipe(f"model.discriminator={kind}", "train.init=some.pt", "train.freeze_d=3"),
             "hash",
@@ -84,5 +84,5 @@ def test_too_many_are_refused_by_name(tiny_recipe: MakeRecipe, kind: str) -> Non
 
 
 def test_other_networks_are_a_mistake() -> None:
-    with pytest.raises(TypeError, match="Linear is none"):
+    with pytest.raises(TypeError, match="Linear is not one"):
         resolution_layers(nn.Linear(2, 2))

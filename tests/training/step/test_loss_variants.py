@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from first_steps import passes_of_next_step
+from first_steps import next_step_micro_batches
 from torch import nn
 
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
 from swincli.recipe.schema import LossSection
-from swincli.training.augment.transforms import draw_consistency
+from swincli.training.augment.transforms import draw_bcr_params
 from swincli.training.loop import run_step
 from swincli.training.run.state import build_state
 from swincli.training.step.losses import Batch, Losses, total_variation
@@ -48,8 +48,10 @@ class Shifted(nn.Module):
 @pytest.fixture
 def batch() -> Batch:
     torch.manual_seed(0)
-    draws = draw_consistency(4, 4, derive(0, "augment"))
-    return Batch(torch.randn(4, 3, 4, 4), torch.randn(4, 48), torch.randn(4, 48), of_reals=draws, of_fakes=draws)
+    draws = draw_bcr_params(4, 4, derive(0, "augment"))
+    return Batch(
+        torch.randn(4, 3, 4, 4), torch.randn(4, 48), torch.randn(4, 48), real_augment=draws, fake_augment=draws
+    )
 
 
 def test_total_variation_of_known_images() -> None:
@@ -95,7 +97,7 @@ def test_the_loop_tells_the_losses_how_far_it_is(tiny_recipe: Callable[..., Reci
     recipe = tiny_recipe("loss.tv=1", "loss.tv_until=8")
     state = build_state(recipe, store.content_hash, CPU)
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe)
-    reported = ["loss/tv" in run_step(state, phases, passes_of_next_step(state, store)) for _ in range(4)]
+    reported = ["loss/tv" in run_step(state, phases, next_step_micro_batches(state, store))[0] for _ in range(4)]
     assert reported == [True, True, False, False]
 
 
@@ -116,6 +118,6 @@ def test_d_s_loss_is_the_mean_over_patches(batch: Batch) -> None:
 
 def test_bcr_compares_images_not_places(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mirroring swaps the patches of an image and changes nothing else: no inconsistency."""
-    monkeypatch.setattr("swincli.training.step.losses.consistency_augment", lambda images, random: images.flip(3))  # noqa: ARG005
+    monkeypatch.setattr("swincli.training.step.losses.bcr_augment", lambda images, random: images.flip(3))  # noqa: ARG005
     scalars = Losses(Shifted(), Patches(), LossSection(bcr_real=10.0)).d_logistic(batch)
     assert scalars["loss/bcr"].item() == pytest.approx(0.0, abs=1e-10)

@@ -7,17 +7,18 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from first_steps import passes_of_next_step
+from first_steps import next_step_micro_batches
 from torch import nn
 
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
 from swincli.recipe.schema import LossSection
-from swincli.training.augment.transforms import draw_consistency
+from swincli.training.augment.transforms import draw_bcr_params
 from swincli.training.loop import run_step
 from swincli.training.run.state import build_state
 from swincli.training.step.losses import Batch, Losses
-from swincli.training.step.phases import make_optimizer, make_phases
+from swincli.training.step.optimizers import make_optimizer
+from swincli.training.step.phases import make_phases
 from swincli.training.step.rng import derive
 
 CPU = torch.device("cpu")
@@ -45,8 +46,8 @@ class Constant(nn.Module):
 
 @pytest.fixture
 def batch() -> Batch:
-    draws = draw_consistency(4, 4, derive(0, "augment"))
-    return Batch(torch.randn(4, 3, 4, 4), torch.randn(4, 8), torch.randn(4, 8), of_reals=draws, of_fakes=draws)
+    draws = draw_bcr_params(4, 4, derive(0, "augment"))
+    return Batch(torch.randn(4, 3, 4, 4), torch.randn(4, 8), torch.randn(4, 8), real_augment=draws, fake_augment=draws)
 
 
 def test_d_logistic(batch: Batch) -> None:
@@ -97,7 +98,7 @@ def test_clipping_and_the_norm_before_it(tiny_recipe: Callable[..., Recipe], sto
     state = build_state(tiny_recipe("train.clip=1e-12"), store.content_hash, CPU)
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, state.recipe)
     before = [parameter.clone() for parameter in state.discriminator.parameters()]
-    scalars = phases[0].run(passes_of_next_step(state, store))
+    scalars = phases[0].run(next_step_micro_batches(state, store))
     assert scalars["grad/d"] > 1e-3
     moved = [(a - b).abs().max().item() for a, b in zip(state.discriminator.parameters(), before, strict=True)]
     assert max(moved) < 2e-8  # Adam divides by the gradient's size plus 1e-8: what is far below that does not move
@@ -107,7 +108,7 @@ def test_three_golden_steps(tiny_recipe: Callable[..., Recipe], store: Store) ->
     """Losses of a fixed seed, so that no change to networks, losses, data order or seeds goes unseen."""
     state = build_state(tiny_recipe(), store.content_hash, CPU)
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, state.recipe)
-    steps = [run_step(state, phases, passes_of_next_step(state, store)) for _ in range(3)]
+    steps = [run_step(state, phases, next_step_micro_batches(state, store))[0] for _ in range(3)]
     got = [step[key] for step in steps for key in ("loss/d", "loss/g")]
     assert got == pytest.approx([1.4249, 0.6371, 1.4054, 0.6376, 1.4173, 0.6376], abs=2e-4)
     assert ["loss/r1" in step for step in steps] == [True, False, True]

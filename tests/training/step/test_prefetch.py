@@ -17,8 +17,8 @@ from swincli.errors import DataError, ResourceError
 from swincli.recipe import Recipe
 from swincli.training.step import prefetch as feeding
 from swincli.training.step.batch_shards import split_batch
-from swincli.training.step.batches import next_passes
-from swincli.training.step.prefetch import AheadFeed, ResidentFeed, is_resident, open_feed
+from swincli.training.step.batches import next_micro_batches
+from swincli.training.step.prefetch import InMemoryLoader, PrefetchLoader, is_resident, open_loader
 
 MakeRecipe = Callable[..., Recipe]
 CPU = torch.device("cpu")
@@ -53,11 +53,11 @@ def test_batches_are_the_same_in_every_mode(
     for processes in (1, 2):
         shares = split_batch(recipe, processes)
         for rank in range(processes):
-            with open_feed(recipe, chosen, shares, rank, where) as feed:
-                assert isinstance(feed, ResidentFeed if resident == "always" else AheadFeed)
+            with open_loader(recipe, chosen, shares, rank, where) as loader:
+                assert isinstance(loader, InMemoryLoader if resident == "always" else PrefetchLoader)
                 for seen in STEPS:
-                    plain = next_passes(recipe, store, seen, shares, rank, where)
-                    fed = next_passes(recipe, chosen, seen, shares, rank, where, feed)
+                    plain = next_micro_batches(recipe, store, seen, shares, rank, where)
+                    fed = next_micro_batches(recipe, chosen, seen, shares, rank, where, loader)
                     assert len(fed) == len(plain) == 2 // processes
                     for one, two in zip(fed, plain, strict=True):
                         assert one.reals.device.type == device
@@ -70,29 +70,29 @@ def test_the_next_batch_is_read_ahead_and_an_error_comes_up_where_it_is_needed(
 ) -> None:
     recipe = tiny_recipe('data.resident="never"')
     shares = split_batch(recipe, 1)
-    with open_feed(recipe, encoded, shares, 0, CPU) as feed:
-        assert isinstance(feed, AheadFeed)
-        feed.images(0)
-        assert feed._coming is not None
-        feed._coming.result()
+    with open_loader(recipe, encoded, shares, 0, CPU) as loader:
+        assert isinstance(loader, PrefetchLoader)
+        loader.images(0)
+        assert loader._next is not None
+        loader._next.result()
         (encoded.path / "images-00000.bin").unlink()
-        feed.images(4)  # which lies in memory
+        loader.images(4)  # which lies in memory
         with pytest.raises(DataError, match=r"images-00000\.bin is missing"):
-            feed.images(8)
+            loader.images(8)
 
 
 def test_images_that_are_resident_are_read_once(tiny_recipe: MakeRecipe, encoded: Store) -> None:
     recipe = tiny_recipe('data.resident="always"')
-    with open_feed(recipe, encoded, split_batch(recipe, 1), 0, CPU) as feed:
-        before = feed.images(0)
+    with open_loader(recipe, encoded, split_batch(recipe, 1), 0, CPU) as loader:
+        before = loader.images(0)
         (encoded.path / "images-00000.bin").unlink()
-        assert torch.equal(feed.images(0), before)
-        feed.images(8)
+        assert torch.equal(loader.images(0), before)
+        loader.images(8)
 
 
 def test_what_does_not_fit_is_refused(tiny_recipe: MakeRecipe, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeding, "_free_bytes", lambda *_: 10 * 16 * 16 * 3 - 1)
-    with pytest.raises(ResourceError, match=r"data.resident: the images of .*tiny take 7.5 KiB, cpu has") as caught:
+    with pytest.raises(ResourceError, match=r"data.resident: the images of .*tiny need 7.5 KiB, cpu has") as caught:
         is_resident(tiny_recipe('data.resident="always"'), store, CPU)
     assert "never" in str(caught.value.hint)
     assert not is_resident(tiny_recipe('data.resident="never"'), store, CPU)

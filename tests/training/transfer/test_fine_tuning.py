@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +21,8 @@ from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState, build_state, is_state, read_state, save_state
 from swincli.training.step.freeze_d import frozen_parameters
-from swincli.training.transfer.checkpoint_sources import read_starting_point
-from swincli.training.transfer.init_from import check_init, initialise
+from swincli.training.transfer.checkpoint_sources import read_init_checkpoint
+from swincli.training.transfer.init_from import check_init, init_from_checkpoint
 
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]
@@ -38,7 +39,7 @@ def run(recipe: Recipe, store: Store, out: Path) -> dict[str, Any]:
 def started(recipe: Recipe, console: Console | None = None) -> TrainingState:
     state = build_state(recipe, "hash", CPU)
     assert recipe.train.init is not None
-    initialise(state, recipe.train.init, console or Console(quiet=True))
+    init_from_checkpoint(state, recipe.train.init, console or Console(quiet=True))
     return state
 
 
@@ -47,11 +48,21 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
 
 
+@pytest.fixture(scope="module")
+def whole_and_parent(
+    tiny_recipe: MakeRecipe, store: Store, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], Path]:
+    """The last state of an unbroken run of 24 images, and a run of its first 16, with states after 8 and 16."""
+    folder = tmp_path_factory.mktemp("parent")
+    run(tiny_recipe(*POWER, "train.total=16"), store, folder / "parent")
+    shutil.copytree(folder / "parent", folder / "whole")
+    return run(tiny_recipe(*POWER), store, folder / "whole"), folder / "parent"
+
+
 @pytest.fixture
-def parent(tiny_recipe: MakeRecipe, store: Store, tmp_path: Path) -> Path:
-    """A run of four steps, with states after 8 and 16 images."""
-    run(tiny_recipe(*POWER, "train.total=16"), store, tmp_path / "parent")
-    return tmp_path / "parent"
+def parent(whole_and_parent: tuple[dict[str, Any], Path], tmp_path: Path) -> Path:
+    """A copy of the run of 16 images."""
+    return Path(shutil.copytree(whole_and_parent[1], tmp_path / "parent"))
 
 
 @pytest.fixture
@@ -64,9 +75,14 @@ def only_average(tiny_recipe: MakeRecipe, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("place", ["parent", "parent/state-000000000016.pt"])
 def test_going_on_in_a_new_run_loses_nothing(
-    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, parent: Path, place: str
+    tiny_recipe: MakeRecipe,
+    store: Store,
+    tmp_path: Path,
+    whole_and_parent: tuple[dict[str, Any], Path],
+    parent: Path,
+    place: str,
 ) -> None:
-    whole = run(tiny_recipe(*POWER), store, tmp_path / "whole")
+    whole, _ = whole_and_parent
     child = run(tiny_recipe(*POWER, f"train.init={tmp_path / place}"), store, tmp_path / "child")
     assert parent.is_dir()
     assert child["images_seen"] == 24
@@ -97,7 +113,7 @@ def test_the_newest_good_state_is_taken(
     assert "state-000000000016.pt: damaged" in said
     assert f"starting from {folder.state(8)}, trained on 8 images" in said
     folder.state(8).write_bytes(b"nothing")
-    with pytest.raises(CheckpointError, match="none of its 2 training states can be read"):
+    with pytest.raises(CheckpointError, match="none of the 2 training states can be read"):
         started(tiny_recipe(f"train.init={parent}"))
 
 
@@ -115,9 +131,9 @@ def test_a_byte_that_changed_on_the_disk_is_noticed(
     read_state(newest)  # PyTorch does not notice
     if named == "run":
         assert started(tiny_recipe(f"train.init={parent}"), Console()).images_seen == 8
-        assert "is not as it was written); trying the state before it" in capsys.readouterr().err
+        assert "trying the previous state" in capsys.readouterr().err
     else:
-        with pytest.raises(CheckpointError, match=r"state-000000000016\.pt: damaged \(.* is not as it was written"):
+        with pytest.raises(CheckpointError, match=r"state-000000000016\.pt: damaged \(checksum of"):
             started(tiny_recipe(f"train.init={newest}"))
 
 
@@ -174,15 +190,15 @@ def test_fine_tuning_counts_from_zero_with_new_moments(
     for part in ("generator", "discriminator", "average"):
         assert_equal(dict(getattr(state, part).state_dict()), content[part])
     said = capsys.readouterr().err
-    assert "state-000000000016.pt, trained on 16 images; from here they are counted from 0" in said
-    assert "anew" not in said
+    assert "state-000000000016.pt, trained on 16 images; images are counted from 0" in said
+    assert "untrained" not in said
 
 
 def test_a_fine_tuned_run_is_a_run(tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, parent: Path) -> None:
-    recipe = tiny_recipe(f"train.init={parent}", FINE_TUNE)
+    recipe = tiny_recipe(f"train.init={parent}", FINE_TUNE, "train.total=12")
     whole = run(recipe, store, tmp_path / "child")
-    assert whole["images_seen"] == 24
-    RunFolder(tmp_path / "child").state(24).unlink()
+    assert whole["images_seen"] == 12
+    RunFolder(tmp_path / "child").state(12).unlink()
     parent.rename(tmp_path / "gone")  # the checkpoint is not needed any more
     assert_equal(run(recipe, store, tmp_path / "child")["generator"], whole["generator"])
 
@@ -191,8 +207,8 @@ def test_a_checkpoint_without_d_is_told(
     tiny_recipe: MakeRecipe, only_average: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started(tiny_recipe(f"train.init={only_average}", FINE_TUNE), Console())
-    assert f"{only_average} does not hold D: it starts anew" in capsys.readouterr().err
-    with pytest.raises(RecipeError, match=r"train\.freeze_d: is 1, and .*model\.safetensors holds no D"):
+    assert f"{only_average} has no D: training starts with new ones" in capsys.readouterr().err
+    with pytest.raises(RecipeError, match=r"train\.freeze_d: is 1, but .*model\.safetensors has no D"):
         started(tiny_recipe(f"train.init={only_average}", FINE_TUNE, "train.freeze_d=1"))
 
 
@@ -209,7 +225,7 @@ def test_classes_come_in_and_the_images_stay(
     state = started(tiny_recipe(f"train.init={parent}", FINE_TUNE, "model.classes=3"), Console())
     said = capsys.readouterr().err
     assert f"3 classes here, 0 in {RunFolder(parent).state(16)}" in said
-    assert "G's embedding, D's embedding, D's logit start anew" in said
+    assert "G's embedding, D's embedding, D's logit start untrained" in said
     for label in range(3):
         torch.testing.assert_close(images(state, label), images(plain, None))
     fresh = build_state(state.recipe, "hash", CPU)
@@ -256,7 +272,7 @@ def test_a_dry_run_says_what_it_would_start_from(tiny_recipe: MakeRecipe, parent
     state = RunFolder(parent).state(16)
     assert check_init(tiny_recipe(f"train.init={parent}"), console) == f"starting from {state}, trained on 16 images"
     assert str(only_average) in (check_init(tiny_recipe(f"train.init={only_average}", FINE_TUNE), console) or "")
-    with pytest.raises(RecipeError, match=r"train\.total: 16 images"):
+    with pytest.raises(RecipeError, match=r"train\.total: is 16 images"):
         check_init(tiny_recipe(f"train.init={parent}", "train.total=16"), console)
     with pytest.raises(RecipeError, match=r"model\.g_width"):
         check_init(tiny_recipe(f"train.init={parent}", "model.g_width=32"), console)
@@ -267,8 +283,10 @@ def test_a_dry_run_says_what_it_would_start_from(tiny_recipe: MakeRecipe, parent
 @pytest.mark.parametrize("kind", ["wavelet", "plain", "patch"])
 def test_frozen_layers_are_not_trained(tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, kind: str) -> None:
     discriminator = f"model.discriminator={kind}"
-    parent = run(tiny_recipe(discriminator, "train.total=8"), store, tmp_path / "parent")
-    recipe = tiny_recipe(discriminator, f"train.init={tmp_path / 'parent'}", FINE_TUNE, "train.freeze_d=1")
+    save_state(tmp_path / "state.pt", build_state(tiny_recipe(discriminator, "train.seed=9"), "hash", CPU))
+    parent = read_state(tmp_path / "state.pt")
+    more = (f"train.init={tmp_path / 'state.pt'}", FINE_TUNE, "train.freeze_d=1", "train.total=8")
+    recipe = tiny_recipe(discriminator, *more)
     child = run(recipe, store, tmp_path / "child")
     network = build_state(recipe, "hash", CPU).discriminator
     frozen = frozen_parameters(network, 1)
@@ -296,9 +314,9 @@ def test_moments_find_their_parameters_where_some_are_frozen(tiny_recipe: MakeRe
 def test_moments_of_a_run_with_frozen_layers_are_read_back(
     tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, parent: Path
 ) -> None:
-    recipe = tiny_recipe(f"train.init={parent}", FINE_TUNE, "train.freeze_d=1", "train.total=8")
+    recipe = tiny_recipe(f"train.init={parent}", FINE_TUNE, "train.freeze_d=1", "train.total=4")
     child = run(recipe, store, tmp_path / "child")
-    found = read_starting_point(str(tmp_path / "child"), Console(quiet=True)).snapshot.d_optimizer
+    found = read_init_checkpoint(str(tmp_path / "child"), Console(quiet=True)).snapshot.d_optimizer
     assert found is not None
     assert len(found.moments) == len(child["d_optimizer"]["state"])
     thawed = started(tiny_recipe(f"train.init={tmp_path / 'child'}"))

@@ -21,12 +21,14 @@ from swincli.recipe import Recipe, dump_recipe
 from swincli.training import loop
 from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
-from swincli.training.run.state import TrainingState, build_state, read_state
+from swincli.training.run.state import TrainingState, build_state, read_state, save_state
+from swincli.training.step.optimizers import load_moments
 from swincli.training.step.schedules import lr_scale
-from swincli.training.transfer.init_from import initialise, load_moments
+from swincli.training.transfer.init_from import init_from_checkpoint
 
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]
+LONGER = ("train.total=32", "train.decay_from=16", "run.keep=9", "run.log=4")
 RANGE = ("model.pixel_mean=[0.485, 0.456, 0.406]", "model.pixel_std=[0.229, 0.224, 0.225]")
 
 
@@ -51,7 +53,7 @@ def run(recipe: Recipe, store: Store, out: Path) -> None:
 def started(recipe: Recipe) -> TrainingState:
     state = build_state(recipe, "hash", CPU)
     assert recipe.train.init is not None
-    initialise(state, recipe.train.init, Console(quiet=True))
+    init_from_checkpoint(state, recipe.train.init, Console(quiet=True))
     return state
 
 
@@ -82,10 +84,10 @@ def test_everything_is_taken_over(recipe: MakeRecipe, original: Path) -> None:
     assert state.g_optimizer.param_groups[0]["lr"] == settings.train.g_lr  # the recipe's, not the checkpoint's
 
 
-def test_training_goes_on_where_the_checkpoint_stood(
+def test_training_goes_on_where_the_checkpoint_stood_and_needs_it_only_to_start(
     recipe: MakeRecipe, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = recipe("train.total=32", "train.decay_from=16", "run.keep=9", "run.log=4")
+    settings = recipe(*LONGER)
     out = tmp_path / "run"
     train(settings, store, out, CPU, Console(), resume=True)
     assert "trained on 20 images" in capsys.readouterr().err
@@ -96,34 +98,34 @@ def test_training_goes_on_where_the_checkpoint_stood(
     assert lr_scale(20, settings.train) == 0.75
     steps = [entry["step"].item() for entry in read_state(RunFolder(out).state(32))["g_optimizer"]["state"].values()]
     assert set(steps) == {2 + 3}
+    stop_and_go_on_without_the_checkpoint(settings, store, tmp_path / "broken")
+    one, two = (read_state(RunFolder(folder).state(32)) for folder in (out, tmp_path / "broken"))
+    for part in ("generator", "discriminator", "average"):
+        assert all(torch.equal(one[part][name], two[part][name]) for name in one[part])
 
 
-def test_stopping_and_going_on_needs_no_checkpoint_and_gives_the_same_bits(
-    recipe: MakeRecipe, store: Store, tmp_path: Path, original: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(recipe("train.total=32"), store, tmp_path / "whole")
+def stop_and_go_on_without_the_checkpoint(settings: Recipe, store: Store, out: Path) -> None:
     step, done = loop.run_step, 0
 
-    def dying(*arguments: Any) -> dict[str, float]:
+    def dying(*arguments: Any) -> object:
         nonlocal done
         done += 1
         if done == 2:
             raise KeyboardInterrupt
         return step(*arguments)
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "run_step", dying)
         with pytest.raises(KeyboardInterrupt):
-            run(recipe("train.total=32"), store, tmp_path / "broken")
-    original.unlink()
-    run(recipe("train.total=32"), store, tmp_path / "broken")
-    one, two = (read_state(RunFolder(tmp_path / name).state(32)) for name in ("whole", "broken"))
-    for part in ("generator", "discriminator", "average"):
-        assert all(torch.equal(one[part][name], two[part][name]) for name in one[part])
+            run(settings, store, out)
+    Path(str(settings.train.init)).unlink()
+    run(settings, store, out)
 
 
 def test_another_checkpoint_makes_another_run(recipe: MakeRecipe, store: Store, tmp_path: Path) -> None:
-    run(recipe(), store, tmp_path / "run")
+    folder, state = RunFolder(tmp_path / "run"), build_state(recipe(), store.content_hash, CPU)
+    folder.prepare(recipe())
+    save_state(folder.state(20), state)
     with pytest.raises(RecipeError, match=r"train\.init"):
         run(recipe("train.init=other.pt"), store, tmp_path / "run")
 
@@ -149,8 +151,8 @@ def test_an_average_alone_gives_both_gs_and_the_rest_starts_anew(
     save_model(tmp_path / "runs" / "model-000000000008.safetensors", first.generator, first.recipe, 8)
     state = build_state(tiny_recipe(f"train.init={tmp_path / 'runs'}"), "hash", CPU)
     untouched = {name: value.clone() for name, value in state.discriminator.state_dict().items()}
-    initialise(state, str(tmp_path / "runs"), Console())
-    assert "does not hold D, G's moments, D's moments: they start anew" in capsys.readouterr().err
+    init_from_checkpoint(state, str(tmp_path / "runs"), Console())
+    assert "has no D, G's moments, D's moments: training starts with new ones" in capsys.readouterr().err
     assert state.images_seen == 8
     assert not state.g_optimizer.state
     for network in (state.generator, state.average):
@@ -184,7 +186,7 @@ def test_the_hint_is_a_command_line_that_helps(tiny_recipe: MakeRecipe, original
 
 
 def test_nothing_left_to_train_is_refused(recipe: MakeRecipe, store: Store, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"train\.total: 20 images, and .* has seen 20"):
+    with pytest.raises(RecipeError, match=r"train\.total: is 20 images, but .* has seen 20"):
         run(recipe("train.total=20"), store, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -200,7 +202,7 @@ def test_moments_of_other_shapes_are_refused(recipe: MakeRecipe, original: Path)
     assert isinstance(snapshot, Snapshot)
     assert snapshot.g_optimizer is not None
     snapshot.g_optimizer.moments["constant"]["exp_avg"] = torch.zeros(3)
-    with pytest.raises(ValueError, match="the moments of constant are"):
+    with pytest.raises(ValueError, match="the moments of constant have shapes"):
         load_moments(state.g_optimizer, state.generator, snapshot.g_optimizer)
 
 

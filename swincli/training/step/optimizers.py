@@ -1,0 +1,90 @@
+"""Adam for G and D: lazy-regularisation correction, and moments by parameter name for checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from swincli.model.files.snapshot import AdamState
+from swincli.recipe import Recipe
+from swincli.training.step.freeze_d import trained_parameters
+
+EPS = 1e-8
+
+
+def make_optimizer(
+    parameters: list[nn.Parameter], lr: float, betas: tuple[float, float], interval: int
+) -> torch.optim.Adam:
+    """Adam with learning rate and betas corrected for a lazy regulariser.
+
+    The regulariser adds one optimiser step every `interval` steps, so rate and exponents of the betas are multiplied by
+    `interval / (interval + 1)` (Karras et al., 2020, appendix B). `interval=0` means no lazy regulariser.
+    """
+    ratio = interval / (interval + 1) if interval else 1.0
+    corrected = (betas[0] ** ratio, betas[1] ** ratio)
+    fused = parameters[0].device.type in ("cpu", "cuda")
+    optimizer = torch.optim.Adam(parameters, lr=lr * ratio, betas=corrected, eps=EPS, fused=fused)
+    for group in optimizer.param_groups:
+        group["base_lr"] = group["lr"]
+    return optimizer
+
+
+def make_optimizers(
+    generator: nn.Module, discriminator: nn.Module, recipe: Recipe
+) -> tuple[torch.optim.Adam, torch.optim.Adam]:
+    """The optimisers of G and D for a recipe.
+
+    Raises:
+        RecipeError: `train.freeze_d` freezes more resolutions than D has.
+    """
+    train, loss = recipe.train, recipe.loss
+    betas = (train.beta1, train.beta2)
+    return (
+        make_optimizer(list(generator.parameters()), train.g_lr, betas, 0),
+        make_optimizer(
+            trained_parameters(discriminator, train.freeze_d),
+            train.d_lr,
+            betas,
+            loss.r1_interval if loss.r1_gamma else 0,
+        ),
+    )
+
+
+def name_moments(content: dict[str, Any], names: list[str]) -> AdamState:
+    """Adam's moments by parameter name, from an optimiser's `state_dict`, which has them by parameter number.
+
+    Raises:
+        IndexError: the optimiser has more parameters than `names`.
+    """
+    moments = {names[number]: dict(entry) for number, entry in content["state"].items()}
+    return AdamState(moments, names, {})
+
+
+def load_moments(optimizer: torch.optim.Adam, network: nn.Module, state: AdamState) -> None:
+    """Load moments by parameter name into an optimiser; the inverse of `name_moments`.
+
+    Parameters without saved moments keep empty ones.
+
+    Args:
+        optimizer: Optimiser of all or some of the network's parameters.
+        network: Gives the parameters' names.
+        state: Moments by name.
+
+    Raises:
+        ValueError: the shape of a moment is not the shape of its parameter.
+    """
+    content = optimizer.state_dict()
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    for number, parameter in enumerate(optimizer.param_groups[0]["params"]):
+        moments = state.moments.get(names[parameter])
+        if moments is None:
+            continue
+        shapes = {kind: tuple(value.shape) for kind, value in moments.items()}
+        if shapes != {"step": (), "exp_avg": tuple(parameter.shape), "exp_avg_sq": tuple(parameter.shape)}:
+            raise ValueError(
+                f"the moments of {names[parameter]} have shapes {shapes}, the parameter {tuple(parameter.shape)}"
+            )
+        content["state"][number] = {kind: value.clone() for kind, value in moments.items()}
+    optimizer.load_state_dict(content)
