@@ -1,4 +1,4 @@
-"""The Typer app, and `main`: the entry point and the outermost error boundary."""
+"""The Typer app of all commands, and `main`, the entry point of the `swincli` script."""
 
 from __future__ import annotations
 
@@ -63,7 +63,10 @@ app.command("convert", epilog=_example("swincli convert FFHQ_256.pt ffhq256.safe
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run one command line and return its exit code; a wrong one prints `error:` and `hint:` like every other error."""
+    """Run one command line and return its exit code.
+
+    A command line that Typer refuses prints `error:` and `hint:`, as all errors do.
+    """
     try:
         result = app(arguments, prog_name="swincli", standalone_mode=False)
     except typer.Abort:
@@ -75,7 +78,7 @@ def run(arguments: list[str] | None = None) -> int:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "swincli"
         message = error.format_message().strip()
-        if message and not is_secondary():  # a bare `swincli` prints its help and has nothing to add
+        if message and not is_secondary():  # empty for a bare `swincli`, which prints its help
             Console().error(message[0].lower() + message[1:], f"Run `{command} --help`.")
         return error.exit_code
     return result if isinstance(result, int) else 0
@@ -84,5 +87,5 @@ def run(arguments: list[str] | None = None) -> int:
 def main() -> None:
     """Entry point of the `swincli` script."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # file names that are no text come out as they went in
+        sys.stdout.reconfigure(errors="surrogateescape")  # prints file names that are not valid UTF-8 unchanged
     sys.exit(run())

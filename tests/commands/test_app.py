@@ -11,7 +11,7 @@ import typer
 from swincli import __version__
 from swincli.commands import app as module
 from swincli.commands.app import run
-from swincli.commands.options import boundary
+from swincli.commands.typer_command import boundary
 from swincli.errors import DataError, RecipeError
 
 Capture = pytest.CaptureFixture[str]

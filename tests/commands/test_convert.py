@@ -42,7 +42,7 @@ def test_there_and_back(original: Path, tmp_path: Path, capsys: Capture) -> None
     assert convert(model, back) == 0
     output = capsys.readouterr()
     assert output.out == f"{back}\n"
-    assert "the release's own code builds no such networks (model.g_channels = [16, 16, 8]" in output.err
+    assert "the original code cannot build these networks (model.g_channels = [16, 16, 8]" in output.err
     one, two = (torch.load(path, weights_only=False) for path in (original, back))
     assert list(one) == list(two)
     for part in ("g", "d", "g_ema"):
@@ -74,7 +74,7 @@ def test_what_is_missing_is_said(
     output = capsys.readouterr()
     assert json.loads(output.out)["parts"] == ["g_ema"]
     assert "has no g, d, g_optim, d_optim" in output.err
-    assert "does not tell how many images it has seen" in output.err
+    assert "does not say how many images it was trained on" in output.err
     recipe = tiny_recipe()
     model = tmp_path / "model-000000001234.safetensors"
     save_model(model, Generator(recipe.model), recipe, 1234)
@@ -90,10 +90,10 @@ def test_what_is_missing_is_said(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.pt", "b.pt"], "a.pt to b.pt: one of them must be a .pt file and the other a .safetensors file"),
-        (["a.safetensors", "b.safetensors"], "one of them must be"),
-        (["a.pt", "b"], "one of them must be"),
-        (["a.pt", "b.safetensors", "--images-seen", "many"], "--images-seen: 'many' is not a number of images"),
+        (["a.pt", "b.pt"], "a.pt to b.pt: one must be a .pt file, the other a .safetensors file"),
+        (["a.safetensors", "b.safetensors"], "one must be a .pt file"),
+        (["a.pt", "b"], "one must be a .pt file"),
+        (["a.pt", "b.safetensors", "--images-seen", "many"], "--images-seen many: 'many' is not a number of images"),
         (["a.pt"], "missing argument 'OUT'"),
     ],
 )

@@ -34,7 +34,7 @@ def test_a_width_becomes_a_model_that_is_sampled_and_converted(trained: Path, tm
     answer = json.loads(output.out)
     assert 0 < answer.pop("profile_error") < 0.1
     assert answer == {"path": str(model), "images_seen": 24, "parts": ["g_ema"], "ema_width": 0.07, "snapshots": 6}
-    assert "width 0.07 after 24 images, of 6 snapshots; profile met to within" in output.err
+    assert "EMA width 0.07 at 24 images, from 6 snapshots; error of the profile: " in output.err
     assert run(["sample", "--checkpoint", str(model), "--seeds", "0", "--out", str(tmp_path / "samples")]) == 0
     assert (tmp_path / "samples" / "seed-000000.png").exists()
     assert convert(model, tmp_path / "back.pt") == 0
@@ -49,7 +49,7 @@ def test_an_earlier_moment(trained: Path, tmp_path: Path, capsys: Capture) -> No
 
 def test_a_width_that_the_snapshots_cannot_make_is_warned_of(trained: Path, tmp_path: Path, capsys: Capture) -> None:
     assert convert(trained, tmp_path / "model.safetensors", "--ema-width", 0.28) == 0
-    assert "the average is only near to it" in capsys.readouterr().err
+    assert "too few or too far apart for this width" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,16 @@ def test_a_width_that_the_snapshots_cannot_make_is_warned_of(trained: Path, tmp_
         (["{run}", "{out}", "--ema-width", "0.5"], "--ema-width 0.5: must be from 0.01 to 0.28"),
         (["{run}", "{out}", "--ema-width", "nan"], "--ema-width nan: must be from"),
         (["{run}", "{out}", "--ema-width", "0.07", "--at", "12"], "--at 12: {run} kept no averages then"),
-        (["{run}", "{out}", "--ema-width", "0.07", "--at", "soon"], "--at: 'soon' is not a number of images"),
+        (["{run}", "{out}", "--ema-width", "0.07", "--at", "soon"], "--at soon: 'soon' is not a number of images"),
         (["{run}", "{out}", "--ema-width", "0.07", "--at", "8"], "has kept averages only once by 8 images"),
-        (["{run}", "{out}.pt", "--ema-width", "0.07"], "an average is written as a .safetensors file"),
-        (["{run}", "{out}", "--ema-width", "0.07", "--images-seen", "8"], "--images-seen: a run's averages know"),
-        (["{run}", "{out}"], "one of them must be a .pt file"),
+        (["{run}", "{out}.pt", "--ema-width", "0.07"], "must end in .safetensors with --ema-width"),
+        (
+            ["{run}", "{out}", "--ema-width", "0.07", "--images-seen", "8"],
+            "--images-seen: cannot be combined with --ema-width",
+        ),
+        (["{run}", "{out}"], "one must be a .pt file"),
         (["{out}", "{out}", "--ema-width", "0.07"], "is no run folder"),
-        (["a.pt", "{out}", "--at", "8"], "--at: says when an average is taken, and none is asked for"),
+        (["a.pt", "{out}", "--at", "8"], "--at: needs --ema-width"),
     ],
 )
 def test_wrong_use_exits_with_2(

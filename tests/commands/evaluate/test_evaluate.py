@@ -140,7 +140,7 @@ def test_the_same_command_prints_the_same_digits(reals: Path, trained: Path, scr
         (["--metric", "fidd"], 2, 'unknown metric "fidd"'),
         (["--metric", ","], 2, "--metric: names no metric"),
         (["--detector", "clip"], 2, 'unknown detector "clip"'),
-        (["--num", "many"], 2, "--num: 'many' is not a number"),
+        (["--num", "many"], 2, "--num many: 'many' is not a number"),
         (["--num", "1"], 2, "--num 1: measuring takes at least 2"),
         (["--images", "reals", "--checkpoint", "runs"], 2, "--images and --checkpoint"),
         (["--images", "reals", "--truncation", "0.5"], 2, "--truncation"),
@@ -148,14 +148,18 @@ def test_the_same_command_prints_the_same_digits(reals: Path, trained: Path, scr
         (["--seed", "90000"], 2, "--seed 90000"),
         (["--reference", "own.npz"], 2, "--data and --reference: only one"),
         (["--num-reference", "1"], 2, "--num-reference 1: measuring takes at least 2"),
-        (["--save-reference", "reals.zip"], 2, "--save-reference reals.zip: the file's name must end in .npz"),
+        (["--save-reference", "reals.zip"], 2, "--save-reference reals.zip: the file name must end in .npz"),
         (["--protocol", "style"], 2, 'unknown protocol "style"'),
         (["--protocol", "full", "--num-reference", "5"], 2, "--protocol full: takes all real pictures"),
         (["--protocol", "styleswin", "--truncation", "0.7"], 2, "--protocol styleswin: its images are not truncated"),
-        (["runs/first"], 2, "runs/first: what is it for?"),
-        (["--compare", "runs/first"], 2, "--compare and --data, --device: runs are compared"),
-        (["--compare", "runs/first", "--seed", "0"], 2, "--compare and --seed, --data, --device: runs are compared"),
-        (["--compare", "runs/first", "--no-intervals"], 2, "--compare and --data, --intervals, --device: runs"),
+        (["runs/first"], 2, "runs/first: unexpected argument"),
+        (["--compare", "runs/first"], 2, "--data, --device: cannot be combined with --compare"),
+        (["--compare", "runs/first", "--seed", "0"], 2, "--seed, --data, --device: cannot be combined with --compare"),
+        (
+            ["--compare", "runs/first", "--no-intervals"],
+            2,
+            "--data, --intervals, --device: cannot be combined with --compare",
+        ),
         (["--detector-size", "299"], 2, "--detector-size: is for a detector from a file, and inception is none"),
         (["--detector", "efficientnet", "--detector-pixels", "clip"], 2, "--detector-pixels: is for a detector from"),
         (["--detector", "efficientnet", "--detector-weights", "a.pt"], 2, "--detector-weights: stands for Inception's"),
@@ -239,12 +243,16 @@ def test_saved_statistics_take_the_place_of_the_pictures(reals: Path, scripted: 
     [
         ([], 2, "--data or --reference: one of them is required"),
         (["--reference", "gone.npz"], 1, "gone.npz: no such file"),
-        (["--reference", "own.npz", "--num-reference", "5"], 2, "--num-reference: nothing can be drawn"),
-        (["--reference", "own.npz", "--save-reference", "new.npz"], 2, "--save-reference: takes real pictures"),
+        (["--reference", "own.npz", "--num-reference", "5"], 2, "--num-reference: cannot be combined with --reference"),
+        (["--reference", "own.npz", "--save-reference", "new.npz"], 2, "--save-reference: needs real images"),
         (["--reference", "own.npz", "--metric", "spectrum"], 1, "own.npz: holds no spectrum"),
-        (["--reference", "part.npz", "--protocol", "full"], 1, "part.npz: is of 4 pictures drawn from 7, and"),
-        (["--reference", "part.npz", "--protocol", "styleswin"], 1, "--protocol styleswin takes 50,000"),
-        (["--reference", "own.npz", "--protocol", "styleswin"], 0, "warning: the protocol takes 50,000 fakes"),
+        (["--reference", "part.npz", "--protocol", "full"], 1, "part.npz: was made from 4 images drawn from 7, but"),
+        (["--reference", "part.npz", "--protocol", "styleswin"], 1, "--protocol styleswin uses 50,000"),
+        (
+            ["--reference", "own.npz", "--protocol", "styleswin"],
+            0,
+            "warning: reals: has 7 images, fewer than the 50,000 of the protocol",
+        ),
         (["--reference", "own.npz", "--detector", "other.pt"], 1, "own.npz: made by another detector (tiny.pt"),
     ],
 )
@@ -275,8 +283,8 @@ def test_a_protocol_says_what_it_could_not_have(reals: Path, scripted: Path, cap
     assert (protocol["reference"]["num"], protocol["reference"]["drawn_from"]) == (6, 7)
     assert evaluate(scripted, "--data", reals, "--images", reals, "--protocol", "styleswin") == 0
     said = capsys.readouterr().err
-    assert "warning: 50,000 real pictures were asked for and reals holds 7; all are used" in said
-    assert "warning: the protocol takes 50,000 fakes and reals holds 7" in said
+    assert "warning: reals: has 7 images, fewer than the 50,000 of the reference; all are used" in said
+    assert "warning: reals: has 7 images, fewer than the 50,000 of the protocol" in said
 
 
 def test_intervals_come_where_pictures_are_few_or_when_asked_for(reals: Path, scripted: Path, capsys: Capture) -> None:
@@ -319,6 +327,6 @@ def test_runs_are_compared_by_what_was_measured(reals: Path, trained: Path, scri
     assert data["runs"][1]["metrics"]["fid"]["interval"] is not None
     assert data["cautions"] == []
     assert run(["evaluate", "--compare"]) == 2
-    assert "--compare: no runs to compare" in capsys.readouterr().err
+    assert "--compare: needs runs" in capsys.readouterr().err
     assert run(["evaluate", "--compare", "runs"]) == 1
     assert "runs: nothing was measured of this run" in capsys.readouterr().err

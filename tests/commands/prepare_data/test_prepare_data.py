@@ -105,14 +105,14 @@ def test_verify(folder: Path, tmp_path: Path, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "needs SOURCE, DEST and --resolution"),
-        (["{photos}", "{dest}"], 2, "needs SOURCE, DEST and --resolution"),
+        ([], 2, "SOURCE, DEST and --resolution: all three are required"),
+        (["{photos}", "{dest}"], 2, "SOURCE, DEST and --resolution: all three are required"),
         (["{photos}", "{dest}", "--resolution", "100"], 2, "resolution 100 is not a power of two"),
-        (["{photos}", "{dest}", "--resolution", "16", "--max-images", "many"], 2, "--max-images: 'many'"),
+        (["{photos}", "{dest}", "--resolution", "16", "--max-images", "many"], 2, "--max-images many: 'many'"),
         (["{photos}", "{dest}", "--resolution", "16", "--max-images", "0"], 2, "--max-images 0"),
         (["{photos}", "{dest}", "--resolution", "16", "--filter", "nearest"], 2, "'nearest' is not one of"),
         (["{photos}", "{dest}", "--resolution", "16", "--workers", "0"], 2, "'--workers'"),
-        (["{photos}", "--verify", "{dest}"], 2, "--verify stands alone"),
+        (["{photos}", "--verify", "{dest}"], 2, "--verify: cannot be combined with SOURCE, DEST or --stats"),
         (["builtin:emojis", "{dest}", "--resolution", "16"], 2, "builtin:emojis"),
         (["{photos}", "{photos}/store", "--resolution", "16"], 2, "lies inside the source"),
         (["{photos}", "{dest}", "--resolution", "16", "--background", "rose"], 2, "--background: 'rose' is no colour"),

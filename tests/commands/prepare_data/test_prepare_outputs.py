@@ -121,14 +121,14 @@ def test_parts_may_be_zips(photos: Path, tmp_path: Path, capsys: Capture) -> Non
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{photos}", "{new}", "--format", "zip"], "the name of a zip ends in .zip"),
+        (["{photos}", "{new}", "--format", "zip"], "the name of a zip must end in .zip"),
         (["{photos}", "{new}.zip", "--encoding", "webp"], "--encoding webp: a zip holds PNG files"),
         (["{photos}", "{new}", "--report", "r.txt"], "--report r.txt: the name of a .html file is needed"),
         (["{photos}", "{new}", "--contact-sheet", "r.jpg"], "--contact-sheet r.jpg: the name of a .png file"),
         (["{photos}", "{new}", "--report", "{new}/r.html"], "lies inside {new}"),
         (["{photos}", "{new}", "--report", "{photos}/r.html"], "lies inside {photos}"),
-        (["{photos}", "{new}", "--stats", "{photos}"], "--stats stands alone"),
-        (["--verify", "{new}", "--stats", "{photos}"], "--verify stands alone"),
+        (["{photos}", "{new}", "--stats", "{photos}"], "--stats: cannot be combined with SOURCE, DEST or --verify"),
+        (["--verify", "{new}", "--stats", "{photos}"], "--verify: cannot be combined with SOURCE, DEST or --stats"),
     ],
 )
 def test_wrong_use(photos: Path, tmp_path: Path, capsys: Capture, arguments: list[str], message: str) -> None:
@@ -170,7 +170,7 @@ def test_a_report_of_a_failure(photos: Path, tmp_path: Path, capsys: Capture) ->
     assert (code, (tmp_path / "store").exists()) == (1, False)
     assert "5 pictures are not square" in err
     html = page.read_text(encoding="utf-8")
-    assert "Nothing was made: 5 pictures are not square" in html
+    assert "No store was made: 5 pictures are not square" in html
     assert "cats/a.png: not square: 24 x 20 px" in html
 
 

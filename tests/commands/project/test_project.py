@@ -97,7 +97,7 @@ def test_what_is_there_is_left_and_what_is_missing_is_made_again(
     assert contents(out) == first
     capsys.readouterr()
     assert project(trained_run, out, *photos) == 0  # another picture joins
-    assert "1 of 2 pictures are projected already" in capsys.readouterr().err
+    assert "1 of 2 pictures are already projected" in capsys.readouterr().err
     assert len(json.loads((out / "projections.json").read_text())["results"]) == 2
     assert project(trained_run, out, *photos, "--tune", "--tune-steps", "2") == 1  # that was one picture's tuning
     assert "made with other settings" in capsys.readouterr().err
@@ -169,7 +169,7 @@ def test_a_picture_is_not_replaced_by_its_projection(
 ) -> None:
     before = Path(photos[0]).read_bytes()
     assert project(trained_run, tmp_path, photos[0], "--force") == 2
-    assert "would be written over it" in capsys.readouterr().err
+    assert "would overwrite it" in capsys.readouterr().err
     assert Path(photos[0]).read_bytes() == before
 
 

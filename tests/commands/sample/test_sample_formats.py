@@ -69,7 +69,7 @@ def test_all_images_in_one_made_once(
     assert all(np.array_equal(one, other) for one, other in zip(found, pngs, strict=True))
     assert np.array_equal(pixels(out / "grid.png"), np.concatenate(pngs[:3], axis=1))
     assert sample(model, out, *arguments) == 0
-    assert f"{out / PACKED[kind]} is there already" in capsys.readouterr().err
+    assert f"{out / PACKED[kind]} already exists" in capsys.readouterr().err
 
 
 def read_packed(path: Path) -> list[np.ndarray]:
@@ -112,7 +112,7 @@ def test_images_that_are_there_are_left_alone(model: Path, out: Path, capsys: Ca
     times = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     capsys.readouterr()
     assert sample(model, out, "--seeds", "0-4") == 0
-    assert "2 of 5 images are there already" in capsys.readouterr().err
+    assert "2 of 5 images already exist" in capsys.readouterr().err
     assert {name: (out / name).stat().st_mtime_ns for name in times} == times
     assert len(list(out.iterdir())) == 5
 
@@ -147,7 +147,7 @@ def test_a_run_that_was_stopped_goes_on(model: Path, out: Path, capsys: Capture)
     hindrance.rmdir()
     capsys.readouterr()
     assert sample(model, out, *arguments) == 0
-    assert "3 of 5 images are there already" in capsys.readouterr().err
+    assert "3 of 5 images already exist" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["images.zip"]
 
 

@@ -25,7 +25,7 @@ def test_two_processes_draw_the_images_of_one(model: Path, tmp_path: Path) -> No
     code, out, said = shared(model, tmp_path / "two", *arguments, "--grid", "4x2", "--json")
     assert code == 0, said
     assert json.loads(out)["count"] == 7
-    assert said.count("2 of 7 images are there already") == 1
+    assert said.count("2 of 7 images already exist") == 1
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == sorted(path.name for path in (tmp_path / "two").iterdir())
     assert len(names) == 7 + 7 + 1
