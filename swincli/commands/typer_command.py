@@ -38,7 +38,7 @@ class Result:
     """What a command has done.
 
     Attributes:
-        facts: The JSON object that `--json` prints.
+        facts: The JSON object that `--json` prints; there, tuples are arrays, and NaN and infinity are null.
         lines: The lines that stdout gets without `--json`.
         failed: Whether the exit code is 1, although there was no error.
     """

@@ -169,7 +169,7 @@ def test_an_answer_to_a_question_may_be_no(monkeypatch: pytest.MonkeyPatch) -> N
     def abort(*_: object, **__: object) -> None:
         raise typer.Abort
 
-    monkeypatch.setattr(module, "app", abort)
+    monkeypatch.setattr(module, "_root_command", lambda: abort)
     assert run([]) == 130
 
 

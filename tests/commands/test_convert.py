@@ -22,9 +22,9 @@ Capture = pytest.CaptureFixture[str]
 PARTS = ["g_ema", "g", "d", "g_optim", "d_optim"]
 
 
-@pytest.fixture
-def original(tmp_path: Path) -> Path:
-    path = tmp_path / "000100.pt"
+@pytest.fixture(scope="module")
+def original(folder: Path) -> Path:
+    path = folder / "000100.pt"
     torch.save(released_checkpoint([16, 16, 8], [8, 8, 4]), path)
     return path
 

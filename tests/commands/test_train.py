@@ -7,7 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -135,22 +138,29 @@ def test_a_time_limit_stops_saves_and_tells_how_to_go_on(
     assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-@pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
-def test_signals_finish_the_step_save_and_exit_with_0(
-    tiny_recipe_file: Path, tmp_path: Path, numbers: list[signal.Signals]
-) -> None:
-    out = tmp_path / "run"
-    command = [sys.executable, "-m", "swincli", "train", str(tiny_recipe_file), "--out", str(out), "--device", "cpu"]
-    process = subprocess.Popen(
-        [*command, "--set", "train.total=100k"], stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}
-    )
-    while not (out / "stats.jsonl").exists():
-        assert process.poll() is None
-        time.sleep(0.1)
-    for number in numbers:
-        process.send_signal(number)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 0
+@contextmanager
+def signals_when_it_trains(run_folder: Path, numbers: list[signal.Signals]) -> Iterator[None]:
+    """Send signals to this process once a run has logged its first steps; none if the block ends before."""
+    ended = threading.Event()
+
+    def send() -> None:
+        while not (run_folder / "stats.jsonl").exists():
+            if ended.wait(0.02):
+                return
+        for number in numbers:
+            os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def assert_stopped(out: Path, said: str) -> None:
+    """Check that a run has been saved when a signal stopped it."""
     assert "finishing the step and saving" in said
     assert "run the same command to go on" in said
     states = sorted(out.glob("state-*.pt"))
@@ -159,6 +169,33 @@ def test_signals_finish_the_step_save_and_exit_with_0(
     assert not list(out.glob(".*partial*"))
 
 
+@pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+def test_signals_finish_the_step_save_and_exit_with_0(
+    tiny_recipe_file: Path, tmp_path: Path, capsys: Capture, numbers: list[signal.Signals]
+) -> None:
+    out = tmp_path / "run"
+    with signals_when_it_trains(out, numbers):
+        assert train(tiny_recipe_file, out, "--set", "train.total=100k") == 0
+    assert_stopped(out, " ".join(capsys.readouterr().err.split()))
+
+
+@pytest.mark.slow
+def test_a_signal_to_a_process_of_its_own(tiny_recipe_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "swincli", "train", str(tiny_recipe_file), "--out", str(out), "--device", "cpu"]
+    process = subprocess.Popen(
+        [*command, "--set", "train.total=100k"], stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}
+    )
+    while not (out / "stats.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert_stopped(out, said)
+
+
+@pytest.mark.slow
 def test_killed_and_started_again_ends_as_if_nothing_had_been(tiny_recipe_file: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "swincli", "train", str(tiny_recipe_file), "--device", "cpu", "--quiet", "--out"]
     arguments = ["--set", "train.total=40"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -12,19 +11,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sampled_models import pixels, sample, save_shown_model
+from sampled_models import pixels, sample
 
 from swincli.commands.app import run
 from swincli.metrics.networks import stlpips
-from swincli.recipe import Recipe
 from swincli.synthesis.latents.seeds import z_from_seeds
 
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def model(tiny_recipe: Callable[..., Recipe], tmp_path: Path) -> Path:
-    return save_shown_model(tiny_recipe("model.adain_gamma=1.0"), tmp_path / "run" / "model-000000000010.safetensors")
 
 
 def interpolate(model: Path, out: Path, *arguments: str) -> int:

@@ -19,7 +19,7 @@ from swincli.model.files.model_file import find_checkpoint, load_model
 from swincli.synthesis.latents.files import open_latents
 
 Capture = pytest.CaptureFixture[str]
-QUICK = ["--steps", "3", "--device", "cpu"]
+QUICK = ["--steps", "3", "--device", "cpu", "--loss", "none"]  # without --loss, the state's discriminator is loaded
 needs_av = pytest.mark.skipif(importlib.util.find_spec("av") is None, reason="no encoder of videos")
 
 
@@ -33,7 +33,7 @@ def photos(tmp_path: Path) -> list[str]:
 
 
 def project(checkpoint: Path, out: Path, *arguments: str) -> int:
-    return run(["project", *arguments, "--checkpoint", str(checkpoint), "--out", str(out), *QUICK])
+    return run(["project", "--checkpoint", str(checkpoint), "--out", str(out), *QUICK, *arguments])
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -49,7 +49,8 @@ def test_files_and_figures(
     trained_run: Path, photos: list[str], tmp_path: Path, capsys: Capture, space: str, kind: str
 ) -> None:
     out = tmp_path / "out"
-    assert project(trained_run, out, *photos, "--space", space, "--json") == 0
+    arguments = ["--steps", "3", "--device", "cpu", "--space", space, "--json"]
+    assert run(["project", *photos, "--checkpoint", str(trained_run), "--out", str(out), *arguments]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [entry["source"] for entry in told["results"]] == photos
     model = load_model(find_checkpoint(str(trained_run)), torch.device("cpu"))
@@ -107,7 +108,7 @@ def test_other_settings_need_force(trained_run: Path, photos: list[str], tmp_pat
     out = tmp_path / "out"
     assert project(trained_run, out, photos[0]) == 0
     first = contents(out)
-    for other in (["--space", "w+"], ["--seed", "1"], ["--loss", "none"]):
+    for other in (["--space", "w+"], ["--seed", "1"], ["--loss", "discriminator"]):
         capsys.readouterr()
         assert project(trained_run, out, photos[0], *other) == 1
         assert "made with other settings" in capsys.readouterr().err

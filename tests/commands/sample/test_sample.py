@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sampled_models import pixels, sample, save_shown_model
+from sampled_models import pixels, sample
 
 from swincli.model.files.model_file import load_model
-from swincli.recipe import Recipe
 from swincli.synthesis.latents.seeds import z_from_seeds
 
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def model(tiny_recipe: Callable[..., Recipe], tmp_path: Path) -> Path:
-    return save_shown_model(tiny_recipe("model.adain_gamma=1.0"), tmp_path / "run" / "model-000000000010.safetensors")
 
 
 def test_files_are_named_by_seed_and_listed(model: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -118,11 +118,11 @@ def test_images_that_are_there_are_left_alone(model: Path, out: Path, capsys: Ca
 
 
 def test_images_of_other_settings_or_models_are_not_overwritten(
-    model: Path, tiny_recipe: MakeRecipe, tmp_path: Path, capsys: Capture
+    model: Path, shown_recipe: MakeRecipe, tmp_path: Path, capsys: Capture
 ) -> None:
     out = tmp_path / "out"
     assert sample(model, out, "--seeds", "1") == 0
-    other = save_shown_model(tiny_recipe("model.adain_gamma=1.0"), tmp_path / "model.safetensors", seed=1)
+    other = save_shown_model(shown_recipe(), tmp_path / "model.safetensors", seed=1)
     content = (out / "seed-000001.png").read_bytes()
     for path, arguments in ((model, ["--truncation", "0.5"]), (other, [])):
         assert sample(path, out, "--seeds", "0-1", *arguments) == 1
@@ -178,9 +178,9 @@ def test_zip_and_store_are_measured_and_trained_on(
     assert Store.open(tmp_path / "again").content_hash == Store.open(tmp_path / "store").content_hash
 
 
-def test_classes_come_along(tiny_recipe: MakeRecipe, tmp_path: Path) -> None:
+def test_classes_come_along(shown_recipe: MakeRecipe, tmp_path: Path) -> None:
     classes = Classes(("cat", "dög", "7"), (1, 2, 1))
-    recipe = tiny_recipe("model.adain_gamma=1.0", "model.classes=3")
+    recipe = shown_recipe("model.classes=3")
     model = save_shown_model(recipe, tmp_path / "model.safetensors", classes)
     out = tmp_path / "out"
     for kind in PACKED:
