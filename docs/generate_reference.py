@@ -1,7 +1,7 @@
-"""Write docs/reference/ from the code: `python docs/generate_reference.py`, or `--check` to compare without writing.
+"""Writes docs/reference/ from the code: `python docs/generate_reference.py`, or `--check` to compare without writing.
 
-Recipe keys come from the recipe's models and their JSON Schema, commands from the Typer app, so that neither page can
-say anything that `swincli recipe schema` and `--help` do not.
+Recipe keys come from the recipe's pydantic models and their JSON Schema, commands from the Typer app. So both pages say
+the same as `swincli recipe schema` and `--help`.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ SINGLE = {"integer": "whole number", "number": "number", "string": "text", "bool
 RECIPES_INTRODUCTION = """\
 # Recipe keys
 
-A recipe is a TOML file of the sections below; every key may be left out. Lengths are counted in images, as `25000000`,
-`"25M"` or `"200k"`. At the top of a file, before the first section, `extends = "base.toml"` names another recipe,
-beside the file or shipped, whose keys this one changes.
+A recipe is a TOML file with the sections below. Every key is optional. Lengths are numbers of images: `25000000`,
+`"25M"` or `"200k"`. The line `extends = "base.toml"`, before the first section, names a recipe to start from: a path
+relative to this file, or a shipped recipe.
 
-What is written last counts: defaults, the extended recipe, the recipe, `--set section.key=value`, then the flags of
-`swincli train`. `--set section.key=null` leaves out a key that the recipe gives.
+Values are applied in this order, and the last one wins: defaults, the extended recipe, the recipe,
+`--set section.key=value`, the other options of `swincli train`. `--set section.key=null` removes a key of the recipe.
 
-`swincli recipe validate FILE` checks a recipe, `swincli recipe show NAME --resolved` prints one with every default, and
+`swincli recipe validate FILE` checks a recipe. `swincli recipe show NAME --resolved` prints it with every default.
 `swincli recipe schema` prints the JSON Schema for editors."""
 COMMANDS_INTRODUCTION = """\
 # Commands
 
-Results go to stdout, all else to stderr. Exit codes: 0 done, 1 failed, 2 wrong use. An error is a line `error: ...`
-that names the file or key, and mostly a line `hint: ...`."""
+Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong use. An error is a line
+`error: ...`, which names the file, option or key, and usually a line `hint: ...`, which says what to do."""
 
 
 def main() -> int:
-    """Write both pages; with `--check`, name those that are out of date and return 1."""
+    """Write both pages; with `--check`, name the outdated ones and return 1."""
     pages = {"recipes.md": recipes_page(), "commands.md": commands_page()}
     if sys.argv[1:] == ["--check"]:
         written = {name: (FOLDER / name).read_text("utf-8") if (FOLDER / name).is_file() else None for name in pages}
@@ -72,7 +72,7 @@ def recipes_page() -> str:
 
 
 def type_words(schema: dict[str, Any]) -> str:
-    """A property's type as people say it, with its bounds."""
+    """The type of a property in words, with its bounds."""
     if "anyOf" in schema:
         return bounded("images", schema["anyOf"][0])
     if "enum" in schema:
@@ -86,13 +86,13 @@ def type_words(schema: dict[str, Any]) -> str:
 
 
 def bounded(words: str, schema: dict[str, Any]) -> str:
-    """The words for a type and the bounds that its schema sets."""
+    """A type in words, followed by the bounds in its schema."""
     bounds = {"minimum": "from", "exclusiveMinimum": "above", "exclusiveMaximum": "below", "multipleOf": "multiple of"}
     return ", ".join([words, *(f"{word} {schema[name]}" for name, word in bounds.items() if name in schema)])
 
 
 def default_words(default: Any, schema: dict[str, Any]) -> str:
-    """A default as a recipe would write it."""
+    """A default as TOML writes it; "left out" for None."""
     if default is None:
         return "left out"
     if "anyOf" in schema and default >= 1000:
@@ -106,11 +106,11 @@ def commands_page() -> str:
 
 
 def command_parts(command: Any, name: str) -> list[str]:
-    """The parts of one command and of all below it."""
+    """The parts of the page about one command and its subcommands."""
     children = getattr(command, "commands", {})
     parts = [f"## `{name}`", plain(command.help)]
     if not children:
-        context = command.context_class(command, info_name=name, terminal_width=100)  # whatever the terminal
+        context = command.context_class(command, info_name=name, terminal_width=100)  # independent of the terminal
         records = filter(None, (parameter.get_help_record(context) for parameter in command.params))
         rows = [(f"`{spelled}`", plain(meaning).strip()) for spelled, meaning in records]
         usage = command.get_usage(context).removeprefix("Usage: ")
@@ -123,7 +123,7 @@ def command_parts(command: Any, name: str) -> list[str]:
 
 
 def plain(markup: str) -> str:
-    """Help text without Rich's markup; the command lines that it makes bold are code here."""
+    """Help text without Rich's markup; bold command lines become code."""
     text = Text.from_markup(markup)
     for span in sorted(text.spans, key=lambda span: span.start, reverse=True):
         bold = text.plain[span.start : span.end]

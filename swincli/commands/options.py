@@ -1,4 +1,4 @@
-"""Options that several commands share, as annotations of request fields, and the parsing of option texts."""
+"""Options that several commands share, as annotations of request fields; and the parsing of option values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 T = TypeVar("T")
 
 GENERAL, EXPERIMENT, SOURCE = "General", "Experiment", "Model and images"
-"""Titles of the help's panels that several commands have."""
+"""Panel titles that the help of several commands shares."""
 
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout instead of lines.", rich_help_panel=GENERAL)
@@ -76,16 +76,16 @@ TruncationCentresOption = Annotated[
 
 
 def parsed(option: str, text: str, parse: Callable[[str], T], hint: str | None = None) -> T:
-    """The value of an option's text.
+    """Parse the value of an option; the error names the option.
 
     Args:
-        option: Such as "--frames".
-        text: What the user wrote after it.
-        parse: Reads the text; raises `ValueError` with a message that stands alone.
-        hint: What to write instead.
+        option: Name of the option, such as "--frames".
+        text: Its value on the command line.
+        parse: Returns the parsed value, or raises `ValueError` with a complete message.
+        hint: Hint of the error, such as an example.
 
     Raises:
-        UsageError: `parse` cannot read the text.
+        UsageError: `parse` raised `ValueError`.
     """
     from swincli.errors import UsageError
 

@@ -72,9 +72,9 @@ def command(request: type[R]) -> Callable[[Callable[[R, Console], Result | None]
 
 
 def device_command(request: type[R]) -> Callable[[Callable[[R, torch.device, Console], Result | None]], TyperCommand]:
-    """Decorator: as `command`, for `body(request, device, console)`, with `--device`.
+    """Decorator: like `command`, but the body, `body(request, device, console)`, also gets the device of `--device`.
 
-    PyTorch is imported and configured only when the request has been checked.
+    PyTorch is imported and configured after the request has been checked.
     """
 
     def decorate(body: Callable[[R, torch.device, Console], Result | None]) -> TyperCommand:
@@ -92,7 +92,7 @@ def _typer_command(
     body: Callable[..., object],
     extra: dict[str, tuple[Any, str]],
 ) -> TyperCommand:
-    """The function that Typer calls: its signature is the fields of `request`, then `extra`, then --json and so on."""
+    """The function that Typer calls; its parameters are the fields of `request`, `extra`, and the common options."""
     annotations = get_type_hints(request, include_extras=True)
     given = [name for name, annotation in annotations.items() if GIVEN in get_args(annotation)]
     shared = {**extra, "json_mode": (JsonOption, False), "quiet": (QuietOption, False), "debug": (DebugOption, False)}

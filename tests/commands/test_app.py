@@ -111,7 +111,7 @@ def test_wrong_use_is_an_error_like_every_other(arguments: list[str], error: str
 
 
 def fail(error: BaseException, *, debug: bool = False) -> int:
-    """The exit code with which the boundary answers an error of a command's body."""
+    """The exit code of the boundary for an error in its block."""
     with pytest.raises(typer.Exit) as caught, boundary(json_mode=True, quiet=True, debug=debug):
         raise error
     return int(caught.value.exit_code)

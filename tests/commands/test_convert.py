@@ -1,4 +1,4 @@
-"""`swincli convert`, and the other commands on an original checkpoint, as a user runs them."""
+"""The command line of `swincli convert`, and of other commands with an original checkpoint."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_sample_takes_the_original_and_shows_the_right_colours(original: Path, t
             weights[f"to_rgbs.{level}.{end}"].zero_()
     colour = (200, 100, 50)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    weights["to_rgbs.2.bias"].view(3).copy_((torch.tensor(colour) / 255 - mean) / std)  # as ImageNet's range has it
+    weights["to_rgbs.2.bias"].view(3).copy_((torch.tensor(colour) / 255 - mean) / std)  # in ImageNet's range
     path, model = tmp_path / "plain.pt", tmp_path / "plain.safetensors"
     torch.save(content, path)
     assert convert(path, model) == 0

@@ -1,4 +1,4 @@
-"""`swincli convert RUN OUT --ema-width`, as a user runs it."""
+"""The command line of `swincli convert RUN OUT --ema-width`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`swincli train` as a user runs it."""
+"""The command line of `swincli train`."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_an_unwritable_run_folder(tiny_recipe_file: Path, tmp_path: Path, capsys
 def test_a_time_limit_stops_saves_and_tells_how_to_go_on(
     tiny_recipe_file: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    """The process of these tests is older than the limit: every session takes the one step that it always takes."""
+    """The test process is older than the limit, so each call takes one step, the least."""
     out = tmp_path / "run"
     for images in (4, 8):
         assert train(tiny_recipe_file, out, "--max-time", "1s") == 0
@@ -140,7 +140,7 @@ def test_a_time_limit_stops_saves_and_tells_how_to_go_on(
 
 @contextmanager
 def signals_when_it_trains(run_folder: Path, numbers: list[signal.Signals]) -> Iterator[None]:
-    """Send signals to this process once a run has logged its first steps; none if the block ends before."""
+    """Send signals to this process when a run has logged its first steps."""
     ended = threading.Event()
 
     def send() -> None:
@@ -160,7 +160,7 @@ def signals_when_it_trains(run_folder: Path, numbers: list[signal.Signals]) -> I
 
 
 def assert_stopped(out: Path, said: str) -> None:
-    """Check that a run has been saved when a signal stopped it."""
+    """Check the message and the saved state of a run that a signal stopped."""
     assert "finishing the step and saving" in said
     assert "run the same command to go on" in said
     states = sorted(out.glob("state-*.pt"))

@@ -187,15 +187,15 @@ class EvaluateRequest:
         if self.runs:
             hint = f"Did you mean --checkpoint {self.runs[0]}, or --compare {self.runs[0]}?"
             raise UsageError(f"{self.runs[0]}: unexpected argument", hint)
-        _, drawn = self.numbers, self.num_reference is not None
+        _ = self.numbers
         if self.images is not None and self.checkpoint is not None:
             raise UsageError("--images and --checkpoint: only one of them can be judged", "Leave one of them out.")
         if self.images is not None and self.truncation != 1.0:
             raise UsageError("--truncation: cannot be combined with --images", "Leave it out.")
-        self._check_reference(drawn)
+        self._check_reference()
         _ = self.metrics
 
-    def _check_reference(self, drawn: bool) -> None:
+    def _check_reference(self) -> None:
         if self.data is None and self.reference is None:
             hint = "--data takes a store, folder or zip of real images, --reference a file of their statistics."
             raise UsageError("--data or --reference: one of them is required", hint)
@@ -203,7 +203,7 @@ class EvaluateRequest:
             raise UsageError("--data and --reference: only one of them can be the reference", "Leave one of them out.")
         if self.reference is not None and self.save_reference is not None:
             raise UsageError("--save-reference: needs real images, by --data", "Leave out --reference.")
-        if self.reference is not None and drawn:
+        if self.reference is not None and self.num_reference is not None:
             raise UsageError("--num-reference: cannot be combined with --reference", "Use --data.")
         if self.save_reference is not None and self.save_reference.suffix != ".npz":
             hint = "For example --save-reference reference.npz"

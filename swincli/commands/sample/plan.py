@@ -52,10 +52,10 @@ class SamplePlan:
         drawing: The images: names, classes and codes.
         files: One per image. With an archive they are temporary files in a hidden folder.
         archive: The .npz, .zip or store that holds all images; None for one file per image.
-        grid: A grid of images; None for none.
+        grid: The grid of images; None without one.
         attention: Pages of attention maps.
         sweeps: Pages of sweeps.
-        codes: The file of the images' codes; None for none.
+        codes: The file of the images' codes; None without one.
         space: The space of those codes.
         batch: Images per batch; None to choose it by resolution.
     """

@@ -45,7 +45,7 @@ def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def reals() -> Path:
-    """Seven dark pictures."""
+    """A folder of seven dark pictures."""
     folder = Path("reals")
     folder.mkdir()
     random = np.random.default_rng(0)
@@ -56,7 +56,7 @@ def reals() -> Path:
 
 @pytest.fixture
 def trained() -> Path:
-    """A run under runs/ that holds a model."""
+    """A run folder under runs/ with one model."""
     folder = Path("runs/first")
     folder.mkdir(parents=True)
     torch.manual_seed(0)
@@ -130,7 +130,7 @@ def test_the_same_command_prints_the_same_digits(reals: Path, trained: Path, scr
         assert evaluate(scripted, "--data", reals, "--num", 7, "--batch", batch, "--json") == 0
         outputs.append(json.loads(capsys.readouterr().out)["metrics"]["fid"])
     assert outputs[0] == outputs[1]
-    assert outputs[2] == pytest.approx(outputs[0], rel=1e-3)  # a level of 255 here or there in the images themselves
+    assert outputs[2] == pytest.approx(outputs[0], rel=1e-3)  # some pixels differ by one level of 255
     assert trained.is_dir()
 
 
@@ -206,7 +206,7 @@ def test_all_metrics_of_two_folders_in_one_pass(scripted: Path, capsys: Capture)
         *("fid", "kid", "kid_std", "precision", "recall", "density", "coverage", "fid_infinity"),
         *("spectrum", "window_grid"),
     }
-    assert first["metrics"]["spectrum"] > 1  # decibels that the fakes have more of
+    assert first["metrics"]["spectrum"] > 1  # dB
     assert run(command) == 0
     output = capsys.readouterr()
     assert json.loads(output.out)["metrics"] == first["metrics"]

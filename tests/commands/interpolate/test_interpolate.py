@@ -1,4 +1,4 @@
-"""`swincli interpolate` as a user runs it."""
+"""The command line of `swincli interpolate`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_animations(model: Path, tmp_path: Path, suffix: str) -> None:
 
 
 def test_codes_of_files_and_kept_layers(model: Path, tmp_path: Path) -> None:
-    """Between two files of `sample --latents`'s kind; the other way round, only the layers named before walk."""
+    """A walk between two files of codes, first whole, then with the layers of --mix fixed."""
     z = z_from_seeds([3, 4], 16).numpy()
     np.savez(tmp_path / "one.npz", z=z[:1])
     np.savez(tmp_path / "two.npz", z=z[1:])

@@ -33,7 +33,7 @@ def test_the_path_goes_to_stdout_and_the_rest_to_stderr(folder: Path, tmp_path: 
     assert "3 of 16 x 16 px" in err
     assert "1 not an image" in err
     assert "notes.txt" in err
-    assert str(dest) in "".join(err.split())  # which may be folded
+    assert str(dest) in "".join(err.split())  # the line may be folded
 
 
 def test_json(folder: Path, tmp_path: Path, capsys: Capture) -> None:

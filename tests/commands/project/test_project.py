@@ -1,4 +1,4 @@
-"""`swincli project` as a user runs it."""
+"""The command line of `swincli project`."""
 
 from __future__ import annotations
 
@@ -97,10 +97,10 @@ def test_what_is_there_is_left_and_what_is_missing_is_made_again(
     assert project(trained_run, out, photos[0], "--tune", "--tune-steps", "2") == 0
     assert contents(out) == first
     capsys.readouterr()
-    assert project(trained_run, out, *photos) == 0  # another picture joins
+    assert project(trained_run, out, *photos) == 0  # with one more picture
     assert "1 of 2 pictures are already projected" in capsys.readouterr().err
     assert len(json.loads((out / "projections.json").read_text())["results"]) == 2
-    assert project(trained_run, out, *photos, "--tune", "--tune-steps", "2") == 1  # that was one picture's tuning
+    assert project(trained_run, out, *photos, "--tune", "--tune-steps", "2") == 1  # they are of one picture
     assert "made with other settings" in capsys.readouterr().err
 
 

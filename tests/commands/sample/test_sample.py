@@ -1,4 +1,4 @@
-"""`swincli sample` as a user runs it."""
+"""The command line of `swincli sample`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`swincli sample` and `swincli evaluate` with a conditional model, as a user runs them."""
+"""The command lines of `swincli sample` and `swincli evaluate` with a conditional model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codes in and out, truncation, mixing and sweeps, as a user asks `swincli sample` for them."""
+"""Options of `swincli sample`: reading and saving codes, truncation, mixing and sweeps."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_codes_of_another_model_are_refused(
     model: Path, shown_recipe: MakeRecipe, tmp_path: Path, capsys: Capture
 ) -> None:
     other = save_shown_model(shown_recipe(), tmp_path / "other.safetensors", seed=1)
-    for space, code in (("w", 1), ("w_plus", 1), ("z", 0)):  # z are of no model
+    for space, code in (("w", 1), ("w_plus", 1), ("z", 0)):  # z fits every model
         codes = ["--save-latents", str(tmp_path / f"{space}.npz"), "--save-space", space]
         assert sample(other, tmp_path / "other", "--seeds", "0", *codes) == 0
         capsys.readouterr()
@@ -125,7 +125,7 @@ def test_mixing_everything_gives_the_column(model: Path, tmp_path: Path) -> None
         assert page.height > 2 * 128
     sources = [tmp_path / f"seed-{seed:06d}.png" for seed in (1, 9)]
     times = [path.stat().st_mtime_ns for path in sources]
-    assert sample(model, tmp_path, "--seeds", "1,9", "--truncation", "0.7") == 0  # they are what --seeds makes
+    assert sample(model, tmp_path, "--seeds", "1,9", "--truncation", "0.7") == 0  # already written by --mix
     assert [path.stat().st_mtime_ns for path in sources] == times
 
 

@@ -1,4 +1,4 @@
-"""What `swincli sample` writes: every format, notes in all of them, and going on where it stopped."""
+"""The files of `swincli sample`: all formats, their notes, and resuming."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pngs(model: Path, folder: Path) -> list[np.ndarray]:
-    """The images of seeds 0 to 4, as PNGs."""
+    """The pixels of seeds 0 to 4, from PNGs."""
     if not (folder / "png").exists():
         assert sample(model, folder / "png", "--count", "5") == 0
     return [pixels(folder / f"png/seed-{seed:06d}.png") for seed in range(5)]
@@ -136,7 +136,7 @@ def test_images_of_other_settings_or_models_are_not_overwritten(
 
 
 def test_a_run_that_was_stopped_goes_on(model: Path, out: Path, capsys: Capture) -> None:
-    """A place that cannot be written stops the run in its middle."""
+    """A folder in the place of a temporary file stops the first call after three images."""
     parts = out / ".images.zip.parts"
     hindrance = parts / f".seed-000003.png.partial-{os.getpid()}"
     hindrance.mkdir(parents=True)
