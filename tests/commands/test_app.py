@@ -16,7 +16,10 @@ from swincli.errors import DataError, RecipeError
 
 Capture = pytest.CaptureFixture[str]
 # Typer may load pydantic to read an option, but none of our models may be built for it.
-HEAVY = ("torch", "torchvision", "numpy", "PIL", "pywt", "scipy", "swincli.recipe.schema", "rich.progress")
+HEAVY = (
+    *("torch", "torchvision", "numpy", "PIL", "pywt", "scipy", "rich.progress"),
+    *("swincli.recipe.schema", "swincli.data.preparing.prepare"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +54,9 @@ walk(typer.main.get_command(app), [])
 sys.stderr.write(" ".join(name for name in {HEAVY!r} if name in sys.modules))
 """
     result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
-    assert "Usage: swincli recipe schema" in " ".join(result.stdout.split())
+    printed = " ".join(result.stdout.split())
+    assert "Usage: swincli recipe schema" in printed
+    assert "--resolution" in printed
     assert result.stderr == ""
 
 
