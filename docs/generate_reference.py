@@ -1,7 +1,7 @@
-"""Write docs/reference/ from the code: `python docs/generate_reference.py`, or `--check` to compare without writing.
+"""Writes docs/reference/ from the code: `python docs/generate_reference.py`, or `--check` to compare without writing.
 
-Recipe keys come from the recipe's models and their JSON Schema, commands from the Typer app. So the pages always agree
-with `swincli recipe schema` and `--help`.
+Recipe keys come from the recipe's pydantic models and their JSON Schema, commands from the Typer app. So both pages say
+the same as `swincli recipe schema` and `--help`.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ SINGLE = {"integer": "whole number", "number": "number", "string": "text", "bool
 RECIPES_INTRODUCTION = """\
 # Recipe keys
 
-A recipe is a TOML file with the sections below. Every key is optional. Lengths count images: `25000000`, `"25M"` or
-`"200k"`. At the top of the file, before the first section, `extends = "base.toml"` names the recipe that this one
-changes. It is a file in the same folder or a shipped recipe.
+A recipe is a TOML file with the sections below. Every key is optional. Lengths are numbers of images: `25000000`,
+`"25M"` or `"200k"`. The line `extends = "base.toml"`, before the first section, names a recipe to start from: a path
+relative to this file, or a shipped recipe.
 
-Later values replace earlier ones, in this order: defaults, the extended recipe, the recipe, `--set section.key=value`,
-the flags of `swincli train`. `--set section.key=null` removes a key of the recipe.
+Values are applied in this order, and the last one wins: defaults, the extended recipe, the recipe,
+`--set section.key=value`, the other options of `swincli train`. `--set section.key=null` removes a key of the recipe.
 
-`swincli recipe validate FILE` checks a recipe, `swincli recipe show NAME --resolved` prints one with every default, and
+`swincli recipe validate FILE` checks a recipe. `swincli recipe show NAME --resolved` prints it with every default.
 `swincli recipe schema` prints the JSON Schema for editors."""
 COMMANDS_INTRODUCTION = """\
 # Commands
 
-Results go to stdout, all else to stderr. Exit codes: 0 done, 1 failed, 2 wrong use. An error is a line `error: ...`
-that names the file or key, and mostly a line `hint: ...`."""
+Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong use. An error is a line
+`error: ...`, which names the file, option or key, and usually a line `hint: ...`, which says what to do."""
 
 
 def main() -> int:
-    """Write both pages. With `--check`, write nothing, name the outdated pages and return 1."""
+    """Write both pages; with `--check`, name the outdated ones and return 1."""
     pages = {"recipes.md": recipes_page(), "commands.md": commands_page()}
     if sys.argv[1:] == ["--check"]:
         written = {name: (FOLDER / name).read_text("utf-8") if (FOLDER / name).is_file() else None for name in pages}
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def recipes_page() -> str:
-    """The page of recipe keys: type, default and meaning, by section."""
+    """Every section of a recipe with its keys: type, default and meaning."""
     definitions = recipe_schema()["$defs"]
     parts = [NOTE, RECIPES_INTRODUCTION]
     for section, field in Recipe.model_fields.items():
@@ -72,7 +72,7 @@ def recipes_page() -> str:
 
 
 def type_words(schema: dict[str, Any]) -> str:
-    """The type of a property as text, with its bounds."""
+    """The type of a property in words, with its bounds."""
     if "anyOf" in schema:
         return bounded("images", schema["anyOf"][0])
     if "enum" in schema:
@@ -86,13 +86,13 @@ def type_words(schema: dict[str, Any]) -> str:
 
 
 def bounded(words: str, schema: dict[str, Any]) -> str:
-    """The text of a type, followed by the bounds in its schema."""
+    """A type in words, followed by the bounds in its schema."""
     bounds = {"minimum": "from", "exclusiveMinimum": "above", "exclusiveMaximum": "below", "multipleOf": "multiple of"}
     return ", ".join([words, *(f"{word} {schema[name]}" for name, word in bounds.items() if name in schema)])
 
 
 def default_words(default: Any, schema: dict[str, Any]) -> str:
-    """A default value as TOML."""
+    """A default as TOML writes it; "left out" for None."""
     if default is None:
         return "left out"
     if "anyOf" in schema and default >= 1000:
@@ -101,12 +101,12 @@ def default_words(default: Any, schema: dict[str, Any]) -> str:
 
 
 def commands_page() -> str:
-    """The page of commands: usage, options and example of each."""
+    """Every command with its usage, options and example."""
     return "\n\n".join([NOTE, COMMANDS_INTRODUCTION, *command_parts(typer.main.get_command(app), "swincli")]) + "\n"
 
 
 def command_parts(command: Any, name: str) -> list[str]:
-    """The page parts of one command and of its subcommands."""
+    """The parts of the page about one command and its subcommands."""
     children = getattr(command, "commands", {})
     parts = [f"## `{name}`", plain(command.help)]
     if not children:
@@ -123,7 +123,7 @@ def command_parts(command: Any, name: str) -> list[str]:
 
 
 def plain(markup: str) -> str:
-    """Help text without Rich markup; bold command lines become code."""
+    """Help text without Rich's markup; bold command lines become code."""
     text = Text.from_markup(markup)
     for span in sorted(text.spans, key=lambda span: span.start, reverse=True):
         bold = text.plain[span.start : span.end]

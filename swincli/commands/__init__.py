@@ -1,1 +1,6 @@
-"""The command line: one thin file a verb. Everything heavy is imported inside the verbs, so `--help` stays quick."""
+"""The command line: one folder or file per command.
+
+A request (a dataclass of options) and `run(request, ...) -> Result` make a command. `typer_command` turns them into
+Typer commands, `options` holds what several requests share, and `app` puts the commands together. Heavy packages are
+imported inside functions, so that `--help` is fast.
+"""

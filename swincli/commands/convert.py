@@ -1,132 +1,162 @@
-"""`swincli convert`: checkpoints of the original release into models of ours and back, and averages into models."""
+"""`swincli convert`: original StyleSwin checkpoints to model files and back, and EMA snapshots to models."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from swincli.commands.options import DebugOption, JsonOption, QuietOption, boundary, read_count
+from swincli.commands.options import parsed_count
+from swincli.commands.typer_command import Result, command
+from swincli.errors import UsageError
 
 if TYPE_CHECKING:
     from swincli.console import Console
 
-AVERAGES = "Averages of a run"
+EMA = "Post-hoc EMA"
 
 
-def convert(
+@dataclass(frozen=True, kw_only=True)
+class ConvertRequest:
+    """The options of `swincli convert`: input, output, and which average to reconstruct."""
+
     source: Annotated[
         Path,
         typer.Argument(
             metavar="IN",
-            help="An original checkpoint (.pt), or a model (.safetensors); with --ema-width, a run folder.",
+            help="An original checkpoint (.pt) or a model (.safetensors); with --ema-width, a run folder.",
         ),
-    ],
+    ]
     dest: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The other of the two: a .safetensors file, or a .pt file.")
-    ],
+        Path,
+        typer.Argument(metavar="OUT", help="Output file: .safetensors for a .pt input, .pt for a .safetensors input."),
+    ]
     images_seen: Annotated[
         str | None,
         typer.Option(
-            metavar="N", help="Images that IN was trained for, such as 27.2M; else what the file and its name tell."
+            metavar="N", help="Images that IN was trained on, e.g. 27.2M; default: read from the file or its name."
         ),
-    ] = None,
+    ] = None
     ema_width: Annotated[
         float | None,
         typer.Option(
             metavar="WIDTH",
-            help="Make a model of a run's power-function averages (ema.power): of any width, such as 0.07.",
-            rich_help_panel=AVERAGES,
+            help="Make a model with this EMA width, e.g. 0.07, from the power-function averages of a run (ema.power).",
+            rich_help_panel=EMA,
         ),
-    ] = None,
+    ] = None
     at: Annotated[
         str | None,
         typer.Option(
             metavar="N",
-            help="Make it as after so many images, such as 20M; else as at the last snapshot.",
-            rich_help_panel=AVERAGES,
+            help="Reconstruct the average as of N images, e.g. 20M; default: as of the last snapshot.",
+            rich_help_panel=EMA,
         ),
-    ] = None,
-    json_mode: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """Convert a checkpoint of the original StyleSwin release into a model that every command takes, or back again.
+    ] = None
 
-    Networks, moving average and optimisers go along, so that training continues on either side (train.init).
+    @property
+    def images_seen_count(self) -> int | None:
+        """`--images-seen` as a number; None if it was not given.
 
-    With --ema-width it makes a model of a run that has kept power-function averages: RUN OUT.safetensors.
-    """
-    with boundary(json_mode=json_mode, quiet=quiet, debug=debug) as console:
-        seen, moment = read_count("--images-seen", images_seen), read_count("--at", at)
-        if ema_width is not None:
-            _check_average(dest, images_seen)
-            _make_average(console, source, dest, ema_width, moment)
+        Raises:
+            UsageError: not a number of images.
+        """
+        return parsed_count("--images-seen", self.images_seen)
+
+    @property
+    def at_count(self) -> int | None:
+        """`--at` as a number of images; None if it was not given.
+
+        Raises:
+            UsageError: not a number of images.
+        """
+        return parsed_count("--at", self.at)
+
+    def check(self) -> None:
+        """Check the file formats, and which options go together.
+
+        Raises:
+            UsageError: an option cannot be read, or does not fit the input and output.
+        """
+        _ = self.images_seen_count, self.at_count
+        if self.ema_width is not None:
+            if self.images_seen is not None:
+                raise UsageError("--images-seen: cannot be combined with --ema-width", "Use --at to choose a moment.")
+            if self.dest.suffix != ".safetensors":
+                hint = "Convert that file to .pt in a second step."
+                raise UsageError(f"{self.dest}: must end in .safetensors with --ema-width", hint)
             return
-        _check_formats(source, dest, at)
-        _convert_checkpoint(console, source, dest, seen)
+        if self.at is not None:
+            raise UsageError("--at: needs --ema-width", "Add --ema-width 0.07.")
+        if {self.source.suffix, self.dest.suffix} != {".pt", ".safetensors"}:
+            raise UsageError(
+                f"{self.source} to {self.dest}: one must be a .pt file, the other a .safetensors file",
+                "For example swincli convert FFHQ_256.pt ffhq256.safetensors",
+            )
 
 
-def _check_formats(source: Path, dest: Path, at: str | None) -> None:
-    from swincli.errors import UsageError
+@command(ConvertRequest)
+def convert(request: ConvertRequest, console: Console) -> Result:
+    """Convert an original StyleSwin checkpoint to a model file that every command takes, or back.
 
-    if at is not None:
-        raise UsageError("--at: says when an average is taken, and none is asked for", "Add --ema-width.")
-    if {source.suffix, dest.suffix} != {".pt", ".safetensors"}:
-        raise UsageError(
-            f"{source} to {dest}: one of them must be a .pt file and the other a .safetensors file",
-            "For example swincli convert FFHQ_256.pt ffhq256.safetensors",
-        )
+    Networks, EMA and optimisers are converted, so that training can continue on either side (train.init).
 
-
-def _check_average(dest: Path, images_seen: str | None) -> None:
-    from swincli.errors import UsageError
-
-    if images_seen is not None:
-        raise UsageError(
-            "--images-seen: a run's averages know how many they have seen", "Use --at to choose among them."
-        )
-    if dest.suffix != ".safetensors":
-        raise UsageError(f"{dest}: an average is written as a .safetensors file", "convert takes that to a .pt file.")
+    With --ema-width, reconstruct an average of a run with power-function EMA: RUN OUT.safetensors.
+    """
+    return run(request, console)
 
 
-def _make_average(console: Console, run: Path, dest: Path, width: float, at: int | None) -> None:
+def run(request: ConvertRequest, console: Console) -> Result:
+    """Convert a checkpoint, or reconstruct an average.
+
+    Args:
+        request: Checked options.
+        console: Receives messages, warnings and progress.
+
+    Raises:
+        SwincliError: the input cannot be read, or the output cannot be written.
+    """
+    if request.ema_width is not None:
+        return _reconstruct_ema(request.source, request.dest, request.ema_width, request.at_count, console)
+    return _convert_checkpoint(request.source, request.dest, request.images_seen_count, console)
+
+
+def _reconstruct_ema(folder: Path, dest: Path, width: float, at: int | None, console: Console) -> Result:
     from swincli.training.ema.posthoc import POOR_FIT, plan_reconstruction, write_reconstruction
 
-    plan = plan_reconstruction(run, width, at)
+    plan = plan_reconstruction(folder, width, at)
     seen, error, used = plan.wanted.images_seen, plan.solution.error, len(plan.needed)
     with console.progress("Mixing averages", used, "snapshots") as advance:
         write_reconstruction(plan, dest, advance)
-    told = f"width {width:g} after {seen:,} images, of {used} snapshots; profile met to within {error:.2%}"
+    summary = f"EMA width {width:g} at {seen:,} images, from {used} snapshots; error of the profile: {error:.2%}"
     if error > POOR_FIT:
-        console.warn(f"{told}: too few or too far apart for this width, and the average is only near to it")
+        console.warn(f"{summary}: the snapshots are too few or too far apart for this width")
     else:
-        console.say(told)
+        console.say(summary)
     facts = {"ema_width": width, "profile_error": error, "snapshots": used}
-    console.emit({"path": str(dest), "images_seen": seen, "parts": ["g_ema"], **facts}, [str(dest)])
+    return Result({"path": str(dest), "images_seen": seen, "parts": ["g_ema"], **facts}, [str(dest)])
 
 
-def _convert_checkpoint(console: Console, source: Path, dest: Path, seen: int | None) -> None:
-    from dataclasses import replace
-
+def _convert_checkpoint(source: Path, dest: Path, images_seen: int | None, console: Console) -> Result:
     from swincli.model.files.model_file import read_snapshot, save_snapshot
     from swincli.model.files.official import unsupported_by_release, write_original
     from swincli.model.files.snapshot import PARTS
 
     snapshot = read_snapshot(source)
-    snapshot = snapshot if seen is None else replace(snapshot, images_seen=seen)
+    snapshot = snapshot if images_seen is None else replace(snapshot, images_seen=images_seen)
     if dest.suffix == ".pt":
         odd = unsupported_by_release(snapshot.recipe.model)
         if odd:
             keys = ", ".join(f"model.{key} = {getattr(snapshot.recipe.model, key)}" for key in odd)
-            console.warn(f"the release's own code builds no such networks ({keys}); swincli reads the file")
+            console.warn(f"the original code cannot build these networks ({keys}); only swincli reads the file")
         write_original(dest, snapshot)
     else:
         save_snapshot(dest, snapshot)
     missing = [part for part in PARTS if part not in snapshot.parts]
     if missing:
-        console.say(f"{dest} has no {', '.join(missing)}, for {source} holds none")
+        console.say(f"{dest} has no {', '.join(missing)}, because {source} has none")
     if not snapshot.images_seen:
-        console.say(f"{source} does not tell how many images it has seen; --images-seen N does")
-    console.emit({"path": str(dest), "images_seen": snapshot.images_seen, "parts": snapshot.parts}, [str(dest)])
+        console.say(f"{source} does not say how many images it was trained on; give --images-seen N")
+    return Result({"path": str(dest), "images_seen": snapshot.images_seen, "parts": snapshot.parts}, [str(dest)])

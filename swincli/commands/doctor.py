@@ -1,77 +1,117 @@
-"""`swincli doctor`: what this machine has, and what a recipe comes to on it."""
+"""`swincli doctor`: describes the machine, and measures what training a recipe takes on it."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from swincli.commands.options import (
-    EXPERIMENT,
-    DataOption,
-    DebugOption,
-    Device,
-    DeviceOption,
-    JsonOption,
-    OverridesOption,
-    QuietOption,
-    boundary,
-    overrides_of,
-)
+from swincli.commands.options import EXPERIMENT, DataOption, OverridesOption, recipe_overrides
+from swincli.commands.typer_command import Result, device_command
+from swincli.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from swincli.console import Console
+    from swincli.recipe import Recipe
 
 
-def doctor(
+@dataclass(frozen=True, kw_only=True)
+class DoctorRequest:
+    """The options of `swincli doctor`: a recipe with its overrides, and how many steps to measure."""
+
     recipe: Annotated[
-        str | None, typer.Argument(metavar="[RECIPE]", help="A recipe's path, or a shipped recipe's name.")
-    ] = None,
-    overrides: OverridesOption = None,
-    data: DataOption = None,
+        str | None, typer.Argument(metavar="[RECIPE]", help="Path of a recipe, or name of a shipped one.")
+    ] = None
+    overrides: OverridesOption = None
+    data: DataOption = None
     steps: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             min=1,
-            help="Steps to measure, after some to warm up; what fits into a minute by default.",
+            help="Steps to measure, after warm-up steps; default: as many as fit into a minute.",
             rich_help_panel=EXPERIMENT,
         ),
-    ] = None,
-    device: DeviceOption = Device.auto,
-    json_mode: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """Look at the machine: PyTorch, devices, cores, memory, disk, weights.
+    ] = None
 
-    With a recipe: also its networks, and the time and memory that training takes here, from a few steps with noise.
+    @cached_property
+    def loaded_recipe(self) -> Recipe | None:
+        """The recipe with everything it extends and all overrides; None if none was given.
 
-    Nothing is written. It exits with 1 where something cannot be used as it is.
-    """
-    with boundary(json_mode=json_mode, quiet=quiet, debug=debug) as console:
-        from swincli.errors import UsageError
+        Raises:
+            RecipeError: it is missing or has problems.
+        """
         from swincli.recipe import load_recipe
 
-        if recipe is None and (overrides or data is not None or steps is not None):
-            raise UsageError("--set, --data and --steps need a recipe", "For example swincli doctor quickstart")
-        loaded = load_recipe(recipe, overrides_of(overrides, data)) if recipe is not None else None
+        return None if self.recipe is None else load_recipe(self.recipe, recipe_overrides(self.overrides, self.data))
 
-        from swincli.diagnosis.diagnosis import diagnose
-        from swincli.diagnosis.machine import check_machine, inspect_machine
-        from swincli.diagnosis.report import findings_report, machine_report, recipe_report, render_lines
-        from swincli.system import runtime
+    def check(self) -> None:
+        """Check the recipe.
 
-        runtime.configure(tf32=loaded is not None and loaded.run.tf32)
-        place = runtime.choose_device(device.value)
-        machine = inspect_machine(place)
-        found, facts = check_machine(machine), machine.to_dict()
-        if not json_mode:
-            console.emit({}, render_lines(machine_report(machine, found)))  # at once: measuring a recipe takes its time
-        lines: list[str] = []
-        if loaded is not None and recipe is not None:
-            diagnosis = diagnose(loaded, machine, place, console, steps)
-            found += diagnosis.findings
-            facts["recipe"] = {"name": recipe, **diagnosis.to_dict()}
-            lines = render_lines(recipe_report(recipe, diagnosis))
-        facts["findings"] = [finding.to_dict() for finding in found]
-        console.emit(facts, [*lines, *render_lines(findings_report(found))])
-        if any(finding.severity == "error" for finding in found):
-            raise typer.Exit(1)
+        Raises:
+            UsageError: it has problems, or options need a recipe and there is none.
+        """
+        if self.recipe is None and (self.overrides or self.data is not None or self.steps is not None):
+            raise UsageError("--set, --data, --steps: need a recipe", "For example swincli doctor quickstart")
+        _ = self.loaded_recipe
+
+
+@device_command(DoctorRequest)
+def doctor(request: DoctorRequest, device: torch.device, console: Console) -> Result:
+    """Check this machine: PyTorch, devices, cores, memory, disk, weights.
+
+    With a recipe, also measure its networks and the time and memory of training, in a few steps on noise.
+
+    Writes nothing. Exits with 1 if something cannot work.
+    """
+
+    def print_now(lines: list[str]) -> None:
+        console.emit({}, lines)
+
+    return run(request, device, console, None if console.json_mode else print_now)
+
+
+def run(
+    request: DoctorRequest,
+    device: torch.device,
+    console: Console,
+    print_machine: Callable[[list[str]], None] | None = None,
+) -> Result:
+    """Describe the machine and, with a recipe, measure training steps.
+
+    Args:
+        request: Checked options.
+        device: Where the recipe's networks go.
+        console: Receives progress.
+        print_machine: Prints the lines about the machine before the recipe is measured, which takes a while. The result
+            then has only the other lines.
+
+    Raises:
+        SwincliError: as `diagnose` does.
+    """
+    from swincli.diagnosis.diagnosis import diagnose
+    from swincli.diagnosis.machine import check_machine, inspect_machine
+    from swincli.diagnosis.report import findings_report, machine_report, recipe_report, render_lines
+    from swincli.system import runtime
+
+    recipe = request.loaded_recipe
+    runtime.configure(tf32=recipe is not None and recipe.run.tf32)
+    machine = inspect_machine(device)
+    findings, facts = check_machine(machine), machine.to_dict()
+    lines = render_lines(machine_report(machine, findings))
+    if print_machine is not None:
+        print_machine(lines)
+        lines = []
+    if recipe is not None and request.recipe is not None:
+        diagnosis = diagnose(recipe, machine, device, console, request.steps)
+        findings += diagnosis.findings
+        facts["recipe"] = {"name": request.recipe, **diagnosis.to_dict()}
+        lines += render_lines(recipe_report(request.recipe, diagnosis))
+    facts["findings"] = [finding.to_dict() for finding in findings]
+    lines += render_lines(findings_report(findings))
+    return Result(facts, lines, failed=any(finding.severity == "error" for finding in findings))

@@ -1,179 +1,135 @@
-"""Options that every command shares, and the error boundary around every command's body."""
+"""Options that several commands share, as annotations of request fields; and the parsing of option values."""
 
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import StrEnum
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
-if TYPE_CHECKING:
-    from swincli.console import Console
+T = TypeVar("T")
 
-PANEL = "Everywhere"
-
-
-class Device(StrEnum):
-    """Where networks run."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
-
+GENERAL, EXPERIMENT, SOURCE = "General", "Experiment", "Model and images"
+"""Panel titles that the help of several commands shares."""
 
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on stdout instead of lines.", rich_help_panel=PANEL)
+    bool, typer.Option("--json", help="Print one JSON object on stdout instead of lines.", rich_help_panel=GENERAL)
 ]
 QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.", rich_help_panel=PANEL)
+    bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.", rich_help_panel=GENERAL)
 ]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=PANEL)]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=GENERAL)]
 DeviceOption = Annotated[
-    Device, typer.Option(help="Where the networks run; auto takes CUDA, then MPS, then the CPU.", rich_help_panel=PANEL)
+    Literal["auto", "cpu", "cuda", "mps"],
+    typer.Option(help="Device of the networks; auto picks CUDA, else MPS, else the CPU.", rich_help_panel=GENERAL),
 ]
+BatchOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="Images per batch.", rich_help_panel=GENERAL)]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing files.", rich_help_panel=GENERAL)]
 
-
-EXPERIMENT = "The experiment"
 OverridesOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="section.key=value", help="Change a key; may be repeated.", rich_help_panel=EXPERIMENT
+        "--set", metavar="section.key=value", help="Override a recipe key; repeatable.", rich_help_panel=EXPERIMENT
     ),
 ]
 DataOption = Annotated[
-    str | None, typer.Option(metavar="PATH", help="Store of images (data.path).", rich_help_panel=EXPERIMENT)
+    str | None, typer.Option(metavar="PATH", help="Image store (data.path).", rich_help_panel=EXPERIMENT)
 ]
 
-
-def overrides_of(overrides: list[str] | None, data: str | None, seed: int | None = None) -> list[str]:
-    """Overrides of a recipe in their order: those of --set, then --data and --seed, which win."""
-    flags = [f"data.path={json.dumps(data, ensure_ascii=False)}"] if data is not None else []
-    flags += [f"train.seed={seed}"] if seed is not None else []
-    return [*(overrides or []), *flags]
-
-
-LATENTS = "Which images"
 CheckpointOption = Annotated[
     str | None,
-    typer.Option(metavar="RUN|FILE", help="Run folder or model; else the newest run.", rich_help_panel=LATENTS),
+    typer.Option(metavar="RUN|FILE", help="Run folder or model file; default: the newest run.", rich_help_panel=SOURCE),
 ]
 TunedOption = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE", help="What `project --tune` changed of the model, to be put on it.", rich_help_panel=LATENTS
-    ),
+    typer.Option(metavar="FILE", help="Apply the tuned weights written by `project --tune`.", rich_help_panel=SOURCE),
 ]
-ClassOption = Annotated[
+ClassesOption = Annotated[
     str | None,
     typer.Option(
         "--class",
         metavar="NAMES",
-        help="Classes of a conditional model, by name or number; else one is drawn for each seed.",
-        rich_help_panel=LATENTS,
+        help="Classes of a conditional model, by name or number; default: one drawn per seed.",
+        rich_help_panel=SOURCE,
     ),
 ]
 TruncationOption = Annotated[
-    float, typer.Option(help="Below 1: more typical, less varied images (0.7 is usual).", rich_help_panel=LATENTS)
+    float, typer.Option(help="Below 1: more typical, less varied images (0.7 is usual).", rich_help_panel=SOURCE)
 ]
 TruncationLayersOption = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="N", help="Truncate the first N codes of w+ only; the finer ones vary.", rich_help_panel=LATENTS
+        min=1,
+        metavar="N",
+        help="Truncate only the first N codes of w+; the finer ones keep their variety.",
+        rich_help_panel=SOURCE,
     ),
 ]
 TruncationCentresOption = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="K", help="Truncate towards the nearest of K cluster centres of w.", rich_help_panel=LATENTS
+        min=1, metavar="K", help="Truncate towards the nearest of K cluster centres of w.", rich_help_panel=SOURCE
     ),
 ]
-BatchOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="Images at once.", rich_help_panel=PANEL)]
-ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite what is there.", rich_help_panel=PANEL)]
 
 
-def read_count(option: str, text: str | None) -> int | None:
-    """A number of images such as "10k", as an option gives it; None where it is left out.
+def parsed(option: str, text: str, parse: Callable[[str], T], hint: str | None = None) -> T:
+    """Parse the value of an option; the error names the option.
+
+    Args:
+        option: Name of the option, such as "--frames".
+        text: Its value on the command line.
+        parse: Returns the parsed value, or raises `ValueError` with a complete message.
+        hint: Hint of the error, such as an example.
 
     Raises:
-        UsageError: no number.
+        UsageError: `parse` raised `ValueError`.
     """
     from swincli.errors import UsageError
+
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: {error}", hint) from None
+
+
+def parsed_count(option: str, text: str | None) -> int | None:
+    """A number of images such as "10k"; None if the option was not given.
+
+    Raises:
+        UsageError: not a number of images.
+    """
     from swincli.units import parse_count
 
-    try:
-        return None if text is None else parse_count(text)
-    except ValueError as error:
-        raise UsageError(f"{option}: {error}", f"For example {option} 50k") from None
+    return None if text is None else parsed(option, text, parse_count, f"For example {option} 50k")
 
 
-def given_options(context: typer.Context) -> list[str]:
-    """The options that stand on the command line, such as "--data", in the order of the help."""
-    return [
-        parameter.opts[0]
-        for parameter in context.command.params
-        if parameter.param_type_name == "option" and _is_given(context, parameter.name)
-    ]
+def parsed_seeds(text: str | None) -> list[int] | None:
+    """The seeds of `--seeds`, in the order written; None if the option was not given.
 
-
-def _is_given(context: typer.Context, name: str | None) -> bool:
-    source = context.get_parameter_source(name) if name is not None else None
-    return source is not None and source.name == "COMMANDLINE"
-
-
-@contextmanager
-def boundary(*, json_mode: bool, quiet: bool, debug: bool) -> Iterator[Console]:
-    """Hand out the console and turn every error of the body into `error:`, `hint:` and an exit code.
-
-    Expected errors exit with their own code, refusals of the operating system and bugs with 1, Ctrl-C with 130. With
-    `debug` the traceback is shown as well. Of several processes only one says what all of them have found.
+    Raises:
+        UsageError: not a list of seeds.
     """
-    from swincli.console import Console
-    from swincli.errors import SwincliError, from_os_error
-    from swincli.system.torchrun_env import is_secondary
+    from swincli.units import parse_seeds
 
-    console = Console(json_mode=json_mode, quiet=quiet or is_secondary())
-    try:
-        yield console
-    except SwincliError as error:
-        _fail(console, error, debug)
-    except BrokenPipeError:
-        _mute_stdout()
-        raise typer.Exit(1) from None
-    except OSError as error:
-        _fail(console, from_os_error(error, str(error.filename or "swincli")), debug)
-    except KeyboardInterrupt:
-        if not is_secondary():
-            console.error("interrupted")
-        raise typer.Exit(130) from None
-    except (typer.Exit, typer.Abort, typer.TyperException):
-        raise
-    except Exception as error:
-        if debug:
-            raise
-        _fail(console, SwincliError(f"unexpected {type(error).__name__}: {error}", "Run it again with --debug."), debug)
+    return None if text is None else parsed("--seeds", text, parse_seeds, "For example --seeds 0-31,45")
 
 
-def _mute_stdout() -> None:
-    """Leave nowhere to write for Python's last flush, as the reader of our stdout has gone (`| head`)."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+def parsed_grid(text: str | None) -> tuple[int, int] | None:
+    """Columns and rows of `--grid`; None if the option was not given.
+
+    Raises:
+        UsageError: not a grid size.
+    """
+    from swincli.units import parse_grid
+
+    return None if text is None else parsed("--grid", text, parse_grid, "For example --grid 8x4")
 
 
-def _fail(console: Console, error: BaseException, debug: bool) -> None:
-    from swincli.errors import PeerFailedError, SwincliError, UsageError
-    from swincli.system.torchrun_env import is_secondary
-
-    if debug:
-        console.stderr.print_exception()
-    assert isinstance(error, SwincliError)
-    if not (is_secondary() and isinstance(error, PeerFailedError | UsageError)):
-        console.error(error.message, error.hint)
-    raise typer.Exit(error.exit_code) from None
+def recipe_overrides(overrides: list[str] | None, data: str | None, seed: int | None = None) -> list[str]:
+    """Overrides of a recipe in the order in which they apply: `--set`, then `--data` and `--seed`."""
+    flags = [f"data.path={json.dumps(data, ensure_ascii=False)}"] if data is not None else []
+    flags += [f"train.seed={seed}"] if seed is not None else []
+    return [*(overrides or []), *flags]

@@ -1,70 +1,115 @@
-"""`swincli recipe`: look at, check and describe recipes."""
+"""`swincli recipe`: lists, prints, checks and describes recipes."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from swincli.commands.options import DebugOption, JsonOption, QuietOption, boundary
+from swincli.commands.typer_command import Result, command
 
-recipe_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="List, show, check and describe recipes.")
+if TYPE_CHECKING:
+    from swincli.console import Console
+    from swincli.recipe import Recipe
+
+recipe_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="List, print, check and describe recipes.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoOptions:
+    """A request without options of its own."""
+
+    def check(self) -> None:
+        """Check nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowRequest:
+    """The options of `swincli recipe show`."""
+
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Path of a recipe, or name of a shipped one.")]
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Print every key, with defaults and extended recipes filled in.")
+    ] = False
+
+    @cached_property
+    def loaded_recipe(self) -> Recipe:
+        """The recipe with everything it extends.
+
+        Raises:
+            RecipeError: it is missing or has problems.
+        """
+        from swincli.recipe import load_recipe
+
+        return load_recipe(self.name)
+
+    def check(self) -> None:
+        """Check the recipe.
+
+        Raises:
+            RecipeError: it is missing or has problems.
+        """
+        _ = self.loaded_recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidateRequest:
+    """The options of `swincli recipe validate`."""
+
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Path of a recipe, or name of a shipped one.")]
+
+    def check(self) -> None:
+        """Check the recipe.
+
+        Raises:
+            RecipeError: it is missing or has problems.
+        """
+        from swincli.recipe import load_recipe
+
+        load_recipe(self.file)
 
 
 @recipe_app.command("list", epilog="Example: [bold]swincli recipe list[/]")
-def list_recipes(json_mode: JsonOption = False, quiet: QuietOption = False, debug: DebugOption = False) -> None:
-    """Name the recipes that come with swincli, with their first line."""
-    with boundary(json_mode=json_mode, quiet=quiet, debug=debug) as console:
-        from swincli.recipe.shipped import header_comment, shipped_recipes
+@command(NoOptions)
+def list_recipes(request: NoOptions, console: Console) -> Result:  # noqa: ARG001
+    """List the shipped recipes with their titles."""
+    from swincli.recipe.shipped import header_comment, shipped_recipes
 
-        titles = {name: header_comment(path).split("\n", 1)[0] for name, path in shipped_recipes().items()}
-        width = max(map(len, titles), default=0)
-        recipes = [{"name": name, "title": title} for name, title in titles.items()]
-        console.emit({"recipes": recipes}, [f"{name:<{width}}  {title}" for name, title in titles.items()])
+    titles = {name: header_comment(path).split("\n", 1)[0] for name, path in shipped_recipes().items()}
+    width = max(map(len, titles), default=0)
+    recipes = [{"name": name, "title": title} for name, title in titles.items()]
+    return Result({"recipes": recipes}, [f"{name:<{width}}  {title}" for name, title in titles.items()])
 
 
 @recipe_app.command(epilog="Example: [bold]swincli recipe show quickstart[/]")
-def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped recipe, or the path of one.")],
-    resolved: Annotated[bool, typer.Option("--resolved", help="With every default and all it extends.")] = False,
-    json_mode: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """Print a recipe: its file as it stands, or resolved to every key."""
-    with boundary(json_mode=json_mode, quiet=quiet, debug=debug) as console:
-        from swincli.recipe import dump_recipe, load_recipe
-        from swincli.recipe.shipped import find_recipe
+@command(ShowRequest)
+def show(request: ShowRequest, console: Console) -> Result:  # noqa: ARG001
+    """Print a recipe: its file, or every key with --resolved."""
+    from swincli.recipe import dump_recipe
+    from swincli.recipe.shipped import find_recipe
 
-        recipe = load_recipe(name)
-        path = find_recipe(name)
-        assert path is not None
-        text = dump_recipe(recipe) if resolved else path.read_text(encoding="utf-8")
-        console.emit({"path": str(path), "recipe": recipe.model_dump(mode="json")}, text.splitlines())
+    recipe = request.loaded_recipe
+    path = find_recipe(request.name)
+    assert path is not None
+    text = dump_recipe(recipe) if request.resolved else path.read_text(encoding="utf-8")
+    return Result({"path": str(path), "recipe": recipe.model_dump(mode="json")}, text.splitlines())
 
 
 @recipe_app.command(epilog="Example: [bold]swincli recipe validate my.toml[/]")
-def validate(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A recipe's path, or a shipped recipe's name.")],
-    json_mode: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """Check a recipe and report every problem at once."""
-    with boundary(json_mode=json_mode, quiet=quiet, debug=debug) as console:
-        from swincli.recipe import load_recipe
-
-        load_recipe(file)
-        console.emit({"path": file, "valid": True}, [f"{file}: valid"])
+@command(ValidateRequest)
+def validate(request: ValidateRequest, console: Console) -> Result:  # noqa: ARG001
+    """Check a recipe and report all of its problems."""
+    return Result({"path": request.file, "valid": True}, [f"{request.file}: valid"])
 
 
 @recipe_app.command(epilog="Example: [bold]swincli recipe schema > recipe.schema.json[/]")
-def schema(json_mode: JsonOption = False, quiet: QuietOption = False, debug: DebugOption = False) -> None:
+@command(NoOptions)
+def schema(request: NoOptions, console: Console) -> Result:  # noqa: ARG001
     """Print the JSON Schema of recipes, with which editors complete and check them."""
-    with boundary(json_mode=json_mode, quiet=quiet, debug=debug) as console:
-        import json
+    from swincli.recipe.json_schema import recipe_schema
 
-        from swincli.recipe.json_schema import recipe_schema
-
-        described = recipe_schema()
-        console.emit(described, json.dumps(described, indent=2).splitlines())
+    described = recipe_schema()
+    return Result(described, json.dumps(described, indent=2).splitlines())

@@ -1,105 +1,137 @@
-"""`swincli train`: start a run, or go on with it."""
+"""`swincli train`: trains a recipe's networks, or resumes a run."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from swincli.commands.options import (
-    EXPERIMENT,
-    DataOption,
-    DebugOption,
-    Device,
-    DeviceOption,
-    JsonOption,
-    OverridesOption,
-    QuietOption,
-    boundary,
-    overrides_of,
-)
+from swincli.commands.options import EXPERIMENT, DataOption, OverridesOption, parsed, recipe_overrides
+from swincli.commands.typer_command import Result, device_command
 
-RUN = "The run"
+if TYPE_CHECKING:
+    import torch
+
+    from swincli.console import Console
+    from swincli.recipe import Recipe
+    from swincli.system.distributed import Processes
+
+RUN = "Run"
 
 
-def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's path, or a shipped recipe's name.")],
-    overrides: OverridesOption = None,
-    data: DataOption = None,
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """The options of `swincli train`: the recipe with its overrides, the run folder, and how long to train."""
+
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Path of a recipe, or name of a shipped one.")]
+    overrides: OverridesOption = None
+    data: DataOption = None
     seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Seed of everything (train.seed).", rich_help_panel=EXPERIMENT)
-    ] = None,
+        int | None, typer.Option(metavar="N", help="Random seed (train.seed).", rich_help_panel=EXPERIMENT)
+    ] = None
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Run folder; runs/NAME of the recipe by default.", rich_help_panel=RUN),
-    ] = None,
+        typer.Option(metavar="DIR", help="Run folder; default: runs/NAME of the recipe.", rich_help_panel=RUN),
+    ] = None
     resume: Annotated[
         Literal["auto", "never"],
-        typer.Option(help="Go on with a run that is there, or never touch one.", rich_help_panel=RUN),
-    ] = "auto",
+        typer.Option(help="Resume an existing run, or never touch one.", rich_help_panel=RUN),
+    ] = "auto"
     max_time: Annotated[
         str | None,
         typer.Option(
             metavar="3h50m",
-            help="Stop and save in time to have ended this long after the start; the same command goes on.",
+            help="Save and stop before this much time has passed since the start; the same command resumes.",
             rich_help_panel=RUN,
         ),
-    ] = None,
+    ] = None
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check recipe, data and networks; write nothing.", rich_help_panel=RUN)
-    ] = False,
-    device: DeviceOption = Device.auto,
-    json_mode: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """Train a recipe's networks. The same command again goes on where the run was stopped."""
-    with boundary(json_mode=json_mode, quiet=quiet, debug=debug) as console:
+    ] = False
+
+    @cached_property
+    def loaded_recipe(self) -> Recipe:
+        """The recipe with everything it extends and all overrides.
+
+        Raises:
+            RecipeError: it is missing or has problems.
+        """
         from swincli.recipe import load_recipe
 
-        seconds = None if max_time is None else _read_duration("--max-time", max_time)
-        loaded = load_recipe(recipe, overrides_of(overrides, data, seed))
+        return load_recipe(self.recipe, recipe_overrides(self.overrides, self.data, self.seed))
 
-        from swincli.model.files.find_checkpoint import RUNS
-        from swincli.system import runtime
-        from swincli.system.distributed import init_distributed, local_device
-        from swincli.system.torchrun_env import world_size
-        from swincli.training.loop import train as train_run
-        from swincli.training.preflight import describe_plan, open_training_store
+    @property
+    def max_seconds(self) -> float | None:
+        """`--max-time` in seconds; None for no limit.
 
-        folder = out or RUNS / (loaded.run.name or Path(recipe).stem)
-        runtime.configure(tf32=loaded.run.tf32)
-        place = runtime.choose_device(local_device(device.value))
-        if dry_run:
-            facts = {"run": str(folder), **describe_plan(loaded, console, world_size())}
-            console.emit(facts, [f"{name}: {value}" for name, value in facts.items()])
-            return
-        with init_distributed(place) as processes:
-            processes.from_main(lambda: len(open_training_store(loaded, console)))  # prepared once
-            store = open_training_store(loaded, console)
-            result = train_run(
-                loaded,
-                store,
-                folder,
-                place,
-                console,
-                resume=resume == "auto",
-                max_time=seconds,
-                processes=processes,
-            )
-        if processes.is_main:
-            console.emit(
-                {"run": str(result.run), "images_seen": result.images_seen, "model": str(result.model)},
-                [str(result.model)],
-            )
+        Raises:
+            UsageError: not a duration.
+        """
+        from swincli.units import parse_duration
+
+        hint = "For example --max-time 3h50m"
+        return None if self.max_time is None else parsed("--max-time", self.max_time, parse_duration, hint)
+
+    def check(self) -> None:
+        """Check the time limit and the recipe.
+
+        Raises:
+            UsageError: either cannot be read.
+        """
+        _ = self.max_seconds, self.loaded_recipe
 
 
-def _read_duration(option: str, text: str) -> float:
-    from swincli.errors import UsageError
-    from swincli.units import parse_duration
+@device_command(TrainRequest)
+def train(request: TrainRequest, device: torch.device, console: Console) -> Result:
+    """Train the networks of a recipe. The same command resumes a stopped run."""
+    from swincli.system.distributed import init_distributed
 
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"{option}: {error}") from None
+    if request.dry_run:
+        return run(request, device, console)
+    with init_distributed(device) as processes:
+        return run(request, device, console, processes)
+
+
+def run(request: TrainRequest, device: torch.device, console: Console, processes: Processes | None = None) -> Result:
+    """Train, or with `dry_run` only check and describe the run.
+
+    Args:
+        request: Checked options.
+        device: Where the networks of this rank go.
+        console: Receives messages, warnings and the live view.
+        processes: The ranks that train together; one by default.
+
+    Raises:
+        SwincliError: as `describe_plan`, `open_training_store` and `training.loop.train` do.
+    """
+    from swincli.model.files.find_checkpoint import RUNS
+    from swincli.system import runtime
+    from swincli.system.distributed import Processes
+    from swincli.system.torchrun_env import world_size
+    from swincli.training import loop
+    from swincli.training.preflight import describe_plan, open_training_store
+
+    recipe = request.loaded_recipe
+    folder = request.out or RUNS / (recipe.run.name or Path(request.recipe).stem)
+    runtime.configure(tf32=recipe.run.tf32)
+    if request.dry_run:
+        facts = {"run": str(folder), **describe_plan(recipe, console, world_size())}
+        return Result(facts, [f"{name}: {value}" for name, value in facts.items()])
+    processes = processes or Processes()
+    processes.from_main(lambda: len(open_training_store(recipe, console)))  # prepared once, by the main process
+    result = loop.train(
+        recipe,
+        open_training_store(recipe, console),
+        folder,
+        device,
+        console,
+        resume=request.resume == "auto",
+        max_time=request.max_seconds,
+        processes=processes,
+    )
+    return Result(
+        {"run": str(result.run), "images_seen": result.images_seen, "model": str(result.model)}, [str(result.model)]
+    )

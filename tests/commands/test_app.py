@@ -11,12 +11,15 @@ import typer
 from swincli import __version__
 from swincli.commands import app as module
 from swincli.commands.app import run
-from swincli.commands.options import boundary
+from swincli.commands.typer_command import boundary
 from swincli.errors import DataError, RecipeError
 
 Capture = pytest.CaptureFixture[str]
 # Typer may load pydantic to read an option, but none of our models may be built for it.
-HEAVY = ("torch", "torchvision", "numpy", "PIL", "pywt", "scipy", "swincli.recipe.schema", "rich.progress")
+HEAVY = (
+    *("torch", "torchvision", "numpy", "PIL", "pywt", "scipy", "rich.progress"),
+    *("swincli.recipe.schema", "swincli.data.preparing.prepare"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +54,9 @@ walk(typer.main.get_command(app), [])
 sys.stderr.write(" ".join(name for name in {HEAVY!r} if name in sys.modules))
 """
     result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
-    assert "Usage: swincli recipe schema" in " ".join(result.stdout.split())
+    printed = " ".join(result.stdout.split())
+    assert "Usage: swincli recipe schema" in printed
+    assert "--resolution" in printed
     assert result.stderr == ""
 
 
@@ -111,7 +116,7 @@ def test_wrong_use_is_an_error_like_every_other(arguments: list[str], error: str
 
 
 def fail(error: BaseException, *, debug: bool = False) -> int:
-    """The exit code with which the boundary answers an error of a command's body."""
+    """The exit code of the boundary for an error in its block."""
     with pytest.raises(typer.Exit) as caught, boundary(json_mode=True, quiet=True, debug=debug):
         raise error
     return int(caught.value.exit_code)
@@ -169,7 +174,7 @@ def test_an_answer_to_a_question_may_be_no(monkeypatch: pytest.MonkeyPatch) -> N
     def abort(*_: object, **__: object) -> None:
         raise typer.Abort
 
-    monkeypatch.setattr(module, "app", abort)
+    monkeypatch.setattr(module, "_root_command", lambda: abort)
     assert run([]) == 130
 
 

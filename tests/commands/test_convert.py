@@ -1,4 +1,4 @@
-"""`swincli convert`, and the other commands on an original checkpoint, as a user runs them."""
+"""The command line of `swincli convert`, and of other commands with an original checkpoint."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Capture = pytest.CaptureFixture[str]
 PARTS = ["g_ema", "g", "d", "g_optim", "d_optim"]
 
 
-@pytest.fixture
-def original(tmp_path: Path) -> Path:
-    path = tmp_path / "000100.pt"
+@pytest.fixture(scope="module")
+def original(folder: Path) -> Path:
+    path = folder / "000100.pt"
     torch.save(released_checkpoint([16, 16, 8], [8, 8, 4]), path)
     return path
 
@@ -42,7 +42,7 @@ def test_there_and_back(original: Path, tmp_path: Path, capsys: Capture) -> None
     assert convert(model, back) == 0
     output = capsys.readouterr()
     assert output.out == f"{back}\n"
-    assert "the release's own code builds no such networks (model.g_channels = [16, 16, 8]" in output.err
+    assert "the original code cannot build these networks (model.g_channels = [16, 16, 8]" in output.err
     one, two = (torch.load(path, weights_only=False) for path in (original, back))
     assert list(one) == list(two)
     for part in ("g", "d", "g_ema"):
@@ -74,7 +74,7 @@ def test_what_is_missing_is_said(
     output = capsys.readouterr()
     assert json.loads(output.out)["parts"] == ["g_ema"]
     assert "has no g, d, g_optim, d_optim" in output.err
-    assert "does not tell how many images it has seen" in output.err
+    assert "does not say how many images it was trained on" in output.err
     recipe = tiny_recipe()
     model = tmp_path / "model-000000001234.safetensors"
     save_model(model, Generator(recipe.model), recipe, 1234)
@@ -90,10 +90,10 @@ def test_what_is_missing_is_said(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.pt", "b.pt"], "a.pt to b.pt: one of them must be a .pt file and the other a .safetensors file"),
-        (["a.safetensors", "b.safetensors"], "one of them must be"),
-        (["a.pt", "b"], "one of them must be"),
-        (["a.pt", "b.safetensors", "--images-seen", "many"], "--images-seen: 'many' is not a number of images"),
+        (["a.pt", "b.pt"], "a.pt to b.pt: one must be a .pt file, the other a .safetensors file"),
+        (["a.safetensors", "b.safetensors"], "one must be a .pt file"),
+        (["a.pt", "b"], "one must be a .pt file"),
+        (["a.pt", "b.safetensors", "--images-seen", "many"], "--images-seen many: 'many' is not a number of images"),
         (["a.pt"], "missing argument 'OUT'"),
     ],
 )
@@ -152,7 +152,7 @@ def test_sample_takes_the_original_and_shows_the_right_colours(original: Path, t
             weights[f"to_rgbs.{level}.{end}"].zero_()
     colour = (200, 100, 50)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    weights["to_rgbs.2.bias"].view(3).copy_((torch.tensor(colour) / 255 - mean) / std)  # as ImageNet's range has it
+    weights["to_rgbs.2.bias"].view(3).copy_((torch.tensor(colour) / 255 - mean) / std)  # in ImageNet's range
     path, model = tmp_path / "plain.pt", tmp_path / "plain.safetensors"
     torch.save(content, path)
     assert convert(path, model) == 0

@@ -25,7 +25,7 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def printed(arguments: list[str], capsys: Capture) -> str:
-    """What a command that succeeds prints on stdout; it has nothing else to say."""
+    """The stdout of a command that succeeds and prints nothing on stderr."""
     assert run(["recipe", *arguments]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -33,7 +33,7 @@ def printed(arguments: list[str], capsys: Capture) -> str:
 
 
 def as_json(arguments: list[str], capsys: Capture) -> dict[str, Any]:
-    """The one object that a command prints with --json."""
+    """The JSON object of a command."""
     out = printed([*arguments, "--json"], capsys)
     assert out.count("\n") == 1
     data = json.loads(out)

@@ -1,4 +1,4 @@
-"""`swincli train` as a user runs it."""
+"""The command line of `swincli train`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -82,12 +85,12 @@ def test_dry_run_writes_nothing(tiny_recipe_file: Path, tmp_path: Path, capsys: 
         (["--data", "nowhere"], 1, "nowhere"),
         (["--resume", "maybe"], 2, "--resume"),
         (["--set", "model.wavelet=harr"], 2, "harr"),
-        (["--max-time", "soon"], 2, "--max-time: 'soon' is not a duration"),
-        (["--max-time", "0m"], 2, "--max-time: '0m' is zero; a duration must be above 0"),
+        (["--max-time", "soon"], 2, "--max-time soon: 'soon' is not a duration"),
+        (["--max-time", "0m"], 2, "--max-time 0m: '0m' is zero; a duration must be above 0"),
         (["--max-time", "soon", "--dry-run"], 2, "--max-time"),
         (["--set", "train.init=nowhere", "--dry-run"], 1, "nowhere: no such run or model"),
-        (["--set", "run.micro_batch=3", "--dry-run"], 2, "run.micro_batch: 3, but D compares groups of 4 images"),
-        (["--set", "train.freeze_d=1"], 2, "train.freeze_d (--set): keeps layers of a checkpoint's D"),
+        (["--set", "run.micro_batch=3", "--dry-run"], 2, "run.micro_batch: 3, and D judges groups of 4 images"),
+        (["--set", "train.freeze_d=1"], 2, "train.freeze_d (--set): freezes layers of a checkpoint's D"),
         (["--set", "train.init_mode=fine-tune"], 2, "train.init_mode (--set): fine-tunes a checkpoint"),
     ],
 )
@@ -120,7 +123,7 @@ def test_an_unwritable_run_folder(tiny_recipe_file: Path, tmp_path: Path, capsys
 def test_a_time_limit_stops_saves_and_tells_how_to_go_on(
     tiny_recipe_file: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    """The process of these tests is older than the limit: every session takes the one step that it always takes."""
+    """The test process is older than the limit, so each call takes one step, the least."""
     out = tmp_path / "run"
     for images in (4, 8):
         assert train(tiny_recipe_file, out, "--max-time", "1s") == 0
@@ -135,22 +138,29 @@ def test_a_time_limit_stops_saves_and_tells_how_to_go_on(
     assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-@pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
-def test_signals_finish_the_step_save_and_exit_with_0(
-    tiny_recipe_file: Path, tmp_path: Path, numbers: list[signal.Signals]
-) -> None:
-    out = tmp_path / "run"
-    command = [sys.executable, "-m", "swincli", "train", str(tiny_recipe_file), "--out", str(out), "--device", "cpu"]
-    process = subprocess.Popen(
-        [*command, "--set", "train.total=100k"], stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}
-    )
-    while not (out / "stats.jsonl").exists():
-        assert process.poll() is None
-        time.sleep(0.1)
-    for number in numbers:
-        process.send_signal(number)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 0
+@contextmanager
+def signals_when_it_trains(run_folder: Path, numbers: list[signal.Signals]) -> Iterator[None]:
+    """Send signals to this process when a run has logged its first steps."""
+    ended = threading.Event()
+
+    def send() -> None:
+        while not (run_folder / "stats.jsonl").exists():
+            if ended.wait(0.02):
+                return
+        for number in numbers:
+            os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def assert_stopped(out: Path, said: str) -> None:
+    """Check the message and the saved state of a run that a signal stopped."""
     assert "finishing the step and saving" in said
     assert "run the same command to go on" in said
     states = sorted(out.glob("state-*.pt"))
@@ -159,6 +169,33 @@ def test_signals_finish_the_step_save_and_exit_with_0(
     assert not list(out.glob(".*partial*"))
 
 
+@pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+def test_signals_finish_the_step_save_and_exit_with_0(
+    tiny_recipe_file: Path, tmp_path: Path, capsys: Capture, numbers: list[signal.Signals]
+) -> None:
+    out = tmp_path / "run"
+    with signals_when_it_trains(out, numbers):
+        assert train(tiny_recipe_file, out, "--set", "train.total=100k") == 0
+    assert_stopped(out, " ".join(capsys.readouterr().err.split()))
+
+
+@pytest.mark.slow
+def test_a_signal_to_a_process_of_its_own(tiny_recipe_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "swincli", "train", str(tiny_recipe_file), "--out", str(out), "--device", "cpu"]
+    process = subprocess.Popen(
+        [*command, "--set", "train.total=100k"], stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}
+    )
+    while not (out / "stats.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert_stopped(out, said)
+
+
+@pytest.mark.slow
 def test_killed_and_started_again_ends_as_if_nothing_had_been(tiny_recipe_file: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "swincli", "train", str(tiny_recipe_file), "--device", "cpu", "--quiet", "--out"]
     arguments = ["--set", "train.total=40"]

@@ -1,1 +1,1 @@
-"""`swincli evaluate`: `command` (the options), `request` (what they ask for, checked), `run` (what is done)."""
+"""`swincli evaluate`: `command` (help text), `request` (options and checks), `run` (measuring), `tables` (stderr)."""

@@ -1,22 +1,23 @@
-"""What `swincli evaluate` does: opening both sides, measuring, and telling the result."""
+"""`run` and `compare`: what `swincli evaluate` measures, records and returns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.markup import escape
-from rich.table import Table
 
+from swincli.commands.evaluate.request import EvaluateRequest
+from swincli.commands.evaluate.tables import comparison_table, result_table
+from swincli.commands.typer_command import Result
 from swincli.console import Console
-from swincli.errors import DataError, ResourceError, UsageError
-from swincli.metrics.compare import Comparison, compare_runs, plot_comparison, read_run
+from swincli.errors import DataError, ResourceError
+from swincli.metrics.compare import compare_runs, read_run
 from swincli.metrics.evaluate import Evaluation, evaluate, save_reference
-from swincli.metrics.networks.detectors import Detector
-from swincli.metrics.presets import PRESETS, ImageCounts
+from swincli.metrics.networks.detectors import Detector, load_detector
+from swincli.metrics.networks.weight_files import DetectorWeights, choose_detector
+from swincli.metrics.presets import PRESETS
 from swincli.metrics.protocol import append_record
 from swincli.metrics.streams.images import (
     ImageSet,
@@ -36,229 +37,154 @@ from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sampling import generate
 from swincli.system.distributed import Processes
 
-OF_COMPARISON = ("--compare", "--plots", "--json", "--quiet", "--debug")
-"""Options that mean something beside --compare."""
 
+def run(
+    request: EvaluateRequest,
+    device: torch.device,
+    console: Console,
+    processes: Processes | None = None,
+    *,
+    fakes: ImageStream | Model | None = None,
+) -> Result:
+    """Measure images against a reference, and add the result to the run folder of the model.
 
-@dataclass(frozen=True)
-class FakesAsked:
-    """What is to be judged: pictures, or a model with the number, seed and truncation of its images."""
-
-    images: str | None
-    checkpoint: str | None
-    num: int
-    seed: int
-    truncation: float
-    batch: int | None
-
-    def check(self) -> None:
-        """Refuse what cannot be meant.
-
-        Raises:
-            UsageError: options that contradict each other.
-        """
-        if self.images is not None and self.checkpoint is not None:
-            raise UsageError("--images and --checkpoint: only one of them can be judged", "Leave one of them out.")
-        if self.images is not None and self.truncation != 1.0:
-            raise UsageError("--truncation: pictures that are there already cannot be truncated", "Leave it out.")
-
-    @contextmanager
-    def open(self, place: torch.device, processes: Processes) -> Iterator[tuple[ImageStream, Model | None]]:
-        """This process's share of the pictures, and the model that makes them where one does."""
-
-        def share(count: int) -> range:
-            return processes.shard(count, self.batch)
-
-        if self.images is not None:
-            with open_images(self.images) as chosen:
-                yield stream_subset(chosen, self.num, self.seed, share), None
-        else:
-            seeds = fake_seeds(self.num, self.seed)
-            model = load_model(find_checkpoint(self.checkpoint), place)
-            mine = seeds[share(len(seeds)).start : share(len(seeds)).stop]
-            labels = labels_as_trained(model, mine)
-            pictures = generate(model, mine, truncation=Truncation(self.truncation), batch=self.batch, labels=labels)
-            yield stream_batches(pictures, model_record(model, seeds, self.truncation)), model
-
-
-@dataclass(frozen=True)
-class RealAsked:
-    """What it is to be judged by: pictures, or statistics of them; and where to save statistics."""
-
-    data: str | None
-    statistics: Path | None
-    numbers: ImageCounts
-    seed: int
-    save: Path | None
-
-    def check(self, protocol: str | None, drawn: bool) -> None:
-        """Refuse what cannot be meant; `drawn` says whether --num-reference was given.
-
-        Raises:
-            UsageError: options that are missing or contradict each other.
-        """
-        if self.data is None and self.statistics is None:
-            hint = "--data takes a store, a folder or a zip of real pictures, --reference a file of their statistics."
-            raise UsageError("--data or --reference: one of them is required", hint)
-        if self.data is not None and self.statistics is not None:
-            raise UsageError("--data and --reference: only one of them can be the reference", "Leave one of them out.")
-        if self.statistics is not None and self.save is not None:
-            raise UsageError("--save-reference: takes real pictures, by --data", "Leave out --reference.")
-        if self.statistics is not None and drawn:
-            raise UsageError("--num-reference: nothing can be drawn from the statistics of --reference", "Use --data.")
-        if self.save is not None and self.save.suffix != ".npz":
-            raise UsageError(f"--save-reference {self.save}: the file's name must end in .npz")
-        if self.statistics is not None and protocol is not None:
-            _require_preset(protocol, self.statistics)
-
-    @contextmanager
-    def open(self) -> Iterator[ImageSet | ReferenceStatistics]:
-        """The pictures, as many as asked for, or the statistics."""
-        if self.statistics is not None:
-            yield open_statistics(self.statistics)
-        else:
-            assert self.data is not None
-            with open_images(self.data) as images:
-                wanted = self.numbers.num_reference
-                yield images if wanted is None else draw_subset(images, wanted, self.seed)
-
-    def cautions(self, found: ImageSet | ReferenceStatistics) -> list[str]:
-        """What was asked for and could not be had."""
-        wanted = self.numbers.num_reference
-        if wanted is None or not isinstance(found, ImageSet) or found.count >= wanted:
-            return []
-        return [f"{wanted:,} real pictures were asked for and {found.source} holds {found.count:,}; all are used"]
-
-
-@dataclass(frozen=True)
-class How:
-    """How to measure: metrics, detector (loaded when called), device, intervals, folder of plots, batch."""
-
-    metrics: list[str]
-    detector: Callable[[], Detector]
-    place: torch.device
-    intervals: bool | None
-    plots: Path | None
-    batch: int | None
-
-
-def measure(fakes: FakesAsked, real: RealAsked, how: How, console: Console, processes: Processes) -> None:
-    """Measure, and in the leading process tell the result, and record it in the run that the model lies in.
+    Args:
+        request: Checked options, without `compare`.
+        device: Where the networks go.
+        console: Receives messages, tables and warnings.
+        processes: The ranks that share the work; one by default.
+        fakes: Images, or a loaded model, to judge instead of `request.images` and `request.checkpoint`.
 
     Raises:
         SwincliError: something cannot be opened, read or measured.
     """
+    processes = processes or Processes()
+    processes.main_first(lambda: _check_protocol(request))
+    weights = processes.main_first(lambda: _choose_detector(request, console))
+    saved = request.save_reference
     with ExitStack() as opened:
-        reference = processes.main_first(lambda: opened.enter_context(real.open()))
-        if real.save is not None and fakes.images is None and fakes.checkpoint is None:
-            _save(real.save, reference, how, processes.main_first(how.detector), console, processes)
-            if processes.is_main:
-                console.emit({"reference": str(real.save)}, [str(real.save)])
-            return
-        stream, model = processes.main_first(lambda: opened.enter_context(fakes.open(how.place, processes)))
-        detector = processes.main_first(how.detector)
-        if real.save is not None:
-            _save(real.save, reference, how, detector, console, processes)
+        reference = processes.main_first(lambda: opened.enter_context(open_reference(request)))
+        if saved is not None and fakes is None and not request.judges_images:
+            detector = processes.main_first(lambda: load_detector(weights, device))
+            _save_reference(saved, request, reference, detector, console, processes)
+            return Result({"reference": str(saved)}, [str(saved)])
+        stream, model = processes.main_first(
+            lambda: opened.enter_context(open_fakes(request, device, processes, fakes))
+        )
+        detector = processes.main_first(lambda: load_detector(weights, device))
+        if saved is not None:
+            _save_reference(saved, request, reference, detector, console, processes)
         result = evaluate(
             stream,
             reference,
-            how.metrics,
+            request.metrics,
             detector,
             console=console,
-            seed=fakes.seed,
-            batch=how.batch,
+            seed=request.seed,
+            batch=request.batch,
             model=model,
-            plots=how.plots,
-            intervals=how.intervals,
-            preset=real.numbers.preset,
+            plots=request.plots,
+            intervals=request.intervals,
+            preset=request.numbers.preset,
             processes=processes,
         )
+    cautions = [*result.cautions, *_too_few_reals(request, reference), *_too_few_fakes(request, stream)]
     if processes.is_main:
-        cautions = [*result.cautions, *real.cautions(reference), *_too_few_fakes(fakes, real, stream)]
-        _tell(result, cautions, real.save, console)
-        _record(stream.record.source if model else None, result, console)
+        _show(result, cautions, console)
+        if model is not None:
+            _record(model.path, result, console)
+    return _result(result, cautions, saved)
 
 
-def _tell(result: Evaluation, cautions: list[str], saved: Path | None, console: Console) -> None:
-    console.show(_result_table(result))
-    for caution in cautions:
-        console.warn(caution)
-    data = {**result.as_dict(), "cautions": cautions}
-    if saved is not None:
-        data["reference"] = str(saved)
-    console.emit(data, [f"{name} {value:.5g}" for name, value in result.values.items()])
+def _choose_detector(request: EvaluateRequest, console: Console) -> DetectorWeights:
+    return choose_detector(
+        request.detector, request.detector_weights, request.detector_size, request.detector_pixels, console
+    )
 
 
-def compare(runs: list[str], plots: Path | None, console: Console) -> None:
-    """Show what runs have measured side by side, and plot it over images seen.
+@contextmanager
+def open_fakes(
+    request: EvaluateRequest, device: torch.device, processes: Processes, fakes: ImageStream | Model | None = None
+) -> Iterator[tuple[ImageStream, Model | None]]:
+    """This rank's share of the images to judge, and the model that generates them, if one does."""
+
+    def share(count: int) -> range:
+        return processes.shard(count, request.batch)
+
+    num, seed = request.numbers.num, request.seed
+    if isinstance(fakes, ImageStream):
+        yield fakes, None
+    elif fakes is None and request.images is not None:
+        with open_images(request.images) as chosen:
+            yield stream_subset(chosen, num, seed, share), None
+    else:
+        seeds = fake_seeds(num, seed)
+        model = fakes or load_model(find_checkpoint(request.checkpoint), device)
+        mine = seeds[share(len(seeds)).start : share(len(seeds)).stop]
+        labels = labels_as_trained(model, mine)
+        images = generate(model, mine, truncation=Truncation(request.truncation), batch=request.batch, labels=labels)
+        yield stream_batches(images, model_record(model, seeds, request.truncation)), model
+
+
+@contextmanager
+def open_reference(request: EvaluateRequest) -> Iterator[ImageSet | ReferenceStatistics]:
+    """The real images, as many as `--num-reference` says, or the statistics of `--reference`."""
+    if request.reference is not None:
+        yield open_statistics(request.reference)
+        return
+    assert request.data is not None
+    with open_images(request.data) as images:
+        wanted = request.numbers.num_reference
+        yield images if wanted is None else draw_subset(images, wanted, request.seed)
+
+
+def compare(request: EvaluateRequest, console: Console) -> Result:
+    """Show the measurements of runs side by side, and plot them over the images seen.
 
     Raises:
-        SwincliError: a run is not there or has measured nothing, or the plot cannot be written.
+        SwincliError: a run is missing or has no measurements, or the plot cannot be written.
     """
-    comparison = compare_runs([read_run(Path(run)) for run in runs])
-    console.show(_comparison_table(comparison))
+    comparison = compare_runs([read_run(Path(path)) for path in request.runs or []])
+    console.show(comparison_table(comparison))
     for caution in comparison.cautions:
         console.warn(caution)
     path = None
-    if plots is not None:
-        path = plots / "comparison.png"
+    if request.plots is not None:
+        from swincli.metrics.compare import plot_comparison
+
+        path = request.plots / "comparison.png"
         plot_comparison(comparison, path)
         console.say(f"Plot: {path}")
     lines = [f"{row.name} {name} {cell.value:.5g}" for row in comparison.rows for name, cell in row.cells.items()]
-    console.emit({**comparison.as_dict(), "plot": None if path is None else str(path)}, lines)
+    return Result({**comparison.as_dict(), "plot": None if path is None else str(path)}, lines)
 
 
-def check_compare(runs: list[str] | None, given: Sequence[str]) -> None:
-    """Refuse options that have nothing to do with --compare, and --compare of nothing.
-
-    Args:
-        runs: What is to be compared.
-        given: The options on the command line.
+def _check_protocol(request: EvaluateRequest) -> None:
+    """Check that the statistics of `--reference` are of as many images as `--protocol` uses.
 
     Raises:
-        UsageError: either.
+        DataError: they are not, or the file cannot be read.
     """
-    foreign = [option for option in given if option not in OF_COMPARISON]
-    if foreign:
-        them = "it" if len(foreign) == 1 else "them"
-        raise UsageError(
-            f"--compare and {', '.join(foreign)}: runs are compared by what they have measured already",
-            f"Leave {them} out, or measure first without --compare.",
-        )
-    if not runs:
-        raise UsageError("--compare: no runs to compare", "Name them: swincli evaluate --compare runs/a runs/b")
-
-
-def check_no_runs(runs: list[str] | None) -> None:
-    """Refuse runs without --compare.
-
-    Raises:
-        UsageError: there are some.
-    """
-    if runs:
-        hint = f"To judge it: --checkpoint {runs[0]}. To compare what runs have measured: --compare."
-        raise UsageError(f"{runs[0]}: what is it for?", hint)
-
-
-def _require_preset(name: str, path: Path) -> None:
-    """Check that saved statistics are of the pictures that a preset takes."""
+    name, path = request.protocol, request.reference
+    if name is None or path is None:
+        return
     record, wanted = open_statistics(path).record, PRESETS[name].num_reference
     whole = record.num is not None and record.drawn_from is None
     fits = whole if wanted is None else record.num == wanted or (whole and (record.num or 0) < wanted)
     if not fits:
         number = "an unknown number of" if record.num is None else f"{record.num:,}"
         of = "" if record.drawn_from is None else f" drawn from {record.drawn_from:,}"
-        asked = "all" if wanted is None else f"{wanted:,}"
         raise DataError(
-            f"{path}: is of {number} pictures{of}, and --protocol {name} takes {asked}",
+            f"{path}: was made from {number} images{of}, but --protocol {name} uses "
+            f"{'all' if wanted is None else f'{wanted:,}'}",
             f"Save it with --protocol {name}, or leave out --protocol.",
         )
 
 
-def _save(
+def _save_reference(
     path: Path,
+    request: EvaluateRequest,
     reference: ImageSet | ReferenceStatistics,
-    how: How,
     detector: Detector,
     console: Console,
     processes: Processes,
@@ -267,60 +193,51 @@ def _save(
     record = save_reference(
         path,
         reference,
-        how.metrics,
+        request.metrics,
         detector,
         console=console,
-        batch=how.batch,
-        intervals=how.intervals is True,
+        batch=request.batch,
+        intervals=request.intervals is True,
         processes=processes,
     )
     console.say(f"Reference: {record.num:,} images, saved as {path}")
 
 
-def _too_few_fakes(fakes: FakesAsked, real: RealAsked, stream: ImageStream) -> list[str]:
-    if real.numbers.preset is None or stream.record.num >= fakes.num:
+def _too_few_reals(request: EvaluateRequest, reference: ImageSet | ReferenceStatistics) -> list[str]:
+    wanted = request.numbers.num_reference
+    if wanted is None or not isinstance(reference, ImageSet) or reference.count >= wanted:
         return []
-    return [f"the protocol takes {fakes.num:,} fakes and {stream.record.source} holds {stream.record.num:,}"]
+    return [
+        f"{reference.source}: has {reference.count:,} images, fewer than the {wanted:,} of the reference; all are used"
+    ]
 
 
-def _record(model: str | None, result: Evaluation, console: Console) -> None:
-    """Add the result to the run folder that a model file lies in, if it does."""
-    run = Path(model).parent if model is not None else None
-    if run is None or not (run / "recipe.toml").is_file():
+def _too_few_fakes(request: EvaluateRequest, stream: ImageStream) -> list[str]:
+    origin, wanted = stream.record, request.numbers.num
+    if request.numbers.preset is None or origin.num >= wanted:
+        return []
+    return [f"{origin.source}: has {origin.num:,} images, fewer than the {wanted:,} of the protocol"]
+
+
+def _show(result: Evaluation, cautions: list[str], console: Console) -> None:
+    console.show(result_table(result))
+    for caution in cautions:
+        console.warn(caution)
+
+
+def _record(model: Path, result: Evaluation, console: Console) -> None:
+    """Append the result to `metrics.jsonl` of the run folder that holds the model file, if it is in one."""
+    folder = model.parent
+    if not (folder / "recipe.toml").is_file():
         return
     try:
-        append_record(run, result.values, result.protocol, result.intervals)
+        append_record(folder, result.values, result.protocol, result.intervals)
     except ResourceError as error:
         console.warn(f"not recorded in the run: {error.message}")
 
 
-def _result_table(result: Evaluation) -> Table:
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column()
-    table.add_column(overflow="fold")  # a path is of use as a whole only
-    for name, value in result.values.items():
-        ends = result.intervals.get(name)
-        table.add_row(f"[bold]{name}[/]", f"[bold]{value:.5g}[/]" + (escape(f" {_between(ends)}") if ends else ""))
-    for name, text in result.protocol.rows():
-        table.add_row(name, escape(text))
-    return table
-
-
-def _between(ends: tuple[float, float]) -> str:
-    return f"[{ends[0]:.4g}, {ends[1]:.4g}]"
-
-
-def _comparison_table(comparison: Comparison) -> Table:
-    table = Table("run", "images seen", *comparison.names, box=None, pad_edge=False)
-    for row in comparison.rows:
-        cells = []
-        for name in comparison.names:
-            cell = row.cells.get(name)
-            if cell is None:
-                cells.append("-")
-                continue
-            mark = "" if cell.comparable else " *"
-            cells.append(escape(f"{cell.value:.5g}{mark}" + (f" {_between(cell.interval)}" if cell.interval else "")))
-        seen = sorted({cell.images_seen for cell in row.cells.values() if cell.images_seen is not None})
-        table.add_row(escape(row.name), " / ".join(f"{number:,}" for number in seen) or "-", *cells)
-    return table
+def _result(result: Evaluation, cautions: list[str], saved: Path | None) -> Result:
+    facts = {**result.as_dict(), "cautions": cautions}
+    if saved is not None:
+        facts["reference"] = str(saved)
+    return Result(facts, [f"{name} {value:.5g}" for name, value in result.values.items()])

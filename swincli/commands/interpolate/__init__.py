@@ -1,1 +1,1 @@
-"""`swincli interpolate`: `command` (the options), `request` (what they ask for, checked), `run` (what is done)."""
+"""`swincli interpolate`: `command` (help text), `request` (options and checks), `run` (making the video)."""

@@ -1,85 +1,141 @@
-"""What a command line of `swincli interpolate` asks for, and whether that can be."""
+"""`InterpolateRequest`: the options of `swincli interpolate`, and the checks that need no model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
+from typing import Annotated, Literal
 
+import typer
+
+from swincli.commands.options import (
+    SOURCE,
+    BatchOption,
+    CheckpointOption,
+    ClassesOption,
+    ForceOption,
+    TruncationCentresOption,
+    TruncationLayersOption,
+    TruncationOption,
+    TunedOption,
+    parsed_grid,
+    parsed_seeds,
+)
 from swincli.errors import UsageError
 
-
-class WalkSpace(StrEnum):
-    """Where a walk goes from one key frame to the next."""
-
-    w = "w"
-    z = "z"
+WALK, VIDEO = "Walk", "Video"
 
 
-class Curve(StrEnum):
-    """How it goes in w."""
+@dataclass(frozen=True, kw_only=True)
+class InterpolateRequest:
+    """The options of `swincli interpolate`: the key frames, the path between them, and the video."""
 
-    linear = "linear"
-    spline = "spline"
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Key frames: seeds and ranges of seeds, e.g. 1,5,9.", rich_help_panel=SOURCE),
+    ] = None
+    latents: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE.npz",
+            help="More key frames: codes, e.g. written by `project`; repeatable.",
+            rich_help_panel=SOURCE,
+        ),
+    ] = None
+    checkpoint: CheckpointOption = None
+    tuned: TunedOption = None
+    classes: ClassesOption = None
+    truncation: TruncationOption = 1.0
+    truncation_layers: TruncationLayersOption = None
+    truncation_centres: TruncationCentresOption = None
+    mix: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SEED@LAYERS",
+            help="Keep LAYERS (coarse, middle, fine or numbers such as 0-3) fixed at those of SEED; repeatable.",
+            rich_help_panel=WALK,
+        ),
+    ] = None
+    space: Annotated[
+        Literal["w", "z"], typer.Option(help="Interpolate linearly in w, or spherically in z.", rich_help_panel=WALK)
+    ] = "w"
+    curve: Annotated[
+        Literal["linear", "spline"],
+        typer.Option(help="Path in w: straight lines, or one smooth spline.", rich_help_panel=WALK),
+    ] = "linear"
+    loop: Annotated[bool, typer.Option("--loop", help="Return to the first key frame.", rich_help_panel=WALK)] = False
+    frames: Annotated[
+        str,
+        typer.Option(
+            metavar="N|LIST",
+            help="Frames between two key frames: one number for all, or one for each pair, e.g. 60,30.",
+            rich_help_panel=WALK,
+        ),
+    ] = "60"
+    easing: Annotated[
+        Literal["none", "smooth", "smoother"], typer.Option(help="Slow down near key frames.", rich_help_panel=WALK)
+    ] = "none"
+    pace: Annotated[
+        Literal["latent", "perceptual"],
+        typer.Option(help="Equal steps in latent space, or equal perceived steps.", rich_help_panel=WALK),
+    ] = "latent"
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE|DIR", help="A .mp4, .gif or .webp file, or a folder for PNGs.", rich_help_panel=VIDEO
+        ),
+    ] = Path("walk.mp4")
+    fps: Annotated[float, typer.Option(help="Frames per second.", rich_help_panel=VIDEO)] = 30.0
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of .mp4 and .webp.", rich_help_panel=VIDEO)] = 85
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            metavar="3x2", help="Several walks side by side, which divide the key frames.", rich_help_panel=VIDEO
+        ),
+    ] = None
+    enlarge: Annotated[
+        int, typer.Option(min=1, max=64, metavar="N", help="Draw each pixel as N x N pixels.", rich_help_panel=VIDEO)
+    ] = 1
+    batch: BatchOption = None
+    force: ForceOption = False
 
-
-class Easing(StrEnum):
-    """How it slows down towards key frames."""
-
-    none = "none"
-    smooth = "smooth"
-    smoother = "smoother"
-
-
-class Pace(StrEnum):
-    """What is equal from frame to frame."""
-
-    latent = "latent"
-    perceptual = "perceptual"
-
-
-@dataclass(frozen=True)
-class Request:
-    """The options of `swincli interpolate`; seeds and the grid's columns and rows as numbers, all else as given."""
-
-    seeds: list[int]
-    latents: list[Path]
-    checkpoint: str | None
-    tuned: Path | None
-    of_class: str | None
-    truncation: float
-    truncation_layers: int | None
-    truncation_centres: int | None
-    mix: list[str]
-    space: WalkSpace
-    curve: Curve
-    loop: bool
-    frames: str
-    easing: Easing
-    pace: Pace
-    out: Path
-    fps: float
-    quality: int
-    grid: tuple[int, int]
-    enlarge: int
-    batch: int | None
-    force: bool
-
-    def check(self) -> None:
-        """Refuse what cannot be meant.
+    @cached_property
+    def seed_list(self) -> list[int]:
+        """The seeds of `--seeds`, in order.
 
         Raises:
-            UsageError: options that contradict each other, or that go with others that are not there.
+            UsageError: not a list of seeds.
         """
-        if not self.seeds and not self.latents:
-            raise UsageError("--seeds, --latents: neither names key frames", "For example --seeds 1,5,9")
-        if self.of_class is not None and not self.seeds:
-            raise UsageError("--class: it goes with --seeds, and there are none", "Leave it out.")
-        if self.space == WalkSpace.z and self.curve == Curve.spline:
-            raise UsageError("--curve spline: in z the way is an arc", "Leave out --space z.")
-        if self.space == WalkSpace.z and self.truncation_centres is not None:
+        return parsed_seeds(self.seeds) or []
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """Columns and rows of walks.
+
+        Raises:
+            UsageError: not a grid size.
+        """
+        return parsed_grid(self.grid) or (1, 1)
+
+    def check(self) -> None:
+        """Check options that can be checked without a model.
+
+        Raises:
+            UsageError: an option cannot be read, contradicts another, or needs another.
+        """
+        seeds, _ = self.seed_list, self.grid_size
+        if not seeds and not self.latents:
+            raise UsageError("--seeds, --latents: give key frames by one of them", "For example --seeds 1,5,9")
+        if self.classes is not None and not seeds:
+            raise UsageError("--class: needs --seeds", "Leave it out.")
+        if self.space == "z" and self.curve == "spline":
+            raise UsageError("--curve spline: cannot be combined with --space z", "Leave out --space z.")
+        if self.space == "z" and self.truncation_centres is not None:
             hint = "Leave out --space z; in w only the key frames are truncated."
-            raise UsageError("--truncation-centres: in z, the nearest one would change from frame to frame", hint)
-        if self.pace == Pace.perceptual and (self.easing != Easing.none or "," in self.frames):
-            hint = "Leave out --easing, and give one number of --frames for all."
-            raise UsageError("--pace perceptual: all steps will be equal; none can be eased or set apart", hint)
+            raise UsageError("--truncation-centres: in z, the nearest centre would change from frame to frame", hint)
+        if self.pace == "perceptual" and (self.easing != "none" or "," in self.frames):
+            raise UsageError(
+                "--pace perceptual: cannot be combined with --easing or a list of --frames",
+                "It makes all steps equal. Leave out --easing, and give one number of --frames.",
+            )

@@ -1,4 +1,4 @@
-"""What `swincli interpolate` does once its options are read."""
+"""`run`: computes the walk of `swincli interpolate`, measures its perceived steps if asked to, and writes the video."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from swincli.commands.interpolate.request import Pace, Request
-from swincli.commands.open_model import open_model
-from swincli.commands.truncation_options import read_truncation
+from swincli.commands.interpolate.request import InterpolateRequest
+from swincli.commands.model_options import open_model, read_truncation
+from swincli.commands.options import parsed
+from swincli.commands.typer_command import Result
 from swincli.console import Advance, Console
 from swincli.errors import UsageError
 from swincli.metrics.networks import stlpips
@@ -35,12 +36,20 @@ from swincli.synthesis.walk.timing import frame_times, parse_frames
 from swincli.synthesis.walk.walks import FixedLayers, Walk, frames_of, images_along, make_walk
 from swincli.units import LARGEST_SEED
 
-LOOKING_SHARE = 4  # the perceptual network takes so many times the memory of the generator's images
+PERCEPTUAL_MEMORY = 4  # the perceptual network needs 4 times the memory of the generator per image
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """A video to be made: walks side by side, of so many segments, and the frames of each."""
+class VideoPlan:
+    """The walks of a video, side by side.
+
+    Attributes:
+        model: The generator.
+        walks: One per grid cell.
+        segments: Pairs of neighbouring key frames per walk.
+        frames: Video frames of each segment.
+        batch: Images per batch.
+    """
 
     model: Model
     walks: list[Walk]
@@ -49,26 +58,32 @@ class Plan:
     batch: int
 
 
-def interpolate(request: Request, device: torch.device, console: Console) -> None:
-    """Write the walk, and say where it is.
+def run(request: InterpolateRequest, device: torch.device, console: Console, *, model: Model | None = None) -> Result:
+    """Write the video of a walk.
+
+    Args:
+        request: Checked options.
+        device: Where the model goes.
+        console: Receives messages and progress.
+        model: A loaded model, used instead of `request.checkpoint`.
 
     Raises:
-        UsageError: what is asked for does not fit the model.
-        DataError: latents that are damaged or of another model, or something is in the way of the video.
+        UsageError: an option does not fit the model.
+        DataError: latents are damaged or belong to another model, or the video exists already.
         ResourceError: the encoder or the perceptual network is missing, or the video cannot be written.
     """
-    model = open_model(request.checkpoint, device, request.tuned)
-    columns, rows = request.grid
+    model = open_model(request.checkpoint, device, request.tuned, model)
+    columns, rows = request.grid_size
     size = model.recipe.model.size * request.enlarge
     check_video(request.out, request.fps, size * columns, size * rows, force=request.force)
-    plan = _plan(request, model)
+    plan = make_plan(request, model)
     console.say(f"{model.path}, trained on {model.images_seen:,} images")
-    if request.pace == Pace.perceptual:
-        pace = _walk_at_even_pace(request, plan, console)
+    pace = None
+    if request.pace == "perceptual":
+        pace = _write_at_perceptual_pace(request, plan, console)
     else:
-        pace = None
-        _write(request, plan, frame_times(plan.frames, closed=request.loop, easing=request.easing.value), None, console)
-    result = {
+        _write(request, plan, frame_times(plan.frames, closed=request.loop, easing=request.easing), None, console)
+    facts = {
         "path": str(request.out),
         "frames": sum(plan.frames),
         "fps": request.fps,
@@ -76,63 +91,48 @@ def interpolate(request: Request, device: torch.device, console: Console) -> Non
         "segments": plan.segments,
         "pace": pace,
     }
-    console.emit(result, [str(request.out)])
+    return Result(facts, [str(request.out)])
 
 
-def _walk_at_even_pace(request: Request, plan: Plan, console: Console) -> dict[str, float]:
-    """Measure the walk, write it, and say how even it has become."""
-    strides = _perceptual_strides(plan)
-    frames, places = sum(plan.frames), measuring_times(plan.segments, sum(plan.frames))
-    looks = []
-    with console.progress("Measuring", MEASURING_PASSES * len(places), "places") as advance:
-        for _ in range(MEASURING_PASSES):
-            looks.append((places, _measure(plan, places, strides(), advance)))
-            places = even_times(*looks[-1], len(places), closed=False)
-    walked = strides()
-    _write(request, plan, even_times(*looks[-1], frames, closed=request.loop), walked, console)
-    pace = {
-        "places": MEASURING_PASSES * len(places),
-        "unevenness_before": unevenness(_by_frame(looks[0][1], frames)),
-        "unevenness_after": unevenness(walked.lengths),
-    }
-    console.say(
-        f"The largest step is {pace['unevenness_after']:.2f} times the median one; "
-        f"at equal steps of the codes it would be {pace['unevenness_before']:.2f} times"
-    )
-    return pace
+def make_plan(request: InterpolateRequest, model: Model) -> VideoPlan:
+    """Read key frames, layers and frame counts, and construct the walks.
 
-
-def _plan(request: Request, model: Model) -> Plan:
+    Raises:
+        UsageError: an option does not fit the model, or the key frames do not fit the grid.
+        DataError: latents are damaged or belong to another model.
+    """
     truncation = read_truncation(model, request.truncation, request.truncation_layers, request.truncation_centres)
-    keys = find_key_frames(model, request.seeds, request.of_class, request.latents, request.space.value, truncation)
-    shares = _deal(keys, request.grid)
+    files = request.latents or []
+    keys = find_key_frames(model, request.seed_list, request.classes, files, request.space, truncation)
+    shares = _divide(keys, request.grid_size)
     segments = len(shares[0]) if request.loop else len(shares[0]) - 1
-    try:
-        frames = parse_frames(request.frames, segments)
-    except ValueError as error:
-        raise UsageError(f"--frames {request.frames}: {error}", "For example --frames 60") from None
+    frames = parsed("--frames", request.frames, lambda text: parse_frames(text, segments), "For example --frames 60")
     mixed = _read_mixed(request, model, truncation)
     walks = [
-        make_walk(model, share, truncation, curve=request.curve.value, closed=request.loop, fixed=mixed)
-        for share in shares
+        make_walk(model, share, truncation, curve=request.curve, closed=request.loop, fixed=mixed) for share in shares
     ]
     batch = request.batch or default_sampling_batch(model.recipe.model.size)
-    if request.batch is None and request.pace == Pace.perceptual:
-        batch = max(1, batch // LOOKING_SHARE)
-    return Plan(model, walks, segments, frames, batch)
+    if request.batch is None and request.pace == "perceptual":
+        batch = max(1, batch // PERCEPTUAL_MEMORY)
+    return VideoPlan(model, walks, segments, frames, batch)
 
 
-def _deal(keys: KeyFrames, grid: tuple[int, int]) -> list[KeyFrames]:
+def _divide(keys: KeyFrames, grid: tuple[int, int]) -> list[KeyFrames]:
+    """The key frames of each walk: equally many, in order.
+
+    Raises:
+        UsageError: they cannot be divided equally, or a walk has fewer than two.
+    """
     walks = grid[0] * grid[1]
     if len(keys) % walks:
         raise UsageError(
-            f"--grid {grid[0]}x{grid[1]}: {len(keys)} key frames cannot be shared out evenly among {walks} walks",
-            f"Give {(len(keys) // walks + 1) * walks} of them, or another grid.",
+            f"--grid {grid[0]}x{grid[1]}: {len(keys)} key frames cannot be divided evenly among {walks} walks",
+            f"Give {(len(keys) // walks + 1) * walks} key frames, or another grid.",
         )
     if len(keys) < 2 * walks:
-        whose = "a walk takes" if walks == 1 else f"each of {walks} walks takes"
+        needed = "a walk needs" if walks == 1 else f"each of {walks} walks needs"
         raise UsageError(
-            f"--seeds, --latents: {whose} at least two key frames, and there {_are(len(keys))}",
+            f"--seeds, --latents: {needed} at least two key frames, but there {_are(len(keys))}",
             "For example --seeds 1,5,9",
         )
     return keys.split(walks)
@@ -142,35 +142,65 @@ def _are(count: int) -> str:
     return "is one" if count == 1 else f"are {count}"
 
 
-def _read_mixed(request: Request, model: Model, truncation: Truncation) -> list[FixedLayers]:
-    """What --mix keeps still.
+def _read_mixed(request: InterpolateRequest, model: Model, truncation: Truncation) -> list[FixedLayers]:
+    """The layers that `--mix` keeps fixed, with their codes.
 
     Raises:
-        UsageError: it cannot be read, the model has no such layers, or one of them is named twice.
+        UsageError: an entry cannot be read, the model has no such layers, or a layer is named twice.
     """
     found: list[FixedLayers] = []
-    for text in request.mix:
-        match = re.fullmatch(r"\s*(\d{1,10})\s*@(.+)", text)
-        if match is None or int(match[1]) > LARGEST_SEED:
-            raise UsageError(f"--mix {text}: not a seed and its layers", "For example --mix 7@coarse")
-        try:
-            layers = parse_code_layers(match[2], model.recipe.model.num_ws)
-        except ValueError as error:
-            raise UsageError(f"--mix {text}: {error}", "For example --mix 7@0-3") from None
+    hint = "For example --mix 7@coarse"
+    for text in request.mix or []:
+        seed, layers = parsed("--mix", text, lambda entry: _parse_fixed(entry, model.recipe.model.num_ws), hint)
         twice = sorted({layer for one in found for layer in one.layers} & set(layers))
         if twice:
-            raise UsageError(f"--mix {text}: layer {twice[0]} is kept still already", "Name every layer once.")
-        named = describe_seeds(model, [int(match[1])], request.of_class)
+            raise UsageError(f"--mix {text}: layer {twice[0]} is already fixed", "Name every layer once.")
+        named = describe_seeds(model, [seed], request.classes)
         labels = None if named.labels is None else named.labels[:1]
         found.append(FixedLayers(layers, codes_of_seeds(model, named.seeds[:1], truncation, labels)))
     return found
 
 
-def _perceptual_strides(plan: Plan) -> Callable[[], StepLengths]:
-    """Makes what measures a walk as people see it.
+def _parse_fixed(text: str, num_ws: int) -> tuple[int, list[int]]:
+    """Read "7@coarse": a seed, and the layers that keep its codes.
 
     Raises:
-        ResourceError: the network's weights are not there.
+        ValueError: not a seed and layers, or the model has no such layer.
+    """
+    match = re.fullmatch(r"\s*(\d{1,10})\s*@(.+)", text)
+    if match is None or int(match[1]) > LARGEST_SEED:
+        raise ValueError("must be a seed and its layers")
+    return int(match[1]), parse_code_layers(match[2], num_ws)
+
+
+def _write_at_perceptual_pace(request: InterpolateRequest, plan: VideoPlan, console: Console) -> dict[str, float]:
+    """Measure the perceived lengths along the walk, write it with equal steps, and return how even the steps are."""
+    strides = _make_strides(plan)
+    frames, places = sum(plan.frames), measuring_times(plan.segments, sum(plan.frames))
+    looks = []
+    with console.progress("Measuring", MEASURING_PASSES * len(places), "places") as advance:
+        for _ in range(MEASURING_PASSES):
+            looks.append((places, _measure(plan, places, strides(), advance)))
+            places = even_times(*looks[-1], len(places), closed=False)
+    written = strides()
+    _write(request, plan, even_times(*looks[-1], frames, closed=request.loop), written, console)
+    pace = {
+        "places": MEASURING_PASSES * len(places),
+        "unevenness_before": unevenness(_by_frame(looks[0][1], frames)),
+        "unevenness_after": unevenness(written.lengths),
+    }
+    console.say(
+        f"Largest perceived step: {pace['unevenness_after']:.2f} times the median "
+        f"({pace['unevenness_before']:.2f} times at equal steps in latent space)"
+    )
+    return pace
+
+
+def _make_strides(plan: VideoPlan) -> Callable[[], StepLengths]:
+    """A factory of meters for the perceived lengths of a walk.
+
+    Raises:
+        ResourceError: the weights of the perceptual network are missing.
     """
     network = stlpips.load_perceptual(stlpips.WEIGHTS.require(), plan.model.device)
 
@@ -181,8 +211,8 @@ def _perceptual_strides(plan: Plan) -> Callable[[], StepLengths]:
     return lambda: StepLengths(len(plan.walks), features, torch.inference_mode()(network.between))
 
 
-def _measure(plan: Plan, places: Tensor, strides: StepLengths, advance: Advance) -> list[float]:
-    """Perceived lengths between neighbouring places."""
+def _measure(plan: VideoPlan, places: Tensor, strides: StepLengths, advance: Advance) -> list[float]:
+    """Perceived lengths between neighbouring times of `places`."""
     for images in images_along(plan.model, plan.walks, places, plan.batch):
         strides.add(images)
         advance(len(images) // len(plan.walks))
@@ -190,12 +220,15 @@ def _measure(plan: Plan, places: Tensor, strides: StepLengths, advance: Advance)
 
 
 def _by_frame(lengths: list[float], frames: int) -> list[float]:
-    """Steps between places, as steps between so many frames."""
+    """Sum the lengths of equally many neighbouring steps, so that `frames` steps remain."""
     density = len(lengths) // frames
     return [sum(lengths[start : start + density]) for start in range(0, len(lengths), density)]
 
 
-def _write(request: Request, plan: Plan, times: Tensor, strides: StepLengths | None, console: Console) -> None:
+def _write(
+    request: InterpolateRequest, plan: VideoPlan, times: Tensor, strides: StepLengths | None, console: Console
+) -> None:
+    """Write the frames at `times`, float64 `[N]`; `strides` measures their perceived steps."""
     with (
         writing_video(request.out, request.fps, request.quality) as write,
         console.progress("Walking", len(times), "frames") as advance,
@@ -203,6 +236,6 @@ def _write(request: Request, plan: Plan, times: Tensor, strides: StepLengths | N
         for images in images_along(plan.model, plan.walks, times, plan.batch):
             if strides is not None:
                 strides.add(images)
-            for frame in frames_of(plan.model, images, request.grid, request.enlarge):
+            for frame in frames_of(plan.model, images, request.grid_size, request.enlarge):
                 write(frame)
                 advance()

@@ -1,1 +1,1 @@
-"""`swincli prepare-data`: `command` (the options), `request` (what they ask for, checked), `run` (what is done)."""
+"""`swincli prepare-data`: `command` (help text), `request` (options and checks), `run` (preparing, checking)."""

@@ -1,4 +1,4 @@
-"""What `swincli prepare-data` does once its options are read: preparing, taking stock, and telling about both."""
+"""`run`: makes a store for `swincli prepare-data`, checks one, or measures a store or source; and writes reports."""
 
 from __future__ import annotations
 
@@ -9,118 +9,116 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
+from swincli.commands.prepare_data.request import PrepareDataRequest
+from swincli.commands.typer_command import Result
 from swincli.console import Console
 from swincli.data.preparing.decode_crop import DecodeOptions
 from swincli.data.preparing.options import PrepareOptions, make_plan
 from swincli.data.preparing.prepare import PrepareResult, prepare
 from swincli.data.preparing.report import ReportFiles, write_reports
 from swincli.data.preparing.report_page import ReportText
-from swincli.data.preparing.stats import DatasetStats, dataset_stats, open_dataset
+from swincli.data.preparing.stats import dataset_stats, open_dataset
 from swincli.data.preparing.survey import Survey
 from swincli.data.sources import open_source
 from swincli.data.sources.entries import Source
 from swincli.data.store.manifest import Provenance
 from swincli.data.store.verify import verify_store
-from swincli.errors import DataError, UsageError
+from swincli.errors import DataError
 from swincli.units import format_bytes, format_names
 
-_NO_SETTINGS = {
+_NOT_SETTINGS = {
     "format", "format_version", "images", "channels", "label_names", "rejected", "credit", "shards", "upscaled",
     "lengths_sha256", "labels_sha256",
 }  # fmt: skip
 
 
-def verify_whole(path: Path, console: Console) -> None:
-    """Check every byte of a store, and say that it is whole.
+def run(request: PrepareDataRequest, console: Console) -> Result:
+    """Make a store; or check one (`--verify`), or measure a store or source (`--stats`).
+
+    Args:
+        request: Checked options.
+        console: Receives messages, tables, warnings and progress.
 
     Raises:
-        DataError: it is not.
+        SwincliError: as `prepare`, `verify_store`, `dataset_stats` and `write_reports` do.
     """
+    if request.verify is not None:
+        return _verify(request.verify, console)
+    if request.stats is not None:
+        return _measure(request.stats, request.options, request.report_files, console)
+    assert request.source is not None
+    assert request.dest is not None
+    return _prepare(request.source, request.dest, request.options, request.report_files, console)
+
+
+def _verify(path: Path, console: Console) -> Result:
     checked = verify_store(path, console)
-    data = {"path": str(path), "ok": True, "images": checked.images, "content_hash": checked.content_hash}
-    console.emit(data, [f"{path}: ok"])
+    facts = {"path": str(path), "ok": True, "images": checked.images, "content_hash": checked.content_hash}
+    return Result(facts, [f"{path}: ok"])
 
 
-def carry_out(source: str, dest: Path, options: PrepareOptions, asked: ReportFiles, console: Console) -> None:
-    """Prepare, write what was asked for besides, and tell.
+def _prepare(source: str, dest: Path, options: PrepareOptions, files: ReportFiles, console: Console) -> Result:
+    """Make the store, then the report files.
 
-    Where preparing fails because of the pictures, the report is written all the same.
-
-    Raises:
-        SwincliError: as `prepare` and `write_reports` do.
+    If preparing fails because of the pictures, the report is still written.
     """
-    check_place(dest, options)
-    asked.check(source, dest)
     survey, fit = Survey(), make_plan(options).decode
     reopen = partial(open_source, source, options.resolution)
     try:
         result = prepare(source, dest, options, console, survey.add)
     except DataError as error:
-        if survey.files and asked.report is not None:
-            words = ReportText(source, f"Nothing was made: {error.message}.", vars(options))
-            _write(ReportFiles(asked.report), words, survey, reopen, console, fit)
+        if survey.files and files.report is not None:
+            words = ReportText(source, f"No store was made: {error.message}.", vars(options))
+            _write_files(ReportFiles(files.report), words, survey, reopen, console, fit)
         raise
     manifest, side = result.manifest, options.resolution
     summary = f"{result.images:,} of {survey.files:,} files became images of {side} x {side} px."
-    settings = manifest.model_dump(exclude=_NO_SETTINGS)
-    _write(asked, ReportText(f"{source} → {dest}", summary, settings, manifest.credit), survey, reopen, console, fit)
-    console.show(_summary(result, survey))
-    console.emit(_as_json(result, survey, asked), [str(result.path)])
+    settings = manifest.model_dump(exclude=_NOT_SETTINGS)
+    words = ReportText(f"{source} → {dest}", summary, settings, manifest.credit)
+    _write_files(files, words, survey, reopen, console, fit)
+    console.show(_store_table(result, survey))
+    return Result(_store_facts(result, survey) | _paths(files), [str(result.path)])
 
 
-def look_over(text: str, options: PrepareOptions, asked: ReportFiles, console: Console) -> None:
-    """Take stock of a store or a source, write what was asked for besides, and tell.
-
-    Raises:
-        SwincliError: as `dataset_stats` and `write_reports` do.
-    """
-    asked.check(text)
+def _measure(text: str, options: PrepareOptions, files: ReportFiles, console: Console) -> Result:
+    """Count and measure the images of a store or source, then write the report files."""
     stock = dataset_stats(text, options, console)
     survey, side = stock.survey, stock.decode.resolution
-    summary = f"{survey.kept:,} of {survey.files:,} are of use and differ; they were measured at {side} x {side} px."
-    settings = {"mean": _three(stock.channels.mean), "std": _three(stock.channels.std), "hash": stock.content_hash}
+    mean, std = _three(stock.channels.mean), _three(stock.channels.std)
+    summary = (
+        f"{survey.kept:,} of {survey.files:,} pictures are usable and distinct (statistics at {side} x {side} px)."
+    )
+    settings = {"mean": mean, "std": std, "hash": stock.content_hash}
     reopen = partial(open_dataset, text, options.resolution)
-    _write(asked, ReportText(text, summary, settings), survey, reopen, console, stock.decode)
+    _write_files(files, ReportText(text, summary, settings), survey, reopen, console, stock.decode)
     table = _table()
     table.add_row("images", f"{survey.kept:,}, measured at {side} x {side} px")
-    table.add_row("mean", f"{_three(stock.channels.mean)} (red, green, blue; 0 to 1)")
-    table.add_row("std", _three(stock.channels.std))
+    table.add_row("mean", f"{mean} (red, green, blue; 0 to 1)")
+    table.add_row("std", std)
     _add_counts(table, survey)
     console.show(table)
-    console.emit(stock.as_json() | _written(asked), _lines(stock))
+    return Result(stock.as_json() | _paths(files), [f"mean {mean}", f"std {std}"])
 
 
-def check_place(dest: Path, options: PrepareOptions) -> None:
-    """Refuse a name or an encoding that does not go with the format.
-
-    Raises:
-        UsageError: it does not.
-    """
-    one_zip = options.format == "zip" and options.split is None
-    if one_zip and dest.suffix.lower() != ".zip":
-        raise UsageError(f"{dest}: the name of a zip ends in .zip", f"For example {dest}.zip.")
-    if options.format != "store" and options.encoding == "webp":
-        raise UsageError(f"--encoding webp: a {options.format} holds PNG files", "WebP is for --format store.")
-
-
-def _write(
-    asked: ReportFiles,
+def _write_files(
+    files: ReportFiles,
     words: ReportText,
     survey: Survey,
     reopen: Callable[[], Source],
     console: Console,
     fit: DecodeOptions,
 ) -> None:
-    for path in write_reports(asked, words, survey, fit, reopen):
+    for path in write_reports(files, words, survey, fit, reopen):
         console.say(f"wrote {path}")
 
 
-def _written(asked: ReportFiles) -> dict[str, str]:
-    named = {"report": asked.report, "contact_sheet": asked.contact_sheet}
+def _paths(files: ReportFiles) -> dict[str, str]:
+    """The report files, for the JSON result."""
+    named = {"report": files.report, "contact_sheet": files.contact_sheet}
     return {name: str(path) for name, path in named.items() if path is not None}
 
 
-def _as_json(result: PrepareResult, survey: Survey, asked: ReportFiles) -> dict[str, object]:
+def _store_facts(result: PrepareResult, survey: Survey) -> dict[str, object]:
     manifest = result.manifest
     return {
         "path": str(result.path),
@@ -135,23 +133,22 @@ def _as_json(result: PrepareResult, survey: Survey, asked: ReportFiles) -> dict[
         "credit": manifest.credit,
         "bytes": result.size,
         **survey.as_json(),
-        **_written(asked),
     }
 
 
 def _parts(result: PrepareResult) -> list[tuple[str, Provenance]]:
-    """The parts that have names."""
+    """The named parts of a split, with their manifests."""
     return [(part, manifest) for part, manifest in result.manifests.items() if part]
 
 
 def _table() -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column()
-    table.add_column(overflow="fold")  # a path is of use as a whole only
+    table.add_column(overflow="fold")  # paths are shown whole
     return table
 
 
-def _summary(result: PrepareResult, survey: Survey) -> Table:
+def _store_table(result: PrepareResult, survey: Survey) -> Table:
     table, side = _table(), result.manifest.resolution
     table.add_row("images", f"{result.images:,} of {side} x {side} px")
     for part, manifest in _parts(result):
@@ -164,7 +161,7 @@ def _summary(result: PrepareResult, survey: Survey) -> Table:
 
 
 def _add_counts(table: Table, survey: Survey) -> None:
-    """Rows of what went in, and of what was left out."""
+    """Add rows that count the files by kind, mode and size, and those left out by reason."""
     if survey.kinds:
         table.add_row("files", ", ".join(f"{count:,} {kind}" for kind, count in survey.kinds.most_common()))
     if any(mode != "RGB" for mode in survey.modes):
@@ -175,10 +172,6 @@ def _add_counts(table: Table, survey: Survey) -> None:
     for kind, group in survey.by_reason().items():
         named = format_names([seen.name for seen in group])
         table.add_row("left out", escape(f"{len(group):,} {kind}: {named}"))
-
-
-def _lines(stock: DatasetStats) -> list[str]:
-    return [f"mean {_three(stock.channels.mean)}", f"std {_three(stock.channels.std)}"]
 
 
 def _three(values: list[float]) -> str:

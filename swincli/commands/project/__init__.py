@@ -1,4 +1,4 @@
-"""`swincli project`: `command` (the options), `request` (what they ask for, checked), `run` (what is done).
+"""`swincli project`: `command` (help text), `request` (options), `run` (optimising and writing), `tables` (stderr).
 
 `perception` chooses the network of the perceptual loss.
 """

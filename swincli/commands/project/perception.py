@@ -1,4 +1,4 @@
-"""The network that a projection's loss looks through: what --loss means, and what is taken where it says nothing."""
+"""The network of a projection's perceptual loss: `--loss`, and the default."""
 
 from __future__ import annotations
 
@@ -18,22 +18,27 @@ from swincli.training.run.folder import RunFolder
 from swincli.training.transfer.checkpoint_sources import read_init_checkpoint
 
 NAMES = ("discriminator", "stlpips", "inception", "none")
-_OTHERS = "Take --loss stlpips, which needs the package stlpips-pytorch, --loss inception, or --loss none."
+_OTHERS = "Use --loss stlpips (needs the package stlpips-pytorch), --loss inception, or --loss none."
 
 
 def choose_perception(text: str | None, model: Model, console: Console) -> FeatureNetwork | None:
     """The network that `--loss` names; None for "none".
 
-    Where it says nothing: the model's own discriminator, which needs no download; else shift-tolerant LPIPS, where its
-    weights are installed; else none.
+    Default: the model's own discriminator, which needs no download; else shift-tolerant LPIPS, if its weights are
+    installed; else None.
+
+    Args:
+        text: A row of `NAMES` or the path of a TorchScript file; None for the default.
+        model: The generator.
+        console: Receives messages about the default, and download progress.
 
     Raises:
         UsageError: neither a name nor a file.
-        CheckpointError: the discriminator is asked for, and there is none.
+        CheckpointError: there is no discriminator, though `--loss` names it.
         ResourceError: weights are missing or damaged.
     """
     if text is None:
-        return _by_default(model, console)
+        return _default(model, console)
     if text == "none":
         return None
     if text == "discriminator":
@@ -48,16 +53,14 @@ def choose_perception(text: str | None, model: Model, console: Console) -> Featu
     raise UsageError(f"--loss {text}: no such network", f"Choose {', '.join(NAMES)}, or a TorchScript file.")
 
 
-def _by_default(model: Model, console: Console) -> FeatureNetwork | None:
+def _default(model: Model, console: Console) -> FeatureNetwork | None:
     found = find_discriminator(model, console)
     if found is not None:
         return found
     if WEIGHTS.find() is not None:
-        console.say(f"{model.path}: no discriminator there; images are compared by stlpips")
+        console.say(f"{model.path}: found no discriminator; using --loss stlpips")
         return _stlpips(model)
-    console.warn(
-        f"{model.path}: no discriminator there, and stlpips-pytorch is not installed; pixels alone are compared"
-    )
+    console.warn(f"{model.path}: found no discriminator, and stlpips-pytorch is not installed; using --loss none")
     return None
 
 
@@ -66,23 +69,25 @@ def _stlpips(model: Model) -> FeatureNetwork:
 
 
 def require_discriminator(model: Model, console: Console) -> FeatureNetwork:
-    """The discriminator that was trained with a model.
+    """The discriminator that was trained with the model.
 
     Raises:
         CheckpointError: there is none.
     """
     found = find_discriminator(model, console)
     if found is None:
-        message = f"--loss discriminator: {model.path} holds none, and no training state lies beside it"
+        message = f"--loss discriminator: {model.path} has none, and there is no training state in its folder"
         raise CheckpointError(message, _OTHERS)
     return found
 
 
 def find_discriminator(model: Model, console: Console) -> FeatureNetwork | None:
-    """The discriminator in a model's own file, or in a training state beside it: that of as many images, or the newest.
+    """The discriminator in the model file, else in a training state of the same folder; None if there is none.
+
+    The state of as many images as the model is preferred, then the newest.
 
     Raises:
-        CheckpointError: states lie there, and none can be read.
+        CheckpointError: there are states, and none can be read.
     """
     path, snapshot = model.path, read_snapshot(model.path)
     if snapshot.discriminator is None:
@@ -92,10 +97,11 @@ def find_discriminator(model: Model, console: Console) -> FeatureNetwork | None:
         own = run.state(model.images_seen)
         start = read_init_checkpoint(str(own if own.is_file() else run.path), console, mapped=True)
         path, snapshot = start.path, start.snapshot
-    return _make(snapshot, model, path)
+    return _build_discriminator(snapshot, model, path)
 
 
-def _make(snapshot: Snapshot, model: Model, path: Path) -> FeatureNetwork | None:
+def _build_discriminator(snapshot: Snapshot, model: Model, path: Path) -> FeatureNetwork | None:
+    """The network of a snapshot's discriminator; None if it has none, or one for another image size."""
     section = snapshot.recipe.model
     if snapshot.discriminator is None or section.size != model.recipe.model.size:
         return None

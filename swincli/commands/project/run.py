@@ -1,4 +1,4 @@
-"""What `swincli project` does once its options are read: codes for pictures, their files, and the tuned generator."""
+"""`run`: optimises codes for the pictures of `swincli project`, tunes the generator, writes and measures the images."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.table import Table
 from torch import Tensor
 
-from swincli.commands.open_model import open_model
+from swincli.commands.model_options import open_model
 from swincli.commands.project.perception import choose_perception
+from swincli.commands.project.request import ProjectRequest
+from swincli.commands.project.tables import figures_table
+from swincli.commands.typer_command import Result
 from swincli.console import Console
 from swincli.errors import DataError, UsageError
 from swincli.metrics.networks.stlpips import WEIGHTS, PerceptualDistance, load_perceptual
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.model_file import Model
 from swincli.model.files.tuned import apply_tuned, read_tuned_note, save_deltas
-from swincli.projection.inversion import InversionSettings, Space, default_inversion_batch, draw_start_points, invert
+from swincli.projection.inversion import InversionSettings, default_inversion_batch, draw_start_points, invert
 from swincli.projection.losses import Objective
 from swincli.projection.optimise import StepCallback
 from swincli.projection.output_files import (
@@ -36,7 +38,7 @@ from swincli.projection.output_files import (
     tuned_files,
     video_frame,
 )
-from swincli.projection.targets import Crop, Target, read_targets
+from swincli.projection.targets import Target, read_targets
 from swincli.projection.tuning import TuningSettings, tune
 from swincli.synthesis.latents.files import read_latents
 from swincli.synthesis.output.provenance import missing, read_picture
@@ -44,33 +46,26 @@ from swincli.synthesis.output.video import check_video, writing_video
 from swincli.synthesis.sampling import render
 
 TUNED = "tuned.safetensors"
-FPS, MOST_FRAMES = 30.0, 300  # ten seconds, however many steps there are
+FPS, MOST_FRAMES = 30.0, 300  # at most ten seconds of video
 
 
 @dataclass(frozen=True)
-class Request:
-    """The options of `swincli project`."""
+class Job:
+    """Everything that one call needs; `targets` and `files` are in the same order.
 
-    images: list[str]
-    checkpoint: str | None
-    space: Space
-    steps: int
-    out: Path
-    tune: bool
-    tune_steps: int
-    video: bool
-    loss: str | None
-    crop: Crop
-    batch: int | None
-    seed: int
-    force: bool
+    Attributes:
+        request: The options.
+        model: The generator.
+        identity: 12 hexadecimal digits of the model file's hash.
+        objective: The loss.
+        targets: The pictures at the model's size.
+        files: The output files of each picture.
+        settings: All that determines the codes, as provenance notes have it.
+        batch: Pictures per batch.
+        console: Receives messages and progress.
+    """
 
-
-@dataclass(frozen=True)
-class Work:
-    """All that a call works with; targets and files are in the same order."""
-
-    request: Request
+    request: ProjectRequest
     model: Model
     identity: str
     objective: Objective
@@ -81,25 +76,44 @@ class Work:
     console: Console
 
 
-def project(request: Request, device: torch.device, console: Console) -> None:
-    """Project pictures, and tell where the files are. What is there already, made in the same way, is left as it is.
+@dataclass(frozen=True)
+class TunedImages:
+    """The file of the tuned weights, and the tuned image of each picture, uint8 `[size, size, 3]`."""
+
+    path: Path
+    images: list[Tensor]
+
+
+def run(request: ProjectRequest, device: torch.device, console: Console, *, model: Model | None = None) -> Result:
+    """Project pictures and measure their images. ProjectionFiles that exist with the same note are kept.
+
+    Args:
+        request: Checked options.
+        device: Where the model goes.
+        console: Receives messages and progress.
+        model: A loaded model, used instead of `request.checkpoint`.
 
     Raises:
-        SwincliError: something cannot be opened or written, or files made in another way are in the way.
+        SwincliError: something cannot be opened or written, or a file with another note exists.
     """
-    work = _prepare(request, device, console)
-    due = _find_due(work)
-    console.say(f"{work.model.path}, trained on {work.model.images_seen:,} images; {work.settings}")
-    if there := len(work.targets) - len(due):
-        console.say(f"{there} of {len(work.targets)} pictures are projected already")
-    if due:
-        _invert_all(work, due)
-    tuned = _tune(work) if request.tune else None
-    _tell(work, tuned)
+    job = _open_job(request, open_model(request.checkpoint, device, model=model), console)
+    pending = _find_pending(job)
+    console.say(f"{job.model.path}, trained on {job.model.images_seen:,} images; {job.settings}")
+    if existing := len(job.targets) - len(pending):
+        console.say(f"{existing} of {len(job.targets)} pictures are already projected")
+    if pending:
+        _invert_all(job, pending)
+    tuned = _tune(job) if request.tune else None
+    results = _measure_all(job, tuned)
+    records = request.out / RECORDS
+    save_records(records, results)
+    console.show(figures_table(request.space, results))
+    facts = {"results": results, "tuned": str(tuned.path) if tuned else None, "records": str(records)}
+    lines = [str(entry[kind]) for entry in results for kind in ("latents", "image", "pair")]
+    return Result(facts, [*lines, *([str(tuned.path)] if tuned else [])])
 
 
-def _prepare(request: Request, device: torch.device, console: Console) -> Work:
-    model = open_model(request.checkpoint, device)
+def _open_job(request: ProjectRequest, model: Model, console: Console) -> Job:
     section, identity = model.recipe.model, model_identity(model.path)
     targets = read_targets(request.images, section.size, request.crop, console.warn)
     perception = choose_perception(request.loss, model, console)
@@ -109,60 +123,61 @@ def _prepare(request: Request, device: torch.device, console: Console) -> Work:
         f"loss={perception.name if perception else 'none'} seed={request.seed}"
     )
     files = [projection_files(request.out, target, f"project {settings}") for target in targets]
-    _check_places(targets, files)
+    _check_output_folder(targets, files)
     batch = request.batch or default_inversion_batch(section.size)
-    return Work(request, model, identity, objective, targets, files, settings, batch, console)
+    return Job(request, model, identity, objective, targets, files, settings, batch, console)
 
 
-def _check_places(targets: Sequence[Target], files: Sequence[ProjectionFiles]) -> None:
-    """See that no picture would be replaced by its own projection.
+def _check_output_folder(targets: Sequence[Target], files: Sequence[ProjectionFiles]) -> None:
+    """Check that no projection would overwrite its own picture.
 
     Raises:
         UsageError: one would.
     """
     for target, its in zip(targets, files, strict=True):
         if its.image.path.resolve() == Path(target.source).resolve():
-            raise UsageError(f"{target.source}: its projection would be written over it", "Choose another --out.")
+            raise UsageError(f"{target.source}: its projection would overwrite it", "Choose another --out.")
 
 
-def _find_due(work: Work) -> list[int]:
-    """Which pictures have files that are not there yet; with --force all of them.
+def _find_pending(job: Job) -> list[int]:
+    """Indices of the pictures with missing files; all pictures with --force.
 
     Raises:
-        DataError: without --force, a file is in the way that was made in another way.
+        DataError: without --force, a file with another note exists.
     """
-    outputs = [output for files in work.files for output in files.outputs]
-    absent = {index // len(work.files[0].outputs) for index in missing(outputs, force=work.request.force)}
-    if work.request.video:
-        absent |= {index for index, files in enumerate(work.files) if not files.video.exists()}
-        for index in absent:
-            height, width, _ = video_frame(work.targets[index], work.targets[index].picture).shape
-            check_video(work.files[index].video, FPS, width, height, force=work.request.force)
-    return sorted(absent)
+    outputs = [output for files in job.files for output in files.outputs]
+    pending = {index // len(job.files[0].outputs) for index in missing(outputs, force=job.request.force)}
+    if job.request.video:
+        pending |= {index for index, files in enumerate(job.files) if not files.video.exists()}
+        for index in pending:
+            height, width, _ = video_frame(job.targets[index], job.targets[index].picture).shape
+            check_video(job.files[index].video, FPS, width, height, force=job.request.force)
+    return sorted(pending)
 
 
-def _invert_all(work: Work, due: Sequence[int]) -> None:
-    request, console = work.request, work.console
+def _invert_all(job: Job, pending: Sequence[int]) -> None:
+    """Optimise the codes of pictures batch by batch, and write their files."""
+    request, console = job.request, job.console
     plan = InversionSettings(space=request.space, steps=request.steps, seed=request.seed)
-    samples = draw_start_points(work.model, plan.samples)
-    parts = [due[start : start + work.batch] for start in range(0, len(due), work.batch)]
-    with _watching(console, "Projecting", plan.steps * len(parts)) as watch:
+    samples = draw_start_points(job.model, plan.samples)
+    parts = [pending[start : start + job.batch] for start in range(0, len(pending), job.batch)]
+    with _step_progress(console, "Projecting", plan.steps * len(parts)) as watch:
         for part in parts:
-            targets, files = [work.targets[index] for index in part], [work.files[index] for index in part]
+            targets, files = [job.targets[index] for index in part], [job.files[index] for index in part]
             with ExitStack() as stack:
-                frames = _Frames(work, targets, files, stack) if request.video else None
-                codes = invert(work.model, work.objective, targets, samples, plan, _both(watch, frames))
-                w_plus = codes if codes.ndim == 3 else work.model.generator.broadcast(codes)
-                pictures = render(work.model, w_plus)
-                for target, its, code, picture in zip(targets, files, codes, pictures, strict=True):
-                    save_projection(its, target, code, picture, work.identity)
-                    if frames is None:
-                        its.video.unlink(missing_ok=True)  # of an earlier projection of the picture
+                videos = _SearchVideos(job, targets, files, stack) if request.video else None
+                codes = invert(job.model, job.objective, targets, samples, plan, _watch_both(watch, videos))
+                w_plus = codes if codes.ndim == 3 else job.model.generator.broadcast(codes)
+                images = render(job.model, w_plus)
+                for target, its, code, image in zip(targets, files, codes, images, strict=True):
+                    save_projection(its, target, code, image, job.identity)
+                    if videos is None:
+                        its.video.unlink(missing_ok=True)  # the video of an earlier projection of the picture
 
 
 @contextmanager
-def _watching(console: Console, description: str, total: int) -> Iterator[StepCallback]:
-    """Progress by steps, with the mean loss of the latest."""
+def _step_progress(console: Console, description: str, total: int) -> Iterator[StepCallback]:
+    """Progress in steps, with the mean loss of the latest step."""
     latest = [0.0]
     with console.progress(description, total, "steps", lambda: f"loss {latest[0]:.4f}") as advance:
 
@@ -173,130 +188,96 @@ def _watching(console: Console, description: str, total: int) -> Iterator[StepCa
         yield watch
 
 
-class _Frames:
-    """The videos of a batch, frame by frame, open as long as `stack` is."""
+class _SearchVideos:
+    """Writes one video of the optimisation per picture of a batch, until `stack` closes."""
 
-    def __init__(
-        self, work: Work, targets: Sequence[Target], files: Sequence[ProjectionFiles], stack: ExitStack
-    ) -> None:
-        self.work, self.targets, self.shown = work, targets, -1
+    def __init__(self, job: Job, targets: Sequence[Target], files: Sequence[ProjectionFiles], stack: ExitStack) -> None:
+        self.job, self.targets, self.last = job, targets, -1
         self.writers = [stack.enter_context(writing_video(its.video, FPS)) for its in files]
 
     def __call__(self, step: int, codes: Tensor, losses: Tensor) -> None:  # noqa: ARG002
-        """Write a frame if one is due."""
-        steps = self.work.request.steps
+        """Write a frame of each video, unless the frame of this step was already written."""
+        steps = self.job.request.steps
         number = (step - 1) * min(MOST_FRAMES, steps) // steps
-        if number == self.shown:
+        if number == self.last:
             return
-        self.shown = number
-        for write, target, picture in zip(self.writers, self.targets, render(self.work.model, codes), strict=True):
-            write(video_frame(target, picture))
+        self.last = number
+        for write, target, image in zip(self.writers, self.targets, render(self.job.model, codes), strict=True):
+            write(video_frame(target, image))
 
 
-def _both(watch: StepCallback, frames: StepCallback | None) -> StepCallback:
-    def told(step: int, codes: Tensor, losses: Tensor) -> None:
+def _watch_both(watch: StepCallback, videos: StepCallback | None) -> StepCallback:
+    def both(step: int, codes: Tensor, losses: Tensor) -> None:
         watch(step, codes, losses)
-        if frames is not None:
-            frames(step, codes, losses)
+        if videos is not None:
+            videos(step, codes, losses)
 
-    return told
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """The file of a tuned generator, and the images that it makes of the codes, uint8 `[size, size, 3]`."""
-
-    path: Path
-    pictures: list[Tensor]
+    return both
 
 
-def _tune(work: Work) -> Tuned:
-    """Tune the generator to all pictures of the call at once, or find that this has been done.
+def _tune(job: Job) -> TunedImages:
+    """Tune the generator to all pictures at once, unless the tuned weights exist already.
 
     Raises:
-        DataError: without --force, a file is in the way that was made in another way.
+        DataError: without --force, a file with another note exists.
     """
-    request, model, path = work.request, work.model, work.request.out / TUNED
-    codes = torch.cat([_code_of(work, files) for files in work.files])
-    whole = " ".join(target.digest[:HASH_DIGITS] for target in work.targets)
-    note = f"project {work.settings} tune-steps={request.tune_steps} pictures={whole}"
-    outputs = [tuned_files(request.out, target, note) for target in work.targets]
-    due = missing([output for pair in outputs for output in pair], force=request.force)
+    request, model, path = job.request, job.model, job.request.out / TUNED
+    codes = torch.cat([_read_code(job, files) for files in job.files])
+    digests = " ".join(target.digest[:HASH_DIGITS] for target in job.targets)
+    note = f"project {job.settings} tune-steps={request.tune_steps} pictures={digests}"
+    outputs = [tuned_files(request.out, target, note) for target in job.targets]
+    pending = missing([output for pair in outputs for output in pair], force=request.force)
     found = read_tuned_note(path)
     if path.exists() and found != note and not request.force:
-        hint = "Overwrite with --force, or choose another place."
-        raise DataError(f"{path}: exists, and was made with other settings or of other pictures", hint)
+        hint = "Overwrite it with --force, or choose another --out."
+        raise DataError(f"{path}: exists, and was made with other settings or from other pictures", hint)
     if found != note or request.force:
         plan = TuningSettings(steps=request.tune_steps, seed=request.seed)
-        steps = plan.steps * -(-len(work.targets) // work.batch)
-        with _watching(work.console, "Tuning", steps) as watch:
-            changes = tune(model, work.objective, work.targets, codes, plan, work.batch, watch)
+        steps = plan.steps * -(-len(job.targets) // job.batch)
+        with _step_progress(job.console, "Tuning", steps) as watch:
+            changes = tune(model, job.objective, job.targets, codes, plan, job.batch, watch)
         save_deltas(path, model, changes, note)
-        due = list(range(2 * len(work.targets)))
-    bent = apply_tuned(model, path)
-    pictures = [picture for part in codes.split(work.batch) for picture in render(bent, part)]
-    for index in sorted({number // 2 for number in due}):
-        before = read_picture(work.files[index].image.path)
-        save_tuned(*outputs[index], work.targets[index], before, pictures[index])
-    return Tuned(path, pictures)
+        pending = list(range(2 * len(job.targets)))
+    tuned = apply_tuned(model, path)
+    images = [image for part in codes.split(job.batch) for image in render(tuned, part)]
+    for index in sorted({number // 2 for number in pending}):
+        before = read_picture(job.files[index].image.path)
+        save_tuned(*outputs[index], job.targets[index], before, images[index])
+    return TunedImages(path, images)
 
 
-def _code_of(work: Work, files: ProjectionFiles) -> Tensor:
-    """The w+ that was found for a picture, `[1, L, latent_dim]`."""
-    values = read_latents(files.latents.path, work.model.recipe.model).values.to(work.model.device)
-    return values if values.ndim == 3 else work.model.generator.broadcast(values)
+def _read_code(job: Job, files: ProjectionFiles) -> Tensor:
+    """The w+ in a picture's file, `[1, L, latent_dim]`."""
+    values = read_latents(files.latents.path, job.model.recipe.model).values.to(job.model.device)
+    return values if values.ndim == 3 else job.model.generator.broadcast(values)
 
 
-def _tell(work: Work, tuned: Tuned | None) -> None:
-    """Measure, record, and show."""
-    device = work.model.device
+def _measure_all(job: Job, tuned: TunedImages | None) -> list[dict[str, Any]]:
+    """The JSON entry of every picture: its files, and how close its image is."""
     found = WEIGHTS.find()
-    distance = None if found is None else load_perceptual(found, device)
-    results = [_result(work, index, tuned, distance) for index in range(len(work.targets))]
-    records = work.request.out / RECORDS
-    save_records(records, results)
-    work.console.show(_table(work, results))
-    data = {"results": results, "tuned": str(tuned.path) if tuned else None, "records": str(records)}
-    lines = [str(entry[kind]) for entry in results for kind in ("latents", "image", "pair")]
-    work.console.emit(data, [*lines, *([str(tuned.path)] if tuned else [])])
+    distance = None if found is None else load_perceptual(found, job.model.device)
+    return [_measure(job, index, tuned, distance) for index in range(len(job.targets))]
 
 
-def _result(work: Work, index: int, tuned: Tuned | None, distance: PerceptualDistance | None) -> dict[str, Any]:
-    target, files = work.targets[index], work.files[index]
-    device = work.model.device
-    result: dict[str, Any] = {
+def _measure(job: Job, index: int, tuned: TunedImages | None, distance: PerceptualDistance | None) -> dict[str, Any]:
+    target, files = job.targets[index], job.files[index]
+    device = job.model.device
+    entry: dict[str, Any] = {
         "source": target.source,
         "latents": str(files.latents.path),
         "image": str(files.image.path),
         "pair": str(files.pair.path),
-        "video": str(files.video) if work.request.video else None,
+        "video": str(files.video) if job.request.video else None,
         **_as_dict(measure_similarity(target, read_picture(files.image.path), distance, device)),
-        "settings": work.settings,
+        "settings": job.settings,
         "tuned": None,
     }
     if tuned is not None:
-        image, pair = tuned_files(work.request.out, target, "")
-        figures = measure_similarity(target, tuned.pictures[index], distance, device)
-        result["tuned"] = {"image": str(image.path), "pair": str(pair.path), **_as_dict(figures)}
-    return result
+        image, pair = tuned_files(job.request.out, target, "")
+        figures = measure_similarity(target, tuned.images[index], distance, device)
+        entry["tuned"] = {"image": str(image.path), "pair": str(pair.path), **_as_dict(figures)}
+    return entry
 
 
 def _as_dict(figures: Similarity) -> dict[str, float | None]:
     return {"psnr": figures.psnr, "ssim": figures.ssim, "perceptual": figures.perceptual}
-
-
-def _table(work: Work, results: Sequence[dict[str, Any]]) -> Table:
-    table = Table(title=f"Projected into {work.request.space}", title_justify="left")
-    table.add_column("picture", overflow="fold")
-    for name in ("PSNR, dB", "SSIM", "stlpips"):
-        table.add_column(name, justify="right")
-    for entry in results:
-        table.add_row(Path(entry["source"]).name, *_cells(entry))
-        if entry["tuned"] is not None:
-            table.add_row("  tuned", *_cells(entry["tuned"]))
-    return table
-
-
-def _cells(entry: dict[str, Any]) -> list[str]:
-    perceptual = entry["perceptual"]
-    return [f"{entry['psnr']:.2f}", f"{entry['ssim']:.3f}", "-" if perceptual is None else f"{perceptual:.4f}"]

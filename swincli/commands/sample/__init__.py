@@ -1,4 +1,4 @@
-"""`swincli sample`: `command` (the options), `request` (what they ask for, checked), `run` (what is done).
+"""`swincli sample`: `command` (help text), `request` (options and checks), `run` (drawing and writing).
 
-Between request and run stand `plan` (every file that will be written) and `pages` (pictures of single images).
+`plan` lists every file before anything is drawn; `pages` makes the attention and sweep pages of single images.
 """

@@ -1,4 +1,4 @@
-"""Pages that `swincli sample` draws of single images: where they look, and how they change along directions."""
+"""Pages about single images that `swincli sample` writes: attention maps, and sweeps along directions in w."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from swincli.commands.sample.request import Request
-from swincli.errors import UsageError
+from swincli.commands.options import parsed
+from swincli.commands.sample.request import SampleRequest
 from swincli.model.files.model_file import Model
 from swincli.synthesis.attention_maps import Layer, default_layers, parse_layers, parse_point
 from swincli.synthesis.figures.attention import attention_page
@@ -23,28 +23,28 @@ from swincli.synthesis.sample_set import SampleSet
 
 
 @dataclass(frozen=True)
-class Page:
-    """A picture to be drawn of one image."""
+class FigurePage:
+    """A PNG about one image: `draw()` makes its pixels, uint8 `[H, W, 3]`."""
 
     output: Output
     draw: Callable[[], Tensor]
 
 
 def attention_pages(
-    model: Model, request: Request, drawing: SampleSet, truncation: Truncation, notes: list[str]
-) -> Iterator[Page]:
-    """Where points of every image look.
+    model: Model, request: SampleRequest, drawing: SampleSet, truncation: Truncation, notes: list[str]
+) -> Iterator[FigurePage]:
+    """One page of attention maps for every image.
 
     Raises:
-        UsageError: the model has no such layer, or the image no such point.
+        UsageError: the model has no such layer, or a pixel lies outside the image.
     """
-    layers, points = _views(model, request.attention_layers, request.attention_at)
+    layers, points = _layers_and_points(model, request.attention_layers, request.attention_at or [])
     named = drawing.named
-    seen = " ".join(f"{layer.resolution}.{layer.block}" for layer in layers)
+    layer_names = " ".join(f"{layer.resolution}.{layer.block}" for layer in layers)
     for index, stem in enumerate(named.stems):
-        output = Output(request.out / f"{stem}-attention.png", f"{notes[index]} attention={seen} at={points}")
+        output = Output(request.out / f"{stem}-attention.png", f"{notes[index]} attention={layer_names} at={points}")
         seed, label = named.seeds[index], named.label(index)
-        yield Page(output, partial(_attention, model, seed, layers, points, truncation, label))
+        yield FigurePage(output, partial(_attention, model, seed, layers, points, truncation, label))
 
 
 def _attention(
@@ -58,24 +58,28 @@ def _attention(
     return torch.from_numpy(attention_page(model, seed, layers, points, truncation=truncation, label=label))
 
 
-def _views(model: Model, layers: str | None, points: list[str]) -> tuple[list[Layer], list[tuple[int, int]]]:
+def _layers_and_points(
+    model: Model, layers: str | None, points: list[str]
+) -> tuple[list[Layer], list[tuple[int, int]]]:
     section = model.recipe.model
     chosen = parse_layers(layers, section) if layers is not None else default_layers(section)
     centre = (section.size // 2, section.size // 2)
     return chosen, [parse_point(point, section.size) for point in points] or [centre]
 
 
-def sweep_pages(model: Model, request: Request, drawing: SampleSet, notes: list[str]) -> Iterator[Page]:
-    """Every image along directions.
+def sweep_pages(model: Model, request: SampleRequest, drawing: SampleSet, notes: list[str]) -> Iterator[FigurePage]:
+    """One page for every image, with the image moved along each direction of `--sweep`.
 
     Raises:
-        UsageError: no such direction or code, or no layer that takes w there.
+        UsageError: `--sweep` cannot be read, the model has no such direction or code, or no layer takes w there.
     """
     text, section = request.sweep or "", model.recipe.model
-    try:
-        found = parse_sweep(text, section.num_ws, section.latent_dim)
-    except ValueError as error:
-        raise UsageError(f"--sweep {text}: {error}", "For example --sweep pca:0-3@coarse") from None
+    found = parsed(
+        "--sweep",
+        text,
+        lambda spec: parse_sweep(spec, section.num_ws, section.latent_dim),
+        "For example --sweep pca:0-3@coarse",
+    )
     sweep = Sweep(*found, steps=request.sweep_steps, reach=request.sweep_range)
     slug = re.sub("[^a-z0-9,]+", "-", text.strip().lower())
     directions, named = METHODS[sweep.method](model, sweep.layers), drawing.named
@@ -86,4 +90,4 @@ def sweep_pages(model: Model, request: Request, drawing: SampleSet, notes: list[
 
     for index, stem in enumerate(named.stems):
         output = Output(request.out / f"{stem}-sweep-{slug}.png", f"{notes[index]} sweep={sweep}")
-        yield Page(output, partial(draw, index))
+        yield FigurePage(output, partial(draw, index))

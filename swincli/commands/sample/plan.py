@@ -1,4 +1,4 @@
-"""What `swincli sample` is going to write, settled before anything is drawn: every file, with the note in it."""
+"""`SamplePlan`: every file that `swincli sample` will write, with its provenance note, before anything is drawn."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from pathlib import Path
 
 import torch
 
-from swincli.commands.open_model import open_model
-from swincli.commands.sample.pages import Page, attention_pages, sweep_pages
-from swincli.commands.sample.request import Format, Request, SaveSpace
-from swincli.commands.truncation_options import read_truncation
-from swincli.errors import UsageError
+from swincli.commands.model_options import open_model, read_truncation
+from swincli.commands.options import parsed
+from swincli.commands.sample.pages import FigurePage, attention_pages, sweep_pages
+from swincli.commands.sample.request import SampleRequest, SaveSpace
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.model_file import Model
 from swincli.synthesis.figures.labelled_grid import GridLabels
-from swincli.synthesis.figures.mixing import MixGrid, mix_samples, parse_mix
+from swincli.synthesis.figures.mixing import Mix, MixGrid, mix_samples, parse_mix
 from swincli.synthesis.latents.files import open_latents
 from swincli.synthesis.latents.layer_ranges import parse_code_layers
 from swincli.synthesis.latents.truncation import Truncation
@@ -26,14 +25,14 @@ from swincli.synthesis.sample_set import SampleSet, latent_samples, seed_samples
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """Many of the images in one picture.
+class GridImage:
+    """One PNG with many of the images: the grid of `--grid`, or that of `--mix`.
 
     Attributes:
         output: Its file.
-        places: Which image lies where, row by row; None for an empty place.
-        columns: Images a row.
-        words: What is written around them; None for the images alone.
+        places: Index of the image in each cell, row by row; None for an empty cell.
+        columns: Cells per row.
+        words: The labels around the cells; None for a plain grid.
     """
 
     output: Output
@@ -43,69 +42,75 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All that is to be there in the end.
+class SamplePlan:
+    """All files of one call, and what draws them.
 
     Attributes:
-        model: What draws.
-        identity: Which model that is.
-        drawing: The images.
-        files: One an image; hidden ones, to be packed, where there is a product.
-        product: What they are packed into.
-        sheet: A grid of them.
-        pages: Pictures of single images besides: attention, sweeps.
-        codes: A file of the codes that they are made of.
-        space: The kind of those codes.
-        batch: Images at once.
+        model: The generator, with the tuned weights applied.
+        identity: 12 hexadecimal digits of the model file's hash.
+        drawing: The images: names, classes and codes.
+        files: One per image. With an archive they are temporary files in a hidden folder.
+        archive: The .npz, .zip or store that holds all images; None for one file per image.
+        grid: The grid of images; None without one.
+        attention: Pages of attention maps.
+        sweeps: Pages of sweeps.
+        codes: The file of the images' codes; None without one.
+        space: The space of those codes.
+        batch: Images per batch; None to choose it by resolution.
     """
 
     model: Model
     identity: str
     drawing: SampleSet
     files: list[Output]
-    product: Output | None
-    sheet: Sheet | None
-    attention: list[Page]
-    sweeps: list[Page]
+    archive: Output | None
+    grid: GridImage | None
+    attention: list[FigurePage]
+    sweeps: list[FigurePage]
     codes: Output | None
     space: SaveSpace
     batch: int | None
 
     @property
-    def pages(self) -> list[Page]:
-        """Pictures of single images."""
+    def pages(self) -> list[FigurePage]:
+        """All pages about single images."""
         return self.attention + self.sweeps
 
     @property
-    def hidden(self) -> Path | None:
-        """The folder of files that are to be packed."""
-        return self.files[0].path.parent if self.product else None
+    def parts_folder(self) -> Path | None:
+        """The hidden folder of the temporary files; None without an archive."""
+        return self.files[0].path.parent if self.archive else None
 
 
-def make_plan(request: Request, place: torch.device) -> Plan:
-    """Open what is asked for, and settle what is to be written.
+def make_plan(request: SampleRequest, device: torch.device, model: Model | None = None) -> SamplePlan:
+    """Open the model and the codes, and list the files.
+
+    Args:
+        request: Checked options.
+        device: Where the model goes.
+        model: A loaded model, used instead of `request.checkpoint`.
 
     Raises:
-        SwincliError: something cannot be opened, does not fit the model, or cannot be meant.
+        SwincliError: the model or the codes cannot be opened, or an option does not fit the model.
     """
-    model = open_model(request.checkpoint, place, request.tuned)
+    model = open_model(request.checkpoint, device, request.tuned, model)
     truncation = read_truncation(model, request.truncation, request.truncation_layers, request.truncation_centres)
-    drawing, mixed = _drawing(model, request, truncation)
+    drawing, mixed = _read_drawing(model, request, truncation)
     identity = model_identity(model.path)
-    origin, how = _origin(model, identity, request), _how(request)
-    notes = [f"{origin} {text}{how}" for text in drawing.named.origins]
+    origin, settings = _origin_note(model, identity, request), _truncation_note(request)
+    notes = [f"{origin} {text}{settings}" for text in drawing.named.origins]
     if drawing.named.class_names is not None:
         notes = [f"{note} class={name}" for note, name in zip(notes, drawing.named.class_names, strict=True)]
-    whole = f"{origin}{how} images={len(drawing)} notes={digest(notes)}"
-    files, product = _files(request, drawing, notes, whole)
-    space = request.save_space or SaveSpace.w_plus
-    return Plan(
+    whole = f"{origin}{settings} images={len(drawing)} notes={digest(notes)}"
+    files, archive = _image_files(request, drawing, notes, whole)
+    space = request.save_space or "w_plus"
+    return SamplePlan(
         model=model,
         identity=identity,
         drawing=drawing,
         files=files,
-        product=product,
-        sheet=_mix_sheet(request, mixed, whole) if mixed else _grid_sheet(request, drawing, notes, origin + how),
+        archive=archive,
+        grid=_mix_grid(request, mixed, whole) if mixed else _image_grid(request, drawing, notes, origin + settings),
         attention=list(attention_pages(model, request, drawing, truncation, notes)) if request.attention else [],
         sweeps=list(sweep_pages(model, request, drawing, notes)) if request.sweep is not None else [],
         codes=Output(request.save_latents, f"{whole} space={space}") if request.save_latents else None,
@@ -114,27 +119,30 @@ def make_plan(request: Request, place: torch.device) -> Plan:
     )
 
 
-def _drawing(model: Model, request: Request, truncation: Truncation) -> tuple[SampleSet, MixGrid | None]:
+def _read_drawing(model: Model, request: SampleRequest, truncation: Truncation) -> tuple[SampleSet, MixGrid | None]:
+    """The images of `--latents`, `--seeds` or `--mix`, and the layout of a mix."""
     if request.latents is not None:
         codes = open_latents(request.latents, model)
         return latent_samples(model, codes, request.latents, truncation), None
     if request.mix is None:
-        return seed_samples(model, request.seeds or [], request.of_class, truncation), None
-    try:
-        mix = parse_mix(request.mix)
-        layers = parse_code_layers(mix.layers, model.recipe.model.num_ws)
-    except ValueError as error:
-        raise UsageError(f"--mix {request.mix}: {error}", "For example --mix 1,5:9,12@coarse") from None
-    return mix_samples(model, mix, layers, request.of_class, truncation)
+        return seed_samples(model, request.seed_list or [], request.classes, truncation), None
+
+    def parse(text: str) -> tuple[Mix, list[int]]:
+        mix = parse_mix(text)
+        return mix, parse_code_layers(mix.layers, model.recipe.model.num_ws)
+
+    mix, layers = parsed("--mix", request.mix, parse, "For example --mix 1,5:9,12@coarse")
+    return mix_samples(model, mix, layers, request.classes, truncation)
 
 
-def _origin(model: Model, identity: str, request: Request) -> str:
+def _origin_note(model: Model, identity: str, request: SampleRequest) -> str:
+    """The part of a note that names the model file."""
     text = f"checkpoint={model.path.name} model={identity}"
     return text if request.tuned is None else f"{text} tuned={request.tuned.name}:{model_identity(request.tuned)}"
 
 
-def _how(request: Request) -> str:
-    text = f" truncation={request.truncation}"
+def _truncation_note(request: SampleRequest) -> str:
+    text = f" truncation={float(request.truncation)}"
     if request.truncation_layers is not None:
         text += f" truncation-layers={request.truncation_layers}"
     if request.truncation_centres is not None:
@@ -142,27 +150,29 @@ def _how(request: Request) -> str:
     return text
 
 
-def _files(request: Request, drawing: SampleSet, notes: list[str], whole: str) -> tuple[list[Output], Output | None]:
-    """The files of the images, and what they are packed into."""
-    folder, suffix, product = request.out, f".{request.format}", None
-    if request.format in (Format.npz, Format.zip, Format.store):
-        product = Output(request.out / PACKED[request.format], f"swincli sample {whole}")
-        folder, suffix = request.out / f".{product.path.name}.parts", ".png"
+def _image_files(
+    request: SampleRequest, drawing: SampleSet, notes: list[str], whole: str
+) -> tuple[list[Output], Output | None]:
+    """The files of the images, and the archive that they are packed into."""
+    folder, suffix, archive = request.out, f".{request.format}", None
+    if request.format in PACKED:
+        archive = Output(request.out / PACKED[request.format], f"swincli sample {whole}")
+        folder, suffix = request.out / f".{archive.path.name}.parts", ".png"
     stems = drawing.named.stems
-    return [Output(folder / f"{stem}{suffix}", note) for stem, note in zip(stems, notes, strict=True)], product
+    return [Output(folder / f"{stem}{suffix}", note) for stem, note in zip(stems, notes, strict=True)], archive
 
 
-def _grid_sheet(request: Request, drawing: SampleSet, notes: list[str], how: str) -> Sheet | None:
-    if request.grid is None:
+def _image_grid(request: SampleRequest, drawing: SampleSet, notes: list[str], settings: str) -> GridImage | None:
+    if request.grid_size is None:
         return None
-    columns, rows = request.grid
+    columns, rows = request.grid_size
     places = list(range(min(columns * rows, len(drawing))))
     words = GridLabels(captions=[drawing.named.captions[index] for index in places]) if request.grid_labels else None
     kind = f"grid={columns}x{rows}{'-labelled' if words else ''}"
-    output = Output(request.out / "grid.png", f"{how} {kind} notes={digest([notes[index] for index in places])}")
-    return Sheet(output, places, columns, words)
+    output = Output(request.out / "grid.png", f"{settings} {kind} notes={digest([notes[index] for index in places])}")
+    return GridImage(output, places, columns, words)
 
 
-def _mix_sheet(request: Request, page: MixGrid, whole: str) -> Sheet:
+def _mix_grid(request: SampleRequest, page: MixGrid, whole: str) -> GridImage:
     output = Output(request.out / "mix.png", f"{whole} {page.labels.title} places={digest([str(page.places)])}")
-    return Sheet(output, page.places, page.columns, page.labels)
+    return GridImage(output, page.places, page.columns, page.labels)

@@ -1,127 +1,191 @@
-"""What a command line of `swincli sample` asks for, and whether that can be."""
+"""`SampleRequest`: the options of `swincli sample`, and the checks that need no model."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
+from typing import Annotated, Literal
 
-from swincli.commands.options import read_count
+import typer
+
+from swincli.commands.options import (
+    SOURCE,
+    BatchOption,
+    CheckpointOption,
+    ClassesOption,
+    ForceOption,
+    TruncationCentresOption,
+    TruncationLayersOption,
+    TruncationOption,
+    TunedOption,
+    parsed_count,
+    parsed_grid,
+    parsed_seeds,
+)
 from swincli.errors import UsageError
-from swincli.units import LARGEST_SEED, MOST_SEEDS, parse_grid, parse_seeds
+from swincli.units import LARGEST_SEED, MOST_SEEDS
 
-_FOR_EXAMPLE = "For example --seeds 0-31,45"
+EDITS, OUTPUT, ATTENTION = "Mixing and sweeps", "Output", "Attention"
 
-
-class Format(StrEnum):
-    """What the images are written as."""
-
-    png = "png"
-    jpg = "jpg"
-    webp = "webp"
-    npz = "npz"
-    zip = "zip"
-    store = "store"
+Format = Literal["png", "jpg", "webp", "npz", "zip", "store"]
+SaveSpace = Literal["w_plus", "w", "z"]
 
 
-class SaveSpace(StrEnum):
-    """Which codes of the images are saved."""
+@dataclass(frozen=True, kw_only=True)
+class SampleRequest:
+    """The options of `swincli sample`: which images, how they are edited, and which files are written."""
 
-    w_plus = "w_plus"
-    w = "w"
-    z = "z"
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Seeds and ranges of seeds, e.g. 0-31,45.", rich_help_panel=SOURCE),
+    ] = None
+    count: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N", help="Number of seeds, e.g. 50k, starting at 0 or at --seeds.", rich_help_panel=SOURCE
+        ),
+    ] = None
+    latents: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npz", help="Codes to use instead of seeds: an array z, w or w_plus.", rich_help_panel=SOURCE
+        ),
+    ] = None
+    checkpoint: CheckpointOption = None
+    tuned: TunedOption = None
+    classes: ClassesOption = None
+    truncation: TruncationOption = 1.0
+    truncation_layers: TruncationLayersOption = None
+    truncation_centres: TruncationCentresOption = None
+    mix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="1,5:9,12@LAYERS",
+            help="Style mixing, ROWS:COLUMNS@LAYERS: each row seed takes LAYERS (coarse, middle, fine or numbers such "
+            "as 0-3) from each column seed.",
+            rich_help_panel=EDITS,
+        ),
+    ] = None
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="pca|sefa:0-3@LAYERS",
+            help="Also write each image moved along directions in w, found by PCA or SeFa.",
+            rich_help_panel=EDITS,
+        ),
+    ] = None
+    sweep_steps: Annotated[
+        int, typer.Option(min=2, max=99, metavar="N", help="Images per direction.", rich_help_panel=EDITS)
+    ] = 7
+    sweep_range: Annotated[
+        float,
+        typer.Option(
+            help="Distance to each side, in standard deviations of w (sefa: of w along PCA 0).", rich_help_panel=EDITS
+        ),
+    ] = 3.0
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder.", rich_help_panel=OUTPUT)] = Path("samples")
+    format: Annotated[
+        Format,
+        typer.Option(
+            help="One file per image (png, jpg, webp), or all images in one file (npz, zip) or store.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = "png"
+    grid: Annotated[
+        str | None,
+        typer.Option(metavar="8x4", help="Also write a grid of COLUMNS x ROWS images.", rich_help_panel=OUTPUT),
+    ] = None
+    grid_labels: Annotated[
+        bool, typer.Option("--grid-labels", help="Label each image of the grid.", rich_help_panel=OUTPUT)
+    ] = False
+    save_latents: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npz", help="Also write the codes of the images.", rich_help_panel=OUTPUT),
+    ] = None
+    save_space: Annotated[
+        SaveSpace | None, typer.Option(help="Space of the saved codes; default: w_plus.", rich_help_panel=OUTPUT)
+    ] = None
+    attention: Annotated[
+        bool,
+        typer.Option(
+            "--attention", help="Also write attention maps for one pixel of each image.", rich_help_panel=ATTENTION
+        ),
+    ] = False
+    attention_layers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Layers by the side of their maps, e.g. 16,32; 16.1 is the first block at 16.",
+            rich_help_panel=ATTENTION,
+        ),
+    ] = None
+    attention_at: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X,Y", help="Pixel that attends; default: the centre; repeatable.", rich_help_panel=ATTENTION
+        ),
+    ] = None
+    batch: BatchOption = None
+    force: ForceOption = False
 
-
-@dataclass(frozen=True)
-class Request:
-    """The options of `swincli sample`; seeds and the grid's columns and rows as numbers, all else as it was given."""
-
-    seeds: list[int] | None
-    latents: Path | None
-    mix: str | None
-    checkpoint: str | None
-    tuned: Path | None
-    of_class: str | None
-    truncation: float
-    truncation_layers: int | None
-    truncation_centres: int | None
-    out: Path
-    format: Format
-    grid: tuple[int, int] | None
-    grid_labels: bool
-    save_latents: Path | None
-    save_space: SaveSpace | None
-    sweep: str | None
-    sweep_steps: int
-    sweep_range: float
-    attention: bool
-    attention_layers: str | None
-    attention_at: list[str]
-    batch: int | None
-    force: bool
-
-    def check(self) -> None:
-        """Refuse what cannot be meant.
+    @cached_property
+    def seed_list(self) -> list[int] | None:
+        """The seeds of `--seeds` and `--count`, in order; None if neither was given.
 
         Raises:
-            UsageError: options that contradict each other, or that go with others that are not there.
+            UsageError: either cannot be read, `--seeds` lists several seeds beside `--count`, or a seed is too large.
         """
-        given = [option is not None for option in (self.seeds, self.latents, self.mix)]
+        listed = parsed_seeds(self.seeds)
+        number = parsed_count("--count", self.count)
+        if number is None:
+            return listed
+        if not 1 <= number <= MOST_SEEDS:
+            raise UsageError(f"--count {self.count}: must be from 1 to ten million", "For example --count 50k")
+        if listed is not None and len(listed) > 1:
+            hint = "With --count, --seeds is the first seed only."
+            raise UsageError(f"--count {self.count}: --seeds {self.seeds} already lists {len(listed):,} seeds", hint)
+        first = listed[0] if listed else 0
+        if first + number - 1 > LARGEST_SEED:
+            raise UsageError(
+                f"--count {self.count}: starting at seed {first}, it exceeds the largest seed, {LARGEST_SEED}",
+                "Start at a lower seed, or draw fewer images.",
+            )
+        return list(range(first, first + number))
+
+    @property
+    def grid_size(self) -> tuple[int, int] | None:
+        """Columns and rows of `--grid`; None if it was not given.
+
+        Raises:
+            UsageError: not a grid size.
+        """
+        return parsed_grid(self.grid)
+
+    def check(self) -> None:
+        """Check options that can be checked without a model.
+
+        Raises:
+            UsageError: an option cannot be read, contradicts another, or needs another.
+        """
+        given = [option is not None for option in (self.seed_list, self.latents, self.mix)]
+        grid = self.grid_size
         if sum(given) != 1:
-            raise UsageError("--seeds, --latents, --mix: exactly one of them says which images", _FOR_EXAMPLE)
-        if self.latents is not None and (self.of_class or self.attention):
-            raise UsageError("--class, --attention: they go with --seeds, not with --latents", "Leave them out.")
-        if self.mix is not None and (self.grid or self.attention or self.sweep):
-            hint = "Leave them out; --mix draws a grid of its own."
-            raise UsageError("--grid, --attention, --sweep: they do not go with --mix", hint)
+            raise UsageError("--seeds, --latents, --mix: give exactly one of them", "For example --seeds 0-31,45")
+        if self.latents is not None and (self.classes or self.attention):
+            raise UsageError("--class, --attention: cannot be combined with --latents", "Use them with --seeds.")
+        if self.mix is not None and (grid or self.attention or self.sweep):
+            hint = "Leave them out; --mix writes its own grid."
+            raise UsageError("--grid, --attention, --sweep: cannot be combined with --mix", hint)
         if (self.attention_layers or self.attention_at) and not self.attention:
-            raise UsageError("--attention-layers, --attention-at: no attention is drawn", "Add --attention.")
-        if self.grid_labels and not self.grid:
-            raise UsageError("--grid-labels: no grid is drawn", "Add --grid 8x4.")
+            raise UsageError("--attention-layers, --attention-at: need --attention", "Add --attention.")
+        if self.grid_labels and not grid:
+            raise UsageError("--grid-labels: needs --grid", "Add --grid 8x4.")
         if self.save_latents is None and self.save_space:
-            raise UsageError(f"--save-space {self.save_space}: no codes are saved", "Add --save-latents FILE.npz.")
+            raise UsageError(f"--save-space {self.save_space}: needs --save-latents", "Add --save-latents FILE.npz.")
         if self.save_latents is not None and self.save_latents.suffix != ".npz":
             hint = "For example --save-latents codes.npz"
-            raise UsageError(f"--save-latents {self.save_latents}: the file's name must end in .npz", hint)
+            raise UsageError(f"--save-latents {self.save_latents}: the file name must end in .npz", hint)
         if not (math.isfinite(self.sweep_range) and self.sweep_range > 0):
-            raise UsageError(f"--sweep-range {self.sweep_range}: not a distance", "Give one above 0, such as 3.")
-
-
-def read_seeds(text: str | None, count: str | None) -> list[int] | None:
-    """Seeds as --seeds and --count ask for them; None where neither does.
-
-    Raises:
-        UsageError: no list of seeds, no number of images, or a number beside more than a first seed.
-    """
-    try:
-        listed = None if text is None else parse_seeds(text)
-    except ValueError as error:
-        raise UsageError(f"--seeds {text}: {error}", _FOR_EXAMPLE) from None
-    number = read_count("--count", count)
-    if number is None:
-        return listed
-    if not 1 <= number <= MOST_SEEDS:
-        raise UsageError(f"--count {count}: from 1 to ten million images can be drawn", "For example --count 50k")
-    if listed is not None and len(listed) > 1:
-        hint = "With --count, --seeds names the first one; else leave out --count."
-        raise UsageError(f"--count {count}: --seeds {text} names {len(listed):,} seeds already", hint)
-    first = listed[0] if listed else 0
-    if first + number - 1 > LARGEST_SEED:
-        raise UsageError(
-            f"--count {count}: from seed {first} on, it goes beyond the largest one, {LARGEST_SEED}",
-            "Start lower, or draw fewer.",
-        )
-    return list(range(first, first + number))
-
-
-def read_grid(text: str | None) -> tuple[int, int] | None:
-    """Columns and rows of --grid.
-
-    Raises:
-        UsageError: no such size.
-    """
-    try:
-        return None if text is None else parse_grid(text)
-    except ValueError as error:
-        raise UsageError(f"--grid {text}: {error}", "For example --grid 8x4") from None
+            raise UsageError(f"--sweep-range {self.sweep_range}: must be above 0 and finite", "For example 3.")

@@ -1,4 +1,4 @@
-"""What `swincli sample` does: draws what is not there yet, in as many processes as there are, and packs it."""
+"""`run`: draws the images of `swincli sample` that do not exist yet, on all ranks, and packs them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import torch
 
-from swincli.commands.sample.plan import Plan, Sheet, make_plan
-from swincli.commands.sample.request import Request
+from swincli.commands.sample.plan import GridImage, SamplePlan, make_plan
+from swincli.commands.sample.request import SampleRequest
+from swincli.commands.typer_command import Result
 from swincli.console import Advance, Console
+from swincli.model.files.model_file import Model
 from swincli.synthesis.figures.grids import tile
 from swincli.synthesis.figures.labelled_grid import draw_labelled_grid
 from swincli.synthesis.latents.files import MODEL_NOTE, write_latents
@@ -22,108 +24,125 @@ from swincli.system.distributed import Processes
 
 
 @dataclass(frozen=True)
-class Due:
-    """What of a plan is not there yet: indices of images and pages, and whether codes, sheet and product are not."""
+class Pending:
+    """Outputs of a plan that are still to be written: indices of images and pages; codes, grid and archive as flags."""
 
     images: list[int]
     pages: list[int]
     codes: bool
-    sheet: bool
-    product: bool
+    grid: bool
+    archive: bool
 
 
-def sample(request: Request, place: torch.device, console: Console, processes: Processes) -> None:
-    """Draw what is asked for and tell where it lies. What is there already, made in the same way, is left as it is.
+def run(
+    request: SampleRequest,
+    device: torch.device,
+    console: Console,
+    processes: Processes | None = None,
+    *,
+    model: Model | None = None,
+) -> Result:
+    """Draw the images and write all files of a request. ProjectionFiles that exist with the same note are kept.
+
+    Args:
+        request: Checked options.
+        device: Where the model goes.
+        console: Receives messages and progress.
+        processes: The ranks that share the work; one by default.
+        model: A loaded model, used instead of `request.checkpoint`.
 
     Raises:
-        SwincliError: something cannot be opened or written, or files made in another way are in the way.
+        SwincliError: something cannot be opened or written, or a file with another note exists.
     """
-    plan = processes.main_first(lambda: make_plan(request, place))
-    due = processes.from_main(lambda: find_due(plan, force=request.force))
+    processes = processes or Processes()
+    plan = processes.main_first(lambda: make_plan(request, device, model))
+    pending = processes.from_main(lambda: find_pending(plan, force=request.force))
     console.say(f"{plan.model.path}, trained on {plan.model.images_seen:,} images")
-    for line in _already(plan, due):
+    for line in _existing_files(plan, pending):
         console.say(line)
-    if due.codes and plan.codes:
+    if pending.codes and plan.codes:
         output = plan.codes
         processes.from_main(lambda: save_codes(plan, output))
-    with console.progress("Sampling", len(due.images)) as advance:
-        processes.run_on_all(lambda told: _draw_images(plan, due.images, processes, told), advance)
-    if due.pages:
-        with console.progress("Drawing pages", len(due.pages), "pages") as advance:
-            processes.run_on_all(lambda told: _draw_pages(plan, due.pages, processes, told), advance)
-    processes.from_main(lambda: _finish(plan, due))
-    if processes.is_main:
-        _tell(plan, console)
+    with console.progress("Sampling", len(pending.images)) as advance:
+        processes.run_on_all(lambda progress: _draw_images(plan, pending.images, processes, progress), advance)
+    if pending.pages:
+        with console.progress("SampleSet pages", len(pending.pages), "pages") as advance:
+            processes.run_on_all(lambda progress: _draw_pages(plan, pending.pages, processes, progress), advance)
+    processes.from_main(lambda: _write_grid_and_archive(plan, pending))
+    return _result(plan)
 
 
-def find_due(plan: Plan, *, force: bool) -> Due:
-    """What is still to be made; with `force` everything.
+def find_pending(plan: SamplePlan, *, force: bool) -> Pending:
+    """The files that are still to be written; all of them with `force`.
+
+    Outdated temporary files of an archive are removed.
 
     Raises:
-        DataError: without `force`, something is in the way that was made in another way.
+        DataError: without `force`, a file exists with another note.
     """
-    sheet = plan.sheet is not None and bool(missing([plan.sheet.output], force=force))
-    product = plan.product is not None and bool(missing([plan.product], force=force))
+    grid = plan.grid is not None and bool(missing([plan.grid.output], force=force))
+    archive = plan.archive is not None and bool(missing([plan.archive], force=force))
     codes = plan.codes is not None and bool(missing([plan.codes], force=force))
     pages = missing([page.output for page in plan.pages], force=force)
-    if plan.product is None:
-        return Due(missing(plan.files, force=force), pages, codes, sheet, product)
-    wanted = range(len(plan.files)) if product else _shown(plan.sheet) if sheet and plan.sheet else []
+    if plan.archive is None:
+        return Pending(missing(plan.files, force=force), pages, codes, grid, archive)
+    wanted = range(len(plan.files)) if archive else _images_of(plan.grid) if grid and plan.grid else []
     parts = [plan.files[index] for index in wanted]
     for part in parts:
         if force or not is_made(part):
-            part.path.unlink(missing_ok=True)  # hidden, and so ours
-    return Due([wanted[index] for index in missing(parts)], pages, codes, sheet, product)
+            part.path.unlink(missing_ok=True)
+    return Pending([wanted[index] for index in missing(parts)], pages, codes, grid, archive)
 
 
-def _already(plan: Plan, due: Due) -> list[str]:
-    """What is said of images that are there already."""
-    if plan.product is not None and not due.product:
-        return [f"{plan.product.path} is there already"]
+def _existing_files(plan: SamplePlan, pending: Pending) -> list[str]:
+    """Messages about images that exist already."""
+    if plan.archive is not None and not pending.archive:
+        return [f"{plan.archive.path} already exists"]
     total = len({output.path for output in plan.files})
-    there = total - len(due.images)
-    return [f"{there:,} of {total:,} images are there already"] if there else []
+    existing = total - len(pending.images)
+    return [f"{existing:,} of {total:,} images already exist"] if existing else []
 
 
-def _shown(sheet: Sheet) -> list[int]:
-    return [index for index in sheet.places if index is not None]
+def _images_of(grid: GridImage) -> list[int]:
+    return [index for index in grid.places if index is not None]
 
 
-def save_codes(plan: Plan, output: Output) -> None:
-    """Write the codes that the images are made of.
+def save_codes(plan: SamplePlan, output: Output) -> None:
+    """Write the codes of the images.
 
     Raises:
-        UsageError: codes of that kind do not decide the images.
+        UsageError: codes of that space do not determine the images.
         ResourceError: the file cannot be written.
     """
-    codes = collect_latents(plan.model, plan.drawing, plan.space.value)
+    codes = collect_latents(plan.model, plan.drawing, plan.space)
     write_latents(output.path, codes, {MODEL_NOTE: plan.identity, NOTE: output.note})
 
 
-def _draw_images(plan: Plan, due: Sequence[int], processes: Processes, advance: Advance) -> None:
-    """This process's share of the images."""
+def _draw_images(plan: SamplePlan, pending: Sequence[int], processes: Processes, advance: Advance) -> None:
+    """Draw and save this rank's share of the images."""
     most = plan.batch or default_sampling_batch(plan.model.recipe.model.size)
-    batch = max(1, min(most, -(-len(due) // processes.world_size)))
-    mine = [due[index] for index in processes.shard(len(due), batch)]
+    batch = max(1, min(most, -(-len(pending) // processes.world_size)))
+    mine = [pending[index] for index in processes.shard(len(pending), batch)]
     done = 0
-    for pictures in render_samples(plan.model, plan.drawing, mine, batch):
-        save_images([plan.files[index] for index in mine[done : done + len(pictures)]], pictures)
-        done += len(pictures)
-        advance(len(pictures))
+    for images in render_samples(plan.model, plan.drawing, mine, batch):
+        save_images([plan.files[index] for index in mine[done : done + len(images)]], images)
+        done += len(images)
+        advance(len(images))
 
 
-def _draw_pages(plan: Plan, due: Sequence[int], processes: Processes, advance: Advance) -> None:
-    for index in processes.shard(len(due), 1):
-        page = plan.pages[due[index]]
+def _draw_pages(plan: SamplePlan, pending: Sequence[int], processes: Processes, advance: Advance) -> None:
+    """Draw and save this rank's share of the pages."""
+    for index in processes.shard(len(pending), 1):
+        page = plan.pages[pending[index]]
         save_image(page.output, page.draw())
         advance()
 
 
-def _finish(plan: Plan, due: Due) -> None:
-    """Lay the sheet out and pack the images, once all of them are there."""
-    if due.sheet and plan.sheet:
-        _lay_out(plan, plan.sheet)
-    if due.product and plan.product:
+def _write_grid_and_archive(plan: SamplePlan, pending: Pending) -> None:
+    """Write the grid and the archive from the files of the images, then remove the temporary ones."""
+    if pending.grid and plan.grid:
+        _write_grid(plan, plan.grid)
+    if pending.archive and plan.archive:
         unique = list({output.path: index for index, output in enumerate(plan.files)}.items())
         labels, classes = plan.drawing.named.labels, plan.model.classes
         contents = Contents(
@@ -131,34 +150,34 @@ def _finish(plan: Plan, due: Due) -> None:
             None if labels is None else [int(labels[index]) for _, index in unique],
             classes.names if classes else None,
         )
-        PACKERS[plan.product.path.name](plan.product, contents)
-    if plan.hidden is not None:
-        shutil.rmtree(plan.hidden, ignore_errors=True)
+        PACKERS[plan.archive.path.name](plan.archive, contents)
+    if plan.parts_folder is not None:
+        shutil.rmtree(plan.parts_folder, ignore_errors=True)
 
 
-def _lay_out(plan: Plan, sheet: Sheet) -> None:
-    pictures = [None if index is None else read_picture(plan.files[index].path) for index in sheet.places]
-    if sheet.words is None:
-        laid = tile(torch.stack([picture for picture in pictures if picture is not None]), sheet.columns)
+def _write_grid(plan: SamplePlan, grid: GridImage) -> None:
+    images = [None if index is None else read_picture(plan.files[index].path) for index in grid.places]
+    if grid.words is None:
+        pixels = tile(torch.stack([image for image in images if image is not None]), grid.columns)
     else:
-        laid = draw_labelled_grid(pictures, sheet.columns, sheet.words)
-    save_image(sheet.output, laid)
+        pixels = draw_labelled_grid(images, grid.columns, grid.words)
+    save_image(grid.output, pixels)
 
 
-def _tell(plan: Plan, console: Console) -> None:
-    images = [str(output.path) for output in ([plan.product] if plan.product else plan.files)]
-    sheet = str(plan.sheet.output.path) if plan.sheet else None
+def _result(plan: SamplePlan) -> Result:
+    images = [str(output.path) for output in ([plan.archive] if plan.archive else plan.files)]
+    grid = str(plan.grid.output.path) if plan.grid else None
     attention = [str(page.output.path) for page in plan.attention]
     sweeps = [str(page.output.path) for page in plan.sweeps]
     codes = str(plan.codes.path) if plan.codes else None
     facts = {
         "images": images,
         "count": len({output.path for output in plan.files}),
-        "grid": sheet,
+        "grid": grid,
         "attention": attention,
         "sweeps": sweeps,
         "latents": codes,
         "classes": plan.drawing.named.class_names,
     }
-    alone = [path for path in (sheet, codes) if path is not None]
-    console.emit(facts, [*images, *alone, *attention, *sweeps])
+    single = [path for path in (grid, codes) if path is not None]
+    return Result(facts, [*images, *single, *attention, *sweeps])

@@ -45,7 +45,7 @@ def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def reals() -> Path:
-    """Seven dark pictures."""
+    """A folder of seven dark pictures."""
     folder = Path("reals")
     folder.mkdir()
     random = np.random.default_rng(0)
@@ -56,7 +56,7 @@ def reals() -> Path:
 
 @pytest.fixture
 def trained() -> Path:
-    """A run under runs/ that holds a model."""
+    """A run folder under runs/ with one model."""
     folder = Path("runs/first")
     folder.mkdir(parents=True)
     torch.manual_seed(0)
@@ -75,7 +75,7 @@ def test_pictures_against_pictures_print_one_line(reals: Path, scripted: Path, c
     printed = capsys.readouterr()
     assert printed.out == "fid 0\n"
     assert "tiny.pt" in printed.err
-    assert "warning: under 2,048 images" in printed.err
+    assert "warning: under 2,048 pictures" in printed.err
 
 
 def test_a_model_is_judged_by_the_images_that_sample_draws(
@@ -130,7 +130,7 @@ def test_the_same_command_prints_the_same_digits(reals: Path, trained: Path, scr
         assert evaluate(scripted, "--data", reals, "--num", 7, "--batch", batch, "--json") == 0
         outputs.append(json.loads(capsys.readouterr().out)["metrics"]["fid"])
     assert outputs[0] == outputs[1]
-    assert outputs[2] == pytest.approx(outputs[0], rel=1e-3)  # a level of 255 here or there in the images themselves
+    assert outputs[2] == pytest.approx(outputs[0], rel=1e-3)  # some pixels differ by one level of 255
     assert trained.is_dir()
 
 
@@ -138,31 +138,31 @@ def test_the_same_command_prints_the_same_digits(reals: Path, trained: Path, scr
     ("arguments", "code", "message"),
     [
         (["--metric", "fidd"], 2, 'unknown metric "fidd"'),
-        (["--metric", ","], 2, "--metric: no metric given"),
+        (["--metric", ","], 2, "--metric: names no metric"),
         (["--detector", "clip"], 2, 'unknown detector "clip"'),
-        (["--num", "many"], 2, "--num: 'many' is not a number"),
-        (["--num", "1"], 2, "--num 1: metrics need at least 2"),
+        (["--num", "many"], 2, "--num many: 'many' is not a number"),
+        (["--num", "1"], 2, "--num 1: measuring takes at least 2"),
         (["--images", "reals", "--checkpoint", "runs"], 2, "--images and --checkpoint"),
         (["--images", "reals", "--truncation", "0.5"], 2, "--truncation"),
-        (["--images", "nowhere"], 1, "nowhere: no such store, folder or archive"),
+        (["--images", "nowhere"], 1, "nowhere: no such store, folder or zip"),
         (["--seed", "90000"], 2, "--seed 90000"),
         (["--reference", "own.npz"], 2, "--data and --reference: only one"),
-        (["--num-reference", "1"], 2, "--num-reference 1: metrics need at least 2"),
-        (["--save-reference", "reals.zip"], 2, "--save-reference reals.zip: the file's name must end in .npz"),
+        (["--num-reference", "1"], 2, "--num-reference 1: measuring takes at least 2"),
+        (["--save-reference", "reals.zip"], 2, "--save-reference reals.zip: the file name must end in .npz"),
         (["--protocol", "style"], 2, 'unknown protocol "style"'),
-        (["--protocol", "full", "--num-reference", "5"], 2, "--protocol full: uses all reals"),
+        (["--protocol", "full", "--num-reference", "5"], 2, "--protocol full: takes all real pictures"),
+        (["--protocol", "styleswin", "--truncation", "0.7"], 2, "--protocol styleswin: its images are not truncated"),
+        (["runs/first"], 2, "runs/first: unexpected argument"),
+        (["--compare", "runs/first"], 2, "--data, --device: cannot be combined with --compare"),
+        (["--compare", "runs/first", "--seed", "0"], 2, "--seed, --data, --device: cannot be combined with --compare"),
         (
-            ["--protocol", "styleswin", "--truncation", "0.7"],
+            ["--compare", "runs/first", "--no-intervals"],
             2,
-            "--protocol styleswin: cannot be combined with --truncation",
+            "--data, --intervals, --device: cannot be combined with --compare",
         ),
-        (["runs/first"], 2, "runs/first: what is it for?"),
-        (["--compare", "runs/first"], 2, "--compare and --data, --device: runs are compared"),
-        (["--compare", "runs/first", "--seed", "0"], 2, "--compare and --seed, --data, --device: runs are compared"),
-        (["--compare", "runs/first", "--no-intervals"], 2, "--compare and --data, --intervals, --device: runs"),
-        (["--detector-size", "299"], 2, "--detector-size: only for a detector from a file, not for inception"),
-        (["--detector", "efficientnet", "--detector-pixels", "clip"], 2, "--detector-pixels: only for a detector from"),
-        (["--detector", "efficientnet", "--detector-weights", "a.pt"], 2, "--detector-weights: replaces Inception's"),
+        (["--detector-size", "299"], 2, "--detector-size: is for a detector from a file, and inception is none"),
+        (["--detector", "efficientnet", "--detector-pixels", "clip"], 2, "--detector-pixels: is for a detector from"),
+        (["--detector", "efficientnet", "--detector-weights", "a.pt"], 2, "--detector-weights: stands for Inception's"),
         ([], 1, "no trained model under runs/"),
         (["--checkpoint", "nowhere"], 1, "nowhere"),
         (["--detector-weights", "nowhere.pt", "--images", "reals"], 1, "nowhere.pt: no such file"),
@@ -180,7 +180,7 @@ def test_what_cannot_be_is_said_in_one_line(
 
 def test_a_missing_reference_is_said_before_anything_is_loaded(capsys: Capture) -> None:
     assert run(["evaluate", "--data", "nowhere"]) == 1
-    assert "nowhere: no such store, folder or archive" in capsys.readouterr().err
+    assert "nowhere: no such store, folder or zip" in capsys.readouterr().err
 
 
 def test_a_damaged_picture_is_named(reals: Path, scripted: Path, capsys: Capture) -> None:
@@ -206,22 +206,22 @@ def test_all_metrics_of_two_folders_in_one_pass(scripted: Path, capsys: Capture)
         *("fid", "kid", "kid_std", "precision", "recall", "density", "coverage", "fid_infinity"),
         *("spectrum", "window_grid"),
     }
-    assert first["metrics"]["spectrum"] > 1  # decibels that the fakes have more of
+    assert first["metrics"]["spectrum"] > 1  # dB
     assert run(command) == 0
     output = capsys.readouterr()
     assert json.loads(output.out)["metrics"] == first["metrics"]
-    assert "cached" in output.err
+    assert "remembered" in output.err
 
 
 def test_what_a_metric_cannot_do_without(scripted: Path, reals: Path, capsys: Capture) -> None:
     common = ["evaluate", "--data", str(reals), "--images", str(reals), "--detector", str(scripted), "--device", "cpu"]
     assert run([*common, "--metric", "is"]) == 2
-    assert "has no class logits" in capsys.readouterr().err
+    assert "names no classes" in capsys.readouterr().err
     assert run([*common, "--metric", "fid-infinity"]) == 1
-    assert "--metric fid-infinity: needs at least 20 images per side, not 7" in capsys.readouterr().err
+    assert "--metric fid-infinity: takes at least 20 pictures a side, and one has 7" in capsys.readouterr().err
     Image.new("RGB", (20, 16)).save(reals / "wider.png")
     assert run([*common, "--metric", "spectrum"]) == 1
-    assert "needs images of one size" in capsys.readouterr().err
+    assert "px cannot be averaged" in capsys.readouterr().err
 
 
 def test_saved_statistics_take_the_place_of_the_pictures(reals: Path, scripted: Path, capsys: Capture) -> None:
@@ -243,13 +243,17 @@ def test_saved_statistics_take_the_place_of_the_pictures(reals: Path, scripted: 
     [
         ([], 2, "--data or --reference: one of them is required"),
         (["--reference", "gone.npz"], 1, "gone.npz: no such file"),
-        (["--reference", "own.npz", "--num-reference", "5"], 2, "--num-reference: nothing can be drawn"),
-        (["--reference", "own.npz", "--save-reference", "new.npz"], 2, "--save-reference: takes real pictures"),
-        (["--reference", "own.npz", "--metric", "spectrum"], 1, "own.npz: has no spectrum"),
-        (["--reference", "part.npz", "--protocol", "full"], 1, "part.npz: is of 4 pictures drawn from 7, and"),
-        (["--reference", "part.npz", "--protocol", "styleswin"], 1, "--protocol styleswin takes 50,000"),
-        (["--reference", "own.npz", "--protocol", "styleswin"], 0, "warning: the protocol takes 50,000 fakes"),
-        (["--reference", "own.npz", "--detector", "other.pt"], 1, "own.npz: of another detector (tiny.pt"),
+        (["--reference", "own.npz", "--num-reference", "5"], 2, "--num-reference: cannot be combined with --reference"),
+        (["--reference", "own.npz", "--save-reference", "new.npz"], 2, "--save-reference: needs real images"),
+        (["--reference", "own.npz", "--metric", "spectrum"], 1, "own.npz: holds no spectrum"),
+        (["--reference", "part.npz", "--protocol", "full"], 1, "part.npz: was made from 4 images drawn from 7, but"),
+        (["--reference", "part.npz", "--protocol", "styleswin"], 1, "--protocol styleswin uses 50,000"),
+        (
+            ["--reference", "own.npz", "--protocol", "styleswin"],
+            0,
+            "warning: reals: has 7 images, fewer than the 50,000 of the protocol",
+        ),
+        (["--reference", "own.npz", "--detector", "other.pt"], 1, "own.npz: made by another detector (tiny.pt"),
     ],
 )
 def test_what_saved_statistics_cannot_be_used_for(
@@ -279,8 +283,8 @@ def test_a_protocol_says_what_it_could_not_have(reals: Path, scripted: Path, cap
     assert (protocol["reference"]["num"], protocol["reference"]["drawn_from"]) == (6, 7)
     assert evaluate(scripted, "--data", reals, "--images", reals, "--protocol", "styleswin") == 0
     said = capsys.readouterr().err
-    assert "warning: 50,000 real pictures were asked for and reals holds 7; all are used" in said
-    assert "warning: the protocol takes 50,000 fakes and reals holds 7" in said
+    assert "warning: reals: has 7 images, fewer than the 50,000 of the reference; all are used" in said
+    assert "warning: reals: has 7 images, fewer than the 50,000 of the protocol" in said
 
 
 def test_intervals_come_where_pictures_are_few_or_when_asked_for(reals: Path, scripted: Path, capsys: Capture) -> None:
@@ -323,6 +327,6 @@ def test_runs_are_compared_by_what_was_measured(reals: Path, trained: Path, scri
     assert data["runs"][1]["metrics"]["fid"]["interval"] is not None
     assert data["cautions"] == []
     assert run(["evaluate", "--compare"]) == 2
-    assert "--compare: no runs to compare" in capsys.readouterr().err
+    assert "--compare: needs runs" in capsys.readouterr().err
     assert run(["evaluate", "--compare", "runs"]) == 1
-    assert "runs: no measurements of this run" in capsys.readouterr().err
+    assert "runs: nothing was measured of this run" in capsys.readouterr().err

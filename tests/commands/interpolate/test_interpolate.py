@@ -1,10 +1,9 @@
-"""`swincli interpolate` as a user runs it."""
+"""The command line of `swincli interpolate`."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -12,19 +11,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sampled_models import pixels, sample, save_shown_model
+from sampled_models import pixels, sample
 
 from swincli.commands.app import run
 from swincli.metrics.networks import stlpips
-from swincli.recipe import Recipe
 from swincli.synthesis.latents.codes import z_from_seeds
 
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def model(tiny_recipe: Callable[..., Recipe], tmp_path: Path) -> Path:
-    return save_shown_model(tiny_recipe("model.adain_gamma=1.0"), tmp_path / "run" / "model-000000000010.safetensors")
 
 
 def interpolate(model: Path, out: Path, *arguments: str) -> int:
@@ -79,7 +72,7 @@ def test_animations(model: Path, tmp_path: Path, suffix: str) -> None:
 
 
 def test_codes_of_files_and_kept_layers(model: Path, tmp_path: Path) -> None:
-    """Between two files of `sample --latents`'s kind; the other way round, only the layers named before walk."""
+    """A walk between two files of codes, first whole, then with the layers of --mix fixed."""
     z = z_from_seeds([3, 4], 16).numpy()
     np.savez(tmp_path / "one.npz", z=z[:1])
     np.savez(tmp_path / "two.npz", z=z[1:])
@@ -126,25 +119,25 @@ def test_what_is_there_stays_unless_forced(model: Path, tmp_path: Path, capsys: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--seeds, --latents: neither names key frames"),
-        (["--seeds", "5"], "a walk takes at least two key frames, and there is one"),
-        (["--seeds", "0-5", "--grid", "3x2"], "each of 6 walks takes at least two key frames, and there are 6"),
-        (["--seeds", "0-6", "--grid", "3x1"], "--grid 3x1: 7 key frames cannot be shared out evenly among 3 walks"),
+        ([], "--seeds, --latents: give key frames by one of them"),
+        (["--seeds", "5"], "a walk needs at least two key frames, but there is one"),
+        (["--seeds", "0-5", "--grid", "3x2"], "each of 6 walks needs at least two key frames, but there are 6"),
+        (["--seeds", "0-6", "--grid", "3x1"], "--grid 3x1: 7 key frames cannot be divided evenly among 3 walks"),
         (["--seeds", "0,1", "--frames", "0"], "--frames 0: '0' is not a number of frames"),
         (["--seeds", "0,1", "--frames", "-5"], "--frames -5: '-5' is not a number of frames"),
         (["--seeds", "0-2", "--frames", "5,6,7"], "--frames 5,6,7: 3 numbers for 2 segments"),
         (["--seeds", "0,1", "--grid", "3"], "--grid 3: '3' is not a grid size"),
-        (["--seeds", "0,1", "--mix", "7"], "--mix 7: not a seed and its layers"),
+        (["--seeds", "0,1", "--mix", "7"], "--mix 7: must be a seed and its layers"),
         (["--seeds", "0,1", "--mix", "7@fine"], "--mix 7@fine: this model has no fine layers"),
         (["--seeds", "0,1", "--mix", "7@0-9"], "--mix 7@0-9: this model has layers 0-5, not 9"),
-        (["--seeds", "0,1", "--mix", "7@0", "--mix", "8@all"], "--mix 8@all: layer 0 is kept still already"),
-        (["--seeds", "0,1", "--space", "z", "--curve", "spline"], "--curve spline: in z the way is an arc"),
+        (["--seeds", "0,1", "--mix", "7@0", "--mix", "8@all"], "--mix 8@all: layer 0 is already fixed"),
+        (["--seeds", "0,1", "--space", "z", "--curve", "spline"], "--curve spline: cannot be combined with --space z"),
         (["--seeds", "0,1", "--truncation-layers", "3"], "--truncation-layers 3"),
         (["--seeds", "0,1", "--class", "cat"], "is an unconditional model"),
         (["--seeds", "0,1", "--fps", "99"], "99 frames per second; gif takes 0.01 to 50"),
         (
             ["--seeds", "0,1", "--pace", "perceptual", "--easing", "smooth"],
-            "--pace perceptual: all steps will be equal",
+            "--pace perceptual: cannot be combined with --easing",
         ),
         (
             ["--seeds", "0,1", "--truncation", "0.5", "--truncation-centres", "2", "--space", "z"],

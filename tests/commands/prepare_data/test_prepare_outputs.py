@@ -1,4 +1,4 @@
-"""What `swincli prepare-data` writes besides raw stores: encoded ones, zips, folders, reports; and --stats."""
+"""Outputs of `swincli prepare-data` besides raw stores: encoded stores, zips, folders, reports; and --stats."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Four pictures of two labels, one of them twice, a grey one, and three files that are no pictures."""
+    """Four pictures with two labels, one of them grey; a duplicate; and three files that are not pictures."""
     root = tmp_path / "photos"
     for number, name in enumerate(["cats/a.png", "cats/b.png", "dogs/c.png", "dogs/grey.png"]):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def dest_labels(dest: Path) -> str:
 def test_lossless_files_are_begun_where_pixels_would_not_fit(
     photos: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(staging, "free_bytes", lambda _: 5 * 16 * 16 * 3)  # for the eight files of the folder
+    monkeypatch.setattr(staging, "free_bytes", lambda _: 5 * 16 * 16 * 3)  # the folder has eight files
     code, err = fail(capsys, photos, tmp_path / "raw", "--resolution", "16")
     assert (code, "8 images at 16 px need 6.0 KiB, the disk has 3.8 KiB free" in err) == (1, True)
     assert prepare(capsys, photos, tmp_path / "webp", "--encoding", "webp")["images"] == 5
@@ -82,7 +82,7 @@ def test_lossless_files_are_begun_where_pixels_would_not_fit(
 def test_a_zip_is_as_stylegan_reads_it(photos: Path, tmp_path: Path, capsys: Capture) -> None:
     prepare(capsys, photos, tmp_path / "x.zip", "--labels", "folders")
     with zipfile.ZipFile(tmp_path / "x.zip") as archive:
-        # What training/dataset.py of StyleGAN3 does with it.
+        # as training/dataset.py of StyleGAN3 reads it
         names = sorted(
             name for name in archive.namelist() if Path(name).suffix.lower() in Image.registered_extensions()
         )
@@ -121,14 +121,14 @@ def test_parts_may_be_zips(photos: Path, tmp_path: Path, capsys: Capture) -> Non
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{photos}", "{new}", "--format", "zip"], "the name of a zip ends in .zip"),
+        (["{photos}", "{new}", "--format", "zip"], "the name of a zip must end in .zip"),
         (["{photos}", "{new}.zip", "--encoding", "webp"], "--encoding webp: a zip holds PNG files"),
-        (["{photos}", "{new}", "--report", "r.txt"], "--report r.txt: the name of a .html file is required"),
+        (["{photos}", "{new}", "--report", "r.txt"], "--report r.txt: the name of a .html file is needed"),
         (["{photos}", "{new}", "--contact-sheet", "r.jpg"], "--contact-sheet r.jpg: the name of a .png file"),
-        (["{photos}", "{new}", "--report", "{new}/r.html"], "is inside {new}"),
-        (["{photos}", "{new}", "--report", "{photos}/r.html"], "is inside {photos}"),
-        (["{photos}", "{new}", "--stats", "{photos}"], "--stats stands alone"),
-        (["--verify", "{new}", "--stats", "{photos}"], "--verify stands alone"),
+        (["{photos}", "{new}", "--report", "{new}/r.html"], "lies inside {new}"),
+        (["{photos}", "{new}", "--report", "{photos}/r.html"], "lies inside {photos}"),
+        (["{photos}", "{new}", "--stats", "{photos}"], "--stats: cannot be combined with SOURCE, DEST or --verify"),
+        (["--verify", "{new}", "--stats", "{photos}"], "--verify: cannot be combined with SOURCE, DEST or --stats"),
     ],
 )
 def test_wrong_use(photos: Path, tmp_path: Path, capsys: Capture, arguments: list[str], message: str) -> None:
@@ -153,7 +153,7 @@ def test_report_and_contact_sheet(photos: Path, tmp_path: Path, capsys: Capture)
     html = page.read_text(encoding="utf-8")
     assert "notes &lt;b&gt;.txt" in html
     assert "<b>" not in html
-    assert html.count("data:image/jpeg;base64,") == 2 + 4  # a pair of duplicates, and what was taken
+    assert html.count("data:image/jpeg;base64,") == 2 + 4  # a pair of duplicates, and four images
     assert "4 of 8 files became images of 16 x 16 px" in html
     with Image.open(sheet) as image:
         assert image.size == (4 * 18 + 2, 18 + 2)
@@ -170,7 +170,7 @@ def test_a_report_of_a_failure(photos: Path, tmp_path: Path, capsys: Capture) ->
     assert (code, (tmp_path / "store").exists()) == (1, False)
     assert "5 pictures are not square" in err
     html = page.read_text(encoding="utf-8")
-    assert "Nothing was made: 5 pictures are not square" in html
+    assert "No store was made: 5 pictures are not square" in html
     assert "cats/a.png: not square: 24 x 20 px" in html
 
 

@@ -1,4 +1,4 @@
-"""`swincli project` as a user runs it."""
+"""The command line of `swincli project`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from swincli.model.files.model_file import load_model
 from swincli.synthesis.latents.files import open_latents
 
 Capture = pytest.CaptureFixture[str]
-QUICK = ["--steps", "3", "--device", "cpu"]
+QUICK = ["--steps", "3", "--device", "cpu", "--loss", "none"]  # without --loss, the state's discriminator is loaded
 needs_av = pytest.mark.skipif(importlib.util.find_spec("av") is None, reason="no encoder of videos")
 
 
@@ -34,7 +34,7 @@ def photos(tmp_path: Path) -> list[str]:
 
 
 def project(checkpoint: Path, out: Path, *arguments: str) -> int:
-    return run(["project", *arguments, "--checkpoint", str(checkpoint), "--out", str(out), *QUICK])
+    return run(["project", "--checkpoint", str(checkpoint), "--out", str(out), *QUICK, *arguments])
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -50,7 +50,8 @@ def test_files_and_figures(
     trained_run: Path, photos: list[str], tmp_path: Path, capsys: Capture, space: str, kind: str
 ) -> None:
     out = tmp_path / "out"
-    assert project(trained_run, out, *photos, "--space", space, "--json") == 0
+    arguments = ["--steps", "3", "--device", "cpu", "--space", space, "--json"]
+    assert run(["project", *photos, "--checkpoint", str(trained_run), "--out", str(out), *arguments]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [entry["source"] for entry in told["results"]] == photos
     model = load_model(find_checkpoint(str(trained_run)), torch.device("cpu"))
@@ -97,10 +98,10 @@ def test_what_is_there_is_left_and_what_is_missing_is_made_again(
     assert project(trained_run, out, photos[0], "--tune", "--tune-steps", "2") == 0
     assert contents(out) == first
     capsys.readouterr()
-    assert project(trained_run, out, *photos) == 0  # another picture joins
-    assert "1 of 2 pictures are projected already" in capsys.readouterr().err
+    assert project(trained_run, out, *photos) == 0  # with one more picture
+    assert "1 of 2 pictures are already projected" in capsys.readouterr().err
     assert len(json.loads((out / "projections.json").read_text())["results"]) == 2
-    assert project(trained_run, out, *photos, "--tune", "--tune-steps", "2") == 1  # that was one picture's tuning
+    assert project(trained_run, out, *photos, "--tune", "--tune-steps", "2") == 1  # they are of one picture
     assert "made with other settings" in capsys.readouterr().err
 
 
@@ -108,7 +109,7 @@ def test_other_settings_need_force(trained_run: Path, photos: list[str], tmp_pat
     out = tmp_path / "out"
     assert project(trained_run, out, photos[0]) == 0
     first = contents(out)
-    for other in (["--space", "w+"], ["--seed", "1"], ["--loss", "none"]):
+    for other in (["--space", "w+"], ["--seed", "1"], ["--loss", "discriminator"]):
         capsys.readouterr()
         assert project(trained_run, out, photos[0], *other) == 1
         assert "made with other settings" in capsys.readouterr().err
@@ -170,7 +171,7 @@ def test_a_picture_is_not_replaced_by_its_projection(
 ) -> None:
     before = Path(photos[0]).read_bytes()
     assert project(trained_run, tmp_path, photos[0], "--force") == 2
-    assert "would be written over it" in capsys.readouterr().err
+    assert "would overwrite it" in capsys.readouterr().err
     assert Path(photos[0]).read_bytes() == before
 
 

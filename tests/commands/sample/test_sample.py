@@ -1,27 +1,20 @@
-"""`swincli sample` as a user runs it."""
+"""The command line of `swincli sample`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sampled_models import pixels, sample, save_shown_model
+from sampled_models import pixels, sample
 
 from swincli.model.files.model_file import load_model
-from swincli.recipe import Recipe
 from swincli.synthesis.latents.codes import z_from_seeds
 
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def model(tiny_recipe: Callable[..., Recipe], tmp_path: Path) -> Path:
-    return save_shown_model(tiny_recipe("model.adain_gamma=1.0"), tmp_path / "run" / "model-000000000010.safetensors")
 
 
 def test_files_are_named_by_seed_and_listed(model: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -83,31 +76,34 @@ def test_different_seeds_differ_and_truncation_draws_them_together(model: Path, 
         (["--seeds", "a"], "--seeds a: 'a' is not a seed"),
         (["--seeds", "4294967296"], "above the largest seed"),
         (["--seeds", "0", "--grid", "8"], "--grid 8: '8' is not a grid size"),
-        ([], "--seeds, --latents, --mix: exactly one of them"),
-        (["--seeds", "0", "--latents", "a.npz"], "--seeds, --latents, --mix: exactly one of them"),
+        ([], "--seeds, --latents, --mix: give exactly one of them"),
+        (["--seeds", "0", "--latents", "a.npz"], "--seeds, --latents, --mix: give exactly one of them"),
         (["--seeds", "0", "--batch", "0"], "--batch"),
         (["--seeds", "0", "--attention", "--attention-layers", "32"], "the model has no layer 32"),
         (["--seeds", "0", "--attention", "--attention-at", "16,0"], "--attention-at 16,0: outside the image"),
-        (["--seeds", "0", "--attention-at", "1,1"], "no attention is drawn"),
-        (["--seeds", "0", "--grid-labels"], "--grid-labels: no grid is drawn"),
-        (["--seeds", "0-3", "--count", "2"], "--count 2: --seeds 0-3 names 4 seeds already"),
-        (["--count", "0"], "--count 0: from 1 to ten million"),
-        (["--count", "many"], "--count: 'many' is not a number of images"),
-        (["--seeds", "4294967295", "--count", "2"], "it goes beyond the largest one"),
-        (["--seeds", "0", "--mix", "1:2"], "--seeds, --latents, --mix: exactly one of them"),
-        (["--mix", "1:2", "--grid", "2x2"], "they do not go with --mix"),
+        (["--seeds", "0", "--attention-at", "1,1"], "--attention-layers, --attention-at: need --attention"),
+        (["--seeds", "0", "--grid-labels"], "--grid-labels: needs --grid"),
+        (["--seeds", "0-3", "--count", "2"], "--count 2: --seeds 0-3 already lists 4 seeds"),
+        (["--count", "0"], "--count 0: must be from 1 to ten million"),
+        (["--count", "many"], "--count many: 'many' is not a number of images"),
+        (["--seeds", "4294967295", "--count", "2"], "it exceeds the largest seed"),
+        (["--seeds", "0", "--mix", "1:2"], "--seeds, --latents, --mix: give exactly one of them"),
+        (["--mix", "1:2", "--grid", "2x2"], "cannot be combined with --mix"),
         (["--mix", "1,2"], "--mix 1,2: row seeds and column seeds are needed"),
         (["--mix", "1:2@fine"], "--mix 1:2@fine: this model has no fine layers, only 0-5"),
         (["--seeds", "0", "--sweep", "pca"], "--sweep pca: a method and directions are needed"),
         (["--seeds", "0", "--sweep", "pca:16"], "this model has directions 0-15, not 16"),
         (["--seeds", "0", "--sweep", "sefa:0@7"], "this model has layers 0-5, not 7"),
-        (["--seeds", "0", "--sweep-range", "nan"], "--sweep-range nan: not a distance"),
-        (["--seeds", "0", "--truncation", "inf"], "--truncation inf: not a number to truncate by"),
-        (["--seeds", "0", "--truncation-layers", "3"], "--truncation-layers 3: nothing is truncated"),
-        (["--seeds", "0", "--truncation", "0.5", "--truncation-layers", "7"], "the model has 6 codes an image"),
-        (["--seeds", "0", "--truncation", "0.5", "--truncation-centres", "501"], "--truncation-centres 501: too many"),
-        (["--seeds", "0", "--save-space", "w"], "--save-space w: no codes are saved"),
-        (["--seeds", "0", "--save-latents", "a.npy"], "the file's name must end in .npz"),
+        (["--seeds", "0", "--sweep-range", "nan"], "--sweep-range nan: must be above 0"),
+        (["--seeds", "0", "--truncation", "inf"], "--truncation inf: must be a finite number"),
+        (["--seeds", "0", "--truncation-layers", "3"], "--truncation-layers 3: has no effect without --truncation"),
+        (["--seeds", "0", "--truncation", "0.5", "--truncation-layers", "7"], "w+ of this model has 6 codes"),
+        (
+            ["--seeds", "0", "--truncation", "0.5", "--truncation-centres", "501"],
+            "--truncation-centres 501: too many centres",
+        ),
+        (["--seeds", "0", "--save-space", "w"], "--save-space w: needs --save-latents"),
+        (["--seeds", "0", "--save-latents", "a.npy"], "the file name must end in .npz"),
     ],
 )
 def test_wrong_use_exits_with_2(

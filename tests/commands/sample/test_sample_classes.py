@@ -1,4 +1,4 @@
-"""`swincli sample` and `swincli evaluate` with a conditional model, as a user runs them."""
+"""The command lines of `swincli sample` and `swincli evaluate` with a conditional model."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Capture = pytest.CaptureFixture[str]
 CLASSES = Classes(("cat", "dog", "7"), (1, 2, 1))
 
 
-@pytest.fixture
-def recipe(tiny_recipe: Callable[..., Recipe]) -> Recipe:
-    return tiny_recipe("model.adain_gamma=1.0", "model.classes=3")
+@pytest.fixture(scope="module")
+def recipe(shown_recipe: Callable[..., Recipe]) -> Recipe:
+    return shown_recipe("model.classes=3")
 
 
-@pytest.fixture
-def model(recipe: Recipe, tmp_path: Path) -> Path:
-    return save_shown_model(recipe, tmp_path / "run" / "model-000000000010.safetensors", CLASSES)
+@pytest.fixture(scope="module")
+def model(recipe: Recipe, folder: Path) -> Path:
+    return save_shown_model(recipe, folder / "run" / "model-000000000010.safetensors", CLASSES)
 
 
 def test_the_same_seed_is_another_image_in_another_class(model: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Codes in and out, truncation, mixing and sweeps, as a user asks `swincli sample` for them."""
+"""Options of `swincli sample`: reading and saving codes, truncation, mixing and sweeps."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def test_codes_that_cannot_be_saved_are_refused_before_anything_is_drawn(
 
 
 def test_codes_of_another_model_are_refused(
-    model: Path, tiny_recipe: MakeRecipe, tmp_path: Path, capsys: Capture
+    model: Path, shown_recipe: MakeRecipe, tmp_path: Path, capsys: Capture
 ) -> None:
-    other = save_shown_model(tiny_recipe("model.adain_gamma=1.0"), tmp_path / "other.safetensors", seed=1)
-    for space, code in (("w", 1), ("w_plus", 1), ("z", 0)):  # z are of no model
+    other = save_shown_model(shown_recipe(), tmp_path / "other.safetensors", seed=1)
+    for space, code in (("w", 1), ("w_plus", 1), ("z", 0)):  # z fits every model
         codes = ["--save-latents", str(tmp_path / f"{space}.npz"), "--save-space", space]
         assert sample(other, tmp_path / "other", "--seeds", "0", *codes) == 0
         capsys.readouterr()
@@ -125,12 +125,12 @@ def test_mixing_everything_gives_the_column(model: Path, tmp_path: Path) -> None
         assert page.height > 2 * 128
     sources = [tmp_path / f"seed-{seed:06d}.png" for seed in (1, 9)]
     times = [path.stat().st_mtime_ns for path in sources]
-    assert sample(model, tmp_path, "--seeds", "1,9", "--truncation", "0.7") == 0  # they are what --seeds makes
+    assert sample(model, tmp_path, "--seeds", "1,9", "--truncation", "0.7") == 0  # already written by --mix
     assert [path.stat().st_mtime_ns for path in sources] == times
 
 
-def test_mixing_within_classes(tiny_recipe: MakeRecipe, tmp_path: Path, capsys: Capture) -> None:
-    recipe = tiny_recipe("model.adain_gamma=1.0", "model.classes=2")
+def test_mixing_within_classes(shown_recipe: MakeRecipe, tmp_path: Path, capsys: Capture) -> None:
+    recipe = shown_recipe("model.classes=2")
     model = save_shown_model(recipe, tmp_path / "model.safetensors", Classes(("cat", "dog"), (1, 1)))
     assert sample(model, tmp_path / "cats", "--mix", "1:2@coarse", "--class", "cat", "--json") == 0
     assert json.loads(capsys.readouterr().out)["classes"] == ["cat"] * 3

@@ -1,4 +1,4 @@
-"""What `swincli sample` writes: every format, notes in all of them, and going on where it stopped."""
+"""The files of `swincli sample`: all formats, their notes, and resuming."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pngs(model: Path, folder: Path) -> list[np.ndarray]:
-    """The images of seeds 0 to 4, as PNGs."""
+    """The pixels of seeds 0 to 4, from PNGs."""
     if not (folder / "png").exists():
         assert sample(model, folder / "png", "--count", "5") == 0
     return [pixels(folder / f"png/seed-{seed:06d}.png") for seed in range(5)]
@@ -69,7 +69,7 @@ def test_all_images_in_one_made_once(
     assert all(np.array_equal(one, other) for one, other in zip(found, pngs, strict=True))
     assert np.array_equal(pixels(out / "grid.png"), np.concatenate(pngs[:3], axis=1))
     assert sample(model, out, *arguments) == 0
-    assert f"{out / PACKED[kind]} is there already" in capsys.readouterr().err
+    assert f"{out / PACKED[kind]} already exists" in capsys.readouterr().err
 
 
 def read_packed(path: Path) -> list[np.ndarray]:
@@ -112,17 +112,17 @@ def test_images_that_are_there_are_left_alone(model: Path, out: Path, capsys: Ca
     times = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     capsys.readouterr()
     assert sample(model, out, "--seeds", "0-4") == 0
-    assert "2 of 5 images are there already" in capsys.readouterr().err
+    assert "2 of 5 images already exist" in capsys.readouterr().err
     assert {name: (out / name).stat().st_mtime_ns for name in times} == times
     assert len(list(out.iterdir())) == 5
 
 
 def test_images_of_other_settings_or_models_are_not_overwritten(
-    model: Path, tiny_recipe: MakeRecipe, tmp_path: Path, capsys: Capture
+    model: Path, shown_recipe: MakeRecipe, tmp_path: Path, capsys: Capture
 ) -> None:
     out = tmp_path / "out"
     assert sample(model, out, "--seeds", "1") == 0
-    other = save_shown_model(tiny_recipe("model.adain_gamma=1.0"), tmp_path / "model.safetensors", seed=1)
+    other = save_shown_model(shown_recipe(), tmp_path / "model.safetensors", seed=1)
     content = (out / "seed-000001.png").read_bytes()
     for path, arguments in ((model, ["--truncation", "0.5"]), (other, [])):
         assert sample(path, out, "--seeds", "0-1", *arguments) == 1
@@ -136,7 +136,7 @@ def test_images_of_other_settings_or_models_are_not_overwritten(
 
 
 def test_a_run_that_was_stopped_goes_on(model: Path, out: Path, capsys: Capture) -> None:
-    """A place that cannot be written stops the run in its middle."""
+    """A folder in the place of a temporary file stops the first call after three images."""
     parts = out / ".images.zip.parts"
     hindrance = parts / f".seed-000003.png.partial-{os.getpid()}"
     hindrance.mkdir(parents=True)
@@ -147,7 +147,7 @@ def test_a_run_that_was_stopped_goes_on(model: Path, out: Path, capsys: Capture)
     hindrance.rmdir()
     capsys.readouterr()
     assert sample(model, out, *arguments) == 0
-    assert "3 of 5 images are there already" in capsys.readouterr().err
+    assert "3 of 5 images already exist" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["images.zip"]
 
 
@@ -178,9 +178,9 @@ def test_zip_and_store_are_measured_and_trained_on(
     assert Store.open(tmp_path / "again").content_hash == Store.open(tmp_path / "store").content_hash
 
 
-def test_classes_come_along(tiny_recipe: MakeRecipe, tmp_path: Path) -> None:
+def test_classes_come_along(shown_recipe: MakeRecipe, tmp_path: Path) -> None:
     classes = Classes(("cat", "dög", "7"), (1, 2, 1))
-    recipe = tiny_recipe("model.adain_gamma=1.0", "model.classes=3")
+    recipe = shown_recipe("model.classes=3")
     model = save_shown_model(recipe, tmp_path / "model.safetensors", classes)
     out = tmp_path / "out"
     for kind in PACKED:

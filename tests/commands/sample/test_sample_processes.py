@@ -1,4 +1,4 @@
-"""`swincli sample` in several processes, started as a user starts them."""
+"""`swincli sample` on several ranks, started by torchrun."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def shared(model: Path, out: Path, *arguments: str) -> tuple[int, str, str]:
 
 @pytest.mark.slow
 def test_two_processes_draw_the_images_of_one(model: Path, tmp_path: Path) -> None:
-    """A seed's image: at most one level of 255 apart, whatever the batch and the number of processes."""
+    """Pixels of a seed differ by at most one level of 255 between batch sizes and numbers of ranks."""
     arguments = ["--count", "7", "--truncation", "0.8", "--sweep", "pca:0", "--sweep-steps", "2"]
     assert sample(model, tmp_path / "one", *arguments, "--grid", "4x2", "--batch", "7") == 0
     assert sample(model, tmp_path / "two", *arguments[:4], "--seeds", "2", "--count", "2") == 0
     code, out, said = shared(model, tmp_path / "two", *arguments, "--grid", "4x2", "--json")
     assert code == 0, said
     assert json.loads(out)["count"] == 7
-    assert said.count("2 of 7 images are there already") == 1
+    assert said.count("2 of 7 images already exist") == 1
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == sorted(path.name for path in (tmp_path / "two").iterdir())
     assert len(names) == 7 + 7 + 1
