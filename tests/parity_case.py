@@ -72,7 +72,7 @@ class ParityCase:
         return torch.from_numpy(random.uniform(-2, 2, (4, 3, side, side)).astype(np.float32))
 
     def _filled(self, part: str) -> Weights:
-        """The release's fill. Its 200 steps of power iteration are done on W Wᵀ here, which takes a tenth of the time."""
+        """The release's fill. Its 200 steps of power iteration run on W Wᵀ here, in a tenth of the time."""
         release, entries, salt = _official_fill(), self.manifest[part], self.manifest["salt"]
         filled: Weights = release.fill({key: entry for key, entry in entries.items() if entry["kind"] != "sn_u"}, salt)
         for key in (key for key, entry in entries.items() if entry["kind"] == "sn_u"):
