@@ -32,11 +32,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from swincli import __version__
 from swincli.console import Console
 from swincli.data.preparing.prepare import PrepareOptions, prepare
 from swincli.data.store.reader import Store
 from swincli.system.resources import usable_cores
+from swincli.version import __version__
 
 BATCH = 64
 QUIET = Console(quiet=True)

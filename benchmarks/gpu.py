@@ -30,7 +30,6 @@ from arithmetic import generator_multiply_adds, step_flops
 from timed_networks import as_they_are, prepare_training
 from torch import nn
 
-from swincli import __version__
 from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe
@@ -38,6 +37,7 @@ from swincli.recipe.schema import ModelSection, RunSection
 from swincli.system import runtime
 from swincli.training.ema.ema import update_ema
 from swincli.training.step.engine import compile_networks
+from swincli.version import __version__
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from plain_networks import PlainDiscriminator, PlainGenerator

@@ -22,8 +22,8 @@ from typing import Any
 
 from targets import TABLE, Figure
 
-from swincli import __version__
 from swincli.system.resources import cpu_name
+from swincli.version import __version__
 
 Results = dict[str, dict[str, float]]
 

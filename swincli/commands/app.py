@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from swincli import __version__
 from swincli.commands.convert import convert
 from swincli.commands.doctor import doctor
 from swincli.commands.evaluate.command import evaluate
@@ -19,6 +18,7 @@ from swincli.commands.project.command import project
 from swincli.commands.recipe import recipe_app
 from swincli.commands.sample.command import sample
 from swincli.commands.train import train
+from swincli.version import __version__
 
 app = typer.Typer(
     name="swincli",

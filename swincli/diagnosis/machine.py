@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-import swincli
 from swincli.diagnosis.findings import Finding, warning
 from swincli.diagnosis.hardware import Accelerator, CpuInfo, inspect_cpu, list_accelerators
 from swincli.diagnosis.software import (
@@ -27,6 +26,7 @@ from swincli.model.files.find_checkpoint import RUNS
 from swincli.system.atomic_files import free_bytes, nearest_folder
 from swincli.system.resources import available_memory, total_memory
 from swincli.units import format_bytes
+from swincli.version import __version__
 
 DETECTOR = "inception"  # the default of `swincli evaluate` and of evaluation during training
 LITTLE_DISK, LITTLE_MEMORY = 5 * 2**30, 2 * 2**30
@@ -95,7 +95,7 @@ def inspect_machine(device: torch.device) -> Machine:
     devices, problems = list_accelerators()
     return Machine(
         versions={
-            "swincli": swincli.__version__,
+            "swincli": __version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
             "cuda": torch.version.cuda,

@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from swincli import __version__
 from swincli.system.atomic_files import append_json_line
+from swincli.version import __version__
 
 _LIBRARIES = ("torch", "numpy", "pillow", "clean-fid")
 

@@ -8,11 +8,11 @@ import sys
 import pytest
 import typer
 
-from swincli import __version__
 from swincli.commands import app as module
 from swincli.commands.app import run
 from swincli.commands.typer_command import boundary
 from swincli.errors import DataError, RecipeError
+from swincli.version import __version__
 
 Capture = pytest.CaptureFixture[str]
 # Typer may load pydantic to read an option, but none of our models may be built for it.

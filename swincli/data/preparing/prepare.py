@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from swincli import __version__
 from swincli.console import Console
 from swincli.data.images.colour import spell_colour
 from swincli.data.images.rejected import Rejected
@@ -25,6 +24,7 @@ from swincli.data.store.manifest import CHANNELS, Provenance
 from swincli.data.store.staging import check_destination, check_outside, check_space, staged
 from swincli.data.store.writers import ImageWriter, open_writer
 from swincli.errors import DataError, from_os_error
+from swincli.version import __version__
 
 __all__ = ["PrepareOptions", "PrepareResult", "prepare"]
 

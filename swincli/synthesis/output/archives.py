@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from swincli import __version__
 from swincli.data.store.manifest import DATASET_FILE
 from swincli.data.store.npy_header import npy_header
 from swincli.data.store.staging import staged
@@ -22,6 +21,7 @@ from swincli.data.store.stylegan_writer import NO_DATE, dataset_json, writing_zi
 from swincli.errors import from_os_error
 from swincli.synthesis.output.provenance import NOTE, Output
 from swincli.system.atomic_files import write_atomically
+from swincli.version import __version__
 
 _PERMISSIONS = 0o600  # of the files in a zip
 

@@ -19,11 +19,11 @@ import torch
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
-from swincli import __version__
 from swincli.data.store.manifest import is_store, read_manifest
 from swincli.errors import DataError
 from swincli.synthesis.latents.files import read_npz
 from swincli.system.atomic_files import write_atomically
+from swincli.version import __version__
 
 NOTE = "swincli"  # key of the PNG's text chunk and of the entry in an .npz file
 SUFFIXES = (".png", ".jpg", ".webp")

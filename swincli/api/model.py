@@ -1,0 +1,193 @@
+"""`swincli.load_model`, and the model that it returns: codes in, images out, as numpy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from swincli.commands.model_options import open_model, read_truncation
+from swincli.errors import UsageError
+from swincli.model.files.model_file import Model
+from swincli.synthesis.latents.codes import codes_of_z
+from swincli.synthesis.sample_set import render_samples, seed_samples
+from swincli.synthesis.sampling import default_sampling_batch, render
+from swincli.system import runtime
+
+
+class LoadedModel:
+    """A trained generator, ready to draw images. Made by `swincli.load_model`.
+
+    Attributes:
+        core: The loaded networks and all that belongs to them, for code that goes deeper.
+    """
+
+    def __init__(self, core: Model) -> None:
+        self.core = core
+
+    def __repr__(self) -> str:
+        return f"<swincli model {self.path}: {self.resolution} px, {self.images_seen:,} images seen, {self.device}>"
+
+    @property
+    def path(self) -> Path:
+        """The file that it was read from."""
+        return self.core.path
+
+    @property
+    def resolution(self) -> int:
+        """Side of its images in pixels."""
+        return self.core.recipe.model.size
+
+    @property
+    def latent_dim(self) -> int:
+        """Numbers in one w."""
+        return self.core.recipe.model.latent_dim
+
+    @property
+    def num_ws(self) -> int:
+        """Codes of one image in w+."""
+        return self.core.recipe.model.num_ws
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of its classes; None for an unconditional model."""
+        return None if self.core.classes is None else self.core.classes.names
+
+    @property
+    def images_seen(self) -> int:
+        """Images that it was trained on, repetitions included."""
+        return self.core.images_seen
+
+    @property
+    def device(self) -> str:
+        """Where it runs, such as "cpu" or "cuda:0"."""
+        return str(self.core.device)
+
+    def sample(
+        self,
+        seeds: Sequence[int],
+        *,
+        truncation: float = 1.0,
+        truncation_layers: int | None = None,
+        truncation_centres: int | None = None,
+        classes: str | int | None = None,
+        batch: int | None = None,
+    ) -> NDArray[np.uint8]:
+        """Images of seeds, the same bytes as `swincli sample --seeds ...` writes.
+
+        Args:
+            seeds: One image each, 0 to 2^32 - 1.
+            truncation: Below 1: more typical, less varied images (Karras et al., 2019, appendix B).
+            truncation_layers: Truncate only the first N codes of w+.
+            truncation_centres: Truncate towards the nearest of K cluster centres of w.
+            classes: Of a conditional model, a class by name or number, or several as "cat,dog"; each seed then gives
+                one image of every class, class by class. By default a class is drawn for each seed.
+            batch: Images at once; as many as fit a modest machine by default.
+
+        Returns:
+            uint8 `[N, H, W, 3]`, RGB.
+
+        Raises:
+            UsageError: no such class, or a truncation that cannot be.
+        """
+        cut = read_truncation(self.core, truncation, truncation_layers, truncation_centres)
+        drawing = seed_samples(self.core, list(seeds), None if classes is None else str(classes), cut)
+        most = batch or default_sampling_batch(self.resolution)
+        return self._gather(render_samples(self.core, drawing, range(len(drawing)), min(most, max(1, len(drawing)))))
+
+    def map(
+        self,
+        seeds: Sequence[int] | None = None,
+        *,
+        z: ArrayLike | None = None,
+        truncation: float = 1.0,
+        classes: str | int | None = None,
+    ) -> NDArray[np.float32]:
+        """w of seeds, or of given z.
+
+        Args:
+            seeds: One w each.
+            z: Instead of seeds: float `[N, latent_dim]`, standard normal. Unconditional models only.
+            truncation: Moves w towards the mean w (of its class); 1 leaves it as it is.
+            classes: As in `sample`.
+
+        Returns:
+            float32 `[N, latent_dim]`.
+
+        Raises:
+            UsageError: neither or both of seeds and z, z of another shape, z for a conditional model, no such class.
+        """
+        if (seeds is None) == (z is None):
+            raise UsageError("map: give either seeds or z", "For example model.map(seeds=[1, 2])")
+        cut = read_truncation(self.core, truncation, None, None)
+        if seeds is not None:
+            drawing = seed_samples(self.core, list(seeds), None if classes is None else str(classes), cut)
+            count = len(drawing)
+            parts = [drawing.codes(range(start, min(start + 256, count))) for start in range(0, count, 256)]
+            w_plus = torch.cat(parts) if parts else torch.empty(0, 1, self.latent_dim)
+        else:
+            if self.classes is not None:
+                raise UsageError("map: z alone does not decide w of a conditional model", "Give seeds and classes.")
+            w_plus = codes_of_z(self.core, self._codes(z, (2,)), cut)
+        return np.asarray(w_plus[:, 0].cpu().numpy(), np.float32)
+
+    def synthesise(self, w: ArrayLike, *, batch: int | None = None) -> NDArray[np.uint8]:
+        """Images of codes.
+
+        Args:
+            w: w `[N, latent_dim]` or w+ `[N, num_ws, latent_dim]`, such as `map` returns or `project` saves.
+            batch: Images at once; as many as fit a modest machine by default.
+
+        Returns:
+            uint8 `[N, H, W, 3]`, RGB.
+
+        Raises:
+            UsageError: codes of another shape.
+        """
+        codes = self._codes(w, (2, 3))
+        w_plus = codes if codes.ndim == 3 else self.core.generator.broadcast(codes)
+        step = batch or default_sampling_batch(self.resolution)
+        return self._gather(render(self.core, part) for part in w_plus.split(step) if len(part))
+
+    def _codes(self, values: Any, dims: tuple[int, ...]) -> Tensor:
+        codes = torch.as_tensor(np.asarray(values, np.float32), device=self.core.device)
+        whole = codes.ndim != 3 or codes.shape[1] == self.num_ws
+        if codes.ndim not in dims or codes.shape[-1] != self.latent_dim or not whole:
+            wanted = {2: f"[N, {self.latent_dim}]", 3: f"[N, {self.num_ws}, {self.latent_dim}]"}
+            shapes = " or ".join(wanted[number] for number in dims)
+            raise UsageError(f"codes of shape {list(codes.shape)}: this model takes {shapes}")
+        return codes
+
+    def _gather(self, parts: Iterator[Tensor]) -> NDArray[np.uint8]:
+        images = [part.numpy() for part in parts]
+        return np.concatenate(images) if images else np.empty((0, self.resolution, self.resolution, 3), np.uint8)
+
+
+def load_model(
+    source: str | PathLike[str] | None = None, device: str = "auto", *, tuned: str | PathLike[str] | None = None
+) -> LoadedModel:
+    """A model, as `--checkpoint` takes it.
+
+    PyTorch is set up as for the commands: float32 without TF32, denormal numbers flushed to zero. So a seed gives the
+    same bytes as with `swincli sample`.
+
+    Args:
+        source: A run folder (its newest model), a `.safetensors` file, or an original `.pt` checkpoint; None for the
+            newest run under `runs/`.
+        device: "auto" takes CUDA, then MPS, then the CPU.
+        tuned: Apply the tuned weights that `swincli project --tune` wrote.
+
+    Raises:
+        CheckpointError: no such model, or a damaged one.
+        ResourceError: the machine has no such device.
+    """
+    runtime.configure()
+    place = runtime.choose_device(device)
+    path = None if source is None else str(source)
+    return LoadedModel(open_model(path, place, None if tuned is None else Path(tuned)))
