@@ -51,16 +51,16 @@ def test_a_width_that_the_snapshots_cannot_make_is_warned_of(
     [
         (["{run}", "{out}", "--ema-width", "0.5"], "--ema-width 0.5: must be from 0.01 to 0.28"),
         (["{run}", "{out}", "--ema-width", "nan"], "--ema-width nan: must be from"),
-        (["{run}", "{out}", "--ema-width", "0.07", "--at", "12"], "--at 12: {run} kept no averages then"),
+        (["{run}", "{out}", "--ema-width", "0.07", "--at", "12"], "--at 12: {run} has no snapshot there"),
         (["{run}", "{out}", "--ema-width", "0.07", "--at", "soon"], "--at soon: 'soon' is not a number of images"),
-        (["{run}", "{out}", "--ema-width", "0.07", "--at", "8"], "has kept averages only once by 8 images"),
+        (["{run}", "{out}", "--ema-width", "0.07", "--at", "8"], "has only one snapshot"),
         (["{run}", "{out}.pt", "--ema-width", "0.07"], "must end in .safetensors with --ema-width"),
         (
             ["{run}", "{out}", "--ema-width", "0.07", "--images-seen", "8"],
             "--images-seen: cannot be combined with --ema-width",
         ),
         (["{run}", "{out}"], "one must be a .pt file"),
-        (["{out}", "{out}", "--ema-width", "0.07"], "is no run folder"),
+        (["{out}", "{out}", "--ema-width", "0.07"], "not a run folder"),
         (["a.pt", "{out}", "--at", "8"], "--at: needs --ema-width"),
     ],
 )
@@ -78,7 +78,7 @@ def test_wrong_use_exits_with_2(
 def test_failures_exit_with_1(averaged_run: Path, tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "out.safetensors"
     assert convert(tmp_path, out, "--ema-width", 0.07) == 1
-    assert f"{tmp_path}: holds no power-function averages" in capsys.readouterr().err
+    assert f"{tmp_path}: has no power-function EMAs" in capsys.readouterr().err
     damaged = Path(shutil.copytree(averaged_run, tmp_path / "run"))
     broken = next((damaged / "averages").iterdir())
     broken.write_bytes(b"nothing")

@@ -122,7 +122,7 @@ def test_what_cannot_be_trained_is_a_failure_with_a_report(shared_recipe: Path, 
         (["--set", "train.batch=2"], 2, "need a recipe"),
         (["--steps", "2"], 2, "need a recipe"),
         (["quickstart", "--steps", "0"], 2, "--steps"),
-        (["quickstart", "--set", "model.wavelet=none"], 2, "model.wavelet: no such wavelet"),
+        (["quickstart", "--set", "model.wavelet=none"], 2, "model.wavelet: unknown wavelet"),
     ],
 )
 def test_wrong_use(arguments: list[str], code: int, message: str, capsys: Capture) -> None:

@@ -23,7 +23,7 @@ from swincli.commands.sample.request import SampleRequest
 from swincli.commands.sample.run import run as run_sample
 from swincli.commands.typer_command import Result
 from swincli.console import Console
-from swincli.metrics.protocol import Fakes
+from swincli.metrics.protocol import FakesRecord
 from swincli.metrics.streams.images import ImageStream
 from swincli.model.files.model_file import load_model
 
@@ -84,7 +84,7 @@ def test_evaluate_a_model_and_arrays(
     assert_silent_and_same(of_model, [*command, "--detector-weights", str(script)], capsys)
     assert sample(model, tmp_path / "drawn", "--count", "6", "--quiet") == 0
     arrays = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "drawn").iterdir())]
-    stream = ImageStream([lambda array=array: array for array in arrays], Fakes("arrays", len(arrays), 16))
+    stream = ImageStream([lambda array=array: array for array in arrays], FakesRecord("arrays", len(arrays), 16))
     capsys.readouterr()
     of_arrays = run_evaluate(request, CPU, console, fakes=stream)
     assert of_arrays.facts["metrics"] == pytest.approx(of_model.facts["metrics"], rel=1e-6)

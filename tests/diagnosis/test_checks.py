@@ -112,7 +112,7 @@ def test_data_that_are_not(tiny_recipe: MakeRecipe) -> None:
 def test_data_that_do_not_fit(tiny_recipe: MakeRecipe, tmp_path: Path) -> None:
     _, (finding,) = check_dataset(tiny_recipe("train.batch=64"))
     assert (finding.severity, finding.about) == ("error", "data")
-    assert "10 images are fewer than a batch" in finding.message
+    assert "10 images are fewer than one batch" in finding.message
     data, (finding,) = check_dataset(tiny_recipe(f"data.path={tmp_path}"))
     assert data.there
     assert "is not a store" in finding.message

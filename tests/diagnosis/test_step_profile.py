@@ -56,7 +56,7 @@ def test_a_synthetic_batch_is_like_a_batch_of_training(tiny_recipe: MakeRecipe) 
     first, second = synthetic_batch(recipe, StepSize(4, 2), CPU)
     assert first.reals.shape == second.reals.shape == (4, 3, 16, 16)
     assert -1 <= first.reals.min() < first.reals.max() <= 1
-    assert first.of_reals is not None
+    assert first.real_augment is not None
     assert first.labels is not None
     assert first.labels.max() < 3
     assert not torch.equal(first.g_latents, second.g_latents)
@@ -88,14 +88,19 @@ def test_the_largest_micro_batch_that_fits_is_proposed(
     out_of_memory_above(4, monkeypatch)
     diagnosis = diagnose(tiny_recipe("train.batch=16"), here, CPU, Console(quiet=True), steps=1)
     (finding,) = [finding for finding in diagnosis.findings if finding.about == "memory"]
-    assert (finding.severity, finding.message) == ("error", "not enough memory on cpu for passes of 8 images at 16 px")
+    assert (finding.severity, finding.message) == (
+        "error",
+        "cpu: out of memory with micro-batches of 8 images at 16 px",
+    )
     assert "  --set run.micro_batch=4  (" in finding.hint
     assert diagnosis.estimate is not None
 
 
 def test_a_size_that_never_fits_is_an_error(tiny_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
     out_of_memory_above(0, monkeypatch)
-    with pytest.raises(ResourceError, match=r"passes of 1 image at 16 px: it could not get 2\.00 GiB more") as caught:
+    with pytest.raises(
+        ResourceError, match=r"micro-batches of 1 image at 16 px \(could not allocate 2\.00 GiB\)"
+    ) as caught:
         profiled(tiny_recipe("train.batch=8"))
     assert "--set run.micro_batch=4" in (caught.value.hint or "")  # training takes 8
 

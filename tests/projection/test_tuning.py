@@ -11,7 +11,7 @@ from torch import Tensor
 
 from swincli.errors import SwincliError
 from swincli.model.files.model_file import Model
-from swincli.model.files.tuned import Changes, with_deltas
+from swincli.model.files.tuned import Deltas, with_deltas
 from swincli.projection.losses import Objective
 from swincli.projection.psnr_ssim import psnr
 from swincli.projection.targets import Target
@@ -27,10 +27,10 @@ def silent(step: int, codes: Tensor, losses: Tensor) -> None:
 @pytest.fixture(scope="module")
 def tuned(
     model: Model, objective: Objective, foreign: list[Target], foreign_w_plus: Tensor
-) -> Callable[..., tuple[Changes, Model]]:
-    """Changes after eight steps, and the model with them."""
+) -> Callable[..., tuple[Deltas, Model]]:
+    """Deltas after eight steps, and the model with them."""
 
-    def make(**settings: float) -> tuple[Changes, Model]:
+    def make(**settings: float) -> tuple[Deltas, Model]:
         chosen = TuningSettings(steps=8, **settings)  # type: ignore[arg-type]
         changes = tune(model, objective, foreign, foreign_w_plus, chosen, 2, silent)
         return changes, with_deltas(model, changes)
@@ -39,7 +39,7 @@ def tuned(
 
 
 @pytest.fixture(scope="module")
-def usual(tuned: Callable[..., tuple[Changes, Model]]) -> tuple[Changes, Model]:
+def usual(tuned: Callable[..., tuple[Deltas, Model]]) -> tuple[Deltas, Model]:
     return tuned()
 
 
@@ -48,7 +48,7 @@ def closeness(model: Model, codes: Tensor, targets: list[Target]) -> list[float]
 
 
 def test_tuned_is_closer(
-    model: Model, usual: tuple[Changes, Model], foreign: list[Target], foreign_w_plus: Tensor
+    model: Model, usual: tuple[Deltas, Model], foreign: list[Target], foreign_w_plus: Tensor
 ) -> None:
     assert {value.dtype for value in usual[0].values()} == {torch.float16}
     before, after = (closeness(one, foreign_w_plus, foreign) for one in (model, usual[1]))
@@ -56,7 +56,7 @@ def test_tuned_is_closer(
 
 
 def test_locality_keeps_other_images_and_the_model_is_not_modified(
-    model: Model, tuned: Callable[..., tuple[Changes, Model]], usual: tuple[Changes, Model]
+    model: Model, tuned: Callable[..., tuple[Deltas, Model]], usual: tuple[Deltas, Model]
 ) -> None:
     weights = [value.clone() for value in model.generator.parameters()]
     others = model.generator.broadcast(w_of_seeds(model, range(8)))

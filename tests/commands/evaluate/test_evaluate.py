@@ -75,7 +75,7 @@ def test_pictures_against_pictures_print_one_line(reals: Path, scripted: Path, c
     printed = capsys.readouterr()
     assert printed.out == "fid 0\n"
     assert "tiny.pt" in printed.err
-    assert "warning: under 2,048 pictures" in printed.err
+    assert "warning: under 2,048 images" in printed.err
 
 
 def test_a_model_is_judged_by_the_images_that_sample_draws(
@@ -138,20 +138,24 @@ def test_the_same_command_prints_the_same_digits(reals: Path, trained: Path, scr
     ("arguments", "code", "message"),
     [
         (["--metric", "fidd"], 2, 'unknown metric "fidd"'),
-        (["--metric", ","], 2, "--metric: names no metric"),
+        (["--metric", ","], 2, "--metric: no metric given"),
         (["--detector", "clip"], 2, 'unknown detector "clip"'),
         (["--num", "many"], 2, "--num many: 'many' is not a number"),
-        (["--num", "1"], 2, "--num 1: measuring takes at least 2"),
+        (["--num", "1"], 2, "--num 1: metrics need at least 2"),
         (["--images", "reals", "--checkpoint", "runs"], 2, "--images and --checkpoint"),
         (["--images", "reals", "--truncation", "0.5"], 2, "--truncation"),
-        (["--images", "nowhere"], 1, "nowhere: no such store, folder or zip"),
+        (["--images", "nowhere"], 1, "nowhere: no such store, folder or archive"),
         (["--seed", "90000"], 2, "--seed 90000"),
         (["--reference", "own.npz"], 2, "--data and --reference: only one"),
-        (["--num-reference", "1"], 2, "--num-reference 1: measuring takes at least 2"),
+        (["--num-reference", "1"], 2, "--num-reference 1: metrics need at least 2"),
         (["--save-reference", "reals.zip"], 2, "--save-reference reals.zip: the file name must end in .npz"),
         (["--protocol", "style"], 2, 'unknown protocol "style"'),
-        (["--protocol", "full", "--num-reference", "5"], 2, "--protocol full: takes all real pictures"),
-        (["--protocol", "styleswin", "--truncation", "0.7"], 2, "--protocol styleswin: its images are not truncated"),
+        (["--protocol", "full", "--num-reference", "5"], 2, "--protocol full: uses all reals"),
+        (
+            ["--protocol", "styleswin", "--truncation", "0.7"],
+            2,
+            "--protocol styleswin: cannot be combined with",
+        ),
         (["runs/first"], 2, "runs/first: unexpected argument"),
         (["--compare", "runs/first"], 2, "--data, --device: cannot be combined with --compare"),
         (["--compare", "runs/first", "--seed", "0"], 2, "--seed, --data, --device: cannot be combined with --compare"),
@@ -160,9 +164,13 @@ def test_the_same_command_prints_the_same_digits(reals: Path, trained: Path, scr
             2,
             "--data, --intervals, --device: cannot be combined with --compare",
         ),
-        (["--detector-size", "299"], 2, "--detector-size: is for a detector from a file, and inception is none"),
-        (["--detector", "efficientnet", "--detector-pixels", "clip"], 2, "--detector-pixels: is for a detector from"),
-        (["--detector", "efficientnet", "--detector-weights", "a.pt"], 2, "--detector-weights: stands for Inception's"),
+        (["--detector-size", "299"], 2, "--detector-size: only for a detector from a file, not for inception"),
+        (["--detector", "efficientnet", "--detector-pixels", "clip"], 2, "--detector-pixels: only for a detector from"),
+        (
+            ["--detector", "efficientnet", "--detector-weights", "a.pt"],
+            2,
+            "--detector-weights: replaces Inception's",
+        ),
         ([], 1, "no trained model under runs/"),
         (["--checkpoint", "nowhere"], 1, "nowhere"),
         (["--detector-weights", "nowhere.pt", "--images", "reals"], 1, "nowhere.pt: no such file"),
@@ -180,7 +188,7 @@ def test_what_cannot_be_is_said_in_one_line(
 
 def test_a_missing_reference_is_said_before_anything_is_loaded(capsys: Capture) -> None:
     assert run(["evaluate", "--data", "nowhere"]) == 1
-    assert "nowhere: no such store, folder or zip" in capsys.readouterr().err
+    assert "nowhere: no such store, folder or archive" in capsys.readouterr().err
 
 
 def test_a_damaged_picture_is_named(reals: Path, scripted: Path, capsys: Capture) -> None:
@@ -210,15 +218,15 @@ def test_all_metrics_of_two_folders_in_one_pass(scripted: Path, capsys: Capture)
     assert run(command) == 0
     output = capsys.readouterr()
     assert json.loads(output.out)["metrics"] == first["metrics"]
-    assert "remembered" in output.err
+    assert "cached" in output.err
 
 
 def test_what_a_metric_cannot_do_without(scripted: Path, reals: Path, capsys: Capture) -> None:
     common = ["evaluate", "--data", str(reals), "--images", str(reals), "--detector", str(scripted), "--device", "cpu"]
     assert run([*common, "--metric", "is"]) == 2
-    assert "names no classes" in capsys.readouterr().err
+    assert "has no class logits" in capsys.readouterr().err
     assert run([*common, "--metric", "fid-infinity"]) == 1
-    assert "--metric fid-infinity: takes at least 20 pictures a side, and one has 7" in capsys.readouterr().err
+    assert "--metric fid-infinity: needs at least 20 images per side, not 7" in capsys.readouterr().err
     Image.new("RGB", (20, 16)).save(reals / "wider.png")
     assert run([*common, "--metric", "spectrum"]) == 1
     assert "px cannot be averaged" in capsys.readouterr().err
@@ -245,7 +253,7 @@ def test_saved_statistics_take_the_place_of_the_pictures(reals: Path, scripted: 
         (["--reference", "gone.npz"], 1, "gone.npz: no such file"),
         (["--reference", "own.npz", "--num-reference", "5"], 2, "--num-reference: cannot be combined with --reference"),
         (["--reference", "own.npz", "--save-reference", "new.npz"], 2, "--save-reference: needs real images"),
-        (["--reference", "own.npz", "--metric", "spectrum"], 1, "own.npz: holds no spectrum"),
+        (["--reference", "own.npz", "--metric", "spectrum"], 1, "own.npz: has no spectrum"),
         (["--reference", "part.npz", "--protocol", "full"], 1, "part.npz: was made from 4 images drawn from 7, but"),
         (["--reference", "part.npz", "--protocol", "styleswin"], 1, "--protocol styleswin uses 50,000"),
         (
@@ -253,7 +261,7 @@ def test_saved_statistics_take_the_place_of_the_pictures(reals: Path, scripted: 
             0,
             "warning: reals: has 7 images, fewer than the 50,000 of the protocol",
         ),
-        (["--reference", "own.npz", "--detector", "other.pt"], 1, "own.npz: made by another detector (tiny.pt"),
+        (["--reference", "own.npz", "--detector", "other.pt"], 1, "own.npz: of another detector (tiny.pt"),
     ],
 )
 def test_what_saved_statistics_cannot_be_used_for(
@@ -329,4 +337,4 @@ def test_runs_are_compared_by_what_was_measured(reals: Path, trained: Path, scri
     assert run(["evaluate", "--compare"]) == 2
     assert "--compare: needs runs" in capsys.readouterr().err
     assert run(["evaluate", "--compare", "runs"]) == 1
-    assert "runs: nothing was measured of this run" in capsys.readouterr().err
+    assert "runs: no measurements of this run" in capsys.readouterr().err

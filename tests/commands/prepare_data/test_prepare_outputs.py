@@ -123,10 +123,10 @@ def test_parts_may_be_zips(photos: Path, tmp_path: Path, capsys: Capture) -> Non
     [
         (["{photos}", "{new}", "--format", "zip"], "the name of a zip must end in .zip"),
         (["{photos}", "{new}.zip", "--encoding", "webp"], "--encoding webp: a zip holds PNG files"),
-        (["{photos}", "{new}", "--report", "r.txt"], "--report r.txt: the name of a .html file is needed"),
+        (["{photos}", "{new}", "--report", "r.txt"], "--report r.txt: the name of a .html file is required"),
         (["{photos}", "{new}", "--contact-sheet", "r.jpg"], "--contact-sheet r.jpg: the name of a .png file"),
-        (["{photos}", "{new}", "--report", "{new}/r.html"], "lies inside {new}"),
-        (["{photos}", "{new}", "--report", "{photos}/r.html"], "lies inside {photos}"),
+        (["{photos}", "{new}", "--report", "{new}/r.html"], "is inside {new}"),
+        (["{photos}", "{new}", "--report", "{photos}/r.html"], "is inside {photos}"),
         (["{photos}", "{new}", "--stats", "{photos}"], "--stats: cannot be combined with SOURCE, DEST or --verify"),
         (["--verify", "{new}", "--stats", "{photos}"], "--verify: cannot be combined with SOURCE, DEST or --stats"),
     ],

@@ -117,7 +117,7 @@ def test_evaluation_draws_classes_as_in_training(
 def test_a_model_without_its_classes_is_damaged(recipe: Recipe, tmp_path: Path, classes: Classes | None) -> None:
     path = tmp_path / "model.safetensors"
     save_model(path, Generator(recipe.model), recipe, 0, classes)
-    with pytest.raises(CheckpointError, match="its classes"):
+    with pytest.raises(CheckpointError, match=r"its classes|lacks the 3 classes"):
         load_model(path, torch.device("cpu"))
 
 

@@ -73,7 +73,7 @@ def in_shares(
     with open_images(str(folder)) as images:
         parts = []
         for rank in range(world):
-            share = Processes(rank, world).share(images.count, 4)
+            share = Processes(rank, world).shard(images.count, 4)
             parts.append(
                 compute_statistics(images.read(np.arange(share.start, share.stop)), detector, needs, 4, silent)
             )
