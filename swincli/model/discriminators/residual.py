@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from swincli.model.blocks.conditioning import embed, make_embedding, project
 from swincli.model.blocks.layers import Conv, Linear, make_weight
-from swincli.model.discriminators.head import LAST_RESOLUTION, epilogue, epilogue_layers
+from swincli.model.discriminators.epilogue import LAST_RESOLUTION, epilogue, epilogue_layers
 from swincli.model.discriminators.wavelet import TrunkBlock
 from swincli.ops import fir
 from swincli.ops.checkpointing import use_checkpointing

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from swincli.errors import UsageError
 from swincli.model.blocks.conditioning import embed, make_embedding, project
 from swincli.model.blocks.layers import Conv
-from swincli.model.discriminators.head import LAST_RESOLUTION, epilogue, epilogue_layers
+from swincli.model.discriminators.epilogue import LAST_RESOLUTION, epilogue, epilogue_layers
 from swincli.ops import fir
 from swincli.ops.checkpointing import checkpointed, use_checkpointing
 from swincli.ops.wavelet import BANDS, dwt, filter_banks, wavelet_filters

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from swincli.errors import ResourceError
 from swincli.model.blocks.style import STYLES
-from swincli.model.discriminators.head import deviation_group
+from swincli.model.discriminators.epilogue import deviation_group
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
 from swincli.system.runtime import choose_precision

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from swincli.errors import RecipeError
 from swincli.model.blocks.style import STYLES
-from swincli.model.discriminators.head import deviation_group
+from swincli.model.discriminators.epilogue import deviation_group
 from swincli.recipe import Recipe
 
 

@@ -8,7 +8,7 @@ from inverse_wavelet import inverse_dwt
 
 from swincli.errors import UsageError
 from swincli.model.blocks.layers import EqualLinear, SpectralWeight
-from swincli.model.discriminators.head import append_minibatch_std
+from swincli.model.discriminators.epilogue import append_minibatch_std
 from swincli.model.discriminators.wavelet import WaveletDiscriminator
 from swincli.model.meta_init import meta_init
 from swincli.ops import fir

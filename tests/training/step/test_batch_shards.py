@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swincli.errors import RecipeError
-from swincli.model.discriminators.head import append_minibatch_std, deviation_group
+from swincli.model.discriminators.epilogue import append_minibatch_std, deviation_group
 from swincli.recipe import Recipe
 from swincli.training.step.batch_shards import BatchSplit, split_batch
 
