@@ -66,7 +66,7 @@ class EvaluateRequest:
         Path | None,
         typer.Option(
             metavar="FILE.npz",
-            help="ReferenceStatistics instead of --data: from --save-reference, or mu and sigma of another program.",
+            help="Statistics instead of --data: from --save-reference, or mu and sigma of another program.",
             rich_help_panel=REFERENCE,
         ),
     ] = None

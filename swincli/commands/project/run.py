@@ -85,7 +85,7 @@ class TunedImages:
 
 
 def run(request: ProjectRequest, device: torch.device, console: Console, *, model: Model | None = None) -> Result:
-    """Project pictures and measure their images. ProjectionFiles that exist with the same note are kept.
+    """Project pictures and measure their images. Files that exist with the same note are kept.
 
     Args:
         request: Checked options.

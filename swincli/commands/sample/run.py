@@ -42,7 +42,7 @@ def run(
     *,
     model: Model | None = None,
 ) -> Result:
-    """Draw the images and write all files of a request. ProjectionFiles that exist with the same note are kept.
+    """Draw the images and write all files of a request. Files that exist with the same note are kept.
 
     Args:
         request: Checked options.
