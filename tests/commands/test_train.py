@@ -89,7 +89,7 @@ def test_dry_run_writes_nothing(tiny_recipe_file: Path, tmp_path: Path, capsys: 
         (["--max-time", "0m"], 2, "--max-time 0m: '0m' is zero; a duration must be above 0"),
         (["--max-time", "soon", "--dry-run"], 2, "--max-time"),
         (["--set", "train.init=nowhere", "--dry-run"], 1, "nowhere: no such run or model"),
-        (["--set", "run.micro_batch=3", "--dry-run"], 2, "run.micro_batch: 3, and D judges groups of 4 images"),
+        (["--set", "run.micro_batch=3", "--dry-run"], 2, "run.micro_batch: 3, but D compares groups of 4 images"),
         (["--set", "train.freeze_d=1"], 2, "train.freeze_d (--set): freezes layers of a checkpoint's D"),
         (["--set", "train.init_mode=fine-tune"], 2, "train.init_mode (--set): fine-tunes a checkpoint"),
     ],
