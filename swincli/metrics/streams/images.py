@@ -187,13 +187,18 @@ def _source_images(text: str, source: Source, entries: list[Entry]) -> ImageSet:
         return digest.hexdigest()
 
     def read(indices: NDArray[np.int64]) -> Iterator[Loader]:
-        return (partial(_decode_entry, source, entries[index]) for index in indices)
+        for entry in (entries[index] for index in indices):
+            content = _name_in_errors(source, entry, entry.read) if source.forward_only else None
+            yield partial(_decode_entry, source, entry, content)
 
     return ImageSet(text, len(entries), None, content_hash, read)
 
 
-def _decode_entry(source: Source, entry: Entry) -> NDArray[np.uint8]:
-    return _name_in_errors(source, entry, lambda: np.asarray(decode(entry.read(), entry.name)))
+def _decode_entry(source: Source, entry: Entry, content: bytes | None) -> NDArray[np.uint8]:
+    """The pixels of an entry, from its content or, if that is None, from the source."""
+    return _name_in_errors(
+        source, entry, lambda: np.asarray(decode(entry.read() if content is None else content, entry.name))
+    )
 
 
 def _name_in_errors(source: Source, entry: Entry, work: Callable[[], T]) -> T:

@@ -24,7 +24,7 @@ from swincli.system.atomic_files import write_arrays
 from swincli.system.cache import cache_folder
 from swincli.system.distributed import Processes
 
-FORMAT = 2
+FORMAT = 3  # 2 could hold moments of pictures that threads had mixed up
 
 
 @dataclass(frozen=True)
