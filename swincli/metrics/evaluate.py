@@ -17,7 +17,7 @@ from swincli.metrics.networks.detectors import Detector
 from swincli.metrics.protocol import DetectorRecord, Protocol, ReferenceRecord, library_versions
 from swincli.metrics.registry import METRICS
 from swincli.metrics.streams.features import FAKES_ONLY, SideStatistics, Statistic
-from swincli.metrics.streams.images import ImageSet, ImageStream
+from swincli.metrics.streams.images import ImageSet, ImageStream, count_on_both_sides
 from swincli.metrics.streams.reference_cache import measure_reference, reference_key
 from swincli.metrics.streams.reference_files import ReferenceStatistics, save_statistics
 from swincli.metrics.streams.shards import gather_statistics
@@ -106,7 +106,7 @@ def evaluate(
         values |= processes.from_main(compute)
     protocol = _protocol(fakes, reals.record, detector, plan, seed, preset)
     cautions = [f"under {plan.rows[name].enough:,} images, {plan.rows[name].caution}" for name in plan.too_few]
-    cautions += [*_size_cautions(fakes, reals.record), *reals.cautions]
+    cautions += [*_size_cautions(fakes, reals.record), *_overlap_cautions(fakes, images), *reals.cautions]
     found = processes.from_main(lambda: _intervals(plan, result_of, fake_statistics, reals.statistics, context))
     return Evaluation(values, protocol, cautions, found)
 
@@ -333,3 +333,11 @@ def _size_cautions(fakes: ImageStream, reference: ReferenceRecord) -> list[str]:
     if one is None or other is None or one == other:
         return []
     return [f"the fakes have {one} px and the reference has {other} px; each side is resized on its own"]
+
+
+def _overlap_cautions(fakes: ImageStream, reference: ImageSet | None) -> list[str]:
+    on_both = count_on_both_sides(fakes.record, reference) if reference is not None else 0
+    if not on_both:
+        return []
+    which = f"{on_both:,} of the {fakes.record.num:,} fakes"
+    return [f"{fakes.record.source}: {which} are in the reference too, which is of the same set"]

@@ -28,6 +28,8 @@ class FakesRecord:
         truncation: Truncation of generated images; 1 is none.
         images_seen: Training images that the model has seen.
         classes: How classes were drawn; None for an unconditional model.
+        drawn_from: Number of images of the source if `num` of them were drawn, else None.
+        drawn_with: Seed of the draw.
     """
 
     source: str
@@ -37,6 +39,8 @@ class FakesRecord:
     truncation: float | None = None
     images_seen: int | None = None
     classes: str | None = None
+    drawn_from: int | None = None
+    drawn_with: int | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class Protocol:
     def rows(self) -> list[tuple[str, str]]:
         """Name and text of each row of the printed protocol."""
         fakes, reference = self.fakes, self.reference
-        drawn = [f"{fakes.num:,} of {fakes.source}", _side(fakes.resolution)]
+        drawn = [f"{fakes.num:,} of {fakes.source}", *_drawn(fakes), _side(fakes.resolution)]
         if fakes.images_seen is not None:
             drawn.append(f"after {fakes.images_seen:,} images")
         if fakes.seeds is not None:
@@ -159,14 +163,16 @@ def append_record(
 
 def _describe(reference: ReferenceRecord) -> str:
     number = "an unknown number" if reference.num is None else f"{reference.num:,}"
-    parts = [f"{number} of {reference.source}"]
-    if reference.drawn_from is not None:
-        parts.append(f"drawn from {reference.drawn_from:,} with seed {reference.drawn_with}")
+    parts = [f"{number} of {reference.source}", *_drawn(reference)]
     if reference.num is not None:
         parts.append(_side(reference.resolution))
     if reference.statistics is not None and reference.statistics != reference.source:
         parts.append(f"by {reference.statistics}")
     return ", ".join([*parts, reference.content_hash[:12]])
+
+
+def _drawn(side: FakesRecord | ReferenceRecord) -> list[str]:
+    return [] if side.drawn_from is None else [f"drawn from {side.drawn_from:,} with seed {side.drawn_with}"]
 
 
 def _side(resolution: int | None) -> str:

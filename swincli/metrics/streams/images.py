@@ -112,28 +112,58 @@ def stream_subset(images: ImageSet, num: int, seed: int, share: Callable[[int], 
     Args:
         images: The set.
         num: Largest number of images.
-        seed: Seed of the draw.
+        seed: Seed of the draw; see `draw_fakes`.
         share: Maps the number of images to this rank's share of them; all by default.
     """
-    indices = np.arange(images.count)
-    if images.count > num:
-        indices = np.sort(np.random.default_rng(seed).choice(indices, num, replace=False))
+    indices = draw_fakes(images.count, num, seed)
     mine = share(len(indices))
     loaders = images.read(indices[mine.start : mine.stop])
-    return ImageStream(loaders, FakesRecord(images.source, len(indices), images.resolution))
+    return ImageStream(loaders, drawn_record(images.source, images.count, num, images.resolution, seed))
+
+
+def drawn_record(source: str, count: int, num: int, resolution: int | None, seed: int) -> FakesRecord:
+    """The protocol's record of at most `num` fakes of a set of `count` images."""
+    if count <= num:
+        return FakesRecord(source, count, resolution)
+    return FakesRecord(source, num, resolution, drawn_from=count, drawn_with=seed)
 
 
 def draw_subset(images: ImageSet, num: int, seed: int) -> ImageSet:
-    """A random subset of `num` images, or the whole set if it has no more.
-
-    The draw is independent of that of `stream_subset` with the same seed.
-    """
+    """A random subset of `num` images as reals, or the whole set if it has no more; see `draw_reals`."""
     if images.count <= num:
         return images
-    indices = np.sort(np.random.default_rng((seed, 1)).choice(images.count, num, replace=False))
+    indices = draw_reals(images.count, num, seed)
     return replace(
         images, count=num, read=lambda chosen: images.read(indices[chosen]), subset=RandomSubset(images.count, seed)
     )
+
+
+def draw_fakes(count: int, num: int, seed: int) -> NDArray[np.int64]:
+    """Indices of `num` fakes of `count` images, sorted: the front of the seed's order. All if there are no more."""
+    return np.sort(_random_order(count, seed)[:num]) if num < count else np.arange(count)
+
+
+def draw_reals(count: int, num: int, seed: int) -> NDArray[np.int64]:
+    """Indices of `num` reals of `count` images, sorted: the back of the seed's order. All if there are no more.
+
+    Fakes and reals of one set and seed have as few images in common as possible: none if the set has enough.
+    """
+    return np.sort(_random_order(count, seed)[-num:]) if num < count else np.arange(count)
+
+
+def _random_order(count: int, seed: int) -> NDArray[np.int64]:
+    # Of above 10,000 images the back is what choice() of these images alone gives, as earlier versions drew the reals.
+    return np.random.default_rng((seed, 1)).choice(count, count, replace=False)
+
+
+def count_on_both_sides(fakes: FakesRecord, reals: ImageSet) -> int:
+    """Number of fakes that are in the reference too, if both are of one store, folder or archive by its path."""
+    if Path(fakes.source).resolve() != Path(reals.source).resolve():
+        return 0
+    total = reals.subset.of if reals.subset else reals.count
+    f = draw_fakes(total, fakes.num, fakes.drawn_with or 0)
+    r = draw_reals(total, reals.count, reals.subset.seed if reals.subset else 0)
+    return len(np.intersect1d(f, r, assume_unique=True))
 
 
 @contextmanager
