@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -129,7 +130,7 @@ METRICS: dict[str, Metric[Any]] = {
         enough=1000,
         caution="the subsets of KID are smaller than the 1,000 images of published figures, and kid_std is larger",
         headline="kid",
-        interval=lambda kid, deviation: {"kid": around(kid.mean, deviation)},
+        interval=lambda kid, deviation: {"kid": around(kid.mean, math.hypot(deviation, kid.subset_error))},
         bootstrap=intervals.kid_deviation,
     ),
     "pr": Metric(
