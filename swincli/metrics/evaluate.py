@@ -202,11 +202,12 @@ def _make_plan(
             hint = "Use one with classes: --detector efficientnet"
             raise UsageError(f"--metric {name}: {detector.name} has no class logits", hint)
     smaller = _smaller_count(fakes, reference)
+    counts = {name: smaller if row.uses_reals else fakes.record.num for name, row in rows.items()}
     for name, row in rows.items():
-        if smaller < row.least:
-            raise DataError(f"--metric {name}: needs at least {row.least} images per side, not {smaller}")
+        if counts[name] < row.least:
+            raise DataError(f"--metric {name}: needs at least {row.least} images per side, not {counts[name]}")
         row.check(context)
-    too_few = [name for name, row in rows.items() if smaller < row.enough]
+    too_few = [name for name, row in rows.items() if counts[name] < row.enough]
     requested = [] if intervals is False else too_few if intervals is None else list(rows)
     with_interval = [name for name in requested if rows[name].interval is not None]
     return _EvaluationPlan(
