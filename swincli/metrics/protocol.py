@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from swincli.data.images.decode import DECODING
 from swincli.system.atomic_files import append_json_line
 from swincli.version import __version__
 
@@ -98,6 +99,7 @@ class Protocol:
         versions: Versions of the libraries by name.
         preset: The preset of `--protocol`, if any.
         networks: Other networks by the name of the metric that used them.
+        decoding: How image files became pixels, for sides that are files.
     """
 
     fakes: FakesRecord
@@ -110,6 +112,7 @@ class Protocol:
     versions: dict[str, str]
     preset: str | None = None
     networks: dict[str, NetworkRecord] = field(default_factory=dict)
+    decoding: str = DECODING
 
     def rows(self) -> list[tuple[str, str]]:
         """Name and text of each row of the printed protocol."""
@@ -127,6 +130,7 @@ class Protocol:
             ("reference", _describe(reference)),
             ("detector", f"{self.detector.name}, sha256 {self.detector.sha256[:12]}, on {self.device}"),
             *((f"{metric} by", f"{each.name}, sha256 {each.sha256[:12]}") for metric, each in self.networks.items()),
+            ("decoding", self.decoding),
             ("resize", f"{self.resize}, from {self.quantisation}"),
             ("versions", ", ".join(f"{name} {number}" for name, number in self.versions.items())),
         ]

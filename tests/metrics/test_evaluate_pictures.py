@@ -100,6 +100,9 @@ def test_the_protocol_says_how_it_was_measured(picture_folder: PictureFolder, ti
     assert protocol["detector"] == {"name": "tiny.pt", "sha256": tiny.sha256, "width": 12}
     assert protocol["resize"] == "clean-fid (Pillow bicubic, float32, 32x32)"
     assert protocol["quantisation"] == "uint8"
+    for word in ("EXIF", "sRGB", "over white", "16 bits"):
+        assert word in protocol["decoding"]
+    assert dict(result.protocol.rows())["decoding"] == protocol["decoding"]
     assert set(protocol["versions"]) == {"swincli", "torch", "numpy", "pillow", "clean-fid"}
     assert len(protocol["reference"]["content_hash"]) == 64
     shown = dict(result.protocol.rows())
