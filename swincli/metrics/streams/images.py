@@ -25,7 +25,7 @@ from swincli.errors import DataError, UsageError
 from swincli.metrics.protocol import FakesRecord
 from swincli.metrics.streams.features import Loader
 from swincli.model.files.model_file import Model
-from swincli.units import LARGEST_SEED
+from swincli.units import LARGEST_SEED, format_items
 
 T = TypeVar("T")
 
@@ -66,6 +66,7 @@ class ImageSet:
             calls its argument with the number read.
         read: Loaders of the images at some indices, in that order.
         subset: How the images were drawn from the source; None if they are all of it.
+        notes: Messages for the user about how the source was read.
     """
 
     source: str
@@ -74,6 +75,7 @@ class ImageSet:
     content_hash: Callable[[Advance], str]
     read: Callable[[NDArray[np.int64]], Iterator[Loader]]
     subset: RandomSubset | None = None
+    notes: tuple[str, ...] = ()
 
 
 def fake_seeds(num: int, seed: int) -> range:
@@ -170,7 +172,7 @@ def count_on_both_sides(fakes: FakesRecord, reals: ImageSet) -> int:
 def open_images(text: str) -> Iterator[ImageSet]:
     """Open a store, or any source that `swincli prepare-data` reads, for the duration of the block.
 
-    In folders and archives, only files with the suffix of an image format are used.
+    In folders and archives, files with the suffix of an image format are used, and those whose first bytes are of one.
 
     Raises:
         DataError: the source does not exist, is damaged, or has fewer than 2 images.
@@ -182,12 +184,21 @@ def open_images(text: str) -> Iterator[ImageSet]:
     if not text.startswith("builtin:") and not path.exists():
         raise DataError(f"{text}: no such store, folder or archive", _HINT)
     with open_source(text) as source:
-        entries = [entry for entry in source if source.all_pictures or _has_image_suffix(entry.name)]
-        yield _require_two(_source_images(text, source, entries))
+        entries = [entry for entry in source if source.all_pictures or _is_image(entry)]
+        passed_over = len(source) - len(entries)
+        notes = [f"{text}: passed over {format_items(passed_over, 'file')} without an image"] if passed_over else []
+        yield _require_two(replace(_source_images(text, source, entries), notes=(*source.notes, *notes)))
 
 
-def _has_image_suffix(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
+def _is_image(entry: Entry) -> bool:
+    """Whether a file is meant to be an image by its suffix, or is one by its first bytes."""
+    if PurePosixPath(entry.name).suffix.lower() in SUFFIXES:
+        return True
+    try:
+        entry.read()
+    except ImageError:
+        return False
+    return True
 
 
 def _require_two(images: ImageSet) -> ImageSet:
