@@ -16,8 +16,7 @@ from swincli.commands.evaluate.request import EvaluateRequest
 from swincli.commands.evaluate.run import run
 from swincli.console import Console
 from swincli.errors import DataError
-from swincli.metrics.protocol import FakesRecord
-from swincli.metrics.streams.images import ImageStream, stream_batches
+from swincli.metrics.streams.images import ImageStream, draw_fakes, drawn_record, stream_batches
 from swincli.system import runtime
 
 IN_MEMORY = "images in memory"
@@ -113,9 +112,7 @@ def _stream(images: Any, num: int, seed: int) -> ImageStream:
             f"{IN_MEMORY}: {array.dtype} of shape {list(array.shape)}; metrics take uint8 [N, H, W, 3], N at least 2",
             "For example (images * 255).round().clip(0, 255).astype('uint8').",
         )
-    if len(array) > num:
-        array = array[np.sort(np.random.default_rng(seed).choice(len(array), num, replace=False))]
     resolution = array.shape[1] if array.shape[1] == array.shape[2] else None
-    return stream_batches(
-        [torch.from_numpy(np.ascontiguousarray(array))], FakesRecord(IN_MEMORY, len(array), resolution)
-    )
+    record = drawn_record(IN_MEMORY, len(array), num, resolution, seed)
+    chosen = array[draw_fakes(len(array), num, seed)]
+    return stream_batches([torch.from_numpy(np.ascontiguousarray(chosen))], record)

@@ -17,7 +17,7 @@ from swincli.metrics.networks.detectors import Detector
 from swincli.metrics.protocol import DetectorRecord, Protocol, ReferenceRecord, library_versions
 from swincli.metrics.registry import METRICS
 from swincli.metrics.streams.features import FAKES_ONLY, SideStatistics, Statistic
-from swincli.metrics.streams.images import ImageSet, ImageStream
+from swincli.metrics.streams.images import ImageSet, ImageStream, count_on_both_sides
 from swincli.metrics.streams.reference_cache import measure_reference, reference_key
 from swincli.metrics.streams.reference_files import ReferenceStatistics, save_statistics
 from swincli.metrics.streams.shards import gather_statistics
@@ -106,7 +106,7 @@ def evaluate(
         values |= processes.from_main(compute)
     protocol = _protocol(fakes, reals.record, detector, plan, seed, preset)
     cautions = [f"under {plan.rows[name].enough:,} images, {plan.rows[name].caution}" for name in plan.too_few]
-    cautions += [*_size_cautions(fakes, reals.record), *reals.cautions]
+    cautions += [*_size_cautions(fakes, reals.record), *_overlap_cautions(fakes, images), *reals.cautions]
     found = processes.from_main(lambda: _intervals(plan, result_of, fake_statistics, reals.statistics, context))
     return Evaluation(values, protocol, cautions, found)
 
@@ -202,11 +202,12 @@ def _make_plan(
             hint = "Use one with classes: --detector efficientnet"
             raise UsageError(f"--metric {name}: {detector.name} has no class logits", hint)
     smaller = _smaller_count(fakes, reference)
+    counts = {name: smaller if row.uses_reals else fakes.record.num for name, row in rows.items()}
     for name, row in rows.items():
-        if smaller < row.least:
-            raise DataError(f"--metric {name}: needs at least {row.least} images per side, not {smaller}")
+        if counts[name] < row.least:
+            raise DataError(f"--metric {name}: needs at least {row.least} images per side, not {counts[name]}")
         row.check(context)
-    too_few = [name for name, row in rows.items() if smaller < row.enough]
+    too_few = [name for name, row in rows.items() if counts[name] < row.enough]
     requested = [] if intervals is False else too_few if intervals is None else list(rows)
     with_interval = [name for name in requested if rows[name].interval is not None]
     return _EvaluationPlan(
@@ -333,3 +334,11 @@ def _size_cautions(fakes: ImageStream, reference: ReferenceRecord) -> list[str]:
     if one is None or other is None or one == other:
         return []
     return [f"the fakes have {one} px and the reference has {other} px; each side is resized on its own"]
+
+
+def _overlap_cautions(fakes: ImageStream, reference: ImageSet | None) -> list[str]:
+    on_both = count_on_both_sides(fakes.record, reference) if reference is not None else 0
+    if not on_both:
+        return []
+    which = f"{on_both:,} of the {fakes.record.num:,} fakes"
+    return [f"{fakes.record.source}: {which} are in the reference too, which is of the same set"]

@@ -13,7 +13,7 @@ from swincli.console import Console
 from swincli.metrics.confidence.intervals import Interval
 from swincli.metrics.definitions.radial_profile import WINDOW
 from swincli.metrics.protocol import NetworkRecord
-from swincli.metrics.streams.features import SideStatistics, Statistic
+from swincli.metrics.streams.features import FAKES_ONLY, SideStatistics, Statistic
 from swincli.metrics.streams.images import ImageSet
 from swincli.model.files.model_file import Model
 from swincli.system.distributed import Processes
@@ -96,3 +96,8 @@ class Metric(Generic[T]):
     aliases: tuple[str, ...] = ()
     network: NetworkRecord | None = None
     collective: bool = False
+
+    @property
+    def uses_reals(self) -> bool:
+        """Whether the value depends on the reference."""
+        return bool(self.needs - FAKES_ONLY)

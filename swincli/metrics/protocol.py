@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from swincli.data.images.decode import DECODING
 from swincli.system.atomic_files import append_json_line
 from swincli.version import __version__
 
@@ -28,6 +29,8 @@ class FakesRecord:
         truncation: Truncation of generated images; 1 is none.
         images_seen: Training images that the model has seen.
         classes: How classes were drawn; None for an unconditional model.
+        drawn_from: Number of images of the source if `num` of them were drawn, else None.
+        drawn_with: Seed of the draw.
     """
 
     source: str
@@ -37,6 +40,8 @@ class FakesRecord:
     truncation: float | None = None
     images_seen: int | None = None
     classes: str | None = None
+    drawn_from: int | None = None
+    drawn_with: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ class Protocol:
         versions: Versions of the libraries by name.
         preset: The preset of `--protocol`, if any.
         networks: Other networks by the name of the metric that used them.
+        decoding: How image files became pixels, for sides that are files.
     """
 
     fakes: FakesRecord
@@ -106,11 +112,12 @@ class Protocol:
     versions: dict[str, str]
     preset: str | None = None
     networks: dict[str, NetworkRecord] = field(default_factory=dict)
+    decoding: str = DECODING
 
     def rows(self) -> list[tuple[str, str]]:
         """Name and text of each row of the printed protocol."""
         fakes, reference = self.fakes, self.reference
-        drawn = [f"{fakes.num:,} of {fakes.source}", _side(fakes.resolution)]
+        drawn = [f"{fakes.num:,} of {fakes.source}", *_drawn(fakes), _side(fakes.resolution)]
         if fakes.images_seen is not None:
             drawn.append(f"after {fakes.images_seen:,} images")
         if fakes.seeds is not None:
@@ -123,6 +130,7 @@ class Protocol:
             ("reference", _describe(reference)),
             ("detector", f"{self.detector.name}, sha256 {self.detector.sha256[:12]}, on {self.device}"),
             *((f"{metric} by", f"{each.name}, sha256 {each.sha256[:12]}") for metric, each in self.networks.items()),
+            ("decoding", self.decoding),
             ("resize", f"{self.resize}, from {self.quantisation}"),
             ("versions", ", ".join(f"{name} {number}" for name, number in self.versions.items())),
         ]
@@ -159,14 +167,16 @@ def append_record(
 
 def _describe(reference: ReferenceRecord) -> str:
     number = "an unknown number" if reference.num is None else f"{reference.num:,}"
-    parts = [f"{number} of {reference.source}"]
-    if reference.drawn_from is not None:
-        parts.append(f"drawn from {reference.drawn_from:,} with seed {reference.drawn_with}")
+    parts = [f"{number} of {reference.source}", *_drawn(reference)]
     if reference.num is not None:
         parts.append(_side(reference.resolution))
     if reference.statistics is not None and reference.statistics != reference.source:
         parts.append(f"by {reference.statistics}")
     return ", ".join([*parts, reference.content_hash[:12]])
+
+
+def _drawn(side: FakesRecord | ReferenceRecord) -> list[str]:
+    return [] if side.drawn_from is None else [f"drawn from {side.drawn_from:,} with seed {side.drawn_with}"]
 
 
 def _side(resolution: int | None) -> str:

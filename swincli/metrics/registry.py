@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from swincli.metrics.confidence.intervals import around, wilson
 from swincli.metrics.definitions.fid import frechet_distance
 from swincli.metrics.definitions.fid_infinity import FIDInfinity, deviation_factor, fid_infinity
 from swincli.metrics.definitions.inception_score import InceptionScore, inception_score
-from swincli.metrics.definitions.kid import KID, kernel_inception_distance
+from swincli.metrics.definitions.kid import KID, SUBSET_SIZE, kernel_inception_distance
 from swincli.metrics.definitions.memorization import NearestReals, nearest_reals
 from swincli.metrics.definitions.ppl import PathLengths, path_lengths, trimmed_mean
 from swincli.metrics.definitions.prdc import COVERAGE_K, PRDC, PRECISION_K, compute_prdc
@@ -126,10 +127,10 @@ METRICS: dict[str, Metric[Any]] = {
         needs=frozenset({"features"}),
         measure=_kid,
         values=lambda kid: {"kid": kid.mean, "kid_std": kid.deviation},
-        enough=1000,
+        enough=2 * SUBSET_SIZE,
         caution="the subsets of KID are smaller than the 1,000 images of published figures, and kid_std is larger",
         headline="kid",
-        interval=lambda kid, deviation: {"kid": around(kid.mean, deviation)},
+        interval=lambda kid, deviation: {"kid": around(kid.mean, math.hypot(deviation, kid.subset_error))},
         bootstrap=intervals.kid_deviation,
     ),
     "pr": Metric(

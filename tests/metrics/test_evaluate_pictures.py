@@ -20,6 +20,7 @@ from swincli.errors import DataError, ResourceError, UsageError
 from swincli.metrics import evaluate as evaluation
 from swincli.metrics import registry
 from swincli.metrics.definitions.fid import frechet_distance
+from swincli.metrics.definitions.kid import SUBSET_SIZE
 from swincli.metrics.definitions.moments import Moments
 from swincli.metrics.evaluate import Evaluation, evaluate, save_reference
 from swincli.metrics.metric import Context, Metric
@@ -99,6 +100,9 @@ def test_the_protocol_says_how_it_was_measured(picture_folder: PictureFolder, ti
     assert protocol["detector"] == {"name": "tiny.pt", "sha256": tiny.sha256, "width": 12}
     assert protocol["resize"] == "clean-fid (Pillow bicubic, float32, 32x32)"
     assert protocol["quantisation"] == "uint8"
+    for word in ("EXIF", "sRGB", "over white", "16 bits"):
+        assert word in protocol["decoding"]
+    assert dict(result.protocol.rows())["decoding"] == protocol["decoding"]
     assert set(protocol["versions"]) == {"swincli", "torch", "numpy", "pillow", "clean-fid"}
     assert len(protocol["reference"]["content_hash"]) == 64
     shown = dict(result.protocol.rows())
@@ -115,6 +119,33 @@ def test_few_pictures_earn_a_caution_and_many_do_not(
     assert "biased" in caution
     monkeypatch.setitem(registry.METRICS, "fid", replace(registry.METRICS["fid"], enough=3))
     assert measured(fakes, reals, tiny, quiet).cautions == []
+
+
+def test_kid_has_enough_images_from_where_its_subsets_are_whole() -> None:
+    enough = registry.METRICS["kid"].enough
+    sizes = [min(SUBSET_SIZE, count // 2) for count in (enough - 1, enough)]
+    assert sizes == [SUBSET_SIZE - 1, SUBSET_SIZE]
+
+
+def test_few_reals_are_enough_for_a_metric_that_uses_none(
+    picture_folder: PictureFolder, tiny: Detector, quiet: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Metric(
+        needs=frozenset({"samples"}),
+        measure=lambda fakes, *_: len(fakes.samples),
+        values=lambda number: {"number": number},
+        enough=5,
+        least=4,
+        caution="few",
+    )
+    monkeypatch.setitem(registry.METRICS, "number", row)
+    fakes, reals = picture_folder("fakes", 5, seed=1), picture_folder("reals", 3)
+    assert measured(fakes, reals, tiny, quiet, ["number"]).cautions == []
+    assert registry.METRICS["kid"].uses_reals
+    assert not registry.METRICS["is"].uses_reals
+    assert not registry.METRICS["ppl"].uses_reals
+    with pytest.raises(DataError, match="needs at least 4 images per side, not 3"):
+        measured(reals, fakes, tiny, quiet, ["number"])
 
 
 def test_sides_of_two_known_sizes_earn_a_caution(tiny: Detector, quiet: Console, picture_folder: PictureFolder) -> None:

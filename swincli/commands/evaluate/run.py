@@ -63,13 +63,13 @@ def run(
     weights = processes.main_first(lambda: _choose_detector(request, console))
     saved = request.save_reference
     with ExitStack() as opened:
-        reference = processes.main_first(lambda: opened.enter_context(open_reference(request)))
+        reference = processes.main_first(lambda: opened.enter_context(open_reference(request, console)))
         if saved is not None and fakes is None and not request.judges_images:
             detector = processes.main_first(lambda: load_detector(weights, device))
             _save_reference(saved, request, reference, detector, console, processes)
             return Result({"reference": str(saved)}, [str(saved)])
         stream, model = processes.main_first(
-            lambda: opened.enter_context(open_fakes(request, device, processes, fakes))
+            lambda: opened.enter_context(open_fakes(request, device, console, processes, fakes))
         )
         detector = processes.main_first(lambda: load_detector(weights, device))
         if saved is not None:
@@ -104,7 +104,11 @@ def _choose_detector(request: EvaluateRequest, console: Console) -> DetectorWeig
 
 @contextmanager
 def open_fakes(
-    request: EvaluateRequest, device: torch.device, processes: Processes, fakes: ImageStream | Model | None = None
+    request: EvaluateRequest,
+    device: torch.device,
+    console: Console,
+    processes: Processes,
+    fakes: ImageStream | Model | None = None,
 ) -> Iterator[tuple[ImageStream, Model | None]]:
     """This rank's share of the images to judge, and the model that generates them, if one does."""
 
@@ -116,6 +120,7 @@ def open_fakes(
         yield fakes, None
     elif fakes is None and request.images is not None:
         with open_images(request.images) as chosen:
+            _say_notes(chosen, console)
             yield stream_subset(chosen, num, seed, share), None
     else:
         seeds = fake_seeds(num, seed)
@@ -127,15 +132,22 @@ def open_fakes(
 
 
 @contextmanager
-def open_reference(request: EvaluateRequest) -> Iterator[ImageSet | ReferenceStatistics]:
+def open_reference(request: EvaluateRequest, console: Console) -> Iterator[ImageSet | ReferenceStatistics]:
     """The real images, as many as `--num-reference` says, or the statistics of `--reference`."""
     if request.reference is not None:
         yield open_statistics(request.reference)
         return
     assert request.data is not None
     with open_images(request.data) as images:
+        if request.data != request.images:
+            _say_notes(images, console)
         wanted = request.numbers.num_reference
         yield images if wanted is None else draw_subset(images, wanted, request.seed)
+
+
+def _say_notes(images: ImageSet, console: Console) -> None:
+    for note in images.notes:
+        console.say(note)
 
 
 def compare(request: EvaluateRequest, console: Console) -> Result:

@@ -16,6 +16,9 @@ from swincli.data.images.rejected import ImageError
 
 Jpeg = Literal["fast", "exact"]
 
+DECODING = "upright by EXIF, ICC profile to sRGB, transparency over white, 16 bits to the high 8, first frame"
+"""What `decode` does, for protocols: all of it is more than Pillow's `convert("RGB")`."""
+
 LARGEST_PIXELS = 150_000_000  # limits the memory of one image: 600 MB with four channels
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {

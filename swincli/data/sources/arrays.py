@@ -91,7 +91,7 @@ def open_arrays(text: str, path: Path) -> Source:
     except BaseException:
         archive.close()
         raise
-    return Source(text, _entries(stream, pictures), close=archive.close, all_pictures=True)
+    return Source(text, _entries(stream, pictures), close=archive.close, all_pictures=True, forward_only=True)
 
 
 def _listing(problems: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -50,6 +51,8 @@ class Source:
         notes: Messages for the user about how the source was read.
         label_file: Path of a label file inside the source; None without one.
         all_pictures: Whether every entry is meant to be a picture, whatever its suffix.
+        forward_only: Whether a step back reads the source from its start again, as in a zip. Such entries are read in
+            order, by one thread.
     """
 
     text: str
@@ -60,6 +63,7 @@ class Source:
     notes: tuple[str, ...] = ()
     label_file: str | None = None
     all_pictures: bool = False
+    forward_only: bool = False
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)
@@ -81,7 +85,7 @@ class Source:
 class SharedFile:
     """An open file, or an open member of an archive, that holds the bytes of many entries.
 
-    All entries share one file position, so every read goes through `read_at`.
+    All entries share one file position. Every read goes through `read_at`, which any number of threads may call.
 
     Args:
         stream: A seekable binary stream.
@@ -89,12 +93,14 @@ class SharedFile:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
+        self._position = threading.Lock()
         self.close = stream.close
 
     def read_at(self, start: int, read: Callable[[IO[bytes]], bytes]) -> bytes:
-        """Seek to an offset and let `read` read from there."""
-        self._stream.seek(start)
-        return read(self._stream)
+        """Seek to an offset and let `read` read from there; one thread at a time."""
+        with self._position:
+            self._stream.seek(start)
+            return read(self._stream)
 
 
 @contextmanager

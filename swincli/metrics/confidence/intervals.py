@@ -2,6 +2,7 @@
 
 - FID, KID and the inception score: 1.96 standard deviations of bootstrap resamples (Efron 1979) of both sides, around
   the value itself. Resampling repeats images and shifts FID and KID, so the resamples' own percentiles are not used.
+- KID is a mean over random subsets. The standard error of that mean is added in quadrature.
 - FID∞: the interval of FID, widened by `deviation_factor`.
 - Path lengths: 1.96 standard deviations of resampled lengths.
 - Precision, recall, coverage, authenticity: Wilson's interval (1927) of the share of images, with the regions fixed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +13,16 @@ SUBSETS, SUBSET_SIZE = 100, 1000  # as in the paper's code, in clean-fid and tor
 
 @dataclass(frozen=True)
 class KID:
-    """Squared maximum mean discrepancy (MMD): mean over subsets, and standard deviation between the subsets."""
+    """Squared maximum mean discrepancy (MMD): mean over subsets, standard deviation between them, and their number."""
 
     mean: float
     deviation: float
+    subsets: int = SUBSETS
+
+    @property
+    def subset_error(self) -> float:
+        """Standard error of the mean from the choice of the subsets."""
+        return self.deviation / math.sqrt(self.subsets)
 
 
 def kernel_inception_distance(
@@ -41,7 +48,7 @@ def kernel_inception_distance(
             for _ in range(subsets)
         ]
     )
-    return KID(float(values.mean()), float(values.std()))
+    return KID(float(values.mean()), float(values.std()), subsets)
 
 
 def mmd(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:

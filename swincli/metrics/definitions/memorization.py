@@ -55,7 +55,7 @@ def nearest_reals(
         device: Device of the distances, in float64; the CPU by default.
     """
     device = device or torch.device("cpu")
-    f, r = (torch.from_numpy(np.ascontiguousarray(side)).to(device, torch.float64) for side in (fakes, reals))
+    f, r = prdc.centred(fakes, reals, device)
     (spacing,) = neighbour_distances(r, (1,))
     smallest = [squared_distances(rows, r).min(dim=1) for rows in f.split(prdc.BLOCK)]
     squared, real = (torch.cat([block[part] for block in smallest]) for part in (0, 1))

@@ -25,7 +25,7 @@ from swincli.errors import DataError, UsageError
 from swincli.metrics.protocol import FakesRecord
 from swincli.metrics.streams.features import Loader
 from swincli.model.files.model_file import Model
-from swincli.units import LARGEST_SEED
+from swincli.units import LARGEST_SEED, format_items
 
 T = TypeVar("T")
 
@@ -66,6 +66,7 @@ class ImageSet:
             calls its argument with the number read.
         read: Loaders of the images at some indices, in that order.
         subset: How the images were drawn from the source; None if they are all of it.
+        notes: Messages for the user about how the source was read.
     """
 
     source: str
@@ -74,6 +75,7 @@ class ImageSet:
     content_hash: Callable[[Advance], str]
     read: Callable[[NDArray[np.int64]], Iterator[Loader]]
     subset: RandomSubset | None = None
+    notes: tuple[str, ...] = ()
 
 
 def fake_seeds(num: int, seed: int) -> range:
@@ -112,35 +114,65 @@ def stream_subset(images: ImageSet, num: int, seed: int, share: Callable[[int], 
     Args:
         images: The set.
         num: Largest number of images.
-        seed: Seed of the draw.
+        seed: Seed of the draw; see `draw_fakes`.
         share: Maps the number of images to this rank's share of them; all by default.
     """
-    indices = np.arange(images.count)
-    if images.count > num:
-        indices = np.sort(np.random.default_rng(seed).choice(indices, num, replace=False))
+    indices = draw_fakes(images.count, num, seed)
     mine = share(len(indices))
     loaders = images.read(indices[mine.start : mine.stop])
-    return ImageStream(loaders, FakesRecord(images.source, len(indices), images.resolution))
+    return ImageStream(loaders, drawn_record(images.source, images.count, num, images.resolution, seed))
+
+
+def drawn_record(source: str, count: int, num: int, resolution: int | None, seed: int) -> FakesRecord:
+    """The protocol's record of at most `num` fakes of a set of `count` images."""
+    if count <= num:
+        return FakesRecord(source, count, resolution)
+    return FakesRecord(source, num, resolution, drawn_from=count, drawn_with=seed)
 
 
 def draw_subset(images: ImageSet, num: int, seed: int) -> ImageSet:
-    """A random subset of `num` images, or the whole set if it has no more.
-
-    The draw is independent of that of `stream_subset` with the same seed.
-    """
+    """A random subset of `num` images as reals, or the whole set if it has no more; see `draw_reals`."""
     if images.count <= num:
         return images
-    indices = np.sort(np.random.default_rng((seed, 1)).choice(images.count, num, replace=False))
+    indices = draw_reals(images.count, num, seed)
     return replace(
         images, count=num, read=lambda chosen: images.read(indices[chosen]), subset=RandomSubset(images.count, seed)
     )
+
+
+def draw_fakes(count: int, num: int, seed: int) -> NDArray[np.int64]:
+    """Indices of `num` fakes of `count` images, sorted: the front of the seed's order. All if there are no more."""
+    return np.sort(_random_order(count, seed)[:num]) if num < count else np.arange(count)
+
+
+def draw_reals(count: int, num: int, seed: int) -> NDArray[np.int64]:
+    """Indices of `num` reals of `count` images, sorted: the back of the seed's order. All if there are no more.
+
+    Fakes and reals of one set and seed have as few images in common as possible: none if the set has enough.
+    """
+    return np.sort(_random_order(count, seed)[-num:]) if num < count else np.arange(count)
+
+
+def _random_order(count: int, seed: int) -> NDArray[np.int64]:
+    # Of above 10,000 images the back is what choice() of these images alone gives, as earlier versions drew the reals.
+    return np.random.default_rng((seed, 1)).choice(count, count, replace=False)
+
+
+def count_on_both_sides(fakes: FakesRecord, reals: ImageSet) -> int:
+    """Number of fakes that are in the reference too, if both are of one store, folder or archive by its path."""
+    if Path(fakes.source).resolve() != Path(reals.source).resolve():
+        return 0
+    total = reals.subset.of if reals.subset else reals.count
+    f = draw_fakes(total, fakes.num, fakes.drawn_with or 0)
+    r = draw_reals(total, reals.count, reals.subset.seed if reals.subset else 0)
+    return len(np.intersect1d(f, r, assume_unique=True))
 
 
 @contextmanager
 def open_images(text: str) -> Iterator[ImageSet]:
     """Open a store, or any source that `swincli prepare-data` reads, for the duration of the block.
 
-    In folders and archives, only files with the suffix of an image format are used.
+    In folders and archives, files with the suffix of an image format are used, and those whose first bytes are of one.
 
     Raises:
         DataError: the source does not exist, is damaged, or has fewer than 2 images.
@@ -152,12 +184,21 @@ def open_images(text: str) -> Iterator[ImageSet]:
     if not text.startswith("builtin:") and not path.exists():
         raise DataError(f"{text}: no such store, folder or archive", _HINT)
     with open_source(text) as source:
-        entries = [entry for entry in source if source.all_pictures or _has_image_suffix(entry.name)]
-        yield _require_two(_source_images(text, source, entries))
+        entries = [entry for entry in source if source.all_pictures or _is_image(entry)]
+        passed_over = len(source) - len(entries)
+        notes = [f"{text}: passed over {format_items(passed_over, 'file')} without an image"] if passed_over else []
+        yield _require_two(replace(_source_images(text, source, entries), notes=(*source.notes, *notes)))
 
 
-def _has_image_suffix(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
+def _is_image(entry: Entry) -> bool:
+    """Whether a file is meant to be an image by its suffix, or is one by its first bytes."""
+    if PurePosixPath(entry.name).suffix.lower() in SUFFIXES:
+        return True
+    try:
+        entry.read()
+    except ImageError:
+        return False
+    return True
 
 
 def _require_two(images: ImageSet) -> ImageSet:
@@ -187,13 +228,18 @@ def _source_images(text: str, source: Source, entries: list[Entry]) -> ImageSet:
         return digest.hexdigest()
 
     def read(indices: NDArray[np.int64]) -> Iterator[Loader]:
-        return (partial(_decode_entry, source, entries[index]) for index in indices)
+        for entry in (entries[index] for index in indices):
+            content = _name_in_errors(source, entry, entry.read) if source.forward_only else None
+            yield partial(_decode_entry, source, entry, content)
 
     return ImageSet(text, len(entries), None, content_hash, read)
 
 
-def _decode_entry(source: Source, entry: Entry) -> NDArray[np.uint8]:
-    return _name_in_errors(source, entry, lambda: np.asarray(decode(entry.read(), entry.name)))
+def _decode_entry(source: Source, entry: Entry, content: bytes | None) -> NDArray[np.uint8]:
+    """The pixels of an entry, from its content or, if that is None, from the source."""
+    return _name_in_errors(
+        source, entry, lambda: np.asarray(decode(entry.read() if content is None else content, entry.name))
+    )
 
 
 def _name_in_errors(source: Source, entry: Entry, work: Callable[[], T]) -> T:

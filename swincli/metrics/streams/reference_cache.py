@@ -24,7 +24,9 @@ from swincli.system.atomic_files import write_arrays
 from swincli.system.cache import cache_folder
 from swincli.system.distributed import Processes
 
-FORMAT = 2
+FORMAT = 3  # 2 could hold moments of pictures that threads had mixed up
+
+CACHED: tuple[Statistic, ...] = ("moments", "features", "spectrum")
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ def measure_reference(
 ) -> tuple[ReferenceRecord, SideStatistics]:
     """The record and the statistics of a reference, from the cache or from its images.
 
-    Moments are always computed, as they cost little beside the features. A cache file that cannot be read is computed
+    Moments are always computed, as they cost little beside the features. What a pass gives is added to what the cache
+    has, so metrics that alternate cost no more passes. A cache file that cannot be read is computed
     again; if it cannot be written, there is a warning. Rank 0 alone reads and writes the cache and gets the statistics;
     other ranks get only the number of images.
 
@@ -91,9 +94,16 @@ def measure_reference(
 
 def _save_or_warn(key: ReferenceKey, statistics: SideStatistics, console: Console) -> None:
     try:
-        save(key, statistics)
+        save(key, _with_cached(key, statistics))
     except (ResourceError, OSError) as error:
         console.warn(f"the statistics of the reference are not cached: {error}")
+
+
+def _with_cached(key: ReferenceKey, statistics: SideStatistics) -> SideStatistics:
+    """The statistics, and those that only the cache has: they are of the same images and the same detector."""
+    missing: list[Statistic] = [name for name in CACHED if getattr(statistics, name) is None]
+    found = {name: load(key, frozenset({name})) for name in missing}
+    return replace(statistics, **{name: getattr(side, name) for name, side in found.items() if side is not None})
 
 
 def reference_key(images: ImageSet, detector: Detector, console: Console) -> tuple[ReferenceKey, ReferenceRecord]:

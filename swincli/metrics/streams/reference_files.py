@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swincli.data.images.decode import DECODING
 from swincli.errors import DataError
 from swincli.metrics.definitions.moments import Moments
 from swincli.metrics.definitions.spectrum import PARTS, Spectrum
@@ -103,6 +104,7 @@ def save_statistics(path: Path, reference: ReferenceRecord, statistics: SideStat
         "detector": asdict(record),
         "resize": detector.resize.name,
         "quantisation": "uint8",
+        "decoding": DECODING,
         "versions": library_versions(),
     }
     arrays: dict[str, Any] = {

@@ -78,6 +78,12 @@ def test_pictures_against_pictures_print_one_line(reals: Path, scripted: Path, c
     assert "warning: under 2,048 images" in printed.err
 
 
+def test_files_without_an_image_are_counted_once(reals: Path, scripted: Path, capsys: Capture) -> None:
+    (reals / "labels.json").write_text("{}")
+    assert evaluate(scripted, "--data", reals, "--images", reals) == 0
+    assert capsys.readouterr().err.count("passed over 1 file without an image") == 1
+
+
 def test_a_model_is_judged_by_the_images_that_sample_draws(
     reals: Path, trained: Path, scripted: Path, capsys: Capture
 ) -> None:

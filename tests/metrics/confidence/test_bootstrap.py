@@ -13,13 +13,14 @@ from swincli.metrics.confidence.bootstrap import (
     kid_sampler,
     resampled_deviation,
 )
-from swincli.metrics.confidence.intervals import around, wilson
+from swincli.metrics.confidence.intervals import Z, around, wilson
 from swincli.metrics.definitions.fid import frechet_distance
 from swincli.metrics.definitions.fid_infinity import deviation_factor, fid_infinity, subset_sizes
 from swincli.metrics.definitions.inception_score import inception_score
-from swincli.metrics.definitions.kid import mmd
+from swincli.metrics.definitions.kid import kernel_inception_distance, mmd
 from swincli.metrics.definitions.moments import Moments
 from swincli.metrics.definitions.ppl import trimmed_mean
+from swincli.metrics.registry import METRICS
 
 
 def features(seed: int, count: int, width: int, shift: float = 0.0) -> np.ndarray:
@@ -68,6 +69,24 @@ def test_resampled_kid_varies_like_kid_of_new_pictures() -> None:
     assert factor == 1
     assert 0.6 < np.std(drawn) / np.std(fresh) < 1.7
     assert np.mean(drawn) == pytest.approx(mmd(features(900, 60, 8, 0.5), features(901, 60, 8)), rel=0.2)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_the_interval_of_kid_is_as_wide_as_its_values_vary(shift: float) -> None:
+    """The value is a mean over subsets, of 500 images in subsets of 20."""
+
+    def sides(number: int) -> tuple[np.ndarray, np.ndarray]:
+        return features(2 * number, 500, 32, shift), features(2 * number + 1, 500, 32)
+
+    values = [kernel_inception_distance(*sides(n), seed=n, size=20).mean for n in range(50)]
+    said = []
+    for number in range(900, 904):
+        fakes, reals = sides(number)
+        result = kernel_inception_distance(fakes, reals, seed=number, size=20)
+        sampler, factor = kid_sampler(fakes, reals, number)
+        low, high = METRICS["kid"].interval(result, factor * float(np.std([sampler() for _ in range(30)])))["kid"]
+        said.append((high - low) / 2 / Z)
+    assert 0.75 < np.mean(said) / np.std(values) < 1.4
 
 
 def test_kid_from_a_part_of_many_pictures_is_taken_to_their_number(monkeypatch: pytest.MonkeyPatch) -> None:

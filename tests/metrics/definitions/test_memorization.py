@@ -60,6 +60,26 @@ def test_a_copy_of_a_real_that_has_a_twin_is_not_authentic() -> None:
     assert result.distance_ratio.tolist() == [0, np.inf, pytest.approx(1 / 3)]
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-7])
+def test_copies_of_twins_count_as_copies(noise: float) -> None:
+    """1,024 features: a product of matrices alone gives equal ones a distance of 1e-6. 1e-7 is the noise of a batch."""
+    random = np.random.default_rng(3)
+    originals = random.random((300, 1024), dtype=np.float32) + 2
+    result = nearest_reals(
+        originals * (1 + noise * random.standard_normal(originals.shape)), np.concatenate([originals, originals[:200]])
+    )
+    assert result.distance_ratio.tolist() == [0.0] * 300
+    assert not result.authentic.any()
+
+
+def test_close_features_far_from_0_are_told_apart() -> None:
+    random = np.random.default_rng(4)
+    fakes, reals = random.standard_normal((2, 40, 64))
+    near, far = (nearest_reals(fakes * 0.01 + offset, reals * 0.01 + offset) for offset in (0, 1000))
+    np.testing.assert_array_equal(near.real, far.real)
+    np.testing.assert_allclose(near.distance_ratio, far.distance_ratio, rtol=1e-6)
+
+
 def test_copied_pictures_are_found_and_shown_beside_their_originals(
     picture_folder: PictureFolder, tiny: Detector, quiet: Console, tmp_path: Path
 ) -> None:

@@ -57,6 +57,17 @@ def test_a_dropped_mode_costs_recall_and_coverage_and_not_precision() -> None:
     assert result.coverage.mean() == pytest.approx(0.5, abs=0.05)
 
 
+def test_a_fake_on_the_border_of_a_region_is_in_it() -> None:
+    """Kynkäänniemi et al.'s balls are closed: with four equal reals the third neighbour is at a distance of 0."""
+    kinds = np.random.default_rng(3).random((30, 1024), dtype=np.float32) + 2
+    copies = compute_prdc(kinds, np.repeat(kinds, 4, axis=0))
+    assert copies.precision.all()
+    assert copies.recall.all()
+    assert compute_prdc(np.repeat(kinds, 4, axis=0), kinds).recall.all()
+    line = np.arange(8.0)[:, None]
+    assert compute_prdc(np.full((5, 1), -3.0), line).precision.all()  # 3.0 from the first, as is its third neighbour
+
+
 def test_neighbours_leave_out_oneself_but_not_one_s_twin() -> None:
     x = torch.tensor([[0.0], [0.0], [3.0]], dtype=torch.float64)
     first, second = neighbour_distances(x, (1, 2))

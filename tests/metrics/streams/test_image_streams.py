@@ -63,6 +63,31 @@ def test_sizes_may_differ_and_other_files_are_passed_over(picture_folder: Pictur
         assert [picture.shape for picture in pixels(images)] == [(16, 16, 3), (16, 16, 3), (20, 40, 3)]
 
 
+def test_pictures_are_known_by_their_first_bytes(picture_folder: PictureFolder) -> None:
+    """As in prepare-data: names without a suffix, or with a strange one, are no reason to leave a picture out."""
+    folder = picture_folder("pictures", 4)
+    (folder / "0001.png").rename(folder / "0001")
+    (folder / "0002.png").rename(folder / "0002.jfif")
+    (folder / "labels.json").write_text("{}")
+    (folder / "empty").touch()
+    for path in (folder, zipped(folder)):
+        with open_images(str(path)) as images:
+            assert images.count == 4
+            assert len(pixels(images)) == 4
+            assert images.notes == (f"{path}: passed over 2 files without an image",)
+    (folder / "0000.png").write_text("not a picture")
+    with open_images(str(folder)) as images, pytest.raises(DataError, match=r"0000\.png: not an image"):
+        pixels(images)
+
+
+def test_a_set_of_pictures_alone_has_no_notes(picture_folder: PictureFolder, tmp_path: Path) -> None:
+    folder = picture_folder("pictures", 3)
+    prepare(str(folder), tmp_path / "store", PrepareOptions(16, workers=1), Console(quiet=True))
+    for path in (folder, tmp_path / "store"):
+        with open_images(str(path)) as images:
+            assert images.notes == ()
+
+
 def test_the_hash_follows_names_and_contents(picture_folder: PictureFolder) -> None:
     folder = picture_folder("pictures", 3)
     original = content_hash(folder)

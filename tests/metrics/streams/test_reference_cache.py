@@ -64,6 +64,20 @@ def test_features_that_were_not_kept_cost_one_pass_more(
     assert measured(folder, tiny, BOTH, quiet).features.shape == (9, 12)
 
 
+def test_what_alternates_is_measured_once_for_each_need(
+    picture_folder: PictureFolder, tiny: Detector, quiet: Console, passes: list[int]
+) -> None:
+    folder = picture_folder("reals", 9)
+    needs: list[frozenset[Statistic]] = [frozenset({"features"}), frozenset({"spectrum"}), MOMENTS]
+    first, *_ = [measured(folder, tiny, need, quiet) for need in needs * 3]
+    assert passes == [9, 9]
+    everything = measured(folder, tiny, frozenset({"moments", "features", "spectrum"}), quiet)
+    assert passes == [9, 9]
+    np.testing.assert_array_equal(everything.features, first.features)
+    assert everything.spectrum is not None
+    assert everything.moments is not None
+
+
 def test_changed_pictures_detectors_and_resizes_are_measured_anew(
     picture_folder: PictureFolder, tiny: Detector, quiet: Console, passes: list[int]
 ) -> None:
