@@ -12,6 +12,7 @@ from swincli.recipe import Recipe
 from swincli.training.step.freeze_d import trained_parameters
 
 EPS = 1e-8
+_IMPLEMENTATION = ("fused", "foreach", "capturable")  # settings of the machine, not of the experiment
 
 
 def make_optimizer(
@@ -87,4 +88,30 @@ def load_moments(optimizer: torch.optim.Adam, network: nn.Module, state: AdamSta
                 f"the moments of {names[parameter]} have shapes {shapes}, the parameter {tuple(parameter.shape)}"
             )
         content["state"][number] = {kind: value.clone() for kind, value in moments.items()}
-    optimizer.load_state_dict(content)
+    load_optimizer(optimizer, content)
+
+
+def load_optimizer(optimizer: torch.optim.Adam, content: dict[str, Any]) -> None:
+    """Load the `state_dict` of an optimiser, which may come from another machine or memory format.
+
+    The implementation of Adam stays this machine's. The moments get the memory layout of their parameters.
+
+    Raises:
+        ValueError: the number of parameters differs.
+    """
+    groups = zip(content["param_groups"], optimizer.param_groups, strict=True)
+    own = [saved | {name: here[name] for name in _IMPLEMENTATION if name in here} for saved, here in groups]
+    optimizer.load_state_dict({**content, "param_groups": own})
+    match_layout(optimizer)
+
+
+def match_layout(optimizer: torch.optim.Optimizer) -> None:
+    """Give the moments the memory layout of their parameters; the values stay.
+
+    Fused Adam walks through memory in order. On a CPU it does not compare strides: with another layout it would update
+    parameters with the moments of other elements. On CUDA it raises.
+    """
+    for parameter, moments in optimizer.state.items():
+        for kind, value in moments.items():
+            if value.shape == parameter.shape and value.stride() != parameter.stride():
+                moments[kind] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
