@@ -35,6 +35,11 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def float64_device(device: torch.device) -> torch.device:
+    """Where to compute in float64 what is on `device`: the CPU for MPS, which has no float64, else `device`."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def has_bf16_units(device: torch.device) -> bool:
     """Whether `device` computes bfloat16 products in hardware.
 

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from swincli.system.runtime import float64_device
+
 PRECISION_K, COVERAGE_K = 3, 5
 BLOCK = 2048  # rows of distances per block: 0.8 GiB with 50,000 images per side
 
@@ -47,11 +49,11 @@ def compute_prdc(
     Args:
         fakes: Features [N, D], N > k.
         reals: Features [M, D], M > k.
-        device: Device of the distances, in float64; the CPU by default.
+        device: Device of the distances, in float64; the CPU by default, and in place of MPS.
         precision_k: Number of neighbours k for precision and recall.
         coverage_k: Number of neighbours k for density and coverage.
     """
-    device = device or torch.device("cpu")
+    device = float64_device(device or torch.device("cpu"))
     f, r = (torch.from_numpy(np.ascontiguousarray(side)).to(device, torch.float64) for side in (fakes, reals))
     ks = (precision_k, coverage_k)
     (r_radius, r_wide), (f_radius, _) = neighbour_distances(r, ks), neighbour_distances(f, ks)

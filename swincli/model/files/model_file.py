@@ -100,7 +100,7 @@ def _mean_w(generator: Generator, samples: int, label: int | None) -> Tensor:
     total = torch.zeros(generator.latent_dim, dtype=torch.float64)
     for chunk in torch.randn(samples, generator.latent_dim, generator=random).split(1000):
         labels = None if label is None else torch.full((len(chunk),), label, device=device)
-        total += generator.map(chunk.to(device), labels).double().cpu().sum(dim=0)
+        total += generator.map(chunk.to(device), labels).cpu().double().sum(dim=0)
     return (total / samples).float().to(device)
 
 
