@@ -96,12 +96,10 @@ def test_path_lengths(model: Model) -> None:
     assert lengths.dtype == np.float64
 
 
-@pytest.mark.parametrize(
-    "measure", [lambda *sides: vars(compute_prdc(*sides)), lambda *sides: vars(nearest_reals(*sides))]
-)
-def test_distances_of_mps_are_computed_on_the_cpu(measure: Callable[..., dict[str, np.ndarray]]) -> None:
+@pytest.mark.parametrize("measure", [compute_prdc, nearest_reals])
+def test_distances_of_mps_are_computed_on_the_cpu(measure: Callable[..., object]) -> None:
     random = np.random.default_rng(0)
     fakes, reals = random.normal(size=(2, 12, 4)).astype(np.float32)
-    on_cpu, on_mps = measure(fakes, reals, CPU), measure(fakes, reals, MPS)
+    on_cpu, on_mps = (vars(measure(fakes, reals, device)) for device in (CPU, MPS))
     for name, values in on_cpu.items():
         np.testing.assert_array_equal(on_mps[name], values)
