@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import warnings
+from typing import Any
 
 import torch
 
@@ -95,9 +97,17 @@ def configure(*, tf32: bool = False) -> None:
         _keep_freed_memory()
     torch.set_flush_denormal(True)
     torch.backends.cuda.enable_cudnn_sdp(False)
-    kind = "tf32" if tf32 else "ieee"
-    torch.backends.cuda.matmul.fp32_precision = kind
-    torch.backends.cudnn.conv.fp32_precision = kind  # type: ignore[attr-defined]
+    _set_tf32(tf32)
+
+
+def _set_tf32(allowed: bool) -> None:
+    """Set the old and the new switches alike; where they differ, PyTorch's getters raise, which Inductor calls."""
+    backends: Any = torch.backends
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Please use the new API settings")  # PyTorch 2.9; without the old ones it fails
+        torch.set_float32_matmul_precision("highest")  # of CPUs too
+        backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = allowed
+    backends.cudnn.conv.fp32_precision = backends.cudnn.rnn.fp32_precision = "tf32" if allowed else "ieee"
 
 
 def _keep_freed_memory() -> None:
