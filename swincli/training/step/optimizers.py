@@ -12,6 +12,7 @@ from swincli.recipe import Recipe
 from swincli.training.step.freeze_d import trained_parameters
 
 EPS = 1e-8
+_FUSED_DEVICES = ("cpu", "cuda", "mps")
 _IMPLEMENTATION = ("fused", "foreach", "capturable")  # settings of the machine, not of the experiment
 
 
@@ -25,7 +26,7 @@ def make_optimizer(
     """
     ratio = interval / (interval + 1) if interval else 1.0
     corrected = (betas[0] ** ratio, betas[1] ** ratio)
-    fused = parameters[0].device.type in ("cpu", "cuda")
+    fused = True if parameters[0].device.type in _FUSED_DEVICES else None  # False would rule out foreach too
     optimizer = torch.optim.Adam(parameters, lr=lr * ratio, betas=corrected, eps=EPS, fused=fused)
     for group in optimizer.param_groups:
         group["base_lr"] = group["lr"]

@@ -16,6 +16,7 @@ from swincli.system.distributed import Processes
 from swincli.training.loop import run_step
 from swincli.training.run.state import TrainingState, build_state, from_bytes, restore, save_state, to_bytes
 from swincli.training.step.engine import start_engine
+from swincli.training.step.optimizers import make_optimizer
 from swincli.training.step.phases import Phase, make_phases
 from swincli.training.transfer.init_from import init_from_checkpoint
 
@@ -99,3 +100,36 @@ def test_a_run_starts_from_moments_in_another_layout(
     switched = build_state(recipe, store.content_hash, CPU)
     init_from_checkpoint(switched, str(path), Console(quiet=True))
     assert_same_weights(train_steps(switched, phases_of(switched), store, 2), never_switched)
+
+
+@pytest.mark.parametrize(("device", "fused"), [("cpu", True), ("meta", None)])
+def test_adam_is_fused_or_left_to_pytorch(device: str, fused: bool | None) -> None:
+    weight = torch.nn.Parameter(torch.zeros(2, device=device))
+    assert make_optimizer([weight], 0.1, (0.0, 0.99), 0).param_groups[0]["fused"] is fused
+
+
+def test_adam_is_fused_on_mps() -> None:
+    class OfMps(torch.nn.Parameter):
+        """A parameter that names another device."""
+
+        @property
+        def device(self) -> torch.device:
+            return torch.device("mps")
+
+    assert make_optimizer([OfMps(torch.zeros(2))], 0.1, (0.0, 0.99), 0).param_groups[0]["fused"] is True
+
+
+def test_a_state_keeps_the_adam_of_the_machine(tiny_recipe: MakeRecipe, store: Store) -> None:
+    """A state of another machine may name another implementation; its settings of the experiment stay."""
+    saved = build_state(tiny_recipe(), store.content_hash, CPU)
+    train_steps(saved, phases_of(saved), store, 1)
+    content = from_bytes(to_bytes(saved))
+    for part in ("g_optimizer", "d_optimizer"):
+        content[part]["param_groups"][0] |= {"fused": False, "foreach": False, "capturable": True, "betas": (0.5, 0.9)}
+    state = build_state(tiny_recipe(), store.content_hash, CPU)
+    restore(state, content)
+    for optimizer in (state.g_optimizer, state.d_optimizer):
+        group = optimizer.param_groups[0]
+        assert (group["fused"], group["foreach"], group["capturable"]) == (True, None, False)
+        assert group["betas"] == (0.5, 0.9)
+    train_steps(state, phases_of(state), store, 1)
