@@ -71,6 +71,12 @@ def build_state(recipe: Recipe, data_hash: str, device: torch.device) -> Trainin
     return TrainingState(recipe, data_hash, generator, discriminator, average, *optimizers, power)
 
 
+def has_finite_weights(network: nn.Module) -> bool:
+    """Whether all parameters and buffers are finite; two launches on a GPU."""
+    values = [value.detach() for value in network.state_dict().values() if value.is_floating_point()]
+    return bool(torch.stack(torch._foreach_norm(values, float("inf"))).isfinite().all())  # the largest, or NaN
+
+
 _NETWORKS = ("generator", "discriminator", "average")
 _OPTIMIZERS = ("g_optimizer", "d_optimizer")
 

@@ -208,3 +208,16 @@ def test_moments_of_other_shapes_are_refused(recipe: MakeRecipe, original: Path)
 
 def test_init_is_written_to_the_run(recipe: MakeRecipe, original: Path) -> None:
     assert f'init = "{original}"' in dump_recipe(recipe())
+
+
+@pytest.mark.parametrize("part", ["generator", "discriminator", "average"])
+def test_weights_that_are_not_finite_are_no_start(
+    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, part: str
+) -> None:
+    broken = build_state(tiny_recipe(), store.content_hash, CPU)
+    next(getattr(broken, part).parameters()).view(-1)[0] = float("nan")
+    path = tmp_path / "state.pt"
+    save_state(path, broken)
+    state = build_state(tiny_recipe(f"train.init={path}"), store.content_hash, CPU)
+    with pytest.raises(CheckpointError, match=r"state\.pt: the weights of .* are not finite"):
+        init_from_checkpoint(state, str(path), Console(quiet=True))
