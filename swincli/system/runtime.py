@@ -43,7 +43,7 @@ def float64_device(device: torch.device) -> torch.device:
 
 
 def has_bf16_units(device: torch.device) -> bool:
-    """Whether `device` computes bfloat16 products in hardware.
+    """Whether `device` computes bfloat16 products in hardware and training uses that (not on MPS).
 
     CUDA has such units from compute capability 8.0 on, CPUs have them with AMX or AVX-512 BF16. PyTorch's own check
     also accepts emulation, which is several times slower than float32.
@@ -54,7 +54,7 @@ def has_bf16_units(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= AMPERE
     if device.type == "cpu":
         return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return device.type == "mps"
+    return False
 
 
 def has_tf32_units(device: torch.device) -> bool:
@@ -72,7 +72,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """
     if name == "fp32":
         return torch.float32
-    fast = device.type in ("cuda", "cpu") and has_bf16_units(device)
+    fast = has_bf16_units(device)
     if name == "bf16" and not fast and device.type != "cpu":  # a CPU without the units emulates them
         raise ResourceError(
             f"run.precision: bf16 is not supported on {device.type} here",
