@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from swincli.model.files.snapshot import AdamState
 from swincli.recipe import Recipe
@@ -83,6 +83,7 @@ def load_moments(optimizer: torch.optim.Adam, network: nn.Module, state: AdamSta
         moments = state.moments.get(names[parameter])
         if moments is None:
             continue
+        moments = {kind: value.reshape(()) if _is_one_step(kind, value) else value for kind, value in moments.items()}
         shapes = {kind: tuple(value.shape) for kind, value in moments.items()}
         if shapes != {"step": (), "exp_avg": tuple(parameter.shape), "exp_avg_sq": tuple(parameter.shape)}:
             raise ValueError(
@@ -90,6 +91,11 @@ def load_moments(optimizer: torch.optim.Adam, network: nn.Module, state: AdamSta
             )
         content["state"][number] = {kind: value.clone() for kind, value in moments.items()}
     load_optimizer(optimizer, content)
+
+
+def _is_one_step(kind: str, value: Tensor) -> bool:
+    """Whether it is a number of steps; some optimisers save it as `[1]`."""
+    return kind == "step" and value.numel() == 1
 
 
 def load_optimizer(optimizer: torch.optim.Adam, content: dict[str, Any]) -> None:

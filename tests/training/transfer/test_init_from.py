@@ -206,6 +206,20 @@ def test_moments_of_other_shapes_are_refused(recipe: MakeRecipe, original: Path)
         load_moments(state.g_optimizer, state.generator, snapshot.g_optimizer)
 
 
+def test_a_number_of_steps_may_be_a_tensor_of_one_element(recipe: MakeRecipe, original: Path) -> None:
+    content = torch.load(original, weights_only=False)
+    for part in ("g_optim", "d_optim"):
+        for entry in content[part]["state"].values():
+            entry["step"] = torch.tensor([float(entry["step"])])
+    expected = started(recipe())
+    torch.save(content, original)
+    state = started(recipe())
+    for optimizer, other in ((state.g_optimizer, expected.g_optimizer), (state.d_optimizer, expected.d_optimizer)):
+        steps, others = ([entry["step"] for entry in each.state.values()] for each in (optimizer, other))
+        assert steps == others
+        assert all(step.shape == () for step in steps)
+
+
 def test_init_is_written_to_the_run(recipe: MakeRecipe, original: Path) -> None:
     assert f'init = "{original}"' in dump_recipe(recipe())
 
