@@ -1,13 +1,15 @@
-"""Parse and format quantities: image counts, durations, byte sizes, percentages, seed lists, grid sizes, name lists.
+"""Parse and format quantities: image counts, durations, sizes, percentages, seed lists, grids, name lists; JSON.
 
 Every parser raises `ValueError` with a complete message; callers add the file or option that the text came from.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 _COUNT_SCALE = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 _DURATION_SCALE = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
@@ -159,3 +161,22 @@ def parse_grid(text: str) -> tuple[int, int]:
     if match is None or not int(match[1]) or not int(match[2]):
         raise ValueError(f"{text!r} is not a grid size; write columns by rows, such as 8x4")
     return int(match[1]), int(match[2])
+
+
+def to_json(values: Any, indent: int | None = None) -> str:
+    """JSON text; JSON has no infinity and no NaN, so both become null. `from_json_number` reads it."""
+    return json.dumps(_finite(values), indent=indent, allow_nan=False)
+
+
+def from_json_number(value: float | None) -> float:
+    """A number that `to_json` wrote: null is NaN."""
+    return math.nan if value is None else float(value)
+
+
+def _finite(value: Any) -> Any:
+    """`value` with every infinite or NaN number replaced by None."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -12,6 +12,7 @@ from typing import Any
 
 from swincli.errors import DataError
 from swincli.metrics.plots.comparison import Curve, plot_curves
+from swincli.units import from_json_number
 
 Conditions = tuple[str, ...]
 
@@ -188,8 +189,11 @@ def _measurement(record: Mapping[str, Any]) -> Measurement:
     images_seen = record["images_seen"]
     return Measurement(
         None if images_seen is None else int(images_seen),
-        {str(name): float(value) for name, value in record["metrics"].items()},
-        {str(name): (float(low), float(high)) for name, (low, high) in record.get("intervals", {}).items()},
+        {str(name): from_json_number(value) for name, value in record["metrics"].items()},
+        {
+            str(name): (from_json_number(low), from_json_number(high))
+            for name, (low, high) in record.get("intervals", {}).items()
+        },
         conditions,
         str(record["time"]),
     )

@@ -74,18 +74,23 @@ class _Mlp(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grad_outputs
         x, hidden, expand, contract = ctx.saved_tensors
-        trained = ctx.needs_input_grad[1]
-        grad_x, step = torch.empty_like(x), _positions(x, expand)
-        grad_expand, grad_contract = torch.zeros_like(expand), torch.zeros_like(contract)
-        grad_bias = x.new_zeros(len(expand))
-        pieces = (each.split(step) for each in (x, hidden, grad, grad_x))
-        for tile, inner, outer, result in zip(*pieces, strict=True):
-            through = torch.ops.aten.gelu_backward(outer @ contract, inner)
-            torch.mm(through, expand, out=result)
-            if trained:
-                grad_expand.addmm_(through.t(), tile)
+        to_x, to_expand, to_expand_bias, to_contract, to_contract_bias = ctx.needs_input_grad
+        through_gelu, step = to_x or to_expand or to_expand_bias, _positions(x, expand)
+        grad_x = torch.empty_like(x) if to_x else None
+        grad_expand = torch.zeros_like(expand) if to_expand else None
+        grad_expand_bias = x.new_zeros(len(expand)) if to_expand_bias else None
+        grad_contract = torch.zeros_like(contract) if to_contract else None
+        for start in range(0, len(x), step):
+            here = slice(start, start + step)
+            inner, outer = hidden[here], grad[here]
+            if through_gelu:
+                through = torch.ops.aten.gelu_backward(outer @ contract, inner)
+            if grad_x is not None:
+                torch.mm(through, expand, out=grad_x[here])
+            if grad_expand is not None:
+                grad_expand.addmm_(through.t(), x[here])
+            if grad_contract is not None:
                 grad_contract.addmm_(outer.t(), F.gelu(inner))
-                grad_bias += through.sum(dim=0)
-        if not trained:
-            return grad_x, None, None, None, None
-        return grad_x, grad_expand, grad_bias, grad_contract, grad.sum(dim=0)
+            if grad_expand_bias is not None:
+                grad_expand_bias += through.sum(dim=0)
+        return grad_x, grad_expand, grad_expand_bias, grad_contract, grad.sum(dim=0) if to_contract_bias else None

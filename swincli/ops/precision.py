@@ -53,11 +53,26 @@ def exact_float32(device: torch.device) -> Iterator[None]:
     Training may have turned TF32 on, and CUDA's convolutions use it by default.
     """
     backends: Any = torch.backends
-    convolution, product = backends.cudnn.conv, backends.cuda.matmul
-    before = convolution.fp32_precision, product.fp32_precision
-    convolution.fp32_precision = product.fp32_precision = "ieee"
+    switches = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn, backends.mkldnn.matmul)
+    before = [switch.fp32_precision for switch in switches]
+    old = _old_settings()
+    torch.set_float32_matmul_precision("highest")
+    backends.cudnn.allow_tf32 = False
+    backends.cudnn.conv.fp32_precision = backends.cudnn.rnn.fp32_precision = "ieee"
     try:
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        convolution.fp32_precision, product.fp32_precision = before
+        if old:
+            torch.set_float32_matmul_precision(old[0])
+            backends.cudnn.allow_tf32 = old[1]
+        for switch, value in zip(switches, before, strict=True):
+            switch.fp32_precision = value
+
+
+def _old_settings() -> tuple[str, bool] | None:
+    """Matmul precision and cuDNN's TF32 by PyTorch's old switches; None if the caller has set the new ones alone."""
+    try:
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    except RuntimeError:
+        return None

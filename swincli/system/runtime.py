@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import warnings
+from typing import Any
 
 import torch
 
@@ -35,8 +37,13 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def float64_device(device: torch.device) -> torch.device:
+    """Where to compute in float64 what is on `device`: the CPU for MPS, which has no float64, else `device`."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def has_bf16_units(device: torch.device) -> bool:
-    """Whether `device` computes bfloat16 products in hardware.
+    """Whether `device` computes bfloat16 products in hardware and training uses that (not on MPS).
 
     CUDA has such units from compute capability 8.0 on, CPUs have them with AMX or AVX-512 BF16. PyTorch's own check
     also accepts emulation, which is several times slower than float32.
@@ -47,7 +54,7 @@ def has_bf16_units(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= AMPERE
     if device.type == "cpu":
         return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return device.type == "mps"
+    return False
 
 
 def has_tf32_units(device: torch.device) -> bool:
@@ -65,7 +72,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """
     if name == "fp32":
         return torch.float32
-    fast = device.type in ("cuda", "cpu") and has_bf16_units(device)
+    fast = has_bf16_units(device)
     if name == "bf16" and not fast and device.type != "cpu":  # a CPU without the units emulates them
         raise ResourceError(
             f"run.precision: bf16 is not supported on {device.type} here",
@@ -90,9 +97,17 @@ def configure(*, tf32: bool = False) -> None:
         _keep_freed_memory()
     torch.set_flush_denormal(True)
     torch.backends.cuda.enable_cudnn_sdp(False)
-    kind = "tf32" if tf32 else "ieee"
-    torch.backends.cuda.matmul.fp32_precision = kind
-    torch.backends.cudnn.conv.fp32_precision = kind  # type: ignore[attr-defined]
+    _set_tf32(tf32)
+
+
+def _set_tf32(allowed: bool) -> None:
+    """Set the old and the new switches alike; where they differ, PyTorch's getters raise, which Inductor calls."""
+    backends: Any = torch.backends
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Please use the new API settings")  # PyTorch 2.9
+        torch.set_float32_matmul_precision("highest")  # of CPUs too
+        backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = allowed
+    backends.cudnn.conv.fp32_precision = backends.cudnn.rnn.fp32_precision = "tf32" if allowed else "ieee"
 
 
 def _keep_freed_memory() -> None:

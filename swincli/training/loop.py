@@ -26,7 +26,14 @@ from swincli.training.preflight import check_data, check_disk, smoke_test_step
 from swincli.training.run.folder import RunFolder, check_same_run
 from swincli.training.run.out_of_memory import is_out_of_memory, out_of_memory_error
 from swincli.training.run.signals import StopRequest, catch_stop_signals
-from swincli.training.run.state import TrainingState, build_state, from_bytes, restore, to_bytes
+from swincli.training.run.state import (
+    TrainingState,
+    build_state,
+    from_bytes,
+    has_finite_weights,
+    restore,
+    to_bytes,
+)
 from swincli.training.step.batch_shards import BatchSplit, split_batch
 from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.engine import start_engine
@@ -115,6 +122,8 @@ def train(
                     stop.ask("another process was asked to stop")
                 done = stopping or state.images_seen >= recipe.train.total
                 check_finite(means, phase_of, state, folder, processes)
+                if done or is_save_due(state):
+                    check_weights(state, folder, processes)
                 if report:
                     folder.check_exists()
                     report.step(state, means, time.monotonic() - started)
@@ -236,16 +245,20 @@ def run_step(
 def write_outputs(state: TrainingState, folder: RunFolder, report: Report, *, done: bool) -> None:
     """After a step: write the sample grid, power-function EMAs, model and state, each if due; all of them if `done`."""
     recipe, seen, batch = state.recipe, state.images_seen, state.recipe.train.batch
-    # A measured model needs its state: it may be the best one.
-    measured = recipe.evaluate.every and crossed(seen, batch, recipe.evaluate.every)
     if done or crossed(seen, batch, recipe.run.samples):
         save_samples(folder, state)
         report.sample_grid(state)
     if done or crossed(seen, batch, recipe.ema.power_every):
         save_power_snapshots(folder, state)
-    if done or measured or crossed(seen, batch, recipe.run.snapshot):
+    if done or is_save_due(state):
         report.flush()
         folder.save(state)
+
+
+def is_save_due(state: TrainingState) -> bool:
+    """Whether the step that has just ended crossed a save. A measured model needs its state: it may be the best one."""
+    recipe, intervals = state.recipe, (state.recipe.run.snapshot, state.recipe.evaluate.every)
+    return any(every and crossed(state.images_seen, recipe.train.batch, every) for every in intervals)
 
 
 def measure_if_due(
@@ -283,13 +296,31 @@ def check_finite(
         PeerFailedError: the same, on all ranks but 0.
     """
     broken = [name for name, value in scalars.items() if not math.isfinite(value)]
-    if not broken:
-        return
+    if broken:
+        raise not_finite(f"phase {phase_of[broken[0]]}: {', '.join(broken)}", state, folder, processes)
+
+
+def check_weights(state: TrainingState, folder: RunFolder, processes: Processes | None = None) -> None:
+    """Stop if a step with finite gradients has made weights that are not; called before a save.
+
+    Raises:
+        TrainingError: a weight of G or D is not finite.
+        PeerFailedError: the same, on all ranks but 0, which have the same weights.
+    """
+    networks = {"G": state.generator, "D": state.discriminator}
+    if broken := [name for name, network in networks.items() if not has_finite_weights(network)]:
+        raise not_finite(f"the weights of {' and '.join(broken)}", state, folder, processes)
+
+
+def not_finite(
+    what: str, state: TrainingState, folder: RunFolder, processes: Processes | None
+) -> TrainingError | PeerFailedError:
+    """The error of training that has broken down; for rank 0 with the last good state."""
     if processes is not None and not processes.is_main:
-        raise PeerFailedError(f"process {processes.rank}: {', '.join(broken)} not finite")
+        return PeerFailedError(f"process {processes.rank}: {what} not finite")
     states = folder.states()
-    raise TrainingError(
-        f"phase {phase_of[broken[0]]}: {', '.join(broken)} not finite after {state.images_seen:,} images",
+    return TrainingError(
+        f"{what} not finite after {state.images_seen:,} images",
         f"The last good state is {states[0] if states else 'none'}. The same command would fail in the same way. "
         "Start a new run with lower train.d_lr and train.g_lr, or a higher loss.r1_gamma.",
     )

@@ -85,3 +85,11 @@ def test_the_plot_shows_every_run(runs: list[Path], tmp_path: Path) -> None:
     pixels = np.asarray(Image.open(tmp_path / "plots/comparison.png").convert("RGB")).reshape(-1, 3).astype(int)
     for color in ((31, 119, 180), (255, 127, 14)):  # matplotlib's first two
         assert (np.abs(pixels - color).max(axis=1) < 4).sum() > 100
+
+
+def test_values_that_are_not_numbers_are_read_as_nan(runs: list[Path]) -> None:
+    append_record(runs[0], {"fid": math.nan, "is": 2.0}, protocol(4000), {"fid": (19.0, math.inf)})
+    newest = read_run(runs[0]).measurements[-1]
+    assert math.isnan(newest.values["fid"])
+    assert newest.values["is"] == 2
+    assert newest.intervals["fid"] == pytest.approx((19, math.nan), nan_ok=True)

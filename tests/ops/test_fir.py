@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -58,3 +60,26 @@ def test_brightness_is_kept() -> None:
     flat = torch.ones(1, 1, 8, 8)
     assert torch.allclose(fir.upsample(flat)[:, :, 2:-2, 2:-2], torch.tensor(1.0))
     assert torch.allclose(fir.downsample(flat)[:, :, 1:-1, 1:-1], torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("operation", [fir.upsample, fir.downsample, lambda x: fir.blur(x, 1)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_weight_is_contiguous_and_built_once(
+    monkeypatch: pytest.MonkeyPatch, operation: Callable[[Tensor], Tensor], dtype: torch.dtype
+) -> None:
+    weights: list[Tensor] = []
+
+    def convolve(x: Tensor, weight: Tensor, *args: object, **kwargs: object) -> Tensor:  # noqa: ARG001
+        weights.append(weight)
+        return x
+
+    for name in ("conv2d", "conv_transpose2d"):
+        monkeypatch.setattr(fir.F, name, convolve)
+    x = torch.ones(1, 3, 8, 8, dtype=dtype)
+    operation(x)
+    operation(x)
+    one, other = weights
+    assert one is other
+    assert one.is_contiguous()
+    assert one.shape == (3, 1, 4, 4)
+    assert one.dtype == dtype

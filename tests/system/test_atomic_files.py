@@ -65,6 +65,12 @@ def test_lines_are_appended(tmp_path: Path) -> None:
     assert [json.loads(line)["number"] for line in log.read_text().splitlines()] == [0, 1, 2]
 
 
+def test_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    append_json_line(log, {"fid": float("nan"), "intervals": {"fid": (0.5, float("inf"))}})
+    assert log.read_text() == '{"fid": null, "intervals": {"fid": [0.5, null]}}\n'
+
+
 def test_a_line_that_does_not_fit_is_not_begun(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     log = tmp_path / "log.jsonl"

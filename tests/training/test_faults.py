@@ -359,6 +359,15 @@ def test_numbers_that_run_away(recipe: Path, tmp_path: Path, capsys: Capture) ->
     assert all(torch.isfinite(value).all() for part in ("generator", "average") for value in good[part].values())
 
 
+def test_weights_that_are_not_finite_are_not_saved(recipe: Path, tmp_path: Path, capsys: Capture) -> None:
+    """A rate that turns finite gradients into infinite weights in the step of a save."""
+    keys = ["--set", "train.g_lr=1e39", "--set", "run.snapshot=2"]
+    assert train(recipe, tmp_path / "run", *keys) == 1
+    assert_clear(capsys.readouterr().err, "the weights of G not finite after 2 images", "state-000000000000.pt")
+    (saved,) = (tmp_path / "run").glob("state-*.pt")
+    assert all(torch.isfinite(value).all() for value in read_state(saved)["generator"].values())
+
+
 @pytest.mark.parametrize(
     ("broken", "phase"),
     [

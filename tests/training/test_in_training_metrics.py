@@ -180,7 +180,7 @@ def test_the_best_state_is_kept_and_its_model_named(
     assert folder.states() == [folder.state(24), folder.state(8)]
 
 
-def record(images_seen: int, fid: float, num: int = 8, content: str = "a", **more: object) -> str:
+def record(images_seen: int, fid: float | None, num: int = 8, content: str = "a", **more: object) -> str:
     protocol = {
         "fakes": {"num": num},
         "reference": {"content_hash": content},
@@ -197,6 +197,7 @@ def record(images_seen: int, fid: float, num: int = 8, content: str = "a", **mor
         (record(8, 2.0) + record(16, 1.0) + record(24, 3.0), (16, 1.0)),
         (record(8, float("nan")) + record(16, 2.0) + record(24, float("inf")), (16, 2.0)),
         (record(8, float("nan")), None),
+        (record(8, None) + record(16, 2.0) + record(24, None), (16, 2.0)),  # how NaN is written
         (record(8, 1.0) + record(8, 3.0) + record(16, 2.0), (16, 2.0)),  # measured again: the later one counts
         (record(8, 1.0, num=4) + record(16, 2.0), (16, 2.0)),  # with fewer images
         (record(8, 1.0, content="c") + record(16, 2.0), (16, 2.0)),  # against other ones

@@ -107,7 +107,7 @@ def _lengths(model: Model, step: Step, numbers: Sequence[int], distance: Distanc
         # Both ends are in one batch, so that they are rounded alike.
         images = model.generator.synthesise(model.generator.broadcast(codes))
         apart = distance(*to_perceptual_input(model, images).chunk(2))
-    lengths: NDArray[np.float64] = apart.double().cpu().numpy() / EPSILON**2
+    lengths: NDArray[np.float64] = apart.cpu().double().numpy() / EPSILON**2
     return lengths
 
 

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from swincli.system.runtime import float64_device
+
 PRECISION_K, COVERAGE_K = 3, 5
 SAME = 1e-12  # squared distance, relative to the squared norms, below which two features count as equal
 BLOCK = 1024  # rows of distances per block: 0.4 GiB with 50,000 images per side, twice while they are computed
@@ -48,11 +50,11 @@ def compute_prdc(
     Args:
         fakes: Features [N, D], N > k.
         reals: Features [M, D], M > k.
-        device: Device of the distances, in float64; the CPU by default.
+        device: Device of the distances, in float64; the CPU by default, and in place of MPS.
         precision_k: Number of neighbours k for precision and recall.
         coverage_k: Number of neighbours k for density and coverage.
     """
-    device = device or torch.device("cpu")
+    device = float64_device(device or torch.device("cpu"))
     f, r = centred(fakes, reals, device)
     ks = (precision_k, coverage_k)
     (r_radius, r_wide), (f_radius, _) = neighbour_distances(r, ks), neighbour_distances(f, ks)

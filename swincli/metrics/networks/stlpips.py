@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swincli.metrics.networks.pretrained import PackagedWeights
+from swincli.ops.constants import cached_constant
 
 WEIGHTS = PackagedWeights(
     "shift-tolerant LPIPS on VGG-16",
@@ -31,6 +32,13 @@ WEIGHTS = PackagedWeights(
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # ImageNet's mean and standard deviation, for -1 to 1
 STAGES = ((3, 64, 64), (64, 128, 128), (128, 256, 256, 256), (256, 512, 512, 512), (512, 512, 512, 512))
 SMALLEST = 32  # side in pixels; smaller images leave nothing for the last stage
+
+
+@cached_constant
+def pooling_weight(channels: int, *, device: torch.device | None = None) -> Tensor:
+    """The blur of the pooling as a contiguous depthwise weight `[C, 1, 3, 3]`, float32 by default."""
+    row = torch.tensor([0.25, 0.5, 0.25], device=device)
+    return torch.outer(row, row).repeat(channels, 1, 1, 1)
 
 
 class Stage(nn.Module):
@@ -48,10 +56,9 @@ class Stage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, H, W] -> [B, C', H', W']`, H' = H without pooling, about H / 2 with it."""
         if self.pooled:
-            row = x.new_tensor([0.25, 0.5, 0.25])
-            kernel = torch.outer(row, row).expand(x.shape[1], 1, 3, 3)
+            weight = pooling_weight(x.shape[1], device=x.device, dtype=x.dtype)
             x = F.pad(F.max_pool2d(x, 2, stride=1), (2, 2, 2, 2), mode="reflect")
-            x = F.conv2d(x, kernel, stride=2, groups=x.shape[1])
+            x = F.conv2d(x, weight, stride=2, groups=x.shape[1])
         for convolution in self.convolutions:
             x = F.relu(convolution(x))
         return x

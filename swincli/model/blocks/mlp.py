@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from swincli.model.blocks.layers import EqualLinear
 from swincli.ops.mlp import mlp
+from swincli.ops.precision import in_float32
 
 
 class Mlp(nn.Module):
@@ -43,9 +44,14 @@ class ModulatedLinear(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """`[B, H, W, inputs], [B, latent_dim] -> [B, H, W, outputs]`."""
         scale, weight = self.style(w), self.linear.weight
-        norm = F.linear(scale.square(), weight.square()).add(1e-8).rsqrt()
         out = F.linear(x * scale[:, None, None], weight)
-        return torch.addcmul(self.linear.bias, out, norm[:, None, None])
+        return torch.addcmul(self.linear.bias, out, _demodulation(scale, weight)[:, None, None])
+
+
+@in_float32
+def _demodulation(scale: Tensor, weight: Tensor) -> Tensor:
+    """One over the norm of each row of the modulated weight: `[B, inputs], [outputs, inputs] -> [B, outputs]`."""
+    return F.linear(scale.square(), weight.square()).add(1e-8).rsqrt()
 
 
 class ModulatedMlp(nn.Module):

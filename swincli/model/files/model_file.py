@@ -25,7 +25,7 @@ from swincli.model.files.snapshot import (
     training_notes,
     training_tensors,
 )
-from swincli.model.files.tensor_file import read_tensors, write_tensors
+from swincli.model.files.tensor_file import read_tensors, to_float32, write_tensors
 from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
 from swincli.recipe import Recipe, dump_recipe
@@ -100,7 +100,7 @@ def _mean_w(generator: Generator, samples: int, label: int | None) -> Tensor:
     total = torch.zeros(generator.latent_dim, dtype=torch.float64)
     for chunk in torch.randn(samples, generator.latent_dim, generator=random).split(1000):
         labels = None if label is None else torch.full((len(chunk),), label, device=device)
-        total += generator.map(chunk.to(device), labels).double().cpu().sum(dim=0)
+        total += generator.map(chunk.to(device), labels).cpu().double().sum(dim=0)
     return (total / samples).float().to(device)
 
 
@@ -223,7 +223,7 @@ def _read(path: Path, *prefixes: str) -> tuple[Recipe, dict[str, Any], Weights]:
         if about["format"] != FORMAT:
             raise CheckpointError(f"{path}: written by another version of swincli ({about['format']})")
         int(about["images_seen"])
-        return parse_recipe(about["recipe"], f"{path}: its recipe"), about, tensors
+        return parse_recipe(about["recipe"], f"{path}: its recipe"), about, to_float32(tensors)
     except (KeyError, ValueError, TypeError, RecipeError) as error:
         raise CheckpointError(f"{path}: its metadata is damaged: {error}") from error
 

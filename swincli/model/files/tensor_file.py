@@ -45,6 +45,11 @@ def read_tensors(path: Path, key: str, *prefixes: str) -> tuple[Any, Weights]:
         return about, {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefixes or "")}  # noqa: SIM118
 
 
+def to_float32(tensors: Weights) -> Weights:
+    """Floating-point tensors in the networks' dtype, for files that other tools have halved; integers as they are."""
+    return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+
+
 def read_about(path: Path, key: str) -> Any:
     """Read the JSON entry alone, None if there is none.
 

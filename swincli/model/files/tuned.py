@@ -20,7 +20,7 @@ from swincli.errors import CheckpointError
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.model_file import METADATA, Model
 from swincli.model.files.snapshot import Weights, require_shapes, shapes_of
-from swincli.model.files.tensor_file import read_tensors, write_tensors
+from swincli.model.files.tensor_file import read_tensors, to_float32, write_tensors
 from swincli.model.generator import Generator
 
 FORMAT = "swincli-tuned-1"
@@ -125,4 +125,4 @@ def _read(path: Path) -> tuple[dict[str, Any], Deltas]:
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         hint = "Give a file that `swincli project --tune` wrote. A model is given as --checkpoint."
         raise CheckpointError(f"{path}: not a file of tuned weights", hint)
-    return about, deltas
+    return about, to_float32(deltas)

@@ -54,7 +54,7 @@ def sefa_directions(model: Model, layers: Sequence[int]) -> Directions:
     if not weights:
         hint = "A model without style injection reads w at layer 0 only." if model.generator.start else None
         raise UsageError("--sweep sefa: no layer of the network reads w there", hint)
-    rows = torch.cat([weight.double().cpu() for weight in weights])
+    rows = torch.cat([weight.cpu().double() for weight in weights])
     rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
     strengths, vectors = _eigenvectors(rows.T @ rows)
     unit = pca_directions(model, layers).units[0]

@@ -19,7 +19,7 @@ _BATCH = 1000
 def sample_w(model: Model) -> Tensor:
     """The w of seeds 0 to 9,999, float64 `[10000, latent_dim]` on the CPU. All classes are equally likely."""
     parts = [w_of_seeds(model, range(start, start + _BATCH)) for start in range(0, SAMPLES, _BATCH)]
-    return torch.cat([part.double().cpu() for part in parts])
+    return torch.cat([part.cpu().double() for part in parts])
 
 
 def cluster_centres(model: Model, count: int) -> Tensor:

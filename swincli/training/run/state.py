@@ -20,7 +20,7 @@ from swincli.recipe import Recipe, dump_recipe
 from swincli.recipe.loading import parse_recipe
 from swincli.system.atomic_files import write_atomically
 from swincli.training.run.running_stats import RunningStats
-from swincli.training.step.optimizers import make_optimizers
+from swincli.training.step.optimizers import load_optimizer, make_optimizers
 from swincli.training.step.rng import derive
 
 FORMAT = "swincli-state-1"
@@ -71,7 +71,14 @@ def build_state(recipe: Recipe, data_hash: str, device: torch.device) -> Trainin
     return TrainingState(recipe, data_hash, generator, discriminator, average, *optimizers, power)
 
 
-_PARTS = ("generator", "discriminator", "average", "g_optimizer", "d_optimizer")
+def has_finite_weights(network: nn.Module) -> bool:
+    """Whether all parameters and buffers are finite; two launches on a GPU."""
+    values = [value.detach() for value in network.state_dict().values() if value.is_floating_point()]
+    return bool(torch.stack(torch._foreach_norm(values, float("inf"))).isfinite().all())  # the largest, or NaN
+
+
+_NETWORKS = ("generator", "discriminator", "average")
+_OPTIMIZERS = ("g_optimizer", "d_optimizer")
 
 
 def state_content(state: TrainingState) -> dict[str, Any]:
@@ -83,7 +90,7 @@ def state_content(state: TrainingState) -> dict[str, Any]:
         "images_seen": state.images_seen,
         "seconds": state.seconds,
         "window": state.running_stats.as_dict(),
-        **{part: getattr(state, part).state_dict() for part in _PARTS},
+        **{part: getattr(state, part).state_dict() for part in _NETWORKS + _OPTIMIZERS},
         "power": [average.state_dict() for average in state.power],
     }
 
@@ -148,8 +155,10 @@ def restore(state: TrainingState, content: dict[str, Any]) -> None:
         CheckpointError: the content does not fit.
     """
     try:
-        for part in _PARTS:
+        for part in _NETWORKS:
             getattr(state, part).load_state_dict(content[part])
+        for part in _OPTIMIZERS:
+            load_optimizer(getattr(state, part), content[part])
         for average, weights in zip(state.power, content.get("power", []), strict=True):
             average.load_state_dict(weights)
     except (KeyError, RuntimeError, ValueError) as error:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from swincli.model.files.snapshot import AdamState
 from swincli.recipe import Recipe
 from swincli.training.step.freeze_d import trained_parameters
 
 EPS = 1e-8
+_FUSED_DEVICES = ("cpu", "cuda", "mps")
+_IMPLEMENTATION = ("fused", "foreach", "capturable")  # settings of the machine, not of the experiment
 
 
 def make_optimizer(
@@ -24,7 +26,7 @@ def make_optimizer(
     """
     ratio = interval / (interval + 1) if interval else 1.0
     corrected = (betas[0] ** ratio, betas[1] ** ratio)
-    fused = parameters[0].device.type in ("cpu", "cuda")
+    fused = True if parameters[0].device.type in _FUSED_DEVICES else None  # False would rule out foreach too
     optimizer = torch.optim.Adam(parameters, lr=lr * ratio, betas=corrected, eps=EPS, fused=fused)
     for group in optimizer.param_groups:
         group["base_lr"] = group["lr"]
@@ -81,10 +83,42 @@ def load_moments(optimizer: torch.optim.Adam, network: nn.Module, state: AdamSta
         moments = state.moments.get(names[parameter])
         if moments is None:
             continue
+        moments = {kind: value.reshape(()) if _is_one_step(kind, value) else value for kind, value in moments.items()}
         shapes = {kind: tuple(value.shape) for kind, value in moments.items()}
         if shapes != {"step": (), "exp_avg": tuple(parameter.shape), "exp_avg_sq": tuple(parameter.shape)}:
             raise ValueError(
                 f"the moments of {names[parameter]} have shapes {shapes}, the parameter {tuple(parameter.shape)}"
             )
         content["state"][number] = {kind: value.clone() for kind, value in moments.items()}
-    optimizer.load_state_dict(content)
+    load_optimizer(optimizer, content)
+
+
+def _is_one_step(kind: str, value: Tensor) -> bool:
+    """Whether it is a number of steps; some optimisers save it as `[1]`."""
+    return kind == "step" and value.numel() == 1
+
+
+def load_optimizer(optimizer: torch.optim.Adam, content: dict[str, Any]) -> None:
+    """Load the `state_dict` of an optimiser, which may come from another machine or memory format.
+
+    The implementation of Adam stays this machine's. The moments get the memory layout of their parameters.
+
+    Raises:
+        ValueError: the number of parameters differs.
+    """
+    groups = zip(content["param_groups"], optimizer.param_groups, strict=True)
+    own = [saved | {name: here[name] for name in _IMPLEMENTATION if name in here} for saved, here in groups]
+    optimizer.load_state_dict({**content, "param_groups": own})
+    match_layout(optimizer)
+
+
+def match_layout(optimizer: torch.optim.Optimizer) -> None:
+    """Give the moments the memory layout of their parameters; the values stay.
+
+    Fused Adam walks through memory in order. On a CPU it does not compare strides: with another layout it would update
+    parameters with the moments of other elements. On CUDA it raises.
+    """
+    for parameter, moments in optimizer.state.items():
+        for kind, value in moments.items():
+            if value.shape == parameter.shape and value.stride() != parameter.stride():
+                moments[kind] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from swincli.recipe import Recipe
 from swincli.training.step.engine import Engine
 from swincli.training.step.losses import Batch, Losses, Scalars
+from swincli.training.step.optimizers import match_layout
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def make_phases(
     engine = engine or Engine()
     g_parameters, d_parameters = (optimizer.param_groups[0]["params"] for optimizer in (g_optimizer, d_optimizer))
     g, d = engine.wrap_ddp(generator, g_parameters), engine.wrap_ddp(discriminator, d_parameters)
+    match_layout(g_optimizer)  # the engine may have given D another layout since the moments were loaded
+    match_layout(d_optimizer)
     for_d = Losses(generator, d, recipe.loss, engine.precision, engine.compiled)
     for_g = Losses(g, discriminator, recipe.loss, engine.precision, engine.compiled)
     buffers, no_sync = list(discriminator.buffers()), engine.no_sync

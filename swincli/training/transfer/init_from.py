@@ -10,7 +10,7 @@ from swincli.errors import CheckpointError, RecipeError
 from swincli.model.config_diff import differing_keys
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
-from swincli.training.run.state import TrainingState
+from swincli.training.run.state import TrainingState, has_finite_weights
 from swincli.training.step.optimizers import load_moments
 from swincli.training.transfer.checkpoint_sources import InitCheckpoint, read_init_checkpoint
 from swincli.training.transfer.matching_weights import load_matching
@@ -32,13 +32,16 @@ def init_from_checkpoint(state: TrainingState, checkpoint: str, console: Console
         console: Where missing parts are reported.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read.
+        CheckpointError: the checkpoint cannot be read, or has weights that are not finite.
         RecipeError: its networks differ from the recipe's; or it has no D to freeze; or, with "continue", it has seen
             `train.total` images or more.
     """
     found = read_init_checkpoint(checkpoint, console)
     _check(state.recipe, found)
     _load_networks(state, found, console)
+    for name, network in (("G", state.generator), ("D", state.discriminator), ("G's average", state.average)):
+        if not has_finite_weights(network):
+            raise CheckpointError(f"{found.path}: the weights of {name} are not finite", "Give an earlier checkpoint.")
     console.say(_describe(state.recipe, found))
     missing = [] if found.snapshot.discriminator is not None else ["D"]
     if state.recipe.train.init_mode != FINE_TUNE:

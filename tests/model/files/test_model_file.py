@@ -105,3 +105,16 @@ def test_weights_that_do_not_fit_are_all_listed(
     save_model(path, generator, tiny_recipe("model.size=32"), 0)
     with pytest.raises(CheckpointError, match=r"missing levels\.3\.blocks\.0"):
         load_model(path, CPU)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_become_float32(saved: tuple[Path, Generator], dtype: torch.dtype) -> None:
+    path, generator = saved
+    with safetensors.safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name).to(dtype) for name in file.keys()}  # noqa: SIM118
+        safetensors.torch.save_file(tensors, path.with_name("other.safetensors"), file.metadata())
+    model = load_model(path.with_name("other.safetensors"), CPU)
+    assert model.w_mean.dtype == torch.float32
+    for name, value in generator.state_dict().items():
+        assert torch.equal(model.generator.state_dict()[name], value.to(dtype).float())
+    model.generator(torch.zeros(1, 16))

@@ -14,7 +14,7 @@ from rich.console import Console as RichConsole
 from swincli.console import Console
 from swincli.recipe import Recipe
 from swincli.training.logging import report as module
-from swincli.training.logging.metric_history import MetricHistory
+from swincli.training.logging.metric_history import MetricHistory, read_metric_history
 from swincli.training.logging.report import Report, reported_scalars
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState, build_state
@@ -152,3 +152,11 @@ def test_more_is_better_for_some_and_the_best_is_of_those_that_decide() -> None:
         "best recall": "0.5000 at 1.5k",
         "precision": "0.4000 at 2.50M",
     }
+
+
+def test_a_metric_that_is_nan_hides_no_other(tmp_path: Path) -> None:
+    protocol = {"fakes": {"num": 8}}
+    record = {"in_training": True, "images_seen": 8, "metrics": {"fid": 2.0, "kid": None}, "protocol": protocol}
+    log = tmp_path / "metrics.jsonl"
+    log.write_text(json.dumps(record) + "\n")
+    assert read_metric_history(log, 8).last["fid"] == (2.0, 8)

@@ -206,5 +206,32 @@ def test_moments_of_other_shapes_are_refused(recipe: MakeRecipe, original: Path)
         load_moments(state.g_optimizer, state.generator, snapshot.g_optimizer)
 
 
+def test_a_number_of_steps_may_be_a_tensor_of_one_element(recipe: MakeRecipe, original: Path) -> None:
+    content = torch.load(original, weights_only=False)
+    for part in ("g_optim", "d_optim"):
+        for entry in content[part]["state"].values():
+            entry["step"] = torch.tensor([float(entry["step"])])
+    expected = started(recipe())
+    torch.save(content, original)
+    state = started(recipe())
+    for optimizer, other in ((state.g_optimizer, expected.g_optimizer), (state.d_optimizer, expected.d_optimizer)):
+        steps, others = ([entry["step"] for entry in each.state.values()] for each in (optimizer, other))
+        assert steps == others
+        assert all(step.shape == () for step in steps)
+
+
 def test_init_is_written_to_the_run(recipe: MakeRecipe, original: Path) -> None:
     assert f'init = "{original}"' in dump_recipe(recipe())
+
+
+@pytest.mark.parametrize("part", ["generator", "discriminator", "average"])
+def test_weights_that_are_not_finite_are_no_start(
+    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, part: str
+) -> None:
+    broken = build_state(tiny_recipe(), store.content_hash, CPU)
+    next(getattr(broken, part).parameters()).view(-1)[0] = float("nan")
+    path = tmp_path / "state.pt"
+    save_state(path, broken)
+    state = build_state(tiny_recipe(f"train.init={path}"), store.content_hash, CPU)
+    with pytest.raises(CheckpointError, match=r"state\.pt: the weights of .* are not finite"):
+        init_from_checkpoint(state, str(path), Console(quiet=True))

@@ -1,0 +1,105 @@
+"""Everything that runs on a device without float64 (MPS): training, models, truncation, directions, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from release_skeleton import released_checkpoint
+from scripted_networks import MeanColours, save_script
+from torch import Tensor
+from without_float64 import WithoutFloat64
+
+from swincli.console import Console
+from swincli.data.store.reader import Store
+from swincli.metrics.definitions.memorization import nearest_reals
+from swincli.metrics.definitions.ppl import path_lengths
+from swincli.metrics.definitions.prdc import compute_prdc
+from swincli.model.files.model_file import Model, load_model
+from swincli.model.generator import Generator
+from swincli.recipe import Recipe
+from swincli.synthesis.latents import w_clusters
+from swincli.synthesis.latents.directions import METHODS
+from swincli.synthesis.latents.w_clusters import cluster_centres
+from swincli.training import in_training_metrics
+from swincli.training.loop import train
+
+CPU, MPS = torch.device("cpu"), torch.device("mps")
+
+
+@pytest.fixture
+def device() -> Iterator[WithoutFloat64]:
+    with WithoutFloat64() as mode:
+        yield mode
+    assert mode.seen  # tensors of the device were there
+
+
+@pytest.fixture
+def model(tiny_recipe: Callable[..., Recipe]) -> Model:
+    recipe = tiny_recipe()
+    generator = Generator(recipe.model).eval().requires_grad_(False)
+    return Model(generator, recipe, 0, torch.zeros(recipe.model.latent_dim), Path("model"))
+
+
+def test_the_imitation_refuses_float64_of_the_device_alone(device: WithoutFloat64) -> None:
+    weight = torch.nn.Linear(2, 2).weight
+    made = torch.ones(1, 2) @ weight
+    assert made.cpu().double().dtype == torch.float64
+    for ask in (lambda: made.double(), lambda: weight.to(torch.float64), lambda: made.mul(torch.ones(2).double())):
+        with pytest.raises(TypeError, match="float64"):
+            ask()
+    assert device.seen
+
+
+def test_a_run_trains_saves_and_measures(
+    tiny_recipe: Callable[..., Recipe],
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = save_script(MeanColours(), tmp_path / "colours.pt")
+    monkeypatch.setenv("SWINCLI_CACHE", str(tmp_path / "cache"))
+    find = in_training_metrics.find_detector_weights
+    monkeypatch.setattr(in_training_metrics, "find_detector_weights", lambda _, console: find(path, console))
+    recipe = tiny_recipe("train.total=4", "evaluate.every=4", "evaluate.num=8", 'evaluate.metrics=["fid", "kid"]')
+    with WithoutFloat64() as mode:
+        train(recipe, store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
+    assert mode.seen
+    assert "not measured" not in capsys.readouterr().err
+    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.usefixtures("device")
+def test_an_original_checkpoint_opens(tmp_path: Path) -> None:
+    torch.save(released_checkpoint([16, 16, 16], [8, 8, 8]), tmp_path / "released.pt")
+    assert load_model(tmp_path / "released.pt", CPU).w_mean.dtype == torch.float32
+
+
+@pytest.mark.usefixtures("device")
+def test_centres_and_directions(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(w_clusters, "SAMPLES", 1000)
+    assert cluster_centres(model, 2).dtype == torch.float32
+    for directions in METHODS.values():
+        assert directions(model, [0, 1]).vectors.dtype == torch.float32
+
+
+@pytest.mark.usefixtures("device")
+def test_path_lengths(model: Model) -> None:
+    def distance(one: Tensor, other: Tensor) -> Tensor:
+        return (one - other).square().mean(dim=(1, 2, 3))
+
+    lengths = path_lengths(model, "w", 2, 0, distance, 2, lambda _=1: None)
+    assert lengths.dtype == np.float64
+
+
+@pytest.mark.parametrize("measure", [compute_prdc, nearest_reals])
+def test_distances_of_mps_are_computed_on_the_cpu(measure: Callable[..., object]) -> None:
+    random = np.random.default_rng(0)
+    fakes, reals = random.normal(size=(2, 12, 4)).astype(np.float32)
+    on_cpu, on_mps = (vars(measure(fakes, reals, device)) for device in (CPU, MPS))
+    for name, values in on_cpu.items():
+        np.testing.assert_array_equal(on_mps[name], values)
