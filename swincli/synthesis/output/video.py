@@ -14,6 +14,7 @@ from swincli.errors import DataError, ResourceError, UsageError
 from swincli.synthesis.output.encoders import FORMATS, VideoEncoder, VideoFormat
 from swincli.synthesis.output.frame_folder import check_frame_folder, writing_frames
 from swincli.system.atomic_files import atomic_path
+from swincli.system.overwrite import check_overwrite
 
 QUALITY = 85  # of 100
 MIN_FPS = 0.01
@@ -51,8 +52,7 @@ def check_video(path: Path, fps: float, width: int, height: int, *, force: bool)
             "Choose a smaller --grid, or give a folder to write PNGs.",
         )
     _require_encoder(form)
-    if path.exists() and (not force or not path.is_file()):
-        raise DataError(f"{path} exists", "Replace it with --force, or choose another --out.")
+    check_overwrite([path], force=force, reason="exists", hint="Replace it with --force, or choose another --out.")
 
 
 @contextmanager
