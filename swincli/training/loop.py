@@ -23,8 +23,9 @@ from swincli.training.logging.report import Report, describe_start, live_report
 from swincli.training.logging.sample_grids import save_reals, save_samples
 from swincli.training.logging.trackers import check_trackers
 from swincli.training.preflight import check_data, check_disk, smoke_test_step
-from swincli.training.run.folder import RunFolder, check_same_run
+from swincli.training.run.folder import RunFolder
 from swincli.training.run.out_of_memory import is_out_of_memory, out_of_memory_error
+from swincli.training.run.same_run import check_new_run, check_same_run
 from swincli.training.run.signals import StopRequest, catch_stop_signals
 from swincli.training.run.state import TrainingState, build_state, from_bytes, restore, to_bytes
 from swincli.training.step.batch_shards import BatchSplit, split_batch
@@ -141,6 +142,7 @@ def open_run(
     Raises:
         UsageError: there is a run, and `resume` is false.
         RecipeError: the existing run is another experiment.
+        TrainingError: the folder holds files of others, or models whose states were removed.
     """
     state = build_state(recipe, store.content_hash, device)
     state.classes = training_classes(recipe.model.classes, store)
@@ -155,7 +157,9 @@ def open_run(
             check_same_run(content, path, recipe, store.content_hash, console)
             restore(state, content)
             console.say(f"going on from {path}")
-        elif recipe.train.init is not None:
+        else:
+            check_new_run(folder.path, recipe)
+        if not found and recipe.train.init is not None:
             init_from_checkpoint(state, recipe.train.init, console)
         folder.prepare(recipe)
         folder.rewind(state.images_seen, recipe)
