@@ -61,9 +61,7 @@ class ReportFiles:
             for place in places:
                 if path.resolve().is_relative_to(Path(place).resolve()):
                     raise UsageError(f"{option} {path} is inside {place}", f"Choose a place outside {place}.")
-            check_overwrite(
-                [path], force=force, is_own=is_own, reason=f"exists, and is no {option[2:]} of prepare-data"
-            )
+            check_overwrite([path], force=force, is_own=is_own)
 
 
 def is_report(path: Path) -> bool:

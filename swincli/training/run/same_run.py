@@ -87,7 +87,7 @@ def check_new_run(folder: Path, recipe: Recipe) -> None:
 
 
 def _is_own_recipe(path: Path, recipe: Recipe) -> bool:
-    """Whether a `recipe.toml` was written by a run, or is what this run would write (earlier versions had no header)."""
+    """Whether a `recipe.toml` was written by a run, or is what this run writes; earlier versions wrote no header."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
