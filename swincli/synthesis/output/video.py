@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from swincli.data.store.staging import clear_leftovers
 from swincli.errors import DataError, ResourceError, UsageError
 from swincli.synthesis.output.encoders import FORMATS, VideoEncoder, VideoFormat
 from swincli.synthesis.output.frame_folder import check_frame_folder, writing_frames
@@ -41,6 +42,7 @@ def check_video(path: Path, fps: float, width: int, height: int, *, force: bool)
     """
     form = _format_of(path)
     if form is None:
+        clear_leftovers(path.resolve())
         check_frame_folder(path, force=force)
         return
     if not MIN_FPS <= fps <= form.max_fps:

@@ -21,6 +21,7 @@ from swincli.model.files.find_checkpoint import model_name
 from swincli.model.files.model_file import save_model
 from swincli.recipe import Recipe, dump_recipe
 from swincli.system.atomic_files import write_atomically
+from swincli.system.leftovers import remove_leftovers
 from swincli.training.run.same_run import OTHER_VERSION, RECIPE_HEADER
 from swincli.training.run.state import TrainingState, is_state, read_state, save_state
 
@@ -72,11 +73,10 @@ class RunFolder:
         return sorted(self.path.glob("state-*.pt"), reverse=True)
 
     def prepare(self, recipe: Recipe) -> None:
-        """Create the folder, write the resolved recipe, and remove partial files of a killed session."""
+        """Create the folder, write the resolved recipe, and remove unfinished files of killed processes."""
         text = RECIPE_HEADER + dump_recipe(recipe)
         write_atomically(self.recipe, lambda path: path.write_text(text, encoding="utf-8"))
-        for leftover in self.path.rglob(".*.partial-*"):
-            leftover.unlink(missing_ok=True)
+        remove_leftovers(self.path)
 
     def check_exists(self) -> None:
         """Check that the folder has not been moved or removed.

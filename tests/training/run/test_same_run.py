@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.errors import TrainingError
 from swincli.recipe import Recipe
+from swincli.system.leftovers import host
 from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.same_run import check_new_run
@@ -62,3 +64,11 @@ def test_a_session_killed_before_its_first_state_is_started_again(
         check_new_run(tmp_path, tiny_recipe("train.seed=5"))
     (tmp_path / "model-000000000008.safetensors").unlink()
     check_new_run(tmp_path, tiny_recipe("train.seed=5"))
+
+
+def test_what_killed_commands_left_in_a_run_does_not_stop_it(tmp_path: Path, tiny_recipe: MakeRecipe) -> None:
+    for name in (f".store.partial-{host()}-{os.getpid()}", f".walk.partial-{os.getpid()}"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "images-00000.npy").touch()
+    RunFolder(tmp_path).prepare(tiny_recipe())
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.toml"]
