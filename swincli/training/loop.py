@@ -24,6 +24,7 @@ from swincli.training.logging.sample_grids import save_reals, save_samples
 from swincli.training.logging.trackers import check_trackers
 from swincli.training.preflight import check_data, check_disk, smoke_test_step
 from swincli.training.run.folder import RunFolder
+from swincli.training.run.lock import locked_run
 from swincli.training.run.out_of_memory import is_out_of_memory, out_of_memory_error
 from swincli.training.run.same_run import check_new_run, check_same_run
 from swincli.training.run.signals import StopRequest, catch_stop_signals
@@ -81,12 +82,31 @@ def train(
         processes: The ranks that share the batch; one process by default.
 
     Raises:
-        SwincliError: data, disk, memory, an existing run, or a loss or gradient that is not finite.
+        SwincliError: data, disk, memory, an existing run, another session in it, or a loss or gradient that is not
+            finite.
     """
     processes = processes or Processes()
     split = split_batch(recipe, processes.world_size)
     check_data(recipe, store)
-    folder = RunFolder(out)
+    with locked_run(out, processes):
+        return _train(
+            recipe, store, RunFolder(out), device, console, processes, split, resume=resume, max_time=max_time
+        )
+
+
+def _train(
+    recipe: Recipe,
+    store: Store,
+    folder: RunFolder,
+    device: torch.device,
+    console: Console,
+    processes: Processes,
+    split: BatchSplit,
+    *,
+    resume: bool,
+    max_time: float | None,
+) -> TrainResult:
+    """`train`, in a run folder that no other session works in."""
     state = open_run(folder, recipe, store, device, console, processes, resume=resume)
     engine = start_engine(recipe.run, state.generator, state.discriminator, device, processes)
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine)
