@@ -41,6 +41,7 @@ def evaluate(
     intervals: bool | None = None,
     plots: str | PathLike[str] | None = None,
     batch: int | None = None,
+    force: bool = False,
     device: str = "auto",
     quiet: bool = True,
 ) -> dict[str, Any]:
@@ -64,6 +65,7 @@ def evaluate(
         intervals: Add 95 % confidence intervals; None adds them where a metric has few images.
         plots: Folder for plots and example images.
         batch: Images per batch.
+        force: Overwrite files in `plots` that no earlier evaluation made.
         device: "auto" takes CUDA, then MPS, then the CPU. A model is judged on its own device.
         quiet: Print nothing but warnings, which go to stderr.
 
@@ -94,6 +96,7 @@ def evaluate(
         intervals=intervals,
         plots=None if plots is None else Path(plots),
         batch=batch,
+        force=force,
     )
     request.check()
     runtime.configure()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from swincli.commands.options import parsed_count
+from swincli.commands.options import ForceOption, parsed_count
 from swincli.commands.typer_command import Result, command
 from swincli.errors import UsageError
 
@@ -55,6 +55,7 @@ class ConvertRequest:
             rich_help_panel=EMA,
         ),
     ] = None
+    force: ForceOption = False
 
     @property
     def images_seen_count(self) -> int | None:
@@ -116,8 +117,11 @@ def run(request: ConvertRequest, console: Console) -> Result:
         console: Receives messages, warnings and progress.
 
     Raises:
-        SwincliError: the input cannot be read, or the output cannot be written.
+        SwincliError: the input cannot be read, or the output cannot be written or exists.
     """
+    from swincli.system.overwrite import check_overwrite
+
+    check_overwrite([request.dest], force=request.force, reason="exists")
     if request.ema_width is not None:
         return _reconstruct_ema(request.source, request.dest, request.ema_width, request.at_count, console)
     return _convert_checkpoint(request.source, request.dest, request.images_seen_count, console)

@@ -71,8 +71,8 @@ class Metric(Generic[T]):
         bootstrap: Bootstrap standard deviation from fakes, reals, seed and console. It is None if the statistics do not
             allow one; then there is no interval.
         bootstrap_needs: Statistics that `bootstrap` uses besides `needs`.
-        plot: Draws into a folder, from the folder, the result, the fakes and the real images (None if the reference is
-            a file of statistics).
+        plot: Draws `NAME.png` into a folder, from the folder, the result, the fakes and the real images (None if the
+            reference is a file of statistics).
         check: Raises if the context lacks something; called before any image is read.
         aliases: Other names accepted on the command line.
         network: A network besides the detector, for the protocol.

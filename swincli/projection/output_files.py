@@ -135,6 +135,14 @@ def save_records(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+def are_records(path: Path) -> bool:
+    """Whether a file holds results of earlier calls."""
+    try:
+        return isinstance(json.loads(path.read_text(encoding="utf-8"))["results"], list)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
 def _read_records(path: Path) -> list[dict[str, Any]]:
     """Results of earlier calls; none if the file is damaged, as they can be measured again."""
     try:

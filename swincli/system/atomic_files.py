@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from swincli.errors import from_os_error
+from swincli.system.leftovers import hidden_beside
 from swincli.units import to_json
 
 _PROBE_BYTES = 2**20  # written after a failed write, to get the operating system's error
@@ -48,7 +49,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         ResourceError: the disk is full, or the folder is not writable.
     """
-    temporary = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    temporary = hidden_beside(path, "partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

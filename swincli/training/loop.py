@@ -23,8 +23,10 @@ from swincli.training.logging.report import Report, describe_start, live_report
 from swincli.training.logging.sample_grids import save_reals, save_samples
 from swincli.training.logging.trackers import check_trackers
 from swincli.training.preflight import check_data, check_disk, smoke_test_step
-from swincli.training.run.folder import RunFolder, check_same_run
+from swincli.training.run.folder import RunFolder
+from swincli.training.run.lock import locked_run
 from swincli.training.run.out_of_memory import is_out_of_memory, out_of_memory_error
+from swincli.training.run.same_run import check_new_run, check_same_run
 from swincli.training.run.signals import StopRequest, catch_stop_signals
 from swincli.training.run.state import (
     TrainingState,
@@ -87,12 +89,31 @@ def train(
         processes: The ranks that share the batch; one process by default.
 
     Raises:
-        SwincliError: data, disk, memory, an existing run, or a loss or gradient that is not finite.
+        SwincliError: data, disk, memory, an existing run, another session in it, or a loss or gradient that is not
+            finite.
     """
     processes = processes or Processes()
     split = split_batch(recipe, processes.world_size)
     check_data(recipe, store)
-    folder = RunFolder(out)
+    with locked_run(out, processes):
+        return _train(
+            recipe, store, RunFolder(out), device, console, processes, split, resume=resume, max_time=max_time
+        )
+
+
+def _train(
+    recipe: Recipe,
+    store: Store,
+    folder: RunFolder,
+    device: torch.device,
+    console: Console,
+    processes: Processes,
+    split: BatchSplit,
+    *,
+    resume: bool,
+    max_time: float | None,
+) -> TrainResult:
+    """`train`, in a run folder that no other session works in."""
     state = open_run(folder, recipe, store, device, console, processes, resume=resume)
     engine = start_engine(recipe.run, state.generator, state.discriminator, device, processes)
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine)
@@ -150,6 +171,7 @@ def open_run(
     Raises:
         UsageError: there is a run, and `resume` is false.
         RecipeError: the existing run is another experiment.
+        TrainingError: the folder holds files of others, or models whose states were removed.
     """
     state = build_state(recipe, store.content_hash, device)
     state.classes = training_classes(recipe.model.classes, store)
@@ -164,7 +186,9 @@ def open_run(
             check_same_run(content, path, recipe, store.content_hash, console)
             restore(state, content)
             console.say(f"going on from {path}")
-        elif recipe.train.init is not None:
+        else:
+            check_new_run(folder.path, recipe)
+        if not found and recipe.train.init is not None:
             init_from_checkpoint(state, recipe.train.init, console)
         folder.prepare(recipe)
         folder.rewind(state.images_seen, recipe)

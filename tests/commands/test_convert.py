@@ -60,7 +60,7 @@ def test_images_seen_may_be_told(original: Path, tmp_path: Path, capsys: Capture
     assert convert(original, model, "--images-seen", "27.2M", "--json") == 0
     assert json.loads(capsys.readouterr().out)["images_seen"] == 27_200_000
     assert convert(model, back, "--json") == 0
-    assert convert(back, model, "--json") == 0
+    assert convert(back, model, "--force", "--json") == 0
     assert [json.loads(line)["images_seen"] for line in capsys.readouterr().out.splitlines()] == [27_200_000] * 2
 
 
@@ -83,7 +83,7 @@ def test_what_is_missing_is_said(
     assert json.loads(output.out) == {"path": str(tmp_path / "run.pt"), "images_seen": 1234, "parts": ["g_ema"]}
     assert "has no g, d, g_optim, d_optim" in output.err
     assert set(torch.load(tmp_path / "run.pt", weights_only=False)) == {"g_ema", "args"}
-    assert convert(model, tmp_path / "run.pt", "--quiet") == 0
+    assert convert(model, tmp_path / "run.pt", "--force", "--quiet") == 0
     assert "has no" not in capsys.readouterr().err
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -193,6 +194,40 @@ def test_a_signal_to_a_process_of_its_own(tiny_recipe_file: Path, tmp_path: Path
     _, said = process.communicate(timeout=60)
     assert process.returncode == 0
     assert_stopped(out, said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_a_terminal_that_closes_saves_and_ends(tiny_recipe_file: Path, tmp_path: Path, quiet: list[str]) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "swincli", "train", str(tiny_recipe_file), "--out", str(out), "--device", "cpu"]
+    child, terminal = pty.fork()
+    if child == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
+        os.execv(sys.executable, [*command, "--set", "train.total=100k", *quiet])
+    while not (out / "stats.jsonl").exists():
+        time.sleep(0.1)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    last = json.loads((out / "stats.jsonl").read_text().splitlines()[-1])["images_seen"]
+    assert (out / f"state-{last:012d}.pt").exists()
+    assert not (out / ".lock").exists()
+
+
+@pytest.mark.slow
+def test_a_hangup_under_torchrun_saves(tiny_recipe_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = ["-m", "--", "swincli", "train", str(tiny_recipe_file), "--out", str(out), "--device", "cpu"]
+    command += ["--set", "train.total=100k", "--set", "train.batch=8"]
+    with subprocess.Popen([*launcher, *command], stderr=subprocess.PIPE, text=True) as agent:
+        while not (out / "stats.jsonl").exists():
+            assert agent.poll() is None
+            time.sleep(0.1)
+        agent.send_signal(signal.SIGHUP)
+        _, said = agent.communicate(timeout=60)
+    assert_stopped(out, said)
+    assert "hangup: finishing" in said
 
 
 @pytest.mark.slow

@@ -200,7 +200,7 @@ def test_a_disk_that_becomes_read_only(
     assert train(recipe, out) == 1
     assert_clear(capsys.readouterr().err, "permission denied", "goes on from", "state-000000000004.pt.")
     assert train(recipe, out) == 1  # nor can a session begin
-    assert_clear(capsys.readouterr().err, "recipe.toml", "permission denied")
+    assert_clear(capsys.readouterr().err, "run/.lock", "permission denied")
     subprocess.run([*mount, "remount,rw"], check=True)
     assert_goes_on(recipe, out, unbroken)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from swincli.commands.options import BatchOption, parsed_count
+from swincli.commands.options import BatchOption, ForceOption, parsed_count
 from swincli.commands.typer_command import GivenOptions
 from swincli.errors import UsageError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 GENERATED, REFERENCE, MEASUREMENT, OUTPUT = "Images to judge", "Reference", "Measurement", "Output"
 
-COMPARE_OPTIONS = ("--compare", "--plots", "--json", "--quiet", "--debug")
+COMPARE_OPTIONS = ("--compare", "--plots", "--force", "--json", "--quiet", "--debug")
 """Options that can be combined with --compare."""
 
 
@@ -145,6 +145,7 @@ class EvaluateRequest:
         typer.Option("--compare", help="Compare what the runs RUN ... have measured.", rich_help_panel=OUTPUT),
     ] = False
     batch: BatchOption = None
+    force: ForceOption = False
     given: GivenOptions = ()
 
     @cached_property

@@ -17,8 +17,10 @@ from swincli.metrics.compare import compare_runs, read_run
 from swincli.metrics.evaluate import Evaluation, evaluate, save_reference
 from swincli.metrics.networks.detectors import Detector, load_detector
 from swincli.metrics.networks.weight_files import DetectorWeights, choose_detector
+from swincli.metrics.plots import PLOT_NOTE
 from swincli.metrics.presets import PRESETS
 from swincli.metrics.protocol import append_record
+from swincli.metrics.registry import METRICS
 from swincli.metrics.streams.images import (
     ImageSet,
     ImageStream,
@@ -29,13 +31,17 @@ from swincli.metrics.streams.images import (
     stream_batches,
     stream_subset,
 )
-from swincli.metrics.streams.reference_files import ReferenceStatistics, open_statistics
+from swincli.metrics.streams.reference_files import ReferenceStatistics, is_own_statistics, open_statistics
 from swincli.model.files.find_checkpoint import find_checkpoint
 from swincli.model.files.model_file import Model, load_model
 from swincli.synthesis.latents.classes import labels_as_trained
 from swincli.synthesis.latents.truncation import Truncation
+from swincli.synthesis.output.provenance import read_note
 from swincli.synthesis.sampling import generate
 from swincli.system.distributed import Processes
+from swincli.system.overwrite import check_overwrite
+
+COMPARISON = "comparison.png"  # the plot of --compare
 
 
 def run(
@@ -60,6 +66,7 @@ def run(
     """
     processes = processes or Processes()
     processes.main_first(lambda: _check_protocol(request))
+    processes.main_first(lambda: _check_outputs(request))
     weights = processes.main_first(lambda: _choose_detector(request, console))
     saved = request.save_reference
     with ExitStack() as opened:
@@ -156,19 +163,37 @@ def compare(request: EvaluateRequest, console: Console) -> Result:
     Raises:
         SwincliError: a run is missing or has no measurements, or the plot cannot be written.
     """
+    path = None if request.plots is None else request.plots / COMPARISON
+    check_overwrite([path] if path else [], force=request.force, is_own=_is_plot)
     comparison = compare_runs([read_run(Path(path)) for path in request.runs or []])
     console.show(comparison_table(comparison))
     for caution in comparison.cautions:
         console.warn(caution)
-    path = None
-    if request.plots is not None:
+    if path is not None:
         from swincli.metrics.compare import plot_comparison
 
-        path = request.plots / "comparison.png"
         plot_comparison(comparison, path)
         console.say(f"Plot: {path}")
     lines = [f"{row.name} {name} {cell.value:.5g}" for row in comparison.rows for name, cell in row.cells.items()]
     return Result({**comparison.as_dict(), "plot": None if path is None else str(path)}, lines)
+
+
+def _check_outputs(request: EvaluateRequest) -> None:
+    """Check that the plots and the file of `--save-reference` may be written.
+
+    Raises:
+        DataError: one exists and was not made by `evaluate`.
+    """
+    saved, plots, force = request.save_reference, request.plots, request.force
+    if saved is not None:
+        check_overwrite([saved], force=force, is_own=is_own_statistics)
+    if plots is not None:
+        files = [plots / f"{name}.png" for name in request.metrics if METRICS[name].plot is not None]
+        check_overwrite(files, force=force, is_own=_is_plot)
+
+
+def _is_plot(path: Path) -> bool:
+    return read_note(path) == PLOT_NOTE
 
 
 def _check_protocol(request: EvaluateRequest) -> None:

@@ -106,7 +106,7 @@ class PrepareDataRequest:
         typer.Option(metavar="N", min=1, help="Decoding processes; default: one per core.", rich_help_panel=PROCESSING),
     ] = None
     force: Annotated[
-        bool, typer.Option("--force", help="Replace an existing store at DEST.", rich_help_panel=STORE)
+        bool, typer.Option("--force", help="Replace an existing store and report files.", rich_help_panel=STORE)
     ] = False
     format: Annotated[
         Literal["store", "zip", "folder"] | None,
@@ -198,13 +198,13 @@ class PrepareDataRequest:
             return
         if self.stats is not None:
             _ = self.options
-            self.report_files.check(self.stats)
+            self.report_files.check(self.stats, force=self.force)
             return
         if self.source is None or self.dest is None or self.resolution is None:
             hint = "For example swincli prepare-data photos/ datasets/photos-256 --resolution 256"
             raise UsageError("SOURCE, DEST and --resolution: all three are required", hint)
         self._check_format(self.dest, self.options)
-        self.report_files.check(self.source, self.dest)
+        self.report_files.check(self.source, self.dest, force=self.force)
 
     def _check_format(self, dest: Path, options: PrepareOptions) -> None:
         one_zip = options.format == "zip" and options.split is None

@@ -17,7 +17,7 @@ from swincli.commands.project.request import ProjectRequest
 from swincli.commands.project.tables import figures_table
 from swincli.commands.typer_command import Result
 from swincli.console import Console
-from swincli.errors import DataError, UsageError
+from swincli.errors import UsageError
 from swincli.metrics.networks.stlpips import WEIGHTS, PerceptualDistance, load_perceptual
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.model_file import Model
@@ -30,6 +30,7 @@ from swincli.projection.output_files import (
     RECORDS,
     ProjectionFiles,
     Similarity,
+    are_records,
     measure_similarity,
     projection_files,
     save_projection,
@@ -41,11 +42,13 @@ from swincli.projection.output_files import (
 from swincli.projection.targets import Target, read_targets
 from swincli.projection.tuning import TuningSettings, tune
 from swincli.synthesis.latents.files import read_latents
-from swincli.synthesis.output.provenance import missing, read_picture
+from swincli.synthesis.output.provenance import missing, read_note, read_picture
 from swincli.synthesis.output.video import check_video, writing_video
 from swincli.synthesis.sampling import render
+from swincli.system.overwrite import check_overwrite
 
 TUNED = "tuned.safetensors"
+NOTE_START = "project "  # of the notes of all files but the video
 FPS, MOST_FRAMES = 30.0, 300  # at most ten seconds of video
 
 
@@ -122,7 +125,7 @@ def _open_job(request: ProjectRequest, model: Model, console: Console) -> Job:
         f"checkpoint={model.path.name} model={identity} space={request.space} steps={request.steps} "
         f"loss={perception.name if perception else 'none'} seed={request.seed}"
     )
-    files = [projection_files(request.out, target, f"project {settings}") for target in targets]
+    files = [projection_files(request.out, target, f"{NOTE_START}{settings}") for target in targets]
     _check_output_folder(targets, files)
     batch = request.batch or default_inversion_batch(section.size)
     return Job(request, model, identity, objective, targets, files, settings, batch, console)
@@ -145,6 +148,7 @@ def _find_pending(job: Job) -> list[int]:
     Raises:
         DataError: without --force, a file with another note exists.
     """
+    check_overwrite([job.request.out / RECORDS], force=job.request.force, is_own=are_records)
     outputs = [output for files in job.files for output in files.outputs]
     pending = {index // len(job.files[0].outputs) for index in missing(outputs, force=job.request.force)}
     if job.request.video:
@@ -170,9 +174,15 @@ def _invert_all(job: Job, pending: Sequence[int]) -> None:
                 w_plus = codes if codes.ndim == 3 else job.model.generator.broadcast(codes)
                 images = render(job.model, w_plus)
                 for target, its, code, image in zip(targets, files, codes, images, strict=True):
+                    if request.force and not request.video:
+                        _remove_old_video(its)
                     save_projection(its, target, code, image, job.identity)
-                    if videos is None:
-                        its.video.unlink(missing_ok=True)  # the video of an earlier projection of the picture
+
+
+def _remove_old_video(files: ProjectionFiles) -> None:
+    """Remove the video of an earlier projection, which is about to be replaced; without one, the file is another's."""
+    if (read_note(files.latents.path) or "").startswith(NOTE_START):
+        files.video.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -228,9 +238,13 @@ def _tune(job: Job) -> TunedImages:
     outputs = [tuned_files(request.out, target, note) for target in job.targets]
     pending = missing([output for pair in outputs for output in pair], force=request.force)
     found = read_tuned_note(path)
-    if path.exists() and found != note and not request.force:
-        hint = "Overwrite it with --force, or choose another --out."
-        raise DataError(f"{path}: exists, and was made with other settings or from other pictures", hint)
+    check_overwrite(
+        [path],
+        force=request.force,
+        is_own=lambda _: found == note,
+        reason="exists, and was made with other settings or from other pictures",
+        hint="Overwrite it with --force, or choose another --out.",
+    )
     if found != note or request.force:
         plan = TuningSettings(steps=request.tune_steps, seed=request.seed)
         steps = plan.steps * -(-len(job.targets) // job.batch)

@@ -12,6 +12,7 @@ from swincli.commands.sample.plan import GridImage, SamplePlan, make_plan
 from swincli.commands.sample.request import SampleRequest
 from swincli.commands.typer_command import Result
 from swincli.console import Advance, Console
+from swincli.data.store.staging import clear_leftovers
 from swincli.model.files.model_file import Model
 from swincli.synthesis.figures.grids import tile
 from swincli.synthesis.figures.labelled_grid import draw_labelled_grid
@@ -75,11 +76,13 @@ def run(
 def find_pending(plan: SamplePlan, *, force: bool) -> Pending:
     """The files that are still to be written; all of them with `force`.
 
-    Outdated temporary files of an archive are removed.
+    Outdated temporary files of an archive are removed, and a store whose replacement was killed returns.
 
     Raises:
         DataError: without `force`, a file exists with another note.
     """
+    if plan.archive is not None:
+        clear_leftovers(plan.archive.path.resolve())
     grid = plan.grid is not None and bool(missing([plan.grid.output], force=force))
     archive = plan.archive is not None and bool(missing([plan.archive], force=force))
     codes = plan.codes is not None and bool(missing([plan.codes], force=force))

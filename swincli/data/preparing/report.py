@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swincli.data.preparing.decode_crop import DecodeOptions
-from swincli.data.preparing.report_page import ReportText, names_on_page, render_page
+from swincli.data.preparing.report_page import GENERATOR, ReportText, names_on_page, render_page
 from swincli.data.preparing.survey import Survey
 from swincli.data.preparing.thumbnails import (
+    is_contact_sheet,
     original_thumbnail,
     prepared_thumbnail,
     read_thumbnails,
@@ -18,6 +19,9 @@ from swincli.data.preparing.thumbnails import (
 from swincli.data.sources.entries import Source
 from swincli.errors import DataError, UsageError
 from swincli.system.atomic_files import write_atomically
+from swincli.system.overwrite import check_overwrite
+
+_HEAD = 1024  # bytes; the mark of a page is at its start
 
 
 @dataclass(frozen=True)
@@ -32,18 +36,20 @@ class ReportFiles:
     report: Path | None = None
     contact_sheet: Path | None = None
 
-    def check(self, *places: str | Path) -> None:
-        """Check the names of the files before any work is done.
+    def check(self, *places: str | Path, force: bool) -> None:
+        """Check the files before any work is done.
 
         Args:
             places: Sources and destinations; the files must not be inside them.
+            force: Whether any existing file may be replaced; otherwise only earlier reports and contact sheets.
 
         Raises:
             UsageError: A name has another suffix, is a folder, or is inside one of the places.
+            DataError: A file exists and must not be replaced.
         """
-        for option, path, suffixes in (
-            ("--report", self.report, (".html", ".htm")),
-            ("--contact-sheet", self.contact_sheet, (".png",)),
+        for option, path, suffixes, is_own in (
+            ("--report", self.report, (".html", ".htm"), is_report),
+            ("--contact-sheet", self.contact_sheet, (".png",), is_contact_sheet),
         ):
             if path is None:
                 continue
@@ -55,6 +61,16 @@ class ReportFiles:
             for place in places:
                 if path.resolve().is_relative_to(Path(place).resolve()):
                     raise UsageError(f"{option} {path} is inside {place}", f"Choose a place outside {place}.")
+            check_overwrite([path], force=force, is_own=is_own)
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is a report page of `prepare-data`."""
+    try:
+        with path.open("rb") as file:
+            return GENERATOR.encode() in file.read(_HEAD)
+    except OSError:
+        return False
 
 
 def write_reports(

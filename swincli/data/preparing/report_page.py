@@ -19,6 +19,9 @@ SHOWN = 24  # most pictures per reason
 _UNFOLDED = 12  # a list of up to this number of paths is shown unfolded
 _LABELS = 200  # most labels with a bar
 
+GENERATOR = '<meta name="generator" content="swincli prepare-data">'
+"""Mark of a report page. A page with it may be replaced by another report."""
+
 Thumbnails = Mapping[str, Image.Image]
 
 _STYLE = """
@@ -92,7 +95,7 @@ def render_page(text: ReportText, survey: Survey, thumbnails: Thumbnails) -> str
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">"
-        '<meta name="viewport" content="width=device-width">'
+        f'<meta name="viewport" content="width=device-width">{GENERATOR}'
         f"<title>{_html(text.title)}</title><style>{_STYLE}</style></head>\n<body>"
         + "\n".join(part for part in parts if part)
         + "</body></html>\n"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from swincli.data.images.decode import decode
 from swincli.data.images.rejected import ImageError
@@ -17,6 +18,7 @@ THUMBNAIL = 96  # longer side in pixels
 _SHEET_TILE = 128
 _SHEET_WIDTH = 12  # tiles
 _GAP = 2
+SHEET_MARK = ("swincli", "contact sheet of prepare-data")  # text of the PNG; such a file may be replaced
 
 MakeThumbnail = Callable[[bytes, str], Image.Image | None]
 """From the bytes and the name of a file to a thumbnail; None if the picture was rejected."""
@@ -86,4 +88,15 @@ def write_contact_sheet(path: Path, pictures: list[Image.Image]) -> None:
     sheet = Image.new("RGB", (columns * step + _GAP, rows * step + _GAP), "white")
     for place, picture in enumerate(pictures):
         sheet.paste(picture, (_GAP + place % columns * step, _GAP + place // columns * step))
-    write_atomically(path, lambda temporary: sheet.save(temporary, "PNG"))
+    mark = PngInfo()
+    mark.add_itxt(*SHEET_MARK)
+    write_atomically(path, lambda temporary: sheet.save(temporary, "PNG", pnginfo=mark))
+
+
+def is_contact_sheet(path: Path) -> bool:
+    """Whether a file is a contact sheet of `prepare-data`."""
+    try:
+        with Image.open(path) as sheet:
+            return sheet.info.get(SHEET_MARK[0]) == SHEET_MARK[1]
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import functools
-import os
-import platform
 import re
-import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-
-import psutil
 
 from swincli.data.store.manifest import (
     DATASET_FILE,
@@ -26,6 +21,7 @@ from swincli.data.store.manifest import (
 )
 from swincli.errors import DataError, ResourceError, UsageError
 from swincli.system.atomic_files import free_bytes, sync_folder
+from swincli.system.leftovers import hidden_beside, leftovers, remove
 from swincli.units import format_bytes
 
 _STORE_FILES = re.compile(
@@ -116,7 +112,7 @@ def staged(
     clear_leftovers(real)
     check = check or functools.partial(check_destination, force=force, as_file=as_file)
     check(dest)
-    partial = _beside(real, "partial")
+    partial = hidden_beside(real, "partial")
     real.parent.mkdir(parents=True, exist_ok=True)
     try:
         partial.mkdir()
@@ -127,7 +123,7 @@ def staged(
         _move_into_place(place, real)
         sync_folder(real.parent)
     finally:
-        _remove(partial)
+        remove(partial)
 
 
 def clear_leftovers(real: Path) -> None:
@@ -138,57 +134,26 @@ def clear_leftovers(real: Path) -> None:
     Args:
         real: The destination, with symbolic links resolved.
     """
-    for replaced in _leftovers(real, "replaced"):
+    for replaced in leftovers(real, "replaced"):
         if not real.exists():
             replaced.rename(real)
-        _remove(replaced)
-    for partial in _leftovers(real, "partial"):
-        _remove(partial)
-
-
-def _beside(real: Path, kind: str) -> Path:
-    """A hidden path beside the destination, with the names of this machine and process."""
-    return real.with_name(f".{real.name}.{kind}-{_machine()}-{os.getpid()}")
-
-
-def _leftovers(real: Path, kind: str) -> list[Path]:
-    """Hidden paths of this machine's dead processes, and of an earlier process with our process number."""
-    start = f".{real.name}.{kind}-{_machine()}-"
-    beside = [path for path in real.parent.iterdir() if path.name.startswith(start)] if real.parent.is_dir() else []
-    numbers = {path: path.name.removeprefix(start) for path in beside}
-    return [
-        path
-        for path, number in numbers.items()
-        if number.isdigit() and (int(number) == os.getpid() or not psutil.pid_exists(int(number)))
-    ]
-
-
-def _machine() -> str:
-    """Letters and digits of this machine's name, for file names."""
-    return "".join(letter for letter in platform.node() if letter.isalnum()) or "here"
+        remove(replaced)
+    for partial in leftovers(real, "partial"):
+        remove(partial)
 
 
 def _move_into_place(new: Path, real: Path) -> None:
     if not real.exists():
         new.rename(real)
         return
-    old = _beside(real, "replaced")
+    old = hidden_beside(real, "replaced")
     real.rename(old)
     try:
         new.rename(real)
     except BaseException:
         old.rename(real)
         raise
-    _remove(old)
-
-
-def _remove(path: Path) -> None:
-    """Remove a folder or a file. Errors of the system are ignored."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
+    remove(old)
 
 
 def _foreign_file(folder: Path) -> str | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from swincli.metrics.plots import PLOT_NOTE
+from swincli.synthesis.output.provenance import NOTE
 from swincli.system.atomic_files import write_atomically
 from swincli.units import format_count
 
@@ -61,7 +63,9 @@ def plot_curves(panels: Mapping[str, Sequence[Curve]], runs: Sequence[str], path
         panel.set_visible(False)
     handles = [axes[0].plot([], [], f"{_colour(index)}o-", label=name)[0] for index, name in enumerate(runs)]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False)
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=120))
+    write_atomically(
+        path, lambda temporary: figure.savefig(temporary, format="png", dpi=120, metadata={NOTE: PLOT_NOTE})
+    )
 
 
 def _draw_curve(panel: Any, curve: Curve) -> None:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from swincli.metrics.definitions.memorization import NearestReals
+from swincli.metrics.plots import PLOT_NOTE
 from swincli.metrics.streams.images import ImageSet
 from swincli.synthesis.figures.grids import tile
-from swincli.synthesis.output.provenance import save_png
+from swincli.synthesis.output.provenance import NOTE, save_png
 
 ROWS, COLUMNS = 6, 4  # pairs on the sheet
 SIDE, MARGIN, TEXT = 128, 8, 18  # side of an image, margin around a pair and height of a text line, in pixels
@@ -38,7 +39,7 @@ def plot_nearest(path: Path, samples: list[NDArray[np.uint8]], nearest: NearestR
     columns = min(COLUMNS, len(pairs))
     pairs += [torch.full_like(pairs[0], 255)] * (-len(pairs) % columns)
     sheet = torch.cat([tile(torch.stack([_heading()] * columns), columns), tile(torch.stack(pairs), columns)])
-    save_png(path, sheet)
+    save_png(path, sheet, {NOTE: PLOT_NOTE})
 
 
 def _pair(fake: NDArray[np.uint8], real: NDArray[np.uint8], text: str) -> torch.Tensor:

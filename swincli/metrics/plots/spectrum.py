@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from swincli.metrics.definitions.radial_profile import WINDOW, RadialProfile
+from swincli.metrics.plots import PLOT_NOTE
+from swincli.synthesis.output.provenance import NOTE
 from swincli.system.atomic_files import write_atomically
 
 FAKES, REALS = "#d1495b", "#30638e"
@@ -44,4 +46,4 @@ def plot_spectra(path: Path, fakes: RadialProfile, reals: RadialProfile, period:
     for axes in (power, edges):
         axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", metadata={NOTE: PLOT_NOTE}))

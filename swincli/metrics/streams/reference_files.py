@@ -121,6 +121,16 @@ def save_statistics(path: Path, reference: ReferenceRecord, statistics: SideStat
     write_arrays(path, arrays)
 
 
+def is_own_statistics(path: Path) -> bool:
+    """Whether a file was written by `save_statistics`, by any version."""
+    try:
+        with open_arrays(path) as stored:
+            header = json.loads(str(stored[HEADER]))
+    except (DataError, ValueError):
+        return False
+    return isinstance(header, dict) and "reference" in header
+
+
 def open_statistics(path: Path) -> ReferenceStatistics:
     """Read swincli's reference statistics, or another program's mean and covariance.
 

@@ -157,6 +157,15 @@ def load_model(path: Path, device: torch.device) -> Model:
     return replace(model, classes=classes, w_mean_by_class=tensors["w_mean_by_class"].to(device)) if classes else model
 
 
+def recipe_of_model(path: Path) -> Recipe:
+    """The recipe in a model file.
+
+    Raises:
+        CheckpointError: the file is damaged or not a model.
+    """
+    return _read(path, "w_mean")[0]
+
+
 def _classes(path: Path, recipe: Recipe, about: dict[str, Any], tensors: Weights) -> Classes | None:
     """The classes of a conditional model, checked against its recipe; None for an unconditional one."""
     count = recipe.model.classes

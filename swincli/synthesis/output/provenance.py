@@ -23,6 +23,7 @@ from swincli.data.store.manifest import is_store, read_manifest
 from swincli.errors import DataError
 from swincli.synthesis.latents.files import read_npz
 from swincli.system.atomic_files import write_atomically
+from swincli.system.overwrite import check_overwrite
 from swincli.version import __version__
 
 NOTE = "swincli"  # key of the PNG's text chunk and of the entry in an .npz file
@@ -52,13 +53,14 @@ def missing(outputs: Sequence[Output], *, force: bool = False) -> list[int]:
     wanted = list(first.values())
     if force:
         return wanted
-    foreign = [outputs[i] for i in wanted if outputs[i].path.exists() and not is_made(outputs[i])]
-    if foreign:
-        more = f", and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
-        raise DataError(
-            f"{foreign[0].path}: exists, and was made with other settings{more}",
-            "Overwrite with --force, or choose another folder.",
-        )
+    check_overwrite(
+        first,
+        force=False,
+        folders=True,
+        is_own=lambda path: is_made(outputs[first[path]]),
+        reason="exists, and was made with other settings",
+        hint="Overwrite with --force, or choose another folder.",
+    )
     return [index for index in wanted if not outputs[index].path.exists()]
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from torch import Tensor
 
+from swincli.data.store.staging import clear_leftovers
 from swincli.errors import DataError, ResourceError, UsageError
 from swincli.synthesis.output.encoders import FORMATS, VideoEncoder, VideoFormat
 from swincli.synthesis.output.frame_folder import check_frame_folder, writing_frames
 from swincli.system.atomic_files import atomic_path
+from swincli.system.overwrite import check_overwrite
 
 QUALITY = 85  # of 100
 MIN_FPS = 0.01
@@ -40,6 +42,7 @@ def check_video(path: Path, fps: float, width: int, height: int, *, force: bool)
     """
     form = _format_of(path)
     if form is None:
+        clear_leftovers(path.resolve())
         check_frame_folder(path, force=force)
         return
     if not MIN_FPS <= fps <= form.max_fps:
@@ -51,8 +54,7 @@ def check_video(path: Path, fps: float, width: int, height: int, *, force: bool)
             "Choose a smaller --grid, or give a folder to write PNGs.",
         )
     _require_encoder(form)
-    if path.exists() and (not force or not path.is_file()):
-        raise DataError(f"{path} exists", "Replace it with --force, or choose another --out.")
+    check_overwrite([path], force=force, reason="exists", hint="Replace it with --force, or choose another --out.")
 
 
 @contextmanager

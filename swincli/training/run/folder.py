@@ -1,4 +1,4 @@
-"""The run folder: names of its files, the newest whole state, and what may change in the recipe of a resumed run."""
+"""The run folder: names of its files, the newest whole state, and logs and states that go back to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 from swincli.console import Console
 from swincli.errors import (
     CheckpointError,
-    RecipeError,
     SwincliError,
     TrainingError,
     from_os_error,
@@ -22,22 +21,10 @@ from swincli.model.files.find_checkpoint import model_name
 from swincli.model.files.model_file import save_model
 from swincli.recipe import Recipe, dump_recipe
 from swincli.system.atomic_files import write_atomically
-from swincli.training.run.state import TrainingState, is_state, read_state, recipe_of, save_state
+from swincli.system.leftovers import remove_leftovers
+from swincli.training.run.same_run import OTHER_VERSION, RECIPE_HEADER
+from swincli.training.run.state import TrainingState, is_state, read_state, save_state
 from swincli.units import from_json_number
-
-# Keys that may change when a run is resumed: its length and its outputs. All others define the experiment.
-CHANGEABLE_KEYS = (
-    "train.total",
-    "train.decay_from",
-    "data.path",
-    "data.source",
-    "data.crop",
-    "data.filter",
-    "data.resident",
-    "ema.power_every",
-)
-CHANGEABLE_SECTIONS = ("run", "evaluate")
-_OTHER_VERSION = "Another version of swincli wrote it: resume the run with that version."
 
 
 class RunFolder:
@@ -87,11 +74,10 @@ class RunFolder:
         return sorted(self.path.glob("state-*.pt"), reverse=True)
 
     def prepare(self, recipe: Recipe) -> None:
-        """Create the folder, write the resolved recipe, and remove partial files of a killed session."""
-        text = dump_recipe(recipe)
+        """Create the folder, write the resolved recipe, and remove unfinished files of killed processes."""
+        text = RECIPE_HEADER + dump_recipe(recipe)
         write_atomically(self.recipe, lambda path: path.write_text(text, encoding="utf-8"))
-        for leftover in self.path.rglob(".*.partial-*"):
-            leftover.unlink(missing_ok=True)
+        remove_leftovers(self.path)
 
     def check_exists(self) -> None:
         """Check that the folder has not been moved or removed.
@@ -260,7 +246,7 @@ def _read(state: Path, *, mapped: bool) -> dict[str, Any]:
     try:
         return read_state(state, mapped=mapped)
     except CheckpointError as error:  # an undamaged state, so of another version
-        raise CheckpointError(error.message, _OTHER_VERSION) from error
+        raise CheckpointError(error.message, OTHER_VERSION) from error
 
 
 def _damage(state: Path) -> str | None:
@@ -302,38 +288,3 @@ def _images_seen_of(line: str) -> float:
         return float(json.loads(line)["images_seen"])
     except (ValueError, KeyError, TypeError):
         return float("inf")  # cut short by a kill
-
-
-def check_same_run(content: dict[str, Any], path: Path, recipe: Recipe, data_hash: str, console: Console) -> None:
-    """Compare the recipe of a state with the current one, and print changed keys that may change.
-
-    Raises:
-        RecipeError: keys differ that may not change; it lists all of them.
-        CheckpointError: the state's recipe has keys or values that this version does not know.
-    """
-    before, now = _recipe_of(content, path).model_dump(), recipe.model_dump()
-    problems = []
-    for section, keys in now.items():
-        for key, value in keys.items():
-            name, old = f"{section}.{key}", before[section][key]
-            if old == value:
-                continue
-            if section in CHANGEABLE_SECTIONS or name in CHANGEABLE_KEYS:
-                console.say(f"{name} changed from {old} to {value}")
-            else:
-                problems.append(f"{name}: {value!r} now, {old!r} in the run")
-    if content["data_hash"] != data_hash:
-        problems.append("data.path: the images differ from those that the run was trained on")
-    if problems:
-        raise RecipeError(
-            f"{path.parent}: resuming with this recipe",
-            problems,
-            f"Give another --out to start a new run; the run's recipe is {path.parent / 'recipe.toml'}.",
-        )
-
-
-def _recipe_of(content: dict[str, Any], path: Path) -> Recipe:
-    try:
-        return recipe_of(content, path)
-    except RecipeError as error:  # written by a later version
-        raise CheckpointError(error.message, _OTHER_VERSION) from error

@@ -1,4 +1,4 @@
-"""Stopping a run between two steps: Ctrl-C, SIGTERM (from a scheduler), and `--max-time`."""
+"""Stopping a run between two steps: Ctrl-C, SIGTERM (a scheduler), SIGHUP (a closed terminal), and `--max-time`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from swincli.console import Console
 # Under torchrun one Ctrl-C arrives twice: from the terminal and from torchrun's agent.
 SAME_CTRL_C = 2.0  # seconds
 TIMED_STEPS = 256  # contains every lazy phase; the slow first step, which may compile, drops out
+_HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
+REASONS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"} | ({_HANGUP: "hangup"} if _HANGUP else {})
 SPARE, LEAVING = 1.25, 2.0  # safety factor for the next step and saves; seconds to end the process
 
 
@@ -72,7 +74,7 @@ class StopRequest:
         now = time.monotonic()
         if self._first_signal is None:
             self._first_signal = now
-            self.ask("interrupted" if number == signal.SIGINT else "terminated")
+            self.ask(REASONS[signal.Signals(number)])
             return True
         if number == signal.SIGINT and now - self._first_signal >= SAME_CTRL_C:
             raise KeyboardInterrupt
@@ -81,9 +83,10 @@ class StopRequest:
 
 @contextmanager
 def catch_stop_signals(console: Console, max_time: float | None = None) -> Iterator[StopRequest]:
-    """Turn Ctrl-C, SIGTERM and the time limit into a stop request, which the loop reads after every step.
+    """Turn Ctrl-C, SIGTERM, SIGHUP and the time limit into a stop request, which the loop reads after every step.
 
-    A second Ctrl-C, two seconds or more after the first signal, interrupts at once.
+    A second Ctrl-C, two seconds or more after the first signal, interrupts at once. A SIGHUP that is ignored, as under
+    nohup, stays ignored.
 
     Args:
         console: Where the first signal is confirmed.
@@ -94,17 +97,32 @@ def catch_stop_signals(console: Console, max_time: float | None = None) -> Itera
         yield stop  # only the main thread can handle signals
         return
 
+    terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
+
     def request(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        _mute_closed(terminals)
         if stop.handle_signal(number):
-            with suppress(RuntimeError):  # the signal interrupted a print
+            with suppress(RuntimeError, OSError):  # the signal interrupted a print
                 console.say(f"{stop.reason}: finishing the step and saving")
 
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in REASONS if number != _HANGUP or signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, request) for number in heard}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _mute_closed(terminals: list[int]) -> None:
+    """Send what is still printed to nowhere, on terminals that have been closed; writing there would be an error."""
+    for descriptor in terminals:
+        try:
+            os.get_terminal_size(descriptor)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
 
 
 def seconds_since_start() -> float:

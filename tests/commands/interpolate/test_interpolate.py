@@ -112,7 +112,7 @@ def test_what_is_there_stays_unless_forced(model: Path, tmp_path: Path, capsys: 
         out, wanted = tmp_path / name, ("--seeds", "1,5", "--frames", "3")
         assert interpolate(model, out, *wanted) == 0
         assert interpolate(model, out, *wanted) == 1
-        assert f"error: {out} " in capsys.readouterr().err
+        assert f"error: {out}" in capsys.readouterr().err
         assert interpolate(model, out, *wanted, "--force") == 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from swincli.data.store.reader import Store
 from swincli.model.files.classes import Classes
 from swincli.recipe import Recipe
 from swincli.synthesis.output.provenance import read_note
+from swincli.system.leftovers import hidden_beside
 
 Capture = pytest.CaptureFixture[str]
 MakeRecipe = Callable[..., Recipe]
@@ -138,7 +138,7 @@ def test_images_of_other_settings_or_models_are_not_overwritten(
 def test_a_run_that_was_stopped_goes_on(model: Path, out: Path, capsys: Capture) -> None:
     """A folder in the place of a temporary file stops the first call after three images."""
     parts = out / ".images.zip.parts"
-    hindrance = parts / f".seed-000003.png.partial-{os.getpid()}"
+    hindrance = hidden_beside(parts / "seed-000003.png", "partial")
     hindrance.mkdir(parents=True)
     arguments = ["--count", "5", "--format", "zip", "--batch", "1"]
     assert sample(model, out, *arguments) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor
 from swincli.errors import DataError, ResourceError, UsageError
 from swincli.synthesis.output.encoders import pad_to_multiple
 from swincli.synthesis.output.video import check_video, writing_video
+from swincli.system.leftovers import host
 
 KINDS = ["walk.mp4", "walk.gif", "walk.webp", "walk"]
 TOLERANCE = {
@@ -169,7 +171,7 @@ def test_what_is_there_is_replaced_only_on_demand(tmp_path: Path, name: str) -> 
     check_video(tmp_path / name, 30, 8, 8, force=False)
     write(tmp_path / name, 2)
     check_video(tmp_path / name, 30, 8, 8, force=True)
-    with pytest.raises(DataError, match=f"{name} (exists|holds frames)"):
+    with pytest.raises(DataError, match=f"{name}(: exists| holds frames)"):
         check_video(tmp_path / name, 30, 8, 8, force=False)
 
 
@@ -211,3 +213,33 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ResourceError, match=r"writing .*file"):
         write(tmp_path / "file" / name, 1)
+
+
+def test_frames_survive_a_folder_that_cannot_be_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "walk", 2)
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if ".partial-" in self.name:
+            raise PermissionError(13, "Permission denied")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(ResourceError, match="permission denied"):
+        write(tmp_path / "walk", 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["walk"]
+    assert len(read(tmp_path / "walk")) == 2
+
+
+def test_frames_killed_between_the_renames_return_and_are_not_replaced(tmp_path: Path) -> None:
+    write(tmp_path / "walk", 2)
+    number = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    number.wait()
+    (tmp_path / "walk").rename(tmp_path / f".walk.replaced-{host()}-{number.pid}")
+    (tmp_path / f".walk.partial-{host()}-{number.pid}").mkdir()
+    with pytest.raises(DataError, match="holds frames"):
+        check_video(tmp_path / "walk", 30, 8, 8, force=False)
+    assert len(read(tmp_path / "walk")) == 2
+    write(tmp_path / "walk", 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["walk"]
+    assert len(read(tmp_path / "walk")) == 3

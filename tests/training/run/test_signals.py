@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -37,11 +39,22 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
+@pytest.fixture
+def heard_hangup() -> Iterator[None]:
+    """SIGHUP as it is without nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def send(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
 
-@pytest.mark.parametrize(("number", "reason"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
+@pytest.mark.usefixtures("heard_hangup")
+@pytest.mark.parametrize(
+    ("number", "reason"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated"), (signal.SIGHUP, "hangup")]
+)
 def test_a_signal_is_a_request(capsys: pytest.CaptureFixture[str], number: signal.Signals, reason: str) -> None:
     before = signal.getsignal(number)
     with catch_stop_signals(Console()) as stop:
@@ -52,6 +65,38 @@ def test_a_signal_is_a_request(capsys: pytest.CaptureFixture[str], number: signa
         assert stop.reason == reason
     assert capsys.readouterr().err == f"{reason}: finishing the step and saving\n"
     assert signal.getsignal(number) is before
+
+
+def test_a_hangup_that_is_ignored_at_the_start_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with catch_stop_signals(Console(quiet=True)) as stop:
+            send(signal.SIGHUP)
+            assert stop.reason is None
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_closed_terminal_takes_what_is_still_printed() -> None:
+    """A child in a terminal of its own prints after the terminal was closed."""
+    code = (
+        "import os, sys, time; from swincli.console import Console;"
+        "from swincli.training.run.signals import catch_stop_signals\n"
+        "with catch_stop_signals(Console()) as stop:\n"
+        "    print('ready', flush=True)\n"
+        "    while stop.reason is None: time.sleep(0.01)\n"
+        "    Console().say('saved'); print('done', flush=True)\n"
+        "os._exit(7)"
+    )
+    child, terminal = pty.fork()
+    if child == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    while b"ready" not in os.read(terminal, 1000):
+        pass
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_one_ctrl_c_that_arrives_twice_is_one(clock: Clock) -> None:

@@ -1,0 +1,46 @@
+"""The rule for existing files: a command replaces what it made itself; anything else only with `--force`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from swincli.errors import DataError
+
+FORCE_HINT = "Overwrite with --force, or choose another name."
+
+
+def check_overwrite(
+    paths: Iterable[Path],
+    *,
+    force: bool,
+    folders: bool = False,
+    is_own: Callable[[Path], bool] | None = None,
+    reason: str = "exists, and was not made by this command",
+    hint: str = FORCE_HINT,
+) -> None:
+    """Check, before any work is done, that files may be written.
+
+    Every command asks here for the files that it will write or remove. `data/store/staging` has the rule for folders.
+
+    Args:
+        paths: The files to write.
+        force: Whether `--force` was given.
+        folders: Whether a path may be a folder, such as a store.
+        is_own: Whether an existing file was made by the same command, by the file's own note; by default none is.
+        reason: End of the message about a file that must not be replaced.
+        hint: Hint of that error.
+
+    Raises:
+        DataError: a path is a folder; or, without `force`, it exists and is not the command's own.
+    """
+    foreign = []
+    for path in paths:
+        if path.is_dir() and not folders:
+            raise DataError(f"{path}: is a folder", "Choose another name.")
+        if not force and os.path.lexists(path) and not (is_own is not None and is_own(path)):
+            foreign.append(path)
+    if foreign:
+        more = f", and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
+        raise DataError(f"{foreign[0]}: {reason}{more}", hint)
