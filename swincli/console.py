@@ -6,8 +6,6 @@ views become plain lines, so logs stay readable.
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from swincli.units import format_duration
+from swincli.units import format_duration, format_json
 
 PLAIN_SECONDS = 15.0  # between two progress lines without a terminal
 
@@ -75,7 +73,7 @@ class Console:
         JSON has no infinity and no NaN; both become null.
         """
         if self.json_mode:
-            sys.stdout.write(json.dumps(_finite(data), allow_nan=False) + "\n")
+            sys.stdout.write(format_json(data) + "\n")
         else:
             sys.stdout.writelines(f"{line}\n" for line in lines)
         sys.stdout.flush()
@@ -143,12 +141,3 @@ class Console:
 
 def _no_progress(count: int = 1) -> None:
     pass
-
-
-def _finite(value: Any) -> Any:
-    """`value` with every infinite or NaN number replaced by None."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -5,9 +5,11 @@ Every parser raises `ValueError` with a complete message; callers add the file o
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 _COUNT_SCALE = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 _DURATION_SCALE = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
@@ -103,6 +105,25 @@ def format_lines(lines: Iterable[str]) -> str:
 def format_items(number: int, noun: str) -> str:
     """Format a number of things: (1, "image") -> "1 image", (1500, "image") -> "1,500 images"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def format_json(data: Any, indent: int | None = None) -> str:
+    """Format data as JSON. JSON has no infinity and no NaN: both become null."""
+    return json.dumps(_finite(data), indent=indent, allow_nan=False)
+
+
+def number_from_json(value: float | None) -> float:
+    """A number that `format_json` wrote: NaN if it is null."""
+    return math.nan if value is None else float(value)
+
+
+def _finite(value: Any) -> Any:
+    """`value` with every infinite or NaN number replaced by None."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def format_metric(number: int) -> str:

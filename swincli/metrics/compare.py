@@ -12,6 +12,7 @@ from typing import Any
 
 from swincli.errors import DataError
 from swincli.metrics.plots.comparison import Curve, plot_curves
+from swincli.units import number_from_json
 
 Conditions = tuple[str, ...]
 
@@ -186,10 +187,11 @@ def _measurement(record: Mapping[str, Any]) -> Measurement:
         str(protocol["resize"]),
     )
     images_seen = record["images_seen"]
+    intervals = record.get("intervals", {}).items()
     return Measurement(
         None if images_seen is None else int(images_seen),
-        {str(name): float(value) for name, value in record["metrics"].items()},
-        {str(name): (float(low), float(high)) for name, (low, high) in record.get("intervals", {}).items()},
+        {str(name): number_from_json(value) for name, value in record["metrics"].items()},
+        {str(name): (number_from_json(low), number_from_json(high)) for name, (low, high) in intervals},
         conditions,
         str(record["time"]),
     )

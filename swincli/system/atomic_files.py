@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from swincli.errors import from_os_error
+from swincli.units import format_json
 
 _PROBE_BYTES = 2**20  # written after a failed write, to get the operating system's error
 
@@ -79,6 +79,8 @@ def _default_mode() -> int:
 def append_json_line(log: Path, values: Mapping[str, Any]) -> None:
     """Append one JSON line to a log and sync it to disk. A line that does not fit is removed again.
 
+    Infinite and NaN numbers become null.
+
     Raises:
         ResourceError: the file cannot be written.
     """
@@ -86,7 +88,7 @@ def append_json_line(log: Path, values: Mapping[str, Any]) -> None:
         with _open_unbuffered(log) as file:
             length = file.tell()
             try:
-                _write_all(file, (json.dumps(values) + "\n").encode())
+                _write_all(file, (format_json(values) + "\n").encode())
             except BaseException:
                 with suppress(OSError):
                     file.truncate(length)

@@ -71,6 +71,22 @@ def test_lines_that_are_none_are_passed_over(runs: list[Path]) -> None:
     assert read_run(runs[0]) == expected
 
 
+def test_values_that_are_no_numbers_are_null_in_the_log_and_read_back(tmp_path: Path) -> None:
+    append_record(tmp_path, {"fid": math.nan, "kid": 0.5}, protocol(10), {"fid": (math.nan, math.inf)})
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    json.loads((tmp_path / "metrics.jsonl").read_text(), parse_constant=refuse)
+    old = json.dumps(json.loads((tmp_path / "metrics.jsonl").read_text())).replace("null", "NaN", 1)
+    with (tmp_path / "metrics.jsonl").open("a") as log:
+        log.write(f"{old}\n")
+    (new, earlier) = read_run(tmp_path).measurements
+    for measurement in (new, earlier):
+        assert math.isnan(measurement.values["fid"])
+        assert measurement.values["kid"] == 0.5
+
+
 def test_a_run_without_measurements_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="gone: no such run"):
         read_run(tmp_path / "gone")

@@ -23,6 +23,7 @@ from swincli.model.files.model_file import save_model
 from swincli.recipe import Recipe, dump_recipe
 from swincli.system.atomic_files import write_atomically
 from swincli.training.run.state import TrainingState, is_state, read_state, recipe_of, save_state
+from swincli.units import number_from_json
 
 # Keys that may change when a run is resumed: its length and its outputs. All others define the experiment.
 CHANGEABLE_KEYS = (
@@ -203,7 +204,7 @@ class RunFolder:
         if metric is None or not measurements:
             return None
         values = {
-            record["images_seen"]: float(record["metrics"][metric.headline])
+            record["images_seen"]: number_from_json(record["metrics"][metric.headline])
             for record in measurements
             if _conditions(record) == _conditions(measurements[-1]) and metric.headline in record["metrics"]
         }
