@@ -38,10 +38,7 @@ Interval = tuple[float, float]
 
 Z = 1.959964  # bounds the middle 95 % of a standard normal distribution
 MANY, SOME, FEW = 400, 50, 20  # resamples; their deviation is known to 4, 10 and 16 %
-_FID_MANY, _FID_SOME = (
-    250,
-    1000,
-)  # images per side up to which a resample of FID takes hundredths, and tenths of a second
+_FID_MANY, _FID_SOME = 250, 1000  # images per side up to which a resample of FID takes hundredths or tenths of a second
 _SCORE_MANY = 5000  # images up to which a resample of the inception score takes hundredths of a second
 
 
