@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from swincli.units import format_duration, to_json
+from swincli.units import format_duration, format_json
 
 PLAIN_SECONDS = 15.0  # between two progress lines without a terminal
 
@@ -73,7 +73,7 @@ class Console:
         JSON has no infinity and no NaN; both become null.
         """
         if self.json_mode:
-            sys.stdout.write(to_json(data) + "\n")
+            sys.stdout.write(format_json(data) + "\n")
         else:
             sys.stdout.writelines(f"{line}\n" for line in lines)
         sys.stdout.flush()

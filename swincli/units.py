@@ -107,6 +107,25 @@ def format_items(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def format_json(data: Any, indent: int | None = None) -> str:
+    """Format data as JSON. JSON has no infinity and no NaN: both become null."""
+    return json.dumps(_finite(data), indent=indent, allow_nan=False)
+
+
+def number_from_json(value: float | None) -> float:
+    """A number that `format_json` wrote: NaN if it is null."""
+    return math.nan if value is None else float(value)
+
+
+def _finite(value: Any) -> Any:
+    """`value` with every infinite or NaN number replaced by None."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def format_metric(number: int) -> str:
     """Format a large number with three digits and a metric prefix: 95608077312 -> "95.6 G"."""
     for prefix, scale in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
@@ -161,22 +180,3 @@ def parse_grid(text: str) -> tuple[int, int]:
     if match is None or not int(match[1]) or not int(match[2]):
         raise ValueError(f"{text!r} is not a grid size; write columns by rows, such as 8x4")
     return int(match[1]), int(match[2])
-
-
-def to_json(values: Any, indent: int | None = None) -> str:
-    """JSON text; JSON has no infinity and no NaN, so both become null. `from_json_number` reads it."""
-    return json.dumps(_finite(values), indent=indent, allow_nan=False)
-
-
-def from_json_number(value: float | None) -> float:
-    """A number that `to_json` wrote: null is NaN."""
-    return math.nan if value is None else float(value)
-
-
-def _finite(value: Any) -> Any:
-    """`value` with every infinite or NaN number replaced by None."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

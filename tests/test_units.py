@@ -13,6 +13,13 @@ from swincli import units
 COUNTS = st.integers(min_value=0, max_value=10**18)
 
 
+def test_json_holds_no_nan_and_no_infinity() -> None:
+    text = units.format_json({"a": [math.nan, (1.5, -math.inf)], "b": {"c": math.inf}, "d": None})
+    assert text == '{"a": [null, [1.5, null]], "b": {"c": null}, "d": null}'
+    assert math.isnan(units.number_from_json(None))
+    assert units.number_from_json(2) == 2.0
+
+
 @settings(deadline=None)
 @given(COUNTS)
 def test_a_written_count_reads_back(count: int) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import torch
 
+from swincli.commands.options import require_truncation
 from swincli.errors import UsageError
 from swincli.model.files.find_checkpoint import find_checkpoint
 from swincli.model.files.model_file import Model, load_model
@@ -45,8 +45,7 @@ def read_truncation(model: Model, strength: float, layers: int | None, centres: 
     Raises:
         UsageError: the strength is not finite, layers or centres are given at strength 1, or either is too large.
     """
-    if not math.isfinite(strength):
-        raise UsageError(f"--truncation {strength}: must be a finite number", "1 changes nothing, 0.7 is usual.")
+    require_truncation(strength)
     for option, value in (("--truncation-layers", layers), ("--truncation-centres", centres)):
         if value is not None and strength == 1.0:
             raise UsageError(f"{option} {value}: has no effect without --truncation", "Add --truncation 0.7.")

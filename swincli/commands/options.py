@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -93,6 +94,18 @@ def parsed(option: str, text: str, parse: Callable[[str], T], hint: str | None =
         return parse(text)
     except ValueError as error:
         raise UsageError(f"{option} {text}: {error}", hint) from None
+
+
+def require_truncation(strength: float) -> None:
+    """Check `--truncation`.
+
+    Raises:
+        UsageError: not a finite number.
+    """
+    if not math.isfinite(strength):
+        from swincli.errors import UsageError
+
+        raise UsageError(f"--truncation {strength}: must be a finite number", "1 changes nothing, 0.7 is usual.")
 
 
 def parsed_count(option: str, text: str | None) -> int | None:

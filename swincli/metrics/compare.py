@@ -12,12 +12,17 @@ from typing import Any
 
 from swincli.errors import DataError
 from swincli.metrics.plots.comparison import Curve, plot_curves
-from swincli.units import from_json_number
+from swincli.metrics.registry import METRICS
+from swincli.units import number_from_json
 
 Conditions = tuple[str, ...]
 
+_ROWS = {value: row for row in METRICS.values() for value in (row.headline, *row.others)}
+
 CONDITIONS = ("fakes", "truncation", "reference", "images of the reference", "detector", "resize")
 """Conditions that two comparable measurements share."""
+
+_OF_REALS, _OF_DETECTOR = CONDITIONS[2:4], CONDITIONS[4:]
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,16 @@ class Measurement:
     conditions: Conditions
     time: str
 
+    def conditions_of(self, name: str) -> Conditions:
+        """The conditions that a value depends on; the others are empty."""
+        row = _ROWS.get(name)
+        without = (
+            *(() if row is None or row.uses_reals else _OF_REALS),
+            *(() if row is None or row.uses_detector else _OF_DETECTOR),
+        )
+        pairs = zip(CONDITIONS, self.conditions, strict=True)
+        return tuple("" if label in without else condition for label, condition in pairs)
+
 
 @dataclass(frozen=True)
 class RunMetrics:
@@ -41,7 +56,7 @@ class RunMetrics:
     def newest(self, name: str, conditions: Conditions | None = None) -> Measurement | None:
         """The newest measurement with this value, under the given conditions if not None; else None."""
         for measurement in reversed(self.measurements):
-            if name in measurement.values and conditions in (None, measurement.conditions):
+            if name in measurement.values and conditions in (None, measurement.conditions_of(name)):
                 return measurement
         return None
 
@@ -131,7 +146,7 @@ def compare_runs(runs: Sequence[RunMetrics]) -> Comparison:
             comparable = alike is not None
             cells[name] = Cell(entry.values[name], entry.intervals.get(name), entry.images_seen, comparable)
             if not comparable:
-                difference = _difference(entry.conditions, conditions[name])
+                difference = _difference(entry.conditions_of(name), conditions[name])
                 differing.setdefault((run.name, difference), []).append(name)
         rows.append(Row(run.name, cells))
     cautions = [
@@ -163,7 +178,7 @@ def _curves(comparison: Comparison, name: str) -> list[Curve]:
         groups: dict[Conditions, list[tuple[int, Measurement]]] = {}
         for entry in run.measurements:
             if entry.images_seen is not None and math.isfinite(entry.values.get(name, math.nan)):
-                groups.setdefault(entry.conditions, []).append((entry.images_seen, entry))
+                groups.setdefault(entry.conditions_of(name), []).append((entry.images_seen, entry))
         for conditions, entries in groups.items():
             ordered = sorted(entries, key=lambda pair: pair[0])
             points = [(seen, entry.values[name]) for seen, entry in ordered]
@@ -187,13 +202,11 @@ def _measurement(record: Mapping[str, Any]) -> Measurement:
         str(protocol["resize"]),
     )
     images_seen = record["images_seen"]
+    intervals = record.get("intervals", {}).items()
     return Measurement(
         None if images_seen is None else int(images_seen),
-        {str(name): from_json_number(value) for name, value in record["metrics"].items()},
-        {
-            str(name): (from_json_number(low), from_json_number(high))
-            for name, (low, high) in record.get("intervals", {}).items()
-        },
+        {str(name): number_from_json(value) for name, value in record["metrics"].items()},
+        {str(name): (number_from_json(low), number_from_json(high)) for name, (low, high) in intervals},
         conditions,
         str(record["time"]),
     )
@@ -206,8 +219,9 @@ def _shared(runs: Sequence[RunMetrics], name: str) -> Conditions:
     for number, run in enumerate(runs):
         for entry in run.measurements:
             if name in entry.values:
-                holders.setdefault(entry.conditions, set()).add(number)
-                times[entry.conditions] = max(times.get(entry.conditions, ""), entry.time)
+                own = entry.conditions_of(name)
+                holders.setdefault(own, set()).add(number)
+                times[own] = max(times.get(own, ""), entry.time)
     return max(holders, key=lambda conditions: (len(holders[conditions]), times[conditions]))
 
 

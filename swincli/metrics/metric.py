@@ -65,6 +65,7 @@ class Metric(Generic[T]):
         caution: How the value is off with fewer images.
         least: Smallest number of images per side for which the metric is defined.
         headline: Name of the value that ranks two models.
+        others: Names of the other values.
         higher_is_better: Whether a larger headline is better.
         interval: The 95 % intervals by value name, from the result and the deviation that `bootstrap` gave (0 without
             one); None if there are no intervals.
@@ -87,6 +88,7 @@ class Metric(Generic[T]):
     caution: str
     least: int = 2
     headline: str = ""
+    others: tuple[str, ...] = ()
     higher_is_better: bool = False
     interval: Callable[[T, float], Intervals] | None = None
     bootstrap: Callable[[SideStatistics, SideStatistics, int, Console], float | None] | None = None
@@ -101,3 +103,8 @@ class Metric(Generic[T]):
     def uses_reals(self) -> bool:
         """Whether the value depends on the reference."""
         return bool(self.needs - FAKES_ONLY)
+
+    @property
+    def uses_detector(self) -> bool:
+        """Whether the value depends on the detector and its resize."""
+        return bool(self.needs & {"moments", "features", "logits"})

@@ -19,7 +19,7 @@ from swincli.synthesis.figures.labelled_grid import GridLabels, draw_labelled_gr
 from swincli.synthesis.latents.files import MODEL_NOTE, Latents, write_latents
 from swincli.synthesis.output.provenance import NOTE, Output, save_image
 from swincli.system.atomic_files import write_atomically
-from swincli.units import to_json
+from swincli.units import format_json
 
 RECORDS = "projections.json"
 HASH_DIGITS = 12
@@ -131,7 +131,7 @@ def save_records(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
         ResourceError: the file cannot be written.
     """
     records = {str(entry["latents"]): entry for entry in [*_read_records(path), *results]}
-    text = to_json({"results": list(records.values())}, indent=1) + "\n"
+    text = format_json({"results": list(records.values())}, indent=1) + "\n"
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 

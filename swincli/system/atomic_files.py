@@ -12,7 +12,7 @@ from typing import Any
 
 from swincli.errors import from_os_error
 from swincli.system.leftovers import hidden_beside
-from swincli.units import to_json
+from swincli.units import format_json
 
 _PROBE_BYTES = 2**20  # written after a failed write, to get the operating system's error
 
@@ -80,6 +80,8 @@ def _default_mode() -> int:
 def append_json_line(log: Path, values: Mapping[str, Any]) -> None:
     """Append one JSON line to a log and sync it to disk; NaN becomes null. A line that does not fit is removed again.
 
+    Infinite and NaN numbers become null.
+
     Raises:
         ResourceError: the file cannot be written.
     """
@@ -87,7 +89,7 @@ def append_json_line(log: Path, values: Mapping[str, Any]) -> None:
         with _open_unbuffered(log) as file:
             length = file.tell()
             try:
-                _write_all(file, f"{to_json(values)}\n".encode())
+                _write_all(file, (format_json(values) + "\n").encode())
             except BaseException:
                 with suppress(OSError):
                     file.truncate(length)

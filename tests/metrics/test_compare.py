@@ -11,6 +11,7 @@ from PIL import Image
 from swincli.errors import DataError
 from swincli.metrics.compare import compare_runs, plot_comparison, read_run
 from swincli.metrics.protocol import DetectorRecord, FakesRecord, Protocol, ReferenceRecord, append_record
+from swincli.metrics.registry import METRICS
 
 
 def protocol(images_seen: int | None, num: int = 1000, content_hash: str = "cats", resize: str = "bicubic") -> Protocol:
@@ -69,6 +70,56 @@ def test_lines_that_are_none_are_passed_over(runs: list[Path]) -> None:
     expected = read_run(runs[0])
     log.write_text('[]\n{"metrics": 1}\n' + log.read_text() + '{"images_seen": 3, "met')
     assert read_run(runs[0]) == expected
+
+
+def test_values_are_compared_by_the_conditions_that_they_depend_on(tmp_path: Path) -> None:
+    """ppl and the inception score use no reals, the spectrum and ppl no detector."""
+    values = dict.fromkeys(("fid", "is", "is_std", "spectrum", "window_grid", "ppl_w", "ppl_z"), 1.0)
+    for run, conditions in (("a", {}), ("b", {"content_hash": "dogs"}), ("c", {"resize": "box"}), ("d", {"num": 9})):
+        (tmp_path / run).mkdir()
+        append_record(tmp_path / run, values, protocol(10, **conditions))
+
+    def marked(run: str) -> set[str]:
+        rows = compare_runs([read_run(tmp_path / name) for name in ("a", "a", run)]).rows
+        return {name for name, cell in rows[-1].cells.items() if not cell.comparable}
+
+    assert marked("a") == set()
+    assert marked("b") == {"fid", "spectrum", "window_grid"}
+    assert marked("c") == {"fid", "is", "is_std"}
+    assert marked("d") == set(values)
+
+
+def test_the_registry_names_every_value() -> None:
+    named = {name for row in METRICS.values() for name in (row.headline, *row.others)}
+    assert named >= {
+        "fid",
+        "fid_infinity",
+        "kid",
+        "kid_std",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "is",
+        "is_std",
+    }
+    assert named >= {"is", "is_std", "spectrum", "window_grid", "authenticity", "ppl_w", "ppl_z"}
+
+
+def test_values_that_are_no_numbers_are_null_in_the_log_and_read_back(tmp_path: Path) -> None:
+    append_record(tmp_path, {"fid": math.nan, "kid": 0.5}, protocol(10), {"fid": (math.nan, math.inf)})
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    json.loads((tmp_path / "metrics.jsonl").read_text(), parse_constant=refuse)
+    old = json.dumps(json.loads((tmp_path / "metrics.jsonl").read_text())).replace("null", "NaN", 1)
+    with (tmp_path / "metrics.jsonl").open("a") as log:
+        log.write(f"{old}\n")
+    (new, earlier) = read_run(tmp_path).measurements
+    for measurement in (new, earlier):
+        assert math.isnan(measurement.values["fid"])
+        assert measurement.values["kid"] == 0.5
 
 
 def test_a_run_without_measurements_is_named(tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from swincli.projection.output_files import save_records
 from swincli.projection.psnr_ssim import psnr, ssim
 
 
@@ -39,3 +42,15 @@ def test_equal_pictures() -> None:
 def test_pictures_below_the_window_have_a_smaller_one() -> None:
     one, other = (torch.from_numpy(picture) for picture in pictures(2, 8, 8))
     assert ssim(one, other) < ssim(one, one) == pytest.approx(1)
+
+
+def test_an_exact_result_is_null_in_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "projections.json"
+    path.write_text('{"results": [{"latents": "a.npz", "psnr": Infinity}]}')  # of an earlier version
+    save_records(path, [{"latents": "b.npz", "psnr": math.inf}])
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    found = json.loads(path.read_text(), parse_constant=refuse)["results"]
+    assert [entry["psnr"] for entry in found] == [None, None]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from swincli.commands.options import BatchOption, ForceOption, parsed_count
+from swincli.commands.options import BatchOption, ForceOption, parsed_count, require_truncation
 from swincli.commands.typer_command import GivenOptions
 from swincli.errors import UsageError
 
@@ -188,6 +188,7 @@ class EvaluateRequest:
         if self.runs:
             hint = f"Did you mean --checkpoint {self.runs[0]}, or --compare {self.runs[0]}?"
             raise UsageError(f"{self.runs[0]}: unexpected argument", hint)
+        require_truncation(self.truncation)
         _ = self.numbers
         if self.images is not None and self.checkpoint is not None:
             raise UsageError("--images and --checkpoint: only one of them can be judged", "Leave one of them out.")

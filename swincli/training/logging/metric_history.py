@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from swincli.metrics.registry import METRICS
-from swincli.units import from_json_number
+from swincli.units import number_from_json
 
 
 def _directions() -> dict[str, bool]:
@@ -57,7 +57,7 @@ def read_metric_history(log: Path, num: int) -> MetricHistory:
         with suppress(ValueError, KeyError, TypeError):  # a line cut short by a kill
             record = json.loads(line)
             if record["in_training"] and record["protocol"]["fakes"]["num"] == num:
-                values = {name: from_json_number(value) for name, value in record["metrics"].items()}
+                values = {name: number_from_json(value) for name, value in record["metrics"].items()}
                 measured.add(int(record["images_seen"]), values)
     return measured
 

@@ -24,7 +24,7 @@ from swincli.system.atomic_files import write_atomically
 from swincli.system.leftovers import remove_leftovers
 from swincli.training.run.same_run import OTHER_VERSION, RECIPE_HEADER
 from swincli.training.run.state import TrainingState, is_state, read_state, save_state
-from swincli.units import from_json_number
+from swincli.units import number_from_json
 
 
 class RunFolder:
@@ -190,7 +190,7 @@ class RunFolder:
         if metric is None or not measurements:
             return None
         values = {
-            record["images_seen"]: from_json_number(record["metrics"][metric.headline])
+            record["images_seen"]: number_from_json(record["metrics"][metric.headline])
             for record in measurements
             if _conditions(record) == _conditions(measurements[-1]) and metric.headline in record["metrics"]
         }

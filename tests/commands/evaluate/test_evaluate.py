@@ -227,6 +227,15 @@ def test_all_metrics_of_two_folders_in_one_pass(scripted: Path, capsys: Capture)
     assert "cached" in output.err
 
 
+@pytest.mark.parametrize("strength", ["inf", "nan"])
+def test_a_truncation_without_end_is_refused(
+    strength: str, reals: Path, trained: Path, scripted: Path, capsys: Capture
+) -> None:
+    assert evaluate(scripted, "--data", reals, "--checkpoint", trained, "--truncation", strength) == 2
+    assert "--truncation" in capsys.readouterr().err
+    assert not (trained / "metrics.jsonl").exists()
+
+
 def test_what_a_metric_cannot_do_without(scripted: Path, reals: Path, capsys: Capture) -> None:
     common = ["evaluate", "--data", str(reals), "--images", str(reals), "--detector", str(scripted), "--device", "cpu"]
     assert run([*common, "--metric", "is"]) == 2

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from swincli.console import Console
+from swincli.metrics.confidence import intervals
 from swincli.metrics.confidence.bootstrap import resampled_deviation
 from swincli.metrics.confidence.intervals import Z, path_length_intervals, spectrum_intervals, wilson
 from swincli.metrics.definitions.memorization import nearest_reals
@@ -110,3 +111,25 @@ def test_without_features_or_logits_there_is_no_deviation(name: str) -> None:
     row, nothing = METRICS[name], SideStatistics(9)
     assert row.bootstrap is not None
     assert row.bootstrap(nothing, nothing, 0, Console(quiet=True)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "times"),
+    [("fid", 200, 400), ("fid", 1000, 50), ("fid", 1001, 20), ("kid", 3000, 400), ("is", 5000, 400), ("is", 5001, 50)],
+)
+def test_resamples_are_many_where_they_cost_little(
+    name: str, count: int, times: int, monkeypatch: pytest.MonkeyPatch, quiet: Console
+) -> None:
+    drawn: list[float] = []
+
+    def sample() -> float:
+        drawn.append(0.0)
+        return 0.0
+
+    monkeypatch.setattr(intervals, "fid_sampler", lambda *_: sample)
+    monkeypatch.setattr(intervals, "kid_sampler", lambda *_: (sample, 1.0))
+    monkeypatch.setattr(intervals, "inception_score_sampler", lambda *_: sample)
+    numbers = np.zeros((count, 2), np.float32)
+    side = SideStatistics(count, features=numbers, logits=numbers)
+    assert METRICS[name].bootstrap(side, side, 0, quiet) == 0
+    assert len(drawn) == times
