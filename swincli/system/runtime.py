@@ -104,9 +104,7 @@ def _set_tf32(allowed: bool) -> None:
     """Set the old and the new switches alike; where they differ, PyTorch's getters raise, which Inductor calls."""
     backends: Any = torch.backends
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Please use the new API settings"
-        )  # PyTorch 2.9
+        warnings.filterwarnings("ignore", "Please use the new API settings")  # PyTorch 2.9
         torch.set_float32_matmul_precision("highest")  # of CPUs too
         backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = allowed
     backends.cudnn.conv.fp32_precision = backends.cudnn.rnn.fp32_precision = "tf32" if allowed else "ieee"
