@@ -27,6 +27,11 @@ GROUP_SIZE = 64  # items that stay on one rank unless the caller gives another s
 
 UNEXPLAINED = ("the shared work failed, and no process says why", "Run it again with --debug, or in one process.")
 
+_LOST_PEER = (  # in the words of gloo, TCP and NCCL
+    *("connection closed", "connection reset", "connection refused", "broken pipe", "timed out"),
+    *("ncclremoteerror", "remote process exited"),
+)
+
 T = TypeVar("T")
 
 
@@ -35,7 +40,6 @@ class Store(Protocol):
 
     def add(self, key: str, value: int, /) -> int: ...  # returns the new sum
     def set(self, key: str, value: str, /) -> None: ...
-    def get(self, key: str, /) -> bytes: ...  # waits until there is a value
     def check(self, keys: list[str], /) -> bool: ...
 
 
@@ -220,17 +224,32 @@ def _failure(error: Exception | None, rank: int) -> tuple[str, str | None] | Non
 
 
 def explain_lost_peer(error: RuntimeError | MemoryError, processes: Processes) -> None:
-    """Raise a clear error if `error` means that another rank has gone; that rank prints its own reason.
+    """Raise a clear error if another rank has gone, which prints its own reason, or if NCCL fails.
 
     Raises:
-        ResourceError: `error` says that another rank is unreachable.
+        ResourceError: `error` says that another rank is unreachable, or that NCCL fails; with the original words.
     """
-    signs = ("connection closed", "connection reset", "broken pipe", "timed out", "nccl")
-    if processes.world_size > 1 and any(sign in str(error).lower() for sign in signs):
+    text = str(error).lower()
+    if processes.world_size == 1:
+        return
+    if any(sign in text for sign in _LOST_PEER):
         raise ResourceError(
-            f"rank {processes.rank}: another process has stopped",
+            f"rank {processes.rank}: another process has stopped: {_reason(error)}",
             "Its own message says why. Then run the same command again.",
         ) from error
+    if "nccl" in text:
+        raise ResourceError(
+            f"rank {processes.rank}: {_reason(error)}",
+            "Check NCCL_SOCKET_IFNAME, the container's shared memory, and that every process has its own GPU. "
+            "NCCL_DEBUG=INFO prints more.",
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an error, and what NCCL adds as its last error, several lines below."""
+    first, *others = str(error).strip().splitlines()
+    _, _, last = "\n".join(others).partition("Last error:")
+    return " ".join([first, *last.split()])
 
 
 def local_device(name: str) -> str:
@@ -257,7 +276,7 @@ def local_device(name: str) -> str:
     return f"cuda:{local}"
 
 
-def _store_of_this_attempt(store: Store, rank: int, world_size: int) -> Any:
+def _store_of_this_attempt(store: Any, rank: int, world_size: int) -> Any:
     """The store under a prefix that all ranks agree on and no earlier attempt has used.
 
     torchrun starts failed processes again with the store of the attempt before. Its failures, progress and addresses
