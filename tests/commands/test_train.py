@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
 from swincli.commands.app import run
 from swincli.data.store.reader import Store
@@ -89,14 +90,21 @@ def test_dry_run_writes_nothing(tiny_recipe_file: Path, tmp_path: Path, capsys: 
         (["--max-time", "0m"], 2, "--max-time 0m: '0m' is zero; a duration must be above 0"),
         (["--max-time", "soon", "--dry-run"], 2, "--max-time"),
         (["--set", "train.init=nowhere", "--dry-run"], 1, "nowhere: no such run or model"),
-        (["--set", "run.micro_batch=3", "--dry-run"], 2, "run.micro_batch: 3, and D judges groups of 4 images"),
+        (["--set", "run.micro_batch=3", "--dry-run"], 2, "run.micro_batch: 3, but D compares groups of 4 images"),
         (["--set", "train.freeze_d=1"], 2, "train.freeze_d (--set): freezes layers of a checkpoint's D"),
         (["--set", "train.init_mode=fine-tune"], 2, "train.init_mode (--set): fine-tunes a checkpoint"),
     ],
 )
 def test_wrong_use(
-    tiny_recipe_file: Path, tmp_path: Path, capsys: Capture, arguments: list[str], code: int, message: str
+    tiny_recipe_file: Path,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    message: str,
 ) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)  # on a Mac too
     assert train(tiny_recipe_file, tmp_path / "run", *arguments) == code
     output = capsys.readouterr()
     assert output.err.startswith("error: ")
