@@ -7,6 +7,8 @@ device's own backend (NCCL on CUDA).
 from __future__ import annotations
 
 import itertools
+import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,10 +20,17 @@ import torch.distributed as dist
 
 from swincli.console import Advance
 from swincli.errors import PeerFailedError, ResourceError, SwincliError, UsageError, from_os_error
-from swincli.system.torchrun_env import is_distributed, local_rank
+from swincli.system.torchrun_env import is_distributed, local_rank, restart_count
 
 TIMEOUT = timedelta(hours=6)  # of a collective: the others wait while the main process computes metrics
 GROUP_SIZE = 64  # items that stay on one rank unless the caller gives another size
+
+UNEXPLAINED = ("the shared work failed, and no process says why", "Run it again with --debug, or in one process.")
+
+_LOST_PEER = (  # in the words of gloo, TCP and NCCL
+    *("connection closed", "connection reset", "connection refused", "broken pipe", "timed out"),
+    *("ncclremoteerror", "remote process exited"),
+)
 
 T = TypeVar("T")
 
@@ -137,7 +146,7 @@ class Processes:
         if self.is_main and error is not None and not isinstance(error, PeerFailedError):
             raise error
         if self.is_main:
-            raise SwincliError(*max(failures, key=any)) from error  # the first with a message
+            raise SwincliError(*next(filter(any, failures), UNEXPLAINED)) from error  # the first with a message
         raise PeerFailedError(f"rank {self.rank}: the shared work failed") from error
 
     def gather(self, value: T) -> list[T]:
@@ -174,7 +183,7 @@ class _SharedProgress:
 
     def __init__(self, store: Store, name: str, rank: int, advance: Advance) -> None:
         self._store, self._rank, self._advance = store, rank, advance
-        self._done, self._failed = f"swincli/{name}/done", f"swincli/{name}/failed"
+        self._done, self._failed = f"{name}/done", f"{name}/failed"
         self._reported = 0
 
     def advance(self, count: int = 1) -> None:
@@ -215,17 +224,32 @@ def _failure(error: Exception | None, rank: int) -> tuple[str, str | None] | Non
 
 
 def explain_lost_peer(error: RuntimeError | MemoryError, processes: Processes) -> None:
-    """Raise a clear error if `error` means that another rank has gone; that rank prints its own reason.
+    """Raise a clear error if another rank has gone, which prints its own reason, or if NCCL fails.
 
     Raises:
-        ResourceError: `error` says that another rank is unreachable.
+        ResourceError: `error` says that another rank is unreachable, or that NCCL fails; with the original words.
     """
-    signs = ("connection closed", "connection reset", "broken pipe", "timed out", "nccl")
-    if processes.world_size > 1 and any(sign in str(error).lower() for sign in signs):
+    text = str(error).lower()
+    if processes.world_size == 1:
+        return
+    if any(sign in text for sign in _LOST_PEER):
         raise ResourceError(
-            f"rank {processes.rank}: another process has stopped",
+            f"rank {processes.rank}: another process has stopped: {_reason(error)}",
             "Its own message says why. Then run the same command again.",
         ) from error
+    if "nccl" in text:
+        raise ResourceError(
+            f"rank {processes.rank}: {_reason(error)}",
+            "Check NCCL_SOCKET_IFNAME, the container's shared memory, and that every process has its own GPU. "
+            "NCCL_DEBUG=INFO prints more.",
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an error, and what NCCL adds as its last error, several lines below."""
+    first, *others = str(error).strip().splitlines()
+    _, _, last = "\n".join(others).partition("Last error:")
+    return " ".join([first, *last.split()])
 
 
 def local_device(name: str) -> str:
@@ -252,6 +276,32 @@ def local_device(name: str) -> str:
     return f"cuda:{local}"
 
 
+def _store_of_this_attempt(store: Any, rank: int, world_size: int) -> Any:
+    """The store under a prefix that all ranks agree on and no earlier attempt has used.
+
+    torchrun starts failed processes again with the store of the attempt before. Its failures, progress and addresses
+    must not count for this one. Rank 0 makes the prefix and gives it to every rank that says hello. A hello may be left
+    over too, so it goes on until all have joined. torchrun's own count of restarts differs between machines.
+    """
+    from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # missing in builds without it
+
+    own = f"{restart_count()}-{uuid.uuid4().hex}"
+    if rank:
+        store.set(f"swincli/hello/{rank}", own)
+        name = store.get(f"swincli/answer/{own}").decode()  # waits for it
+        store.add(f"swincli/{name}/joined", 1)
+        return PrefixStore(f"swincli/{name}", store)
+    end = time.monotonic() + TIMEOUT.total_seconds()
+    while store.add(f"swincli/{own}/joined", 0) < world_size - 1:
+        for hello in (f"swincli/hello/{other}" for other in range(1, world_size)):
+            if store.check([hello]):
+                store.set(f"swincli/answer/{store.get(hello).decode()}", own)
+        if time.monotonic() > end:
+            raise RuntimeError(f"not all of the {world_size} processes have started within {TIMEOUT}")
+        time.sleep(0.05)
+    return PrefixStore(f"swincli/{own}", store)
+
+
 @contextmanager
 def init_distributed(device: torch.device) -> Iterator[Processes]:
     """Join the process group for the duration of the block; without torchrun, yield a single process.
@@ -272,6 +322,7 @@ def init_distributed(device: torch.device) -> Iterator[Processes]:
     try:
         store, rank, world_size = next(rendezvous("env://", timeout=TIMEOUT))
         store.set_timeout(TIMEOUT)
+        store = _store_of_this_attempt(store, rank, world_size)
         backends = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backends, store=store, rank=rank, world_size=world_size, timeout=TIMEOUT)
     except (RuntimeError, ValueError) as error:

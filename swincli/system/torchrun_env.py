@@ -33,3 +33,8 @@ def is_secondary() -> bool:
 def _number(name: str, default: int) -> int:
     text = os.environ.get(name, "")
     return int(text) if text.isdecimal() else default
+
+
+def restart_count() -> str:
+    """How often torchrun has started these processes again, as text; "0" for the first attempt."""
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")

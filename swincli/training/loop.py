@@ -114,9 +114,10 @@ def _train(
     max_time: float | None,
 ) -> TrainResult:
     """`train`, in a run folder that no other session works in."""
-    state = open_run(folder, recipe, store, device, console, processes, resume=resume)
-    engine = start_engine(recipe.run, state.generator, state.discriminator, device, processes)
-    phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine)
+    with explain_torch_errors(recipe, device, split, processes):
+        state = open_run(folder, recipe, store, device, console, processes, resume=resume)
+        engine = start_engine(recipe.run, state.generator, state.discriminator, device, processes)
+        phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine)
     with (
         explain_errors(folder, recipe, device, split, processes),
         catch_stop_signals(console, max_time) as stop,
@@ -230,7 +231,7 @@ def start_run(
     processes.from_main(lambda: check_disk(folder, state, console))
     is_new = not processes.from_main(folder.is_started)
     if is_new:
-        smoke_test_step(folder, state, lambda: [phase.run(micro_batches()) for phase in phases], processes)
+        smoke_test_step(folder, state, lambda: run_all(phases, micro_batches()), processes)
     if processes.is_main and (is_new or timed):
         with stop.timing("save"):
             save_samples(folder, state)
@@ -238,6 +239,12 @@ def start_run(
                 folder.save(state)
     if processes.is_main and is_new:
         save_reals(folder, state.recipe, store)
+
+
+def run_all(phases: list[Phase], micro_batches: list[Batch]) -> None:
+    """Run every phase once, due or not."""
+    for phase in phases:
+        phase.run(micro_batches)
 
 
 def run_step(
@@ -367,25 +374,36 @@ def end_run(
 
 
 @contextlib.contextmanager
+def explain_torch_errors(
+    recipe: Recipe, device: torch.device, split: BatchSplit, processes: Processes
+) -> Iterator[None]:
+    """Turn PyTorch's errors about memory and lost peers into errors with a hint.
+
+    Raises:
+        ResourceError: out of memory, or another rank was lost.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise out_of_memory_error(error, recipe, device, split.micro_batch_size, processes.world_size) from error
+        explain_lost_peer(error, processes)
+        raise
+
+
+@contextlib.contextmanager
 def explain_errors(
     folder: RunFolder, recipe: Recipe, device: torch.device, split: BatchSplit, processes: Processes
 ) -> Iterator[None]:
-    """Turn PyTorch's errors about memory and lost peers into errors with a hint; rank 0 adds the last saved state.
+    """`explain_torch_errors`; rank 0 adds the last saved state to the hint.
 
     Raises:
         ResourceError: out of memory, or another rank was lost.
         SwincliError: an error of disk or data in the block.
     """
     try:
-        try:
+        with explain_torch_errors(recipe, device, split, processes):
             yield
-        except (RuntimeError, MemoryError) as error:
-            if is_out_of_memory(error):
-                raise out_of_memory_error(
-                    error, recipe, device, split.micro_batch_size, processes.world_size
-                ) from error
-            explain_lost_peer(error, processes)
-            raise
     except (DataError, ResourceError, OSError) as error:
         if not processes.is_main:
             raise

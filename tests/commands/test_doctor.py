@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from swincli.commands.app import run
 from swincli.data.store.reader import Store
@@ -130,7 +131,8 @@ def test_wrong_use(arguments: list[str], code: int, message: str, capsys: Captur
     assert message in capsys.readouterr().err
 
 
-def test_an_absent_device(capsys: Capture) -> None:
+def test_an_absent_device(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)  # on a Mac too
     assert run(["doctor", "--device", "mps"]) == 1
     assert "--device mps: not available" in capsys.readouterr().err
 

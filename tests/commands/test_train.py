@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
 from swincli.commands.app import run
 from swincli.data.store.reader import Store
@@ -96,8 +97,15 @@ def test_dry_run_writes_nothing(tiny_recipe_file: Path, tmp_path: Path, capsys: 
     ],
 )
 def test_wrong_use(
-    tiny_recipe_file: Path, tmp_path: Path, capsys: Capture, arguments: list[str], code: int, message: str
+    tiny_recipe_file: Path,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    message: str,
 ) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)  # on a Mac too
     assert train(tiny_recipe_file, tmp_path / "run", *arguments) == code
     output = capsys.readouterr()
     assert output.err.startswith("error: ")

@@ -359,6 +359,20 @@ def test_numbers_that_run_away(recipe: Path, tmp_path: Path, capsys: Capture) ->
     assert all(torch.isfinite(value).all() for part in ("generator", "average") for value in good[part].values())
 
 
+@pytest.mark.parametrize("where", ["build_state", "start_engine", "make_phases"])
+def test_memory_that_runs_out_before_the_first_step(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, where: str
+) -> None:
+    """The networks themselves, or DDP's buffers, do not fit."""
+
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(loop, where, fail)
+    assert train(recipe, tmp_path / "run") == 1
+    assert_clear(capsys.readouterr().err, "out of memory")
+
+
 def test_weights_that_are_not_finite_are_not_saved(recipe: Path, tmp_path: Path, capsys: Capture) -> None:
     """A rate that turns finite gradients into infinite weights in the step of a save."""
     keys = ["--set", "train.g_lr=1e39", "--set", "run.snapshot=2"]

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from swincli.training import loop
 from swincli.training.loop import check_finite, train
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state, read_state
+from swincli.training.step.losses import Batch
 
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]
@@ -103,6 +105,20 @@ def test_training_moves_both_networks_and_the_average(all_states: Path) -> None:
         assert all(torch.isfinite(value).all() for value in end[part].values())
         moved = [name for name in start[part] if not torch.equal(start[part][name], end[part][name])]
         assert len(moved) > 0.9 * len(start[part])
+
+
+def test_the_smoke_test_reads_its_images_once(
+    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, plain = [], loop.next_micro_batches
+
+    def next_micro_batches(recipe: Recipe, store: Store, images_seen: int, *others: Any) -> list[Batch]:
+        read.append(images_seen)
+        return plain(recipe, store, images_seen, *others)
+
+    monkeypatch.setattr(loop, "next_micro_batches", next_micro_batches)
+    run(tiny_recipe("train.total=8"), store, tmp_path / "run")
+    assert read == [0, 0, 4]
 
 
 def test_the_smoke_test_leaves_no_trace(tiny_recipe: MakeRecipe, store: Store, all_states: Path) -> None:
