@@ -20,6 +20,7 @@ from rich.text import Text
 
 from swincli.units import format_duration, format_json
 
+STDOUT = "standard output"
 PLAIN_SECONDS = 15.0  # between two progress lines without a terminal
 
 
@@ -71,12 +72,23 @@ class Console:
         """Print the result on stdout: `data` as one JSON object with --json, else `lines`.
 
         JSON has no infinity and no NaN; both become null.
+
+        Raises:
+            BrokenPipeError: the reader of stdout has gone, or stdout is closed.
+            OSError: stdout cannot be written, such as a file on a full disk; `filename` is "standard output".
         """
-        if self.json_mode:
-            sys.stdout.write(format_json(data) + "\n")
-        else:
-            sys.stdout.writelines(f"{line}\n" for line in lines)
-        sys.stdout.flush()
+        if sys.stdout is None:  # closed by the shell: `>&-`
+            raise BrokenPipeError
+        try:
+            if self.json_mode:
+                sys.stdout.write(format_json(data) + "\n")
+            else:
+                sys.stdout.writelines(f"{line}\n" for line in lines)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, STDOUT) from error
 
     @contextmanager
     def progress(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
 import io
 import sys
@@ -91,8 +92,16 @@ def run(arguments: list[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _file_name_bytes(error: UnicodeError) -> tuple[bytes, int]:
+    """Encoding error handler: print file names that the encoding of stdout lacks as their bytes on the disk (UTF-8)."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return error.object[error.start : error.end].encode("utf-8", "surrogateescape"), error.end
+
+
 def main() -> None:
     """Entry point of the `swincli` script."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # prints file names that are not valid UTF-8 unchanged
+        codecs.register_error("file-name-bytes", _file_name_bytes)
+        sys.stdout.reconfigure(errors="file-name-bytes")
     sys.exit(run())

@@ -165,7 +165,7 @@ def boundary(*, json_mode: bool, quiet: bool, debug: bool) -> Iterator[Console]:
     Expected errors exit with their own code, errors of the operating system and bugs with 1, Ctrl-C with 130. With
     `debug` the traceback is shown as well. Of several processes, one reports an error that all of them have.
     """
-    from swincli.console import Console
+    from swincli.console import STDOUT, Console
     from swincli.errors import SwincliError, from_os_error
     from swincli.system.torchrun_env import is_secondary
 
@@ -178,6 +178,8 @@ def boundary(*, json_mode: bool, quiet: bool, debug: bool) -> Iterator[Console]:
         _mute_stdout()
         raise typer.Exit(1) from None
     except OSError as error:
+        if error.filename == STDOUT:
+            _mute_stdout()
         _fail(console, from_os_error(error, str(error.filename or "swincli")), debug)
     except KeyboardInterrupt:
         if not is_secondary():
@@ -192,7 +194,9 @@ def boundary(*, json_mode: bool, quiet: bool, debug: bool) -> Iterator[Console]:
 
 
 def _mute_stdout() -> None:
-    """Send Python's last flush to /dev/null, as the reader of stdout has closed the pipe (`| head`)."""
+    """Send Python's last flush to /dev/null: nobody reads stdout any more (`| head`), or it cannot be written."""
+    if sys.stdout is None:
+        return
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -23,6 +23,7 @@ from swincli.recipe.shipped import find_recipe, find_shipped, shipped_recipes
 
 Tree = dict[str, Any]
 _MISSING_HINT = "`swincli recipe list` names the shipped recipes."
+LONGEST_CHAIN = 100  # recipes that extend each other
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -114,6 +115,8 @@ def _read_chain(path: Path, visited: tuple[Path, ...]) -> tuple[Tree, dict[str, 
     if found.resolve() in visited:
         chain = " -> ".join(step.name for step in (*visited, found))
         raise RecipeError(str(path), [f"{here}: the recipe extends itself ({chain})"])
+    if len(visited) >= LONGEST_CHAIN:
+        raise RecipeError(str(path), [f"{here}: a chain of more than {LONGEST_CHAIN} recipes"], "Merge some of them.")
     base, base_lines = _read_chain(found, visited)
     return _overlay(base, tree), base_lines | lines
 

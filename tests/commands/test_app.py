@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -33,6 +34,7 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_help_loads_neither_torch_nor_pydantic_nor_numpy() -> None:
     probe = """
 import sys
+from pathlib import Path
 from swincli.commands.app import run
 run(["--help"])
 sys.stderr.write(" ".join(name for name in ("torch", "pydantic", "numpy") if name in sys.modules))
@@ -207,3 +209,39 @@ def test_a_reader_that_has_gone_makes_no_noise() -> None:
     finally:
         os.close(writer)
     assert (result.returncode, result.stderr) == (1, "")
+
+
+# Where stdout goes
+
+
+def test_a_closed_stdout_ends_like_a_broken_pipe_when_the_work_is_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)  # what `swincli ... >&-` gives
+    assert run(["recipe", "list"]) == 1
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_full_disk_under_stdout_is_called_by_its_name(options: list[str]) -> None:
+    command = [sys.executable, "-m", "swincli", "recipe", "list", *options]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: standard output: no space left on the disk\n")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "expected"), [("ascii", "häuser/\udc80"), ("latin-1", "häuser/ō"), ("utf-8", "ō\udcff")]
+)
+def test_names_that_stdout_cannot_encode_come_out_as_their_bytes(
+    encoding: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding, write_through=True))
+    monkeypatch.setattr(module, "run", lambda: sys.stdout.write(f"{expected}\n") and 0)
+    with pytest.raises(SystemExit):
+        module.main()
+    kept = {"latin-1": "häuser/".encode("latin-1") + "ō".encode()}
+    assert written.getvalue().rstrip() == kept.get(encoding, os.fsencode(expected))

@@ -138,6 +138,13 @@ def test_recipes_that_extend_each_other(write: Write) -> None:
     ]
 
 
+def test_a_chain_of_many_recipes_is_refused_before_python_is_out_of_stack(tmp_path: Path) -> None:
+    for number in range(1200):
+        (tmp_path / f"{number}.toml").write_text(f'extends = "{number + 1}.toml"\n')
+    with pytest.raises(RecipeError, match="a chain of more than 100 recipes"):
+        load_recipe(str(tmp_path / "0.toml"))
+
+
 def test_extends_that_is_no_text(write: Write) -> None:
     assert problems(write("# none\nextends = 3\n")) == [
         "extends (my.toml:2): must be the path or name of a recipe, in quotes"

@@ -159,7 +159,7 @@ class PrepareDataRequest:
         to_zip = self.dest is not None and self.dest.suffix.lower() == ".zip"
         exact = self.dedupe or self.stats is not None
         return PrepareOptions(
-            resolution=self.resolution or STATS_RESOLUTION,
+            resolution=STATS_RESOLUTION if self.resolution is None else self.resolution,
             crop=self.crop,
             filter=self.filter,
             labels=self.labels,

@@ -105,6 +105,7 @@ def test_verify(folder: Path, tmp_path: Path, capsys: Capture) -> None:
     [
         ([], 2, "SOURCE, DEST and --resolution: all three are required"),
         (["{photos}", "{dest}"], 2, "SOURCE, DEST and --resolution: all three are required"),
+        (["{photos}", "{dest}", "--resolution", "0"], 2, "--resolution 0 is not a power of two"),
         (["{photos}", "{dest}", "--resolution", "100"], 2, "resolution 100 is not a power of two"),
         (["{photos}", "{dest}", "--resolution", "16", "--max-images", "many"], 2, "--max-images many: 'many'"),
         (["{photos}", "{dest}", "--resolution", "16", "--max-images", "0"], 2, "--max-images 0"),
