@@ -201,8 +201,7 @@ class RunFolder:
         values = {
             record["images_seen"]: float(record["metrics"][metric.headline])
             for record in measurements
-            if _conditions(record) == _conditions(measurements[-1])
-            and _is_value(record["metrics"].get(metric.headline))
+            if _conditions(record) == newest and _is_value(record["metrics"].get(metric.headline))
         }
         finite = {images: value for images, value in values.items() if math.isfinite(value)}
         if not finite:
