@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import Any
 from swincli.errors import DataError
 from swincli.metrics.plots.comparison import Curve, plot_curves
 from swincli.metrics.registry import METRICS
+from swincli.system.json_lines import read_records
 from swincli.units import number_from_json
 
 Conditions = tuple[str, ...]
@@ -115,9 +115,9 @@ def read_run(path: Path) -> RunMetrics:
         raise DataError(f"{path}: no such run", "--compare needs run folders, such as runs/faces.")
     log = path / "metrics.jsonl"
     found = []
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []:
-        with suppress(ValueError, KeyError, TypeError, AttributeError):
-            found.append(_measurement(json.loads(line)))
+    for record in read_records(log):
+        with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            found.append(_measurement(record))
     if not found:
         raise DataError(f"{path}: no measurements of this run", f"Measure it: swincli evaluate --checkpoint {path}")
     return RunMetrics(str(path), found)

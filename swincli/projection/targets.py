@@ -87,7 +87,7 @@ def _read_several(text: str, size: int, crop: Crop, warn: Warn) -> Iterator[Targ
         for entry in source:
             name, stem = source.locate(entry.name), PurePosixPath(entry.name).with_suffix("").as_posix()
             try:
-                target = _fit(entry.read(), name, stem.replace("/", "-"), size, crop, warn)
+                target = _fit(entry.read(), name, stem.replace("/", "-").replace(":", "-"), size, crop, warn)
             except ImageError as error:
                 warn(f"{name}: {error.reason}; skipped")
                 continue

@@ -192,7 +192,7 @@ def open_run(
         if not found and recipe.train.init is not None:
             init_from_checkpoint(state, recipe.train.init, console)
         folder.prepare(recipe)
-        folder.rewind(state.images_seen, recipe)
+        folder.rewind(state.images_seen, recipe, console)
 
     processes.from_main(on_main)
     if processes.world_size > 1:

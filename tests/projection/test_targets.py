@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,12 @@ def test_two_pictures_of_one_name_are_refused(tmp_path: Path) -> None:
         picture(20, 20).save(tmp_path / folder / "a.png")
     with pytest.raises(UsageError, match=r"a\.npz"):
         read(tmp_path / "one" / "a.png", tmp_path / "two" / "a.png")
+
+
+def test_a_colon_in_a_name_leads_to_no_other_drive(tmp_path: Path) -> None:
+    picture(16, 16).save(tmp_path / "a.png")
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.write(tmp_path / "a.png", "C:evil.png")
+        archive.write(tmp_path / "a.png", "d/C:/other.png")
+    targets, _ = read(tmp_path / "in.zip")
+    assert [target.stem for target in targets] == ["C-evil", "d-C--other"]

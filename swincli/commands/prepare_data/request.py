@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from swincli.commands.options import parsed_count
+from swincli.commands.typer_command import GivenOptions
 from swincli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +18,26 @@ if TYPE_CHECKING:
 
 PICTURES, STORE, PROCESSING, REPORT = "Pictures", "Store", "Processing", "Report"
 STATS_RESOLUTION = 256  # --stats measures pictures at this side in pixels, unless --resolution is given
+
+
+_COMMON: tuple[str, ...] = ("--json", "--quiet", "--debug")
+VERIFY_OPTIONS: tuple[str, ...] = ("--verify", *_COMMON)
+"""Options that have an effect with --verify."""
+STORE_STATS_OPTIONS: tuple[str, ...] = (
+    "--stats",
+    "--dedupe",
+    "--dedupe-near",
+    "--report",
+    "--contact-sheet",
+    "--force",
+    *_COMMON,
+)
+"""Options that have an effect with --stats of a store."""
+STATS_OPTIONS: tuple[str, ...] = (
+    *STORE_STATS_OPTIONS, "--resolution", "--crop", "--filter", "--gamma", "--background", "--min-size", "--jpeg",
+    "--labels", "--max-images", "--on-error", "--workers",
+)  # fmt: skip
+"""Options that have an effect with --stats of a source."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +167,7 @@ class PrepareDataRequest:
         Path | None,
         typer.Option(metavar="FILE.png", help="Write one picture of many of the images.", rich_help_panel=REPORT),
     ] = None
+    given: GivenOptions = ()
 
     @property
     def options(self) -> PrepareOptions:
@@ -191,9 +213,8 @@ class PrepareDataRequest:
             UsageError: an option is missing, cannot be read, or contradicts another.
         """
         alone = next((f"--{name}" for name in ("verify", "stats") if getattr(self, name) is not None), None)
-        if alone is not None and (self.source is not None or None not in (self.verify, self.stats)):
-            other = "--stats" if alone == "--verify" else "--verify"
-            raise UsageError(f"{alone}: cannot be combined with SOURCE, DEST or {other}", f"Give {alone} alone.")
+        if alone is not None:
+            self._check_alone(alone)
         if self.verify is not None:
             return
         if self.stats is not None:
@@ -205,6 +226,23 @@ class PrepareDataRequest:
             raise UsageError("SOURCE, DEST and --resolution: all three are required", hint)
         self._check_format(self.dest, self.options)
         self.report_files.check(self.source, self.dest, force=self.force)
+
+    def _check_alone(self, alone: str) -> None:
+        """Refuse options that --verify or --stats would ignore."""
+        if self.source is not None or None not in (self.verify, self.stats):
+            other = "--stats" if alone == "--verify" else "--verify"
+            raise UsageError(f"{alone}: cannot be combined with SOURCE, DEST or {other}", f"Give {alone} alone.")
+        if alone == "--verify":
+            known, what = VERIFY_OPTIONS, alone
+        else:
+            from swincli.data.store.manifest import is_store
+
+            of_store = is_store(str(self.stats))
+            known, what = (STORE_STATS_OPTIONS, f"{alone} of a store") if of_store else (STATS_OPTIONS, alone)
+        ignored = [option for option in self.given if option not in known]
+        if ignored:
+            hint = f"Leave {'it' if len(ignored) == 1 else 'them'} out."
+            raise UsageError(f"{', '.join(ignored)}: cannot be combined with {what}", hint)
 
     def _check_format(self, dest: Path, options: PrepareOptions) -> None:
         one_zip = options.format == "zip" and options.split is None

@@ -74,7 +74,7 @@ def _prepare(source: str, dest: Path, options: PrepareOptions, files: ReportFile
     manifest, side = result.manifest, options.resolution
     summary = f"{result.images:,} of {survey.files:,} files became images of {side} x {side} px."
     settings = manifest.model_dump(exclude=_NOT_SETTINGS)
-    words = ReportText(f"{source} → {dest}", summary, settings, manifest.credit)
+    words = ReportText(f"{source} → {dest}", summary, settings, manifest.credit, has_manifest=True)
     _write_files(files, words, survey, reopen, console, fit)
     console.show(_store_table(result, survey))
     return Result(_store_facts(result, survey) | _paths(files), [str(result.path)])

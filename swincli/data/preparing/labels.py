@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import posixpath
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path, PurePosixPath
@@ -11,19 +12,29 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from swincli.console import Console
 from swincli.data.images.rejected import ImageError
 from swincli.data.sources.entries import Source
+from swincli.data.sources.naming import printable
 from swincli.errors import DataError, from_os_error
 from swincli.units import format_names
 
 
-def read_labels(text: str, source: Source) -> dict[str, str]:
+def wanted_labels(text: str | None, source: Source, console: Console) -> dict[str, str] | None:
+    """The labels of `--labels`, and a message that names the file; None without the option. Raises as `read_labels`."""
+    if text is None:
+        return None
+    return read_labels(text, source, lambda file: console.say(f"labels: {file}"))
+
+
+def read_labels(text: str, source: Source, on_file: Callable[[str], object] = lambda _: None) -> dict[str, str]:
     """Read the label of every picture of a source.
 
     Args:
         text: "folders" for the first-level folder of a picture, or a file: StyleGAN's dataset.json, or a CSV of path
-            and label. Paths are those inside the source.
+            and label. Paths are those inside the source. A name without a folder is looked for in the source first.
         source: The source of the pictures.
+        on_file: Called with the full name of the file that was read.
 
     Returns:
         Label names by names of entries. Only entries that are no images have none.
@@ -32,10 +43,11 @@ def read_labels(text: str, source: Source) -> dict[str, str]:
         DataError: The file is missing or malformed, or pictures have no label.
     """
     if text == "folders":
-        labels = {entry.name: label for entry in source if (label := _first_folder(entry.name)) is not None}
+        above = _common_folder([entry.name for entry in source])
+        labels = {entry.name: label for entry in source if (label := _first_folder(entry.name, above)) is not None}
         hint = "With --labels folders, every picture must be in a folder that is named after its label."
     else:
-        listed = _read_file(text, source)
+        listed = _read_file(text, source, on_file)
         labels = {entry.name: listed[entry.name] for entry in source if entry.name in listed}
         hint = f"Paths in {text} must be relative to {source.text}, such as {source.entries[0].name}."
     missing = [entry.name for entry in source if entry.name not in labels and _is_image(entry.read)]
@@ -62,15 +74,34 @@ def number_labels(labels: list[str]) -> tuple[NDArray[np.int64], list[str]]:
     Returns:
         The number of each label, int64 [N], and the name of each number.
     """
-    distinct = set(labels)
-    names = sorted(distinct, key=int) if all(name.isdecimal() for name in distinct) else sorted(distinct)
+    names = sorted(set(labels))
+    if all(map(_is_number, names)):
+        names.sort(key=int)  # of names of one number, such as 1 and 01, the order stays
     numbers = {name: number for number, name in enumerate(names)}
     return np.array([numbers[label] for label in labels], dtype=np.int64), names
 
 
-def _first_folder(name: str) -> str | None:
-    """The first folder of a path, apart from "/" and ".."; None without one."""
-    folders = [part for part in PurePosixPath(name).parts[:-1] if part not in ("/", "..")]
+def renumbered(names: list[str]) -> str | None:
+    """Which numeric labels get other numbers, such as "2 is 1, 5 is 2"; None if none does or not all are numbers."""
+    if not all(map(_is_number, names)):
+        return None
+    return format_names([f"{name} is {number}" for number, name in enumerate(names) if int(name) != number]) or None
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal()
+
+
+def _common_folder(names: list[str]) -> tuple[str, ...]:
+    """Parts of the folder that holds all absolute paths of a list of paths; it says nothing about a picture."""
+    folders = [posixpath.dirname(name) for name in names if name.startswith("/")]
+    return PurePosixPath(posixpath.commonpath(folders)).parts if folders else ()
+
+
+def _first_folder(name: str, above: tuple[str, ...]) -> str | None:
+    """The first folder of a path, apart from ".." and, of an absolute path, the folder `above`; None without one."""
+    parts = PurePosixPath(name).parts[:-1]
+    folders = [part for part in parts[len(above) if name.startswith("/") else 0 :] if part != ".."]
     return folders[0] if folders else None
 
 
@@ -82,13 +113,14 @@ def _is_image(read: Callable[[], bytes]) -> bool:
     return True
 
 
-def _read_file(text: str, source: Source) -> dict[str, str]:
-    content = _read_text(text, source)
+def _read_file(text: str, source: Source, on_file: Callable[[str], object]) -> dict[str, str]:
+    content, where = _read_text(text, source)
+    on_file(where)
     is_json = Path(text).suffix.lower() == ".json"
     pairs = _json_pairs(content, text) if is_json else _csv_pairs(content, text)
     labels: dict[str, str] = {}
     for name, label in pairs:
-        plain = str(PurePosixPath(name.replace("\\", "/")))
+        plain, label = str(PurePosixPath(name.replace("\\", "/"))), printable(label)
         if labels.setdefault(plain, label) != label:
             raise DataError(f"{text}: {name} has two labels, {labels[plain]} and {label}")
     if not labels:
@@ -96,11 +128,23 @@ def _read_file(text: str, source: Source) -> dict[str, str]:
     return labels
 
 
-def _read_text(text: str, source: Source) -> str:
-    """Read a label file from the disk or, if it is not there, from inside the source, as StyleGAN's dataset.json."""
+def _read_text(text: str, source: Source) -> tuple[str, str]:
+    """Read a label file; return its text and its full name.
+
+    A bare name, such as dataset.json, is that of the source's own file if there is one: all StyleGAN sets have the same
+    names. Any other path is looked for on the disk first.
+    """
+    path = Path(text)
     try:
-        content = Path(text).read_bytes() if Path(text).exists() else source.read_file(text)
-        return content.decode("utf-8-sig")
+        try:
+            if path.name != text and path.exists():
+                raise KeyError(text)
+            content, where = source.read_file(text), source.locate(text)
+        except KeyError:
+            if not path.exists():
+                raise
+            content, where = path.read_bytes(), text
+        return content.decode("utf-8-sig"), where
     except KeyError:
         raise DataError(f"{text} does not exist", "Use --labels folders, a dataset.json or a CSV file.") from None
     except UnicodeDecodeError as error:

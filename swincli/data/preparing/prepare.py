@@ -15,7 +15,7 @@ from swincli.console import Console
 from swincli.data.images.colour import spell_colour
 from swincli.data.images.rejected import Rejected
 from swincli.data.preparing.ingest import IngestOptions, OnRecord, PartCounts, ingest
-from swincli.data.preparing.labels import has_own_labels, number_labels, read_labels
+from swincli.data.preparing.labels import has_own_labels, number_labels, renumbered, wanted_labels
 from swincli.data.preparing.options import PrepareOptions, PreparePlan, make_plan
 from swincli.data.preparing.survey import SourceRecord
 from swincli.data.sources import open_source, printable
@@ -84,7 +84,7 @@ def prepare(
     check_outside(dest, source)
     check_destination(dest, force=options.force, as_file=as_file)
     with open_source(source, options.resolution) as opened:
-        labels = None if options.labels is None else read_labels(options.labels, opened)
+        labels = wanted_labels(options.labels, opened, console)
         for note in opened.notes:
             console.say(note)
         if labels is None and has_own_labels(opened):
@@ -118,6 +118,8 @@ def _warn(result: PrepareResult, options: PrepareOptions, console: Console) -> N
     names = result.manifest.label_names
     if names is not None and len(names) == 1:
         console.warn(f"all images have the same label, {names[0]}")
+    if names is not None and (other := renumbered(names)):
+        console.warn(f"labels are numbered 0, 1, 2, ... without gaps, so their numbers change: {other}")
     if result.manifest.credit:
         console.say(f"Credit: {result.manifest.credit}")
 

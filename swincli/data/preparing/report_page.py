@@ -50,12 +50,14 @@ class ReportText:
         summary: The result in one sentence.
         settings: Options and facts by name; None values are not shown.
         credit: Author and licence of built-in pictures.
+        has_manifest: Whether a store was made, whose manifest.json lists all skipped files.
     """
 
     title: str
     summary: str
     settings: Mapping[str, Any]
     credit: str | None = None
+    has_manifest: bool = False
 
 
 def names_on_page(survey: Survey) -> set[str]:
@@ -79,7 +81,7 @@ def render_page(text: ReportText, survey: Survey, thumbnails: Thumbnails) -> str
     settings = {name: _format_setting(value) for name, value in text.settings.items() if value is not None}
     parts = [
         f"<h1>{_html(text.title)}</h1><p>{_html(text.summary)}</p>",
-        _skipped(survey, thumbnails),
+        _skipped(survey, thumbnails, "; manifest.json lists all of them" if text.has_manifest else ""),
         _duplicates(survey, thumbnails),
         _section("Shorter sides", _bars(survey.shorter_sides())),
         _section("Most frequent sizes", _bars(_sizes(survey))),
@@ -160,7 +162,7 @@ def _labels(survey: Survey) -> str:
     return _section(_counted(len(survey.labels), "label"), _bars(shown) + more)
 
 
-def _skipped(survey: Survey, thumbnails: Thumbnails) -> str:
+def _skipped(survey: Survey, thumbnails: Thumbnails, where: str) -> str:
     groups = survey.by_reason()
     if not groups:
         return _section("Skipped files", "<p>None.</p>")
@@ -169,7 +171,7 @@ def _skipped(survey: Survey, thumbnails: Thumbnails) -> str:
         shown = [record for record in group[:SHOWN] if record.name in thumbnails and record.same_as is None]
         rows = "".join(f"<li>{_html(record.name)}: {_html(record.reason or '')}</li>" for record in group[:PATHS])
         is_open = " open" if len(group) <= _UNFOLDED else ""
-        more = _more(len(group) - PATHS, "paths; manifest.json lists all of them")
+        more = _more(len(group) - PATHS, f"paths{where}")
         parts.append(
             f"<details{is_open}><summary>{len(group):,} {_html(kind)}</summary>"
             f'{_gallery([record.name for record in shown], thumbnails)}<ul class="paths">{rows}</ul>{more}</details>'

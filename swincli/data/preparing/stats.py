@@ -15,7 +15,7 @@ from swincli.data.images.perceptual_hash import perceptual_hash
 from swincli.data.preparing.decode_crop import DecodeOptions
 from swincli.data.preparing.dedupe import DuplicateFinder
 from swincli.data.preparing.ingest import IngestOptions, ingest
-from swincli.data.preparing.labels import read_labels
+from swincli.data.preparing.labels import wanted_labels
 from swincli.data.preparing.options import PrepareOptions, make_plan
 from swincli.data.preparing.survey import SourceRecord, Survey
 from swincli.data.sources import open_source
@@ -132,7 +132,7 @@ def _store_stats(text: str, options: PrepareOptions, console: Console) -> Datase
 def _source_stats(text: str, options: PrepareOptions, console: Console) -> DatasetStats:
     plan, survey, sink = make_plan(replace(options, split=None)), Survey(), _StatsSink()
     with open_source(text, options.resolution) as source:
-        labels = None if options.labels is None else read_labels(options.labels, source)
+        labels = wanted_labels(options.labels, source, console)
         limits = IngestOptions(options.max_images, options.stop_on_error, options.dedupe, options.workers)
         ingest(source, labels, plan, limits, {"": sink}, survey.add, console)
     return DatasetStats(text, plan.decode, None, survey, sink.channels)

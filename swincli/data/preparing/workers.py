@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -22,6 +23,7 @@ from swincli.system.resources import usable_cores
 SERIAL_FILES = 256  # up to this number of files, starting processes costs more than it saves
 _TASKS_PER_WORKER = 4  # largest number of tasks in the queue
 _QUEUE_BYTES = 2**28  # undecoded files in the queue, in bytes
+_MOST_ON_WINDOWS = 61  # processes that Windows can wait for
 _TASK_FILES = 16  # most files of one task
 _TASK_BYTES = 2**22  # a task is full when its files have this many bytes
 _TASK_PIXELS = 2**20  # most bytes of pixels that one task returns
@@ -39,6 +41,8 @@ def decode_all(entries: list[Entry], options: DecodeOptions, workers: int | None
         ResourceError: A worker died, usually because memory ran out.
     """
     workers = usable_cores() if workers is None else workers
+    if sys.platform == "win32":
+        workers = min(workers, _MOST_ON_WINDOWS)
     if workers == 1 or len(entries) <= SERIAL_FILES:
         for entry in entries:
             try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -17,6 +16,7 @@ from swincli.data.images.rejected import ImageError
 from swincli.data.sources.entries import COPY_AGAIN, LARGEST_FILE, Entry, SharedFile, Source, reading
 from swincli.data.sources.zip_file import UNPACKING_ERRORS, open_zip_file
 from swincli.errors import DataError
+from swincli.system.array_files import member_size, read_array_header
 from swincli.units import format_bytes
 
 MAGIC: Final = b"\x93NUMPY"
@@ -74,11 +74,12 @@ def open_arrays(text: str, path: Path) -> Source:
     archive = open_zip_file(text, path)
     found: dict[str, _PictureArray] = {}
     problems: list[str] = []
+    size = path.stat().st_size
     try:
         for info in archive.infolist():
             try:
                 with archive.open(info) as member:
-                    found[info.filename] = _read_header(f"{text}:{info.filename}", member, info.file_size)
+                    found[info.filename] = _read_header(f"{text}:{info.filename}", member, member_size(info, size))
             except DataError as error:
                 problems.append(error.message)
             except (*UNPACKING_ERRORS, NotImplementedError, RuntimeError) as error:
@@ -100,14 +101,10 @@ def _listing(problems: list[str]) -> str:
 
 def _read_header(text: str, stream: IO[bytes], length: int) -> _PictureArray:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # numpy warns about headers from Python 2
-            version = np.lib.format.read_magic(stream)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, is_fortran, dtype = read(stream)
+        header = read_array_header(stream)
     except Exception as error:  # numpy parses the header as Python, which raises many exceptions
         raise DataError(f"{text} is a damaged array: its header cannot be read", COPY_AGAIN) from error
-    start = stream.tell()
+    start, shape, is_fortran, dtype = stream.tell(), header.shape, header.is_fortran, header.dtype
     spelled = " x ".join(map(str, shape))
     if dtype.hasobject:
         raise DataError(f"{text} holds Python objects, which are never loaded", _EXPECTED)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from swincli.errors import DataError
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.model_file import Model
 from swincli.recipe.schema import ModelSection
+from swincli.system.array_files import read_arrays
 from swincli.system.atomic_files import write_arrays
 
 LatentSpace = Literal["z", "w", "w_plus"]
@@ -41,7 +41,7 @@ def read_latents(path: Path, section: ModelSection) -> Latents:
     Raises:
         DataError: the file is missing or damaged, has none or several of the three arrays, or does not fit the model.
     """
-    return _parse(path, read_npz(path), section)
+    return _parse(path, read_arrays(path, _HINT), section)
 
 
 def open_latents(path: Path, model: Model) -> Latents:
@@ -50,7 +50,7 @@ def open_latents(path: Path, model: Model) -> Latents:
     Raises:
         DataError: as in `read_latents`, or the file names another model. z fits every model.
     """
-    arrays = read_npz(path)
+    arrays = read_arrays(path, _HINT)
     latents = _parse(path, arrays, model.recipe.model)
     made_with = arrays.get(MODEL_NOTE)
     if latents.space == "z" or made_with is None:
@@ -92,21 +92,3 @@ def write_latents(path: Path, latents: Latents, notes: Mapping[str, str] | None 
     arrays: dict[str, Any] = {latents.space: latents.values.detach().float().cpu().numpy()}
     arrays |= {name: np.array(text) for name, text in (notes or {}).items()}
     write_arrays(path, arrays)
-
-
-def read_npz(path: Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-    """Read the arrays of an .npz file: all, or only the given `names`; missing names are skipped.
-
-    Raises:
-        DataError: the file is missing or damaged, or is not an .npz file. Pickled arrays are refused.
-    """
-    try:
-        with path.open("rb") as file:  # np.load(path) would leave a damaged file open
-            content = np.load(file, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                raise DataError(f"{path}: a single array, not an .npz file", _HINT)
-            return {name: content[name] for name in content if names is None or name in names}
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file", _HINT) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: damaged, or not an .npz file", _HINT) from error

@@ -20,8 +20,7 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from swincli.data.store.manifest import is_store, read_manifest
-from swincli.errors import DataError
-from swincli.synthesis.latents.files import read_npz
+from swincli.system.array_files import read_arrays
 from swincli.system.atomic_files import write_atomically
 from swincli.system.overwrite import check_overwrite
 from swincli.version import __version__
@@ -75,7 +74,7 @@ def read_note(path: Path) -> str | None:
         if path.is_dir():
             return read_manifest(path).source if is_store(path) else None
         if path.suffix == ".npz":
-            return str(read_npz(path, [NOTE])[NOTE])
+            return str(read_arrays(path, names=[NOTE])[NOTE])
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as archive:
                 return archive.comment.decode()
@@ -84,7 +83,7 @@ def read_note(path: Path) -> str | None:
                 return image.info.get(NOTE)
             text = image.getexif().get(_DESCRIPTION)
             return text.encode("latin-1").decode() if isinstance(text, str) else None
-    except (OSError, ValueError, KeyError, SyntaxError, EOFError, zipfile.BadZipFile, DataError):
+    except Exception:  # damaged files raise many types
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from swincli.metrics.registry import METRICS
+from swincli.system.json_lines import read_records
 from swincli.units import number_from_json
 
 
@@ -53,9 +53,8 @@ class MetricHistory:
 def read_metric_history(log: Path, num: int) -> MetricHistory:
     """Measurements of training in a run's metrics.jsonl that used `num` images."""
     measured = MetricHistory()
-    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
-        with suppress(ValueError, KeyError, TypeError):  # a line cut short by a kill
-            record = json.loads(line)
+    for record in read_records(log):
+        with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError):  # a record of odd types
             if record["in_training"] and record["protocol"]["fakes"]["num"] == num:
                 values = {name: number_from_json(value) for name, value in record["metrics"].items()}
                 measured.add(int(record["images_seen"]), values)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
+import os
 import zipfile
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from swincli.console import Console
 from swincli.errors import (
@@ -21,6 +22,7 @@ from swincli.model.files.find_checkpoint import model_name
 from swincli.model.files.model_file import save_model
 from swincli.recipe import Recipe, dump_recipe
 from swincli.system.atomic_files import write_atomically
+from swincli.system.json_lines import JsonLine, read_json_lines, read_records
 from swincli.system.leftovers import remove_leftovers
 from swincli.training.run.same_run import OTHER_VERSION, RECIPE_HEADER
 from swincli.training.run.state import TrainingState, is_state, read_state, save_state
@@ -148,7 +150,7 @@ class RunFolder:
             )
         return None
 
-    def rewind(self, images_seen: int, recipe: Recipe) -> None:
+    def rewind(self, images_seen: int, recipe: Recipe, console: Console | None = None) -> None:
         """Put the folder back to `images_seen` images, where training goes on.
 
         Later states are damaged; they are renamed, so that they do not count among the `run.keep` newest. Old states
@@ -159,18 +161,25 @@ class RunFolder:
             if path > self.state(images_seen):
                 path.replace(_damaged_name(path))
         self.prune_states(recipe)
-        self.truncate_logs(images_seen)
+        self.truncate_logs(images_seen, console)
 
-    def truncate_logs(self, images_seen: int) -> None:
-        """Drop log lines after `images_seen`, and lines that a kill cut short."""
+    def truncate_logs(self, images_seen: int, console: Console | None = None) -> None:
+        """Drop log lines after `images_seen`, and a last line that a kill cut short.
+
+        Damaged lines are moved to `NAME.damaged`, with one warning for each log.
+        """
         for log in (self.stats, self.metrics):
-            if not log.exists():
-                continue
-            before = log.read_text(encoding="utf-8", errors="replace")
-            kept = [line for line in before.splitlines() if _images_seen_of(line) <= images_seen]
-            text = "".join(f"{line}\n" for line in kept)
-            if text != before:
-                write_atomically(log, lambda path, text=text: path.write_text(text, encoding="utf-8"))  # type: ignore[misc]
+            lines = list(read_json_lines(log))
+            kept = [line.content for line in lines if _images_seen_of(line) <= images_seen]
+            damaged = [line.content for line in lines if math.isnan(_images_seen_of(line))]
+            if damaged:
+                _set_aside(log, damaged)
+                if console is not None:
+                    number = "1 damaged line was" if len(damaged) == 1 else f"{len(damaged):,} damaged lines were"
+                    console.warn(f"{log}: {number} moved to {_damaged_name(log).name}")
+            content = b"".join(line + b"\n" for line in kept)
+            if log.is_file() and content != log.read_bytes():
+                write_atomically(log, partial(Path.write_bytes, data=content))
 
     def measured_images_seen(self) -> set[int]:
         """Images seen at all measurements that training made."""
@@ -189,10 +198,11 @@ class RunFolder:
         measurements = self._measurements()
         if metric is None or not measurements:
             return None
+        newest = _conditions(measurements[-1])
         values = {
             record["images_seen"]: number_from_json(record["metrics"][metric.headline])
             for record in measurements
-            if _conditions(record) == _conditions(measurements[-1]) and metric.headline in record["metrics"]
+            if _conditions(record) == newest and _is_value(record["metrics"].get(metric.headline))
         }
         finite = {images: value for images, value in values.items() if math.isfinite(value)}
         if not finite:
@@ -203,15 +213,11 @@ class RunFolder:
     def _measurements(self) -> list[dict[str, Any]]:
         """Complete lines of metrics.jsonl that training wrote."""
         found = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []:
-            with suppress(ValueError, KeyError, TypeError):
-                record: dict[str, Any] = json.loads(line)
-                if (
-                    record["in_training"]
-                    and int(record["images_seen"])
-                    and dict(record["metrics"])
-                    and _conditions(record)
-                ):
+        for record in read_records(self.metrics):
+            with suppress(ValueError, KeyError, TypeError, OverflowError):
+                is_whole = dict(record["metrics"]) and hash(_conditions(record)) is not None
+                seen = record["images_seen"]
+                if record["in_training"] and isinstance(seen, int) and _is_number(seen) and seen and is_whole:
                     found.append(record)
         return found
 
@@ -283,8 +289,28 @@ def _conditions(record: dict[str, Any]) -> tuple[Any, ...]:
     return protocol["fakes"]["num"], protocol["reference"]["content_hash"], protocol["detector"]["sha256"]
 
 
-def _images_seen_of(line: str) -> float:
+def _images_seen_of(line: JsonLine) -> float:
+    """Images seen at a line; infinity for one that a kill cut short, NaN for a damaged one."""
+    if line.is_cut and line.record is None:
+        return math.inf
+    images_seen = None if line.record is None else line.record.get("images_seen")
+    return images_seen if _is_number(images_seen) else math.nan
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 and value < math.inf
+
+
+def _is_value(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
+
+
+def _set_aside(log: Path, lines: list[bytes]) -> None:
+    """Append damaged lines to the file beside a log."""
     try:
-        return float(json.loads(line)["images_seen"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")  # cut short by a kill
+        with _damaged_name(log).open("ab") as file:
+            file.writelines(line + b"\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise from_os_error(error, f"writing {_damaged_name(log)}") from error

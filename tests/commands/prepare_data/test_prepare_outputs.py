@@ -36,8 +36,12 @@ def photos(tmp_path: Path) -> Path:
 
 
 def prepare(capsys: Capture, *arguments: object) -> dict[str, Any]:
+    return call(capsys, *arguments, "--resolution", "16")
+
+
+def call(capsys: Capture, *arguments: object) -> dict[str, Any]:
     capsys.readouterr()
-    assert run(["prepare-data", *map(str, arguments), "--resolution", "16", "--json", "--quiet"]) == 0
+    assert run(["prepare-data", *map(str, arguments), "--json", "--quiet"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
@@ -177,10 +181,9 @@ def test_a_report_of_a_failure(photos: Path, tmp_path: Path, capsys: Capture) ->
 def test_stats_of_a_source_and_of_its_store(photos: Path, tmp_path: Path, capsys: Capture) -> None:
     prepare(capsys, photos, tmp_path / "store", "--dedupe")
     pixels = Store.open(tmp_path / "store").fetch(np.arange(4)) / 255
-    for place in (photos, tmp_path / "store"):
-        found = prepare(
-            capsys, "--stats", place, "--report", tmp_path / "r.html", "--contact-sheet", tmp_path / "c.png"
-        )
+    for place, side in ((photos, ["--resolution", "16"]), (tmp_path / "store", [])):
+        files = ("--report", tmp_path / "r.html", "--contact-sheet", tmp_path / "c.png")
+        found = call(capsys, "--stats", place, *files, *side)
         assert found["mean"] == pytest.approx(pixels.mean((0, 1, 2)))
         assert found["std"] == pytest.approx(pixels.std((0, 1, 2)))
         assert (found["images"], found["resolution"]) == (4, 16)
@@ -192,12 +195,31 @@ def test_stats_of_a_source_and_of_its_store(photos: Path, tmp_path: Path, capsys
 
 def test_stats_find_duplicates_in_a_store(photos: Path, tmp_path: Path, capsys: Capture) -> None:
     prepare(capsys, photos, tmp_path / "store")
-    assert prepare(capsys, "--stats", tmp_path / "store")["duplicates"] == [["image 0", "image 4"]]
+    assert call(capsys, "--stats", tmp_path / "store")["duplicates"] == [["image 0", "image 4"]]
     capsys.readouterr()
     assert run(["prepare-data", "--stats", str(tmp_path / "store")]) == 0
     out, err = capsys.readouterr()
     assert [line.split()[0] for line in out.splitlines()] == ["mean", "std"]
     assert "1 duplicate: image 4" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "store"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--verify", "{store}", "--report", "r.html", "--dedupe-near"], "--dedupe-near, --report: cannot be combined"),
+        (["--verify", "{store}", "--force"], "--force: cannot be combined with --verify"),
+        (["--stats", "{photos}", "--split", "a:0.5,b:0.5", "--format", "zip"], "--split, --format: cannot be combined"),
+        (["--stats", "{store}", "--crop", "none"], "--crop: cannot be combined with --stats of a store"),
+    ],
+)
+def test_options_without_effect_are_refused(
+    photos: Path, tmp_path: Path, capsys: Capture, arguments: list[str], message: str
+) -> None:
+    places = {"photos": photos, "store": tmp_path / "store"}
+    prepare(capsys, photos, tmp_path / "store")
+    code, err = fail(capsys, *(argument.format(**places) for argument in arguments))
+    assert (code, message in err) == (2, True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "store"]
 
 

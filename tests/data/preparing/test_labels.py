@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swincli.data.preparing.labels import number_labels, read_labels
+from swincli.data.preparing.labels import number_labels, read_labels, renumbered
 from swincli.data.sources import open_source
 from swincli.errors import DataError
 
@@ -134,3 +137,61 @@ def test_labels_are_numbered_by_name_and_numbers_by_size() -> None:
     assert (numbers.tolist(), names) == ([2, 1, 2, 0], ["ape", "cat", "dog"])
     numbers, names = number_labels(["10", "9", "0", "10"])
     assert (numbers.tolist(), names) == ([2, 1, 0, 2], ["0", "9", "10"])
+    numbers, names = number_labels(["1", "01", "0"])
+    assert (numbers.tolist(), names) == ([2, 1, 0], ["0", "01", "1"])
+    assert number_labels(["٣", "2"])[1] == ["2", "٣"]  # digits of other scripts are names
+
+
+def test_numbers_do_not_depend_on_the_hash_seed() -> None:
+    code = "from swincli.data.preparing.labels import number_labels as n; print(n(['1', '01', '001', '0', '00'])[1])"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in (1, 3)
+    }
+    assert told == {"['0', '00', '001', '01', '1']\n"}
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["0", "1", "2"], None),
+        (["0", "2", "5"], "2 is 1, 5 is 2"),
+        (["1", "2"], "1 is 0, 2 is 1"),
+        (["cat", "7"], None),
+    ],
+)
+def test_gaps_in_numbers_are_told(names: list[str], told: str | None) -> None:
+    assert renumbered(names) == told
+
+
+def test_a_bare_name_is_that_of_the_source_first(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root.parent)
+    for folder, label in ((root, 1), (root.parent, 7)):
+        rows = [[name, label] for name in WANTED]
+        (folder / "dataset.json").write_text(json.dumps({"labels": rows}))
+    told: list[str] = []
+    with open_source(str(root)) as source:
+        assert set(read_labels("dataset.json", source, told.append).values()) == {"1"}
+        assert set(read_labels("./dataset.json", source, told.append).values()) == {"7"}
+        assert told == [str(root / "dataset.json"), "./dataset.json"]
+        (root / "dataset.json").unlink()
+        assert set(read_labels("dataset.json", source).values()) == {"7"}
+
+
+def test_absolute_paths_are_labelled_below_the_folder_that_holds_them(root: Path) -> None:
+    listed = save(root, "list.txt", "\n".join(str(root / name) for name in WANTED))
+    assert set(read("folders", listed).values()) == {"cat", "dog"}
+    one = save(root, "one.txt", f"{root / 'dog/3.gif'}\n")
+    with pytest.raises(DataError, match="has no label"):
+        read("folders", one)
+
+
+def test_control_characters_do_not_reach_the_terminal(root: Path) -> None:
+    path = save(root, "l.json", json.dumps({"labels": [[name, "a\x1b[2Jb\x07"] for name in WANTED]}))
+    assert set(read(path, root).values()) == {"a\\x1b[2Jb\\x07"}

@@ -52,8 +52,9 @@ def read(page: str) -> Reader:
     return reader
 
 
-def page_of(survey: Survey, thumbnails: Mapping[str, Image.Image] | None = None) -> str:
-    return render_page(ReportText("photos", "a summary", {"crop": "center"}, "by me"), survey, thumbnails or {})
+def page_of(survey: Survey, thumbnails: Mapping[str, Image.Image] | None = None, *, has_manifest: bool = True) -> str:
+    text = ReportText("photos", "a summary", {"crop": "center"}, "by me", has_manifest)
+    return render_page(text, survey, thumbnails or {})
 
 
 def pile() -> Survey:
@@ -135,6 +136,7 @@ def test_the_page_is_bounded() -> None:
     assert len(reader.sources) <= EXAMPLES + 2 * PAIRS + SHOWN
     assert reader.tags.count("li") == 2 * PATHS
     assert "and 1,000 more paths; manifest.json lists all of them" in reader.words
+    assert "manifest.json" not in page_of(survey, has_manifest=False)
     assert f"and {1500 - PAIRS:,} more pairs" in reader.words
     assert len(page) < 4 * 2**20
     assert not re.search(r"https?:", page)

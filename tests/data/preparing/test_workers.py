@@ -97,3 +97,21 @@ def test_a_process_that_dies_is_explained(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ResourceError, match="died, perhaps out of memory") as caught:
         list(decode_all([Entry("a", lambda: b"")], OPTIONS, 2))
     assert "--workers" in str(caught.value.hint)
+
+
+def test_no_more_processes_than_windows_can_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def start(number: int, **_: object) -> None:
+        asked.append(number)
+        raise ArithmeticError
+
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", start)
+    monkeypatch.setattr(workers, "usable_cores", lambda: 128)
+    monkeypatch.setattr(workers, "SERIAL_FILES", 0)
+    for platform, most in (("linux", 128), ("win32", 61)):
+        monkeypatch.setattr("sys.platform", platform)
+        for number in (None, 128):
+            with pytest.raises(ArithmeticError):
+                next(decode_all([Entry("a", bytes)], OPTIONS, number))
+            assert asked[-1] == most

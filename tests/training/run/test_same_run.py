@@ -72,3 +72,36 @@ def test_what_killed_commands_left_in_a_run_does_not_stop_it(tmp_path: Path, tin
         (tmp_path / name / "images-00000.npy").touch()
     RunFolder(tmp_path).prepare(tiny_recipe())
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.toml"]
+
+
+DAMAGED = [
+    b"\xff\xfe broken",
+    b"[]",
+    b'{"images_seen": "8"}',
+    b'{"images_seen": true}',
+    b'{"images_seen": NaN}',
+    b"\0" * 20,
+]
+
+
+def test_damaged_lines_of_logs_are_set_aside_with_one_warning(
+    finished_run: Path,
+    tmp_path: Path,
+    store: Store,
+    tiny_recipe: MakeRecipe,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = Path(shutil.copytree(finished_run, tmp_path / "run"))
+    whole = (out / "stats.jsonl").read_bytes()
+    odd = [b'{"images_seen": 8, "in_training": true, "metrics": ["fid"], "protocol": []}', b'{"images_seen": 8}']
+    (out / "stats.jsonl").write_bytes(b"\n".join([*DAMAGED, whole.rstrip(), b'{"images_se']))
+    (out / "metrics.jsonl").write_bytes(b"\n".join([*odd, *DAMAGED[:1], b""]))
+    recipe = tiny_recipe("train.total=28")
+    train(recipe, store, out, torch.device("cpu"), Console(), resume=True)
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("stats.jsonl: 6 damaged lines were moved to stats.jsonl.damaged") == 1
+    assert said.count("metrics.jsonl: 1 damaged line was moved to metrics.jsonl.damaged") == 1
+    assert (out / "stats.jsonl").read_bytes().startswith(whole)
+    assert (out / "stats.jsonl.damaged").read_bytes().splitlines() == DAMAGED
+    assert (out / "metrics.jsonl").read_bytes().splitlines() == odd
+    assert RunFolder(out).best(recipe) is None
