@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import torch
 
 from swincli.console import Console
 from swincli.data.store.reader import Store
-from swincli.errors import DataError, PeerFailedError, ResourceError, TrainingError, UsageError
+from swincli.errors import DataError, ResourceError, UsageError
 from swincli.recipe import Recipe
 from swincli.system.distributed import Processes, explain_lost_peer
 from swincli.training.ema.ema import update_emas
@@ -23,6 +22,7 @@ from swincli.training.logging.report import Report, describe_start, live_report
 from swincli.training.logging.sample_grids import save_reals, save_samples
 from swincli.training.logging.trackers import check_trackers
 from swincli.training.preflight import check_data, check_disk, smoke_test_step
+from swincli.training.run.finite_checks import check_finite, check_weights
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.lock import locked_run
 from swincli.training.run.out_of_memory import is_out_of_memory, out_of_memory_error
@@ -32,7 +32,6 @@ from swincli.training.run.state import (
     TrainingState,
     build_state,
     from_bytes,
-    has_finite_weights,
     restore,
     to_bytes,
 )
@@ -309,52 +308,6 @@ def measure_if_due(
             report.metrics(state, values)
         if report:
             folder.prune_states(state.recipe)
-
-
-def check_finite(
-    scalars: dict[str, float],
-    phase_of: dict[str, str],
-    state: TrainingState,
-    folder: RunFolder,
-    processes: Processes | None = None,
-) -> None:
-    """Stop at the first loss or gradient norm that is not finite; it is not in any saved state yet.
-
-    The error names the phase of the first one. The others are only consequences.
-
-    Raises:
-        TrainingError: a scalar is not finite.
-        PeerFailedError: the same, on all ranks but 0.
-    """
-    broken = [name for name, value in scalars.items() if not math.isfinite(value)]
-    if broken:
-        raise not_finite(f"phase {phase_of[broken[0]]}: {', '.join(broken)}", state, folder, processes)
-
-
-def check_weights(state: TrainingState, folder: RunFolder, processes: Processes | None = None) -> None:
-    """Stop if a step with finite gradients has made weights that are not; called before a save.
-
-    Raises:
-        TrainingError: a weight of G or D is not finite.
-        PeerFailedError: the same, on all ranks but 0, which have the same weights.
-    """
-    networks = {"G": state.generator, "D": state.discriminator}
-    if broken := [name for name, network in networks.items() if not has_finite_weights(network)]:
-        raise not_finite(f"the weights of {' and '.join(broken)}", state, folder, processes)
-
-
-def not_finite(
-    what: str, state: TrainingState, folder: RunFolder, processes: Processes | None
-) -> TrainingError | PeerFailedError:
-    """The error of training that has broken down; for rank 0 with the last good state."""
-    if processes is not None and not processes.is_main:
-        return PeerFailedError(f"process {processes.rank}: {what} not finite")
-    states = folder.states()
-    return TrainingError(
-        f"{what} not finite after {state.images_seen:,} images",
-        f"The last good state is {states[0] if states else 'none'}. The same command would fail in the same way. "
-        "Start a new run with lower train.d_lr and train.g_lr, or a higher loss.r1_gamma.",
-    )
 
 
 def end_run(

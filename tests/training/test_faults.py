@@ -22,6 +22,7 @@ from swincli.recipe import Recipe
 from swincli.system.atomic_files import free_bytes
 from swincli.system.distributed import Processes
 from swincli.training import loop
+from swincli.training.run.finite_checks import check_finite
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state, read_state
 
@@ -401,5 +402,5 @@ def test_the_phase_that_broke_first_is_named(
     phase_of = dict(zip(keys, ["D", "D", "D", "R1", "R1", "G", "G", "G"], strict=True))
     state = build_state(tiny_recipe(), store.content_hash, torch.device("cpu"))
     with pytest.raises(TrainingError, match=rf"phase {phase}: {', '.join(broken)} not finite") as caught:
-        loop.check_finite(scalars, phase_of, state, RunFolder(unbroken), Processes())
+        check_finite(scalars, phase_of, state, RunFolder(unbroken), Processes())
     assert str(unbroken / "state-000000000008.pt") in str(caught.value.hint)
