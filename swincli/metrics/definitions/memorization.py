@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from swincli.metrics.definitions import prdc
 from swincli.metrics.definitions.prdc import neighbour_distances, squared_distances
-from swincli.system.runtime import float64_device
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +54,6 @@ def nearest_reals(
         reals: Features [M, D], M at least 2.
         device: Device of the distances, in float64; the CPU by default, and in place of MPS.
     """
-    device = float64_device(device or torch.device("cpu"))
     f, r = prdc.centred(fakes, reals, device)
     (spacing,) = neighbour_distances(r, (1,))
     smallest = [squared_distances(rows, r).min(dim=1) for rows in f.split(prdc.BLOCK)]

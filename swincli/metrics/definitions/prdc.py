@@ -54,12 +54,11 @@ def compute_prdc(
         precision_k: Number of neighbours k for precision and recall.
         coverage_k: Number of neighbours k for density and coverage.
     """
-    device = float64_device(device or torch.device("cpu"))
     f, r = centred(fakes, reals, device)
     ks = (precision_k, coverage_k)
     (r_radius, r_wide), (f_radius, _) = neighbour_distances(r, ks), neighbour_distances(f, ks)
-    precise = torch.zeros(len(f), dtype=torch.bool, device=device)
-    balls = torch.zeros(len(f), dtype=torch.float64, device=device)
+    precise = torch.zeros(len(f), dtype=torch.bool, device=f.device)
+    balls = torch.zeros(len(f), dtype=torch.float64, device=f.device)
     recalled, covered = [], []
     for start in range(0, len(r), BLOCK):
         rows = slice(start, start + BLOCK)
@@ -73,9 +72,15 @@ def compute_prdc(
     return PRDC(*(result.cpu().numpy() for result in results))
 
 
-def centred(fakes: NDArray[np.floating], reals: NDArray[np.floating], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Features [N, D] and [M, D] in float64 around the mean of the reals, where `squared_distances` are most exact."""
-    f, r = (torch.from_numpy(np.ascontiguousarray(side)).to(device, torch.float64) for side in (fakes, reals))
+def centred(
+    fakes: NDArray[np.floating], reals: NDArray[np.floating], device: torch.device | None
+) -> tuple[Tensor, Tensor]:
+    """Features [N, D] and [M, D] in float64 around the mean of the reals, where `squared_distances` are most exact.
+
+    They are on the device, or on the CPU if it is None or has no float64.
+    """
+    place = float64_device(device or torch.device("cpu"))
+    f, r = (torch.from_numpy(np.ascontiguousarray(side)).to(place, torch.float64) for side in (fakes, reals))
     middle = r.mean(dim=0)
     return f - middle, r - middle
 
