@@ -51,6 +51,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'swincli' has no attribute {name!r}")
+    import_module("swincli.system.openmp").prepare_environment()
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value  # the next look finds it at once
     return value

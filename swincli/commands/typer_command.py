@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, Field, dataclass, fields
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeVar, get_args, get_type_hints
@@ -79,7 +79,11 @@ def device_command(request: type[R]) -> Callable[[Callable[[R, torch.device, Con
 
     def decorate(body: Callable[[R, torch.device, Console], Result | None]) -> TyperCommand:
         def run(asked: R, device: str, console: Console) -> Result | None:
-            return body(asked, _open_device(device), console)
+            from swincli.system.openmp import adapt_spinning
+
+            opened = _open_device(device)
+            with adapt_spinning() if opened.type == "cpu" else nullcontext():
+                return body(asked, opened, console)
 
         return _typer_command(request, run, body, {"device": (DeviceOption, "auto")})
 

@@ -23,12 +23,14 @@ from swincli.diagnosis.software import (
     requirements,
 )
 from swincli.model.files.find_checkpoint import RUNS
+from swincli.system import openmp
 from swincli.system.atomic_files import free_bytes, nearest_folder
 from swincli.system.resources import available_memory, total_memory
 from swincli.units import format_bytes
 from swincli.version import __version__
 
 DETECTOR = "inception"  # the default of `swincli evaluate` and of evaluation during training
+LOOK_SECONDS = 0.3  # how long to look at what other programs use
 LITTLE_DISK, LITTLE_MEMORY = 5 * 2**30, 2 * 2**30
 
 
@@ -41,6 +43,8 @@ class Machine:
         system: Operating system and architecture.
         processor: The CPU.
         threads: Threads of one PyTorch operation.
+        waiting: How these threads wait for work.
+        others: Cores that other programs use now.
         memory, available: Total and free bytes of memory, within the container's limit.
         devices: All GPUs.
         device: Device that networks would run on.
@@ -57,6 +61,8 @@ class Machine:
     system: str
     processor: CpuInfo
     threads: int
+    waiting: str
+    others: float
     memory: int
     available: int
     devices: list[Accelerator]
@@ -76,6 +82,8 @@ class Machine:
             "system": self.system,
             "processor": asdict(self.processor),
             "threads": self.threads,
+            "waiting": self.waiting,
+            "others": round(self.others, 2),
             "memory": {"total": self.memory, "available": self.available},
             "devices": [asdict(device) for device in self.devices],
             "device": self.device,
@@ -103,6 +111,8 @@ def inspect_machine(device: torch.device) -> Machine:
         system=f"{platform.system()} {platform.release()}, {platform.machine()}",
         processor=inspect_cpu(),
         threads=torch.get_num_threads(),
+        waiting=openmp.describe(),
+        others=openmp.other_programs(LOOK_SECONDS),
         memory=total_memory(),
         available=available_memory(),
         devices=devices,

@@ -62,6 +62,7 @@ def machine_report(machine: Machine, findings: list[Finding]) -> RenderableType:
         Row("versions", _joined(f"{name} {version}" for name, version in versions.items() if version)),
         Row("system", machine.system),
         Row("processor", _joined([processor.name, cores, *processor.instructions])),
+        Row("threads", f"{machine.waiting}; other programs use {machine.others:.1f} cores now"),
         Row("memory", f"{format_bytes(machine.memory)}, {format_bytes(machine.available)} free"),
         *[
             Row(

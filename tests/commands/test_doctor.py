@@ -37,8 +37,21 @@ def test_the_machine_is_described(capsys: Capture) -> None:
     assert err == ""
     lines = out.splitlines()
     assert lines[0] == "Machine"
+    assert "other programs use" in out
     names = [line[4:14].strip() for line in lines if re.match(r"  [✓!✗] ", line)]
-    wanted = ["versions", "system", "processor", "memory", "GPU", "device", "disk", "weights", "packages", "compiler"]
+    wanted = [
+        "versions",
+        "system",
+        "processor",
+        "threads",
+        "memory",
+        "GPU",
+        "device",
+        "disk",
+        "weights",
+        "packages",
+        "compiler",
+    ]
     assert list(dict.fromkeys(names)) == wanted
     assert not any("\x1b" in line or line != line.rstrip() for line in lines)
 

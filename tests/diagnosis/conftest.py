@@ -21,5 +21,13 @@ def here() -> Machine:
     found = [DetectorWeights(each.detector, Path("weights.pt")) for each in machine.weights]
     processor = replace(machine.processor, cores=4, usable_cores=4)
     return replace(
-        machine, disk_free=100 * GIB, memory=64 * GIB, available=60 * GIB, threads=4, weights=found, processor=processor
+        machine,
+        disk_free=100 * GIB,
+        memory=64 * GIB,
+        available=60 * GIB,
+        threads=4,
+        waiting="spin",
+        others=0.0,
+        weights=found,
+        processor=processor,
     )
