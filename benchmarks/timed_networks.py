@@ -15,8 +15,8 @@ from swincli.model.generator import Generator
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
 from swincli.system.distributed import Processes
+from swincli.training.losses.batch import Batch
 from swincli.training.step.engine import start_engine
-from swincli.training.step.losses import Batch
 from swincli.training.step.optimizers import make_optimizers
 from swincli.training.step.phases import Phase, make_phases
 

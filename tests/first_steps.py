@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from swincli.data.store.reader import Store
+from swincli.training.losses.batch import Batch
 from swincli.training.run.state import TrainingState
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.batches import next_micro_batches
-from swincli.training.step.losses import Batch
 
 SMALLEST_MODEL = """
 [model]

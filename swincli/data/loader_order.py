@@ -43,7 +43,7 @@ def training_indices(num_images: int, seed: int, start: int, count: int) -> NDAr
     return indices
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _permutation(num_images: int, seed: int, epoch: int) -> NDArray[np.int64]:
     bits = np.random.Philox(np.random.SeedSequence((seed, epoch)))
     order = np.argsort(bits.random_raw(num_images), kind="stable").astype(np.int64, copy=False)

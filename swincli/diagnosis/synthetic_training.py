@@ -13,15 +13,16 @@ from swincli.diagnosis.step_size import StepSize
 from swincli.model.pixels import to_network
 from swincli.recipe import Recipe
 from swincli.system.distributed import Processes
-from swincli.training.augment import transforms
 from swincli.training.ema.ema import update_emas
+from swincli.training.losses.adversarial import ADVERSARIAL
+from swincli.training.losses.batch import Batch
 from swincli.training.preflight import parameter_bytes
+from swincli.training.rng import derive
 from swincli.training.run.state import build_state
 from swincli.training.step.batch_shards import BatchSplit
+from swincli.training.step.batches import with_draws
 from swincli.training.step.engine import start_engine
-from swincli.training.step.losses import Batch
 from swincli.training.step.phases import make_phases
-from swincli.training.step.rng import derive
 
 AVERAGES = "averages"  # name of the EMA update, the part of a step outside its phases
 
@@ -45,7 +46,7 @@ class SyntheticTraining:
         state = self.state
         engine = start_engine(recipe.run, state.generator, state.discriminator, device, Processes())
         self.phases = make_phases(
-            state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine
+            state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine, state.memory
         )
 
     def step(self, size: StepSize, on_phase: Callable[[str], None]) -> Seconds:
@@ -100,10 +101,10 @@ def synthetic_batch(recipe: Recipe, size: StepSize, device: torch.device) -> lis
     model, count, random = recipe.model, size.total, derive(recipe.train.seed, "noise")
     pixels = torch.randint(0, 256, (count, model.size, model.size, 3), dtype=torch.uint8, generator=random)
     reals = to_network(pixels.to(device), model.pixel_mean, model.pixel_std)
-    batch = Batch(reals, *torch.randn(2, count, model.latent_dim, generator=random).to(device))
-    if recipe.loss.bcr_real or recipe.loss.bcr_fake:
-        real_augment, fake_augment = (transforms.draw_bcr_params(count, model.size, random) for _ in range(2))
-        batch = replace(batch, real_augment=real_augment, fake_augment=fake_augment)
+    latents = torch.randn(2, count, model.latent_dim, generator=random).to(device)
+    batch = with_draws(Batch(reals, *latents), recipe, torch.arange(count))
+    if ADVERSARIAL[recipe.loss.adversarial].paired:
+        batch = replace(batch, g_reals=reals)
     if model.classes:
         labels, d_labels, g_labels = torch.randint(model.classes, (3, count), generator=random).to(device)
         batch = replace(batch, labels=labels, d_labels=d_labels, g_labels=g_labels)

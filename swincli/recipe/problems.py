@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from swincli.errors import did_you_mean
-from swincli.recipe.schema import INCONSISTENT, Recipe
+from swincli.recipe.schema import Recipe
+from swincli.recipe.section import INCONSISTENT
 
 LONGEST_VALUE = 60
 _WORDS = {

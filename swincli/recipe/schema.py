@@ -2,70 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic import Field, field_validator, model_validator
 
-from swincli.units import COUNT_PATTERN, parse_count
+from swincli.recipe.conflicts import check_conflicts
+from swincli.recipe.objective import AugmentSection, LossSection
+from swincli.recipe.section import (
+    CountOfImages,
+    ImageCount,
+    NonEmptyText,
+    PositiveImageCount,
+    RgbTriple,
+    Section,
+    inconsistent,
+    numbers,
+)
 
 SMALLEST_SIZE, LARGEST_SIZE = 16, 1024
-INCONSISTENT = "inconsistent"  # type of the pydantic errors made by `_inconsistent`
-
-
-@dataclass(frozen=True)
-class CountOfImages:
-    """Annotation for an integer key that counts images, from `smallest` on; it can be written "25M"."""
-
-    smallest: int = 0
-
-    def parse(self, value: Any) -> int:
-        """`value` as an integer. Raises ValueError if it is not a count or is below `smallest`."""
-        count = parse_count(value)
-        if count < self.smallest:
-            raise ValueError(f"must be at least {self.smallest}, not {count}")
-        return count
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.parse)
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
-        number = {"type": "integer", "minimum": self.smallest}
-        return {"anyOf": [number, {"type": "string", "pattern": f"^{COUNT_PATTERN}$"}]}
-
-
-ImageCount = Annotated[int, CountOfImages()]
-PositiveImageCount = Annotated[int, CountOfImages(smallest=1)]
-NonEmptyText = Annotated[str, Field(min_length=1)]
-
-
-def _numbers(length: int) -> BeforeValidator:
-    """Validator that turns a list of `length` numbers into a tuple."""
-
-    def to_tuple(value: Any) -> Any:
-        if not isinstance(value, list | tuple) or len(value) != length:
-            raise ValueError(f"must be a list of {length} numbers")
-        return tuple(value)
-
-    return BeforeValidator(to_tuple)
-
-
-RgbTriple = Annotated[tuple[float, float, float], _numbers(3)]
-
-
-def _inconsistent(key: str, message: str) -> PydanticCustomError:
-    """An error between keys of a section, reported for one of them."""
-    return PydanticCustomError(INCONSISTENT, "{message}", {"key": key, "message": message})
-
-
-class Section(BaseModel):
-    """Base of all sections: strict types, no unknown keys, finite numbers, immutable."""
-
-    model_config = ConfigDict(
-        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
 
 
 class ModelSection(Section):
@@ -173,14 +127,14 @@ class ModelSection(Section):
         key = f"{network}_width" if spelled is None else f"{network}_channels"
         if spelled is not None and len(spelled) != len(self.resolutions):
             sides = ", ".join(map(str, self.resolutions))
-            raise _inconsistent(key, f"must have {len(self.resolutions)} numbers, for {sides} px, not {len(spelled)}")
+            raise inconsistent(key, f"must have {len(self.resolutions)} numbers, for {sides} px, not {len(spelled)}")
         for side, channels in self.channels(network).items():
             if channels < 1:
-                raise _inconsistent(key, f"gives {network.upper()} {channels} channels at {side} px")
+                raise inconsistent(key, f"gives {network.upper()} {channels} channels at {side} px")
             heads = self.heads(channels)
             if network == "g" and (channels % 4 or channels % heads or heads % 2):
                 needs = "channels must be divisible by 4 and by the heads, and the heads must be even"
-                raise _inconsistent(key, f"gives G {channels} channels at {side} px and {heads} heads; {needs}")
+                raise inconsistent(key, f"gives G {channels} channels at {side} px and {heads} heads; {needs}")
 
 
 class DataSection(Section):
@@ -221,6 +175,10 @@ class TrainSection(Section):
     """Adam's beta1 of both networks."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Adam's beta2 of both networks."""
+    beta2_end: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """beta2 after `beta2_until` images, reached on a half-cosine. Left out: constant."""
+    beta2_until: PositiveImageCount | None = None
+    """Images over which beta2 changes to `beta2_end`."""
     decay_from: ImageCount | None = None
     """Images after which both learning rates decay linearly to 0 at `total`. Left out: constant rates."""
     clip: Annotated[float, Field(ge=0)] = 5.0
@@ -229,15 +187,22 @@ class TrainSection(Section):
     @model_validator(mode="after")
     def _transfer_has_a_source(self) -> Self:
         if self.init is None and self.freeze_d:
-            raise _inconsistent("freeze_d", "freezes layers of a checkpoint's D; set train.init too")
+            raise inconsistent("freeze_d", "freezes layers of a checkpoint's D; set train.init too")
         if self.init is None and self.init_mode == "fine-tune":
-            raise _inconsistent("init_mode", "fine-tunes a checkpoint; set train.init too")
+            raise inconsistent("init_mode", "fine-tunes a checkpoint; set train.init too")
+        return self
+
+    @model_validator(mode="after")
+    def _beta2_schedule_is_complete(self) -> Self:
+        if (self.beta2_end is None) != (self.beta2_until is None):
+            key = "beta2_end" if self.beta2_until is None else "beta2_until"
+            raise inconsistent(key, "needs both train.beta2_end and train.beta2_until")
         return self
 
     @model_validator(mode="after")
     def _decay_ends(self) -> Self:
         if self.decay_from is not None and self.decay_from >= self.total > 0:
-            raise _inconsistent(
+            raise inconsistent(
                 "decay_from",
                 f"{self.decay_from} must be below train.total, {self.total}; for constant rates give "
                 "--set train.decay_from=null",
@@ -245,35 +210,15 @@ class TrainSection(Section):
         return self
 
 
-class LossSection(Section):
-    """Regularisers of the non-saturating logistic loss."""
-
-    r1_gamma: Annotated[float, Field(ge=0)] = 10.0
-    """Weight of R1, the penalty on D's gradient at real images; 0 for none."""
-    r1_interval: Annotated[int, Field(ge=1)] = 16
-    """Steps from one R1 phase to the next (lazy regularisation)."""
-    bcr_real: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of balanced consistency regularisation (bCR) on real images; the release uses 10."""
-    bcr_fake: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of bCR on generated images; the release uses 10."""
-    tv: Annotated[float, Field(ge=0)] = 0.0
-    """Initial weight of the total variation of generated images."""
-    tv_until: PositiveImageCount | None = None
-    """Images over which the weight `tv` decays linearly to 0. Left out: constant weight."""
-
-
-class AugmentSection(Section):
-    """Augmentation of the training images."""
-
-    flip: bool = False
-    """Random horizontal flips of the training images, with probability 0.5."""
-
-
 class EmaSection(Section):
     """Exponential moving average (EMA) of G's weights. Samples come from it."""
 
     half_life: PositiveImageCount = 10_000
     """Half-life of the EMA in images."""
+    half_life_end: PositiveImageCount | None = None
+    """Half-life after `half_life_until` images, reached on a half-cosine. Left out: constant."""
+    half_life_until: PositiveImageCount | None = None
+    """Images over which the half-life changes to `half_life_end`."""
     ramp: Annotated[float, Field(gt=0)] | None = None
     """Early in training, limit the half-life to this fraction of the images seen. Left out: constant half-life."""
     decay: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -286,9 +231,14 @@ class EmaSection(Section):
     @model_validator(mode="after")
     def _averages_fit(self) -> Self:
         if self.power and (len(self.power) != 2 or self.power[0] >= self.power[1]):
-            raise _inconsistent("power", "must have two widths, the smaller one first, or none")
+            raise inconsistent("power", "must have two widths, the smaller one first, or none")
+        if (self.half_life_end is None) != (self.half_life_until is None):
+            key = "half_life_end" if self.half_life_until is None else "half_life_until"
+            raise inconsistent(key, "needs both ema.half_life_end and ema.half_life_until")
+        if self.decay is not None and self.half_life_end is not None:
+            raise inconsistent("decay", "is a constant decay and excludes ema.half_life_end; set one of the two")
         if self.decay is not None and self.ramp is not None:
-            raise _inconsistent("decay", "is a constant decay and excludes ema.ramp; set one of the two")
+            raise inconsistent("decay", "is a constant decay and excludes ema.ramp; set one of the two")
         return self
 
 
@@ -301,6 +251,8 @@ class EvaluateSection(Section):
     """Metrics to compute."""
     num: Annotated[int, CountOfImages(smallest=2)] = 10_000
     """Number of generated images."""
+    held_out: NonEmptyText | None = None
+    """Store of images that are not trained on, such as the test part of `prepare-data --split`: shows overfitting."""
 
 
 class RunSection(Section):
@@ -314,7 +266,7 @@ class RunSection(Section):
     """Number of training states to keep, newest first; all models are kept."""
     samples: PositiveImageCount = 50_000
     """Images between two sample grids."""
-    grid: Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], _numbers(2)] = (8, 4)
+    grid: Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], numbers(2)] = (8, 4)
     """Columns and rows of the sample grid."""
     log: PositiveImageCount = 1_000
     """Images between two lines of stats.jsonl."""
@@ -354,3 +306,8 @@ class Recipe(Section):
     ema: EmaSection = EmaSection()
     evaluate: EvaluateSection = EvaluateSection()
     run: RunSection = RunSection()
+
+    @model_validator(mode="after")
+    def _nothing_contradicts(self) -> Self:
+        check_conflicts(self)
+        return self

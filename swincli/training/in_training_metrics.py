@@ -28,7 +28,7 @@ from swincli.system.atomic_files import append_json_line
 from swincli.system.distributed import Processes
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState
-from swincli.training.step.schedules import crossed
+from swincli.training.schedules import crossed
 
 T = TypeVar("T")
 ShouldStop = Callable[[], bool]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,9 @@ from swincli.training.in_training_metrics import InTrainingMetrics
 from swincli.training.logging.report import Report, describe_start, live_report
 from swincli.training.logging.sample_grids import save_reals, save_samples
 from swincli.training.logging.trackers import check_trackers
+from swincli.training.losses.batch import Batch
+from swincli.training.losses.memory import Step
+from swincli.training.losses.remembered import noted_features, update_memory
 from swincli.training.preflight import check_data, check_disk, smoke_test_step
 from swincli.training.run.finite_checks import check_finite, check_weights
 from swincli.training.run.folder import RunFolder
@@ -35,14 +38,14 @@ from swincli.training.run.state import (
     restore,
     to_bytes,
 )
+from swincli.training.schedules import adam_beta2, crossed, lr_scale
 from swincli.training.step.batch_shards import BatchSplit, split_batch
 from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.engine import start_engine
 from swincli.training.step.labels import training_classes
-from swincli.training.step.losses import Batch
+from swincli.training.step.optimizers import lazy_intervals, set_rates
 from swincli.training.step.phases import Phase, make_phases
 from swincli.training.step.prefetch import open_loader
-from swincli.training.step.schedules import crossed, lr_scale
 from swincli.training.transfer.init_from import init_from_checkpoint
 from swincli.units import format_duration
 
@@ -116,7 +119,9 @@ def _train(
     with explain_torch_errors(recipe, device, split, processes):
         state = open_run(folder, recipe, store, device, console, processes, resume=resume)
         engine = start_engine(recipe.run, state.generator, state.discriminator, device, processes)
-        phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine)
+        phases = make_phases(
+            state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine, state.memory
+        )
     with (
         explain_errors(folder, recipe, device, split, processes),
         catch_stop_signals(console, max_time) as stop,
@@ -139,6 +144,7 @@ def _train(
                     scalars, phase_of = run_step(state, phases, micro_batches())
                 means = processes.mean({**scalars, "stop": float(stop.reason is not None)})
                 stopping = means.pop("stop") > 0
+                remember(state, split, means, processes)
                 if stopping:
                     stop.ask("another process was asked to stop")
                 done = stopping or state.images_seen >= recipe.train.total
@@ -256,9 +262,9 @@ def run_step(
     """
     train, number = state.recipe.train, state.images_seen // state.recipe.train.batch
     scale = lr_scale(state.images_seen, train)
-    for optimizer in (state.g_optimizer, state.d_optimizer):
-        for group in optimizer.param_groups:
-            group["lr"] = group["base_lr"] * scale
+    beta2 = None if train.beta2_end is None else adam_beta2(state.images_seen, train)
+    for optimizer, interval in zip((state.g_optimizer, state.d_optimizer), lazy_intervals(state.recipe), strict=True):
+        set_rates(optimizer, scale, beta2, interval)
     scalars: dict[str, torch.Tensor] = {}
     phase_of: dict[str, str] = {}
     for phase in phases:
@@ -270,6 +276,15 @@ def run_step(
     update_emas(state)
     values = torch.stack([value.detach().float() for value in scalars.values()]).tolist()
     return dict(zip(scalars, values, strict=True)), phase_of
+
+
+def remember(state: TrainingState, split: BatchSplit, means: Mapping[str, float], processes: Processes) -> None:
+    """After a step, change what losses remember: from the means over ranks, and from features of the whole batch."""
+    if not state.memory.values:
+        return
+    noted, batch = noted_features(state.memory), state.recipe.train.batch
+    features = {name: split.whole_batch(processes.all_gather(part)) for name, part in noted.items()}
+    update_memory(state.memory, Step(state.recipe, state.images_seen - batch, means, features))
 
 
 def write_outputs(state: TrainingState, folder: RunFolder, report: Report, *, done: bool) -> None:

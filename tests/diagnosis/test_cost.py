@@ -16,7 +16,7 @@ from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
 from swincli.recipe import Recipe, load_recipe
 from swincli.training.loop import train
-from swincli.training.step.schedules import crossed
+from swincli.training.schedules import crossed
 
 MakeRecipe = Callable[..., Recipe]
 

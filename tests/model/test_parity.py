@@ -20,7 +20,7 @@ from shared_material import PARITY
 from swincli.model.files.official import discriminator_names, generator_names
 from swincli.recipe.schema import Recipe
 from swincli.synthesis.latents.truncation import truncate
-from swincli.training.step.losses import Batch
+from swincli.training.losses.batch import Batch
 from swincli.training.step.optimizers import make_optimizers
 from swincli.training.step.phases import make_phases
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from first_steps import next_step_micro_batches
 from PIL import Image
+from plain_losses import plain_losses
 from scripted_networks import MeanColours, save_script
 from torch import nn
 
@@ -22,15 +23,15 @@ from swincli.model.files.model_file import load_model
 from swincli.recipe import Recipe
 from swincli.recipe.schema import LossSection
 from swincli.training import in_training_metrics, loop
-from swincli.training.augment.transforms import draw_bcr_params
+from swincli.training.augment.bcr import draw_bcr_params
 from swincli.training.logging.sample_grids import images_by_row
 from swincli.training.loop import train
+from swincli.training.losses.batch import Batch
 from swincli.training.preflight import check_data
+from swincli.training.rng import derive
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state, read_state
 from swincli.training.step.labels import batch_labels
-from swincli.training.step.losses import Batch, Losses
-from swincli.training.step.rng import derive
 
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]
@@ -137,11 +138,11 @@ def test_every_forward_is_told_the_labels_of_what_it_sees() -> None:
     draws = draw_bcr_params(2, 4, derive(0, "augment"))
     batch = Batch(images, z, z, 0, draws, draws, reals, fakes, latents)
     generator, discriminator = Told(images), Told(torch.zeros(2, 1))
-    losses = Losses(generator, discriminator, LossSection(bcr_real=1.0, bcr_fake=1.0))
-    losses.d_logistic(batch)
+    losses = plain_losses(generator, discriminator, LossSection(bcr_real=1.0, bcr_fake=1.0))
+    losses.d_loss(batch)
     assert (generator.labels, discriminator.labels) == ([[2, 3]], [[2, 3], [0, 1], [0, 1], [2, 3]])
-    losses.d_r1(batch)
-    losses.g_nonsaturating(batch)
+    losses.d_penalties(batch)
+    losses.g_loss(batch)
     assert (generator.labels[1:], discriminator.labels[4:]) == ([[4, 5]], [[0, 1], [4, 5]])
 
 

@@ -19,9 +19,9 @@ from swincli.errors import DataError, RecipeError, TrainingError, UsageError
 from swincli.recipe import Recipe
 from swincli.training import loop
 from swincli.training.loop import check_finite, train
+from swincli.training.losses.batch import Batch
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state, read_state
-from swincli.training.step.losses import Batch
 
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]

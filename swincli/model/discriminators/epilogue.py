@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Protocol
+
 import torch
 from torch import Tensor, nn
 
+from swincli.model.blocks.conditioning import LabelEmbedding, embed, project
 from swincli.model.blocks.layers import Conv, Linear, scaled_leaky_relu
 from swincli.ops.precision import in_float32
 
 LAST_RESOLUTION = 4  # side of the map that the epilogue takes
+
+Through = Callable[[Any, Tensor, Tensor | None], Any]
+"""A function of a discriminator, images and labels. Losses that look inside D pass one to its forward, so that DDP sees
+the forward."""
 
 EpilogueLayers = tuple[Conv, Linear, nn.Parameter | None, Linear]
 
@@ -49,16 +57,37 @@ def epilogue_layers(channels: int, *, spectral: bool, outputs: int = 1) -> Epilo
     return final_conv, hidden, hidden_bias, Linear(channels, outputs, spectral=spectral)
 
 
-@in_float32
-def epilogue(
-    x: Tensor, group: int, final_conv: Conv, hidden: Linear, hidden_bias: nn.Parameter | None, logit: Linear
-) -> Tensor:
-    """`[B, C, 4, 4] -> [B, outputs]` with the layers of `epilogue_layers`, in float32 under autocast.
+class ImageDiscriminator(Protocol):
+    """A discriminator with one logit per image: a trunk, and the layers of `epilogue_layers`."""
 
-    `group` is the largest group of the minibatch standard deviation.
+    std_group: int
+    final_conv: Conv
+    hidden: Linear
+    hidden_bias: nn.Parameter | None
+    logit: Linear
+    embedding: LabelEmbedding | None
+
+    def features(self, image: Tensor) -> Tensor:
+        """`[B, 3, size, size] -> [B, C, 4, 4]`."""
+        ...
+
+
+def judge(network: ImageDiscriminator, image: Tensor, labels: Tensor | None) -> Tensor:
+    """Logits `[B, 1]` of images `[B, 3, size, size]`: what a discriminator's forward returns."""
+    return logits_of(network, hidden_of(network, network.features(image)), labels)
+
+
+@in_float32
+def hidden_of(network: ImageDiscriminator, features: Tensor) -> Tensor:
+    """The activated hidden vector before the logit, `[B, C, 4, 4] -> [B, C]`, in float32 under autocast.
+
+    Before it, the minibatch standard deviation is appended: it is the first layer that compares images.
     """
-    x = hidden(final_conv(append_minibatch_std(x, group)).flatten(1))
-    if hidden_bias is not None:
-        x = x + hidden_bias
-    logits: Tensor = logit(scaled_leaky_relu(x))
-    return logits
+    x = network.hidden(network.final_conv(append_minibatch_std(features, network.std_group)).flatten(1))
+    return scaled_leaky_relu(x if network.hidden_bias is None else x + network.hidden_bias)
+
+
+@in_float32
+def logits_of(network: ImageDiscriminator, hidden: Tensor, labels: Tensor | None) -> Tensor:
+    """Logits `[B, 1]` of hidden vectors `[B, C]`, with int64 labels `[B]` if conditional; in float32 under autocast."""
+    return project(network.logit(hidden), embed(network.embedding, labels))

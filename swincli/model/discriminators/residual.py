@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swincli.model.blocks.conditioning import embed, make_embedding, project
 from swincli.model.blocks.layers import Conv, Linear, make_weight
-from swincli.model.discriminators.epilogue import LAST_RESOLUTION, epilogue, epilogue_layers
+from swincli.model.discriminators.epilogue import LAST_RESOLUTION, Through, epilogue_layers, judge
 from swincli.model.discriminators.wavelet import TrunkBlock
 from swincli.ops import fir
 from swincli.ops.checkpointing import use_checkpointing
@@ -72,11 +73,16 @@ class ResidualDiscriminator(nn.Module):
         self.final_conv, self.hidden, self.hidden_bias, self.logit = layers
         self.embedding = make_embedding(config.classes, width)
 
-    def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
-        """`[B, 3, size, size]` in the network's pixel range, int64 labels `[B]` if conditional -> logits `[B, 1]`."""
-        x = _run_trunk(self.trunk, image, self.recompute_from)
-        features = epilogue(x, self.std_group, self.final_conv, self.hidden, self.hidden_bias, self.logit)
-        return project(features, embed(self.embedding, labels))
+    def features(self, image: Tensor) -> Tensor:
+        """The map before the minibatch standard deviation, `[B, 3, size, size] -> [B, C, 4, 4]`; images stay apart."""
+        return _run_trunk(self.trunk, image, self.recompute_from)
+
+    def forward(self, image: Tensor, labels: Tensor | None = None, through: Through | None = None) -> Any:
+        """`[B, 3, size, size]` in the network's pixel range, int64 labels `[B]` if conditional -> logits `[B, 1]`.
+
+        With `through`, the result is that of `through(self, image, labels)`; see `Through`.
+        """
+        return (through or judge)(self, image, labels)
 
 
 class PatchDiscriminator(nn.Module):

@@ -6,13 +6,14 @@ Zhang et al., CVPR 2022, section 3.3, "Wavelet discriminator"; it follows SWAGAN
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 from torch import Tensor, nn
 
 from swincli.errors import UsageError
-from swincli.model.blocks.conditioning import embed, make_embedding, project
+from swincli.model.blocks.conditioning import make_embedding
 from swincli.model.blocks.layers import Conv
-from swincli.model.discriminators.epilogue import LAST_RESOLUTION, epilogue, epilogue_layers
+from swincli.model.discriminators.epilogue import LAST_RESOLUTION, Through, epilogue_layers, judge
 from swincli.ops import fir
 from swincli.ops.checkpointing import checkpointed, use_checkpointing
 from swincli.ops.wavelet import BANDS, dwt, filter_banks, wavelet_filters
@@ -76,13 +77,19 @@ class WaveletDiscriminator(nn.Module):
         self.final_conv, self.hidden, self.hidden_bias, self.logit = layers
         self.embedding = make_embedding(config.classes, widths[-1])
 
-    def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
-        """`[B, 3, size, size]` in the network's pixel range, int64 labels `[B]` if conditional -> logits `[B, 1]`."""
+    def features(self, image: Tensor) -> Tensor:
+        """The map before the minibatch standard deviation, `[B, 3, size, size] -> [B, C, 4, 4]`; images stay apart."""
         filters = wavelet_filters(self.banks, device=image.device, dtype=image.dtype)
-        x = self.from_wavelet[0](dwt(image, filters))
+        x: Tensor = self.from_wavelet[0](dwt(image, filters))
         for block, from_wavelet in zip(self.trunk, self.from_wavelet[1:], strict=True):
             # the release inverts the transform, downsamples and transforms again; an image pyramid gives the same
             image = fir.downsample(image)
             x = block(x, recompute=use_checkpointing(x, self.recompute_from)) + from_wavelet(dwt(image, filters))
-        features = epilogue(x, self.std_group, self.final_conv, self.hidden, self.hidden_bias, self.logit)
-        return project(features, embed(self.embedding, labels))
+        return x
+
+    def forward(self, image: Tensor, labels: Tensor | None = None, through: Through | None = None) -> Any:
+        """`[B, 3, size, size]` in the network's pixel range, int64 labels `[B]` if conditional -> logits `[B, 1]`.
+
+        With `through`, the result is that of `through(self, image, labels)`; see `Through`.
+        """
+        return (through or judge)(self, image, labels)

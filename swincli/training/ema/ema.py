@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from swincli.training.ema.power_profiles import power_ema_decay
-from swincli.training.step.schedules import ema_decay
+from swincli.training.schedules import ema_decay
 
 if TYPE_CHECKING:
     from swincli.training.run.state import TrainingState

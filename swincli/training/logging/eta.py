@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from swincli.training.step.schedules import crossed
+from swincli.training.schedules import crossed
 
 PACE_SECONDS = 120.0  # the mean time per step is over the last two minutes of steps
 

@@ -22,7 +22,7 @@ from swincli.training.logging.trackers import Trackers, open_trackers
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.running_stats import RecentMeans, RunningStats
 from swincli.training.run.state import TrainingState
-from swincli.training.step.schedules import crossed
+from swincli.training.schedules import crossed
 from swincli.units import format_count
 
 STATUS_SECONDS = 0.2  # least time between two updates of the live view's status

@@ -19,9 +19,12 @@ from swincli.model.generator import Generator
 from swincli.recipe import Recipe, dump_recipe
 from swincli.recipe.loading import parse_recipe
 from swincli.system.atomic_files import write_atomically
+from swincli.training.losses import augself
+from swincli.training.losses.memory import Memory
+from swincli.training.losses.remembered import new_memory
+from swincli.training.rng import derive
 from swincli.training.run.running_stats import RunningStats
 from swincli.training.step.optimizers import load_optimizer, make_optimizers
-from swincli.training.step.rng import derive
 
 FORMAT = "swincli-state-1"
 
@@ -40,6 +43,7 @@ class TrainingState:
         images_seen: Images shown so far.
         seconds: Seconds of training so far, over all sessions.
         running_stats: Statistics since the last line of stats.jsonl.
+        memory: What losses and augmentation remember, such as the probability of transforms.
         classes: The classes of a conditional model; None for an unconditional one. Read from the store, not saved.
     """
 
@@ -55,6 +59,7 @@ class TrainingState:
     seconds: float = 0.0
     running_stats: RunningStats = field(default_factory=RunningStats)
     classes: Classes | None = None
+    memory: Memory = field(default_factory=Memory)
 
 
 def build_state(recipe: Recipe, data_hash: str, device: torch.device) -> TrainingState:
@@ -62,13 +67,17 @@ def build_state(recipe: Recipe, data_hash: str, device: torch.device) -> Trainin
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(recipe.train.seed, "weights").initial_seed())
         generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
+        if augself.is_used(recipe):
+            discriminator.add_module(augself.NAME, augself.AugSelfHeads(recipe))
     generator, discriminator = generator.to(device), discriminator.to(device)
     average = copy.deepcopy(generator).eval()
     for network in (generator, discriminator, average):
         network.requires_grad_(False)
     optimizers = make_optimizers(generator, discriminator, recipe)
     power = [copy.deepcopy(average) for _ in recipe.ema.power]
-    return TrainingState(recipe, data_hash, generator, discriminator, average, *optimizers, power)
+    return TrainingState(
+        recipe, data_hash, generator, discriminator, average, *optimizers, power, memory=new_memory(recipe)
+    )
 
 
 def has_finite_weights(network: nn.Module) -> bool:
@@ -91,6 +100,7 @@ def state_content(state: TrainingState) -> dict[str, Any]:
         "seconds": state.seconds,
         "window": state.running_stats.as_dict(),
         **{part: getattr(state, part).state_dict() for part in _NETWORKS + _OPTIMIZERS},
+        **({"memory": state.memory.state_dict()} if state.memory.values else {}),
         "power": [average.state_dict() for average in state.power],
     }
 
@@ -161,6 +171,7 @@ def restore(state: TrainingState, content: dict[str, Any]) -> None:
             load_optimizer(getattr(state, part), content[part])
         for average, weights in zip(state.power, content.get("power", []), strict=True):
             average.load_state_dict(weights)
+        state.memory.load_state_dict(content.get("memory", {}))
     except (KeyError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"the training state does not fit the recipe: {error}") from error
     state.images_seen = content["images_seen"]

@@ -7,6 +7,7 @@ whole batch at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +52,22 @@ class BatchSplit:
     def micro_batch_indices(self, number: int) -> Tensor:
         """Positions of a micro-batch's images among the rank's images, int64 `[micro_batch_size]`."""
         return _part(self.per_rank, self.group, self.micro_batches, number)
+
+    def whole_batch(self, parts: Sequence[Tensor]) -> Tensor:
+        """Put rows together in the order of the batch.
+
+        Args:
+            parts: Of each rank, `[per_rank, ...]` in the order of its micro-batches.
+        """
+        places = torch.cat(
+            [
+                self.rank_indices(rank)[self.micro_batch_indices(number)]
+                for rank in range(self.processes)
+                for number in range(self.micro_batches)
+            ]
+        )
+        rows = torch.cat(list(parts))
+        return torch.empty_like(rows).index_copy_(0, places.to(rows.device), rows)
 
 
 def _part(images: int, group: int, parts: int, number: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from swincli.data.store.reader import Store
 from swincli.errors import DataError
 from swincli.model.files.classes import Classes
-from swincli.training.step.rng import derive
+from swincli.training.rng import derive
 
 
 def training_classes(classes: int, store: Store) -> Classes | None:

@@ -24,7 +24,7 @@ def make_optimizer(
     The regulariser adds one optimiser step every `interval` steps, so rate and exponents of the betas are multiplied by
     `interval / (interval + 1)` (Karras et al., 2020, appendix B). `interval=0` means no lazy regulariser.
     """
-    ratio = interval / (interval + 1) if interval else 1.0
+    ratio = _lazy_ratio(interval)
     corrected = (betas[0] ** ratio, betas[1] ** ratio)
     fused = True if parameters[0].device.type in _FUSED_DEVICES else None  # False would rule out foreach too
     optimizer = torch.optim.Adam(parameters, lr=lr * ratio, betas=corrected, eps=EPS, fused=fused)
@@ -41,17 +41,41 @@ def make_optimizers(
     Raises:
         RecipeError: `train.freeze_d` freezes more resolutions than D has.
     """
-    train, loss = recipe.train, recipe.loss
+    train, intervals = recipe.train, lazy_intervals(recipe)
     betas = (train.beta1, train.beta2)
     return (
-        make_optimizer(list(generator.parameters()), train.g_lr, betas, 0),
+        make_optimizer(list(generator.parameters()), train.g_lr, betas, intervals[0]),
         make_optimizer(
             trained_parameters(discriminator, train.freeze_d),
             train.d_lr,
             betas,
-            loss.r1_interval if loss.r1_gamma else 0,
+            intervals[1],
         ),
     )
+
+
+def lazy_intervals(recipe: Recipe) -> tuple[int, int]:
+    """Interval of the lazy regulariser of G (path length) and of D (R1 and R2); 0 without one."""
+    loss = recipe.loss
+    return (
+        loss.path_length_interval if loss.path_length else 0,
+        loss.r1_interval if loss.has_penalty_phase else 0,
+    )
+
+
+def _lazy_ratio(interval: int) -> float:
+    return interval / (interval + 1) if interval else 1.0
+
+
+def set_rates(optimizer: torch.optim.Adam, lr_scale: float, beta2: float | None, interval: int) -> None:
+    """Set the learning rate to a share of its start, and beta2 unless it is None.
+
+    beta2 is corrected for a lazy regulariser, as in `make_optimizer`.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * lr_scale
+        if beta2 is not None:
+            group["betas"] = (group["betas"][0], beta2 ** _lazy_ratio(interval))
 
 
 def name_moments(content: dict[str, Any], names: list[str]) -> AdamState:

@@ -10,8 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from swincli.recipe import Recipe
+from swincli.training.augment.pipe import Augmentation
+from swincli.training.losses.batch import Batch
+from swincli.training.losses.losses import Losses, Scalars
+from swincli.training.losses.memory import Memory
+from swincli.training.losses.networks import Networks
+from swincli.training.losses.phases import Setting
 from swincli.training.step.engine import Engine
-from swincli.training.step.losses import Batch, Losses, Scalars
 from swincli.training.step.optimizers import match_layout
 
 
@@ -20,7 +25,7 @@ class Phase:
     """Forward and backward over all micro-batches, then one optimiser step.
 
     Attributes:
-        name: Name in reports and errors: "D", "R1" or "G".
+        name: Name in reports and errors: "D", "R1" (with R2), "G" or "path".
         parameters: Parameters to train.
         optimizer: Their optimiser.
         interval: The phase runs in every step whose number is divisible by this.
@@ -85,28 +90,39 @@ def make_phases(
     d_optimizer: torch.optim.Optimizer,
     recipe: Recipe,
     engine: Engine | None = None,
+    memory: Memory | None = None,
 ) -> list[Phase]:
-    """The phases of a step in order: D, R1 (lazy), G.
+    """The phases of a step in order: D, R1 and R2 (lazy), G, path length (lazy).
 
     Args:
         generator, discriminator: The networks, not wrapped.
         g_optimizer, d_optimizer: Their optimisers; the parameters of an optimiser are the ones that are trained.
         recipe: The experiment.
         engine: Precision, compilation and DDP; by default float32, eager, one process.
+        memory: What losses remember; by default nothing.
     """
     engine = engine or Engine()
     g_parameters, d_parameters = (optimizer.param_groups[0]["params"] for optimizer in (g_optimizer, d_optimizer))
     g, d = engine.wrap_ddp(generator, g_parameters), engine.wrap_ddp(discriminator, d_parameters)
     match_layout(g_optimizer)  # the engine may have given D another layout since the moments were loaded
     match_layout(d_optimizer)
-    for_d = Losses(generator, d, recipe.loss, engine.precision, engine.compiled)
-    for_g = Losses(g, discriminator, recipe.loss, engine.precision, engine.compiled)
-    buffers, no_sync = list(discriminator.buffers()), engine.no_sync
-    phases = [
-        Phase("D", d_parameters, d_optimizer, 1, for_d.d_logistic, recipe.train.clip, "grad/d", buffers, no_sync(d))
-    ]
-    if recipe.loss.r1_gamma:
-        interval = recipe.loss.r1_interval
-        phases.append(Phase("R1", d_parameters, d_optimizer, interval, for_d.d_r1, 0.0, "grad/r1", buffers, no_sync(d)))
-    phases.append(Phase("G", g_parameters, g_optimizer, 1, for_g.g_nonsaturating, 0.0, "grad/g", buffers, no_sync(g)))
+    for_d = _losses(generator, d, recipe, engine, memory)
+    for_g = _losses(g, discriminator, recipe, engine, memory)
+    loss, clip = recipe.loss, recipe.train.clip
+    buffers, d_sync, g_sync = list(discriminator.buffers()), engine.no_sync(d), engine.no_sync(g)
+    phases = [Phase("D", d_parameters, d_optimizer, 1, for_d.d_loss, clip, "grad/d", buffers, d_sync)]
+    if loss.has_penalty_phase:
+        penalties = for_d.d_penalties
+        phases.append(
+            Phase("R1", d_parameters, d_optimizer, loss.r1_interval, penalties, 0.0, "grad/r1", buffers, d_sync)
+        )
+    phases.append(Phase("G", g_parameters, g_optimizer, 1, for_g.g_loss, 0.0, "grad/g", buffers, g_sync))
+    if loss.path_length:
+        path, interval = for_g.g_path_length, loss.path_length_interval
+        phases.append(Phase("path", g_parameters, g_optimizer, interval, path, 0.0, "grad/path", buffers, g_sync))
     return phases
+
+
+def _losses(g: nn.Module, d: nn.Module, recipe: Recipe, engine: Engine, memory: Memory | None) -> Losses:
+    networks = Networks(g, d, engine.precision, engine.compiled)
+    return Losses(Setting(recipe, networks, Augmentation(recipe.augment, recipe.model), memory or Memory()))

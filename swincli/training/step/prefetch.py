@@ -21,6 +21,7 @@ from swincli.data.store.manifest import CHANNELS
 from swincli.data.store.reader import Store
 from swincli.errors import ResourceError
 from swincli.recipe import Recipe
+from swincli.training.losses.adversarial import ADVERSARIAL
 from swincli.training.step.batch_shards import BatchSplit
 from swincli.units import format_bytes
 
@@ -33,6 +34,8 @@ class ImageLoader(Protocol):
 
     def images(self, images_seen: int) -> Tensor:
         """This rank's images of the step after `images_seen` images, uint8 `[per_rank, H, W, 3]` on the device.
+
+        With paired logits there are twice as many: D's reals, then those that G's fakes are compared with.
 
         Raises:
             DataError: they cannot be read.
@@ -52,12 +55,20 @@ class RankSampler:
 
     def __init__(self, recipe: Recipe, images: int, mine: Tensor) -> None:
         self._seed, self._images, self._mine = recipe.train.seed, images, mine.numpy()
-        self.batch = recipe.train.batch
+        self.batch, self.paired = recipe.train.batch, ADVERSARIAL[recipe.loss.adversarial].paired
 
     def at(self, images_seen: int) -> NDArray[np.int64]:
-        """Indices into the store, int64 `[per_rank]`."""
-        indices: NDArray[np.int64] = training_indices(self._images, self._seed, images_seen, self.batch)[self._mine]
-        return indices
+        """Indices into the store of this rank's images, int64 `[per_rank]`; `[2 per_rank]` with paired logits."""
+        first, second = self.batch_indices(images_seen)
+        own: NDArray[np.int64] = first[self._mine]
+        return own if second is None else np.concatenate([own, second[self._mine]])
+
+    def batch_indices(self, images_seen: int) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+        """Indices of the whole batch: of D's reals, and of other images for G's phase (in the next seed's order)."""
+        first = training_indices(self._images, self._seed, images_seen, self.batch)
+        if not self.paired:
+            return first, None
+        return first, training_indices(self._images, (self._seed + 1) % 2**32, images_seen, self.batch)
 
 
 class PrefetchLoader:

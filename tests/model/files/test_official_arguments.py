@@ -6,7 +6,7 @@ import pytest
 
 from swincli.model.files.official.arguments import recipe_of
 from swincli.recipe.schema import ModelSection
-from swincli.training.step.schedules import ema_decay
+from swincli.training.schedules import ema_decay
 
 RELEASE = 0.5 ** (32 / 10_000)  # per step, for every batch size
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from swincli.training.augment.transforms import (
+from swincli.training.augment.bcr import (
     bcr_augment,
     cutout,
     draw_bcr_params,
@@ -12,7 +12,7 @@ from swincli.training.augment.transforms import (
     flip,
     translate,
 )
-from swincli.training.step.rng import derive
+from swincli.training.rng import derive
 
 
 def images(count: int = 64, side: int = 16) -> torch.Tensor:

@@ -6,7 +6,7 @@ import pytest
 
 from swincli.training.logging.eta import PACE_SECONDS, EtaEstimator
 from swincli.training.run.running_stats import FORGOTTEN, RecentMeans
-from swincli.training.step.schedules import crossed
+from swincli.training.schedules import crossed
 
 
 class Clock:

@@ -9,15 +9,16 @@ from dataclasses import replace
 import pytest
 import torch
 from first_steps import next_step_micro_batches
+from plain_losses import plain_losses
 from torch import Tensor, nn
 
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
 from swincli.system.distributed import Processes
 from swincli.training.loop import run_step
+from swincli.training.losses.batch import Batch
 from swincli.training.run.state import TrainingState, build_state
 from swincli.training.step.engine import Engine, compile_networks, start_engine
-from swincli.training.step.losses import Batch, Losses
 from swincli.training.step.phases import make_phases
 
 CPU = torch.device("cpu")
@@ -136,7 +137,9 @@ def test_r1_of_a_compiled_discriminator_is_that_of_the_same_one(tiny_recipe: Mak
         else:
             state.discriminator(batch.reals)
         state.discriminator.requires_grad_(True)
-        Losses(state.generator, state.discriminator, state.recipe.loss, compiled=compiled).d_r1(batch)
+        plain_losses(
+            state.generator, state.discriminator, state.recipe.loss, model=state.recipe.model, compiled=compiled
+        ).d_penalties(batch)
         gradients.append([parameter.grad for parameter in state.discriminator.parameters()])
     for plain, other in zip(*gradients, strict=True):
         assert plain is not None

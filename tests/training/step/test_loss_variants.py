@@ -9,18 +9,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 from first_steps import next_step_micro_batches
+from plain_losses import plain_losses
 from torch import nn
 
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
 from swincli.recipe.schema import LossSection
-from swincli.training.augment.transforms import draw_bcr_params
+from swincli.training.augment.bcr import draw_bcr_params
 from swincli.training.loop import run_step
+from swincli.training.losses.batch import Batch
+from swincli.training.losses.terms import total_variation
+from swincli.training.rng import derive
 from swincli.training.run.state import build_state
-from swincli.training.step.losses import Batch, Losses, total_variation
+from swincli.training.schedules import tv_weight
 from swincli.training.step.phases import make_phases
-from swincli.training.step.rng import derive
-from swincli.training.step.schedules import tv_weight
 
 CPU = torch.device("cpu")
 
@@ -75,8 +77,8 @@ def test_it_is_added_to_g_s_loss_at_the_weight_in_force(batch: Batch) -> None:
     section = LossSection(tv=8.0, tv_until=1000)
     batch = replace(batch, images_seen=500)
     scale = nn.Parameter(torch.tensor(1.0))
-    losses = Losses(lambda z: scale * generator(z), discriminator, section)  # type: ignore[arg-type]
-    scalars = losses.g_nonsaturating(batch)
+    losses = plain_losses(lambda z: scale * generator(z), discriminator, section)  # type: ignore[arg-type]
+    scalars = losses.g_loss(batch)
     images = generator(batch.g_latents)
     expected = F.softplus(-discriminator(scale * images)).mean() + 4 * total_variation(scale * images)
     (gradient,) = torch.autograd.grad(expected, scale)
@@ -88,9 +90,9 @@ def test_it_is_added_to_g_s_loss_at_the_weight_in_force(batch: Batch) -> None:
 
 def test_once_annealed_it_is_neither_computed_nor_reported(batch: Batch) -> None:
     late = replace(batch, images_seen=1000)
-    losses = Losses(Shifted(), Patches(), LossSection(tv=8.0, tv_until=1000))
-    assert "loss/tv" in losses.g_nonsaturating(batch)
-    assert "loss/tv" not in losses.g_nonsaturating(late)
+    losses = plain_losses(Shifted(), Patches(), LossSection(tv=8.0, tv_until=1000))
+    assert "loss/tv" in losses.g_loss(batch)
+    assert "loss/tv" not in losses.g_loss(late)
 
 
 def test_the_loop_tells_the_losses_how_far_it_is(tiny_recipe: Callable[..., Recipe], store: Store) -> None:
@@ -104,13 +106,13 @@ def test_the_loop_tells_the_losses_how_far_it_is(tiny_recipe: Callable[..., Reci
 def test_r1_of_patches_that_do_not_overlap_is_that_of_the_patches_alone(batch: Batch) -> None:
     patches = batch.reals.unfold(2, 2, 2).unfold(3, 2, 2).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, 2, 2)
     alone = replace(batch, reals=patches)
-    whole, apart = (Losses(Shifted(), Patches(), LossSection()).d_r1(reals) for reals in (batch, alone))
+    whole, apart = (plain_losses(Shifted(), Patches(), LossSection()).d_penalties(reals) for reals in (batch, alone))
     torch.testing.assert_close(whole["loss/r1"], apart["loss/r1"])
 
 
 def test_d_s_loss_is_the_mean_over_patches(batch: Batch) -> None:
     generator, discriminator = Shifted(), Patches()
-    scalars = Losses(generator, discriminator, LossSection()).d_logistic(batch)
+    scalars = plain_losses(generator, discriminator, LossSection()).d_loss(batch)
     real, fake = discriminator(batch.reals), discriminator(generator(batch.d_latents))
     assert real.shape == (4, 1, 2, 2)
     assert scalars["loss/d"].item() == pytest.approx((F.softplus(-real).mean() + F.softplus(fake).mean()).item())
@@ -118,6 +120,6 @@ def test_d_s_loss_is_the_mean_over_patches(batch: Batch) -> None:
 
 def test_bcr_compares_images_not_places(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mirroring swaps the patches of an image and changes nothing else: no inconsistency."""
-    monkeypatch.setattr("swincli.training.step.losses.bcr_augment", lambda images, random: images.flip(3))  # noqa: ARG005
-    scalars = Losses(Shifted(), Patches(), LossSection(bcr_real=10.0)).d_logistic(batch)
+    monkeypatch.setattr("swincli.training.losses.consistency.bcr_augment", lambda images, random: images.flip(3))  # noqa: ARG005
+    scalars = plain_losses(Shifted(), Patches(), LossSection(bcr_real=10.0)).d_loss(batch)
     assert scalars["loss/bcr"].item() == pytest.approx(0.0, abs=1e-10)

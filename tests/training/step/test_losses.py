@@ -8,18 +8,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 from first_steps import next_step_micro_batches
+from plain_losses import plain_losses
 from torch import nn
 
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
 from swincli.recipe.schema import LossSection
-from swincli.training.augment.transforms import draw_bcr_params
+from swincli.training.augment.bcr import draw_bcr_params
 from swincli.training.loop import run_step
+from swincli.training.losses.batch import Batch
+from swincli.training.rng import derive
 from swincli.training.run.state import build_state
-from swincli.training.step.losses import Batch, Losses
 from swincli.training.step.optimizers import make_optimizer
 from swincli.training.step.phases import make_phases
-from swincli.training.step.rng import derive
 
 CPU = torch.device("cpu")
 
@@ -52,7 +53,7 @@ def batch() -> Batch:
 
 def test_d_logistic(batch: Batch) -> None:
     generator, discriminator = Constant(), Linear()
-    scalars = Losses(generator, discriminator, LossSection()).d_logistic(batch)
+    scalars = plain_losses(generator, discriminator, LossSection()).d_loss(batch)
     real, fake = discriminator(batch.reals), discriminator(generator(batch.d_latents))
     expected = F.softplus(-real).mean() + F.softplus(fake).mean()
     assert scalars["loss/d"].item() == pytest.approx(expected.item())
@@ -64,7 +65,7 @@ def test_d_logistic(batch: Batch) -> None:
 
 def test_r1_is_half_gamma_times_the_interval_times_the_squared_gradient(batch: Batch) -> None:
     discriminator = Linear()
-    scalars = Losses(Constant(), discriminator, LossSection(r1_gamma=10.0, r1_interval=16)).d_r1(batch)
+    scalars = plain_losses(Constant(), discriminator, LossSection(r1_gamma=10.0, r1_interval=16)).d_penalties(batch)
     pixels = batch.reals[0].numel()
     assert scalars["loss/r1"].item() == pytest.approx(0.25 * pixels)  # dD/dx = weight at every pixel
     assert discriminator.weight.grad is not None
@@ -73,16 +74,16 @@ def test_r1_is_half_gamma_times_the_interval_times_the_squared_gradient(batch: B
 
 def test_g_is_nonsaturating(batch: Batch) -> None:
     generator, discriminator = Constant(), Linear().requires_grad_(False)
-    scalars = Losses(generator, discriminator, LossSection()).g_nonsaturating(batch)
+    scalars = plain_losses(generator, discriminator, LossSection()).g_loss(batch)
     expected = F.softplus(-discriminator(generator(batch.g_latents))).mean()
     assert scalars["loss/g"].item() == pytest.approx(expected.item())
     assert discriminator.weight.grad is None
 
 
 def test_bcr_weighs_what_augmentation_changes(batch: Batch) -> None:
-    plain = Losses(Constant(), Linear(), LossSection()).d_logistic(batch)
+    plain = plain_losses(Constant(), Linear(), LossSection()).d_loss(batch)
     section = LossSection(bcr_real=10.0, bcr_fake=10.0)
-    weighed = Losses(Constant(), Linear(), section).d_logistic(batch)
+    weighed = plain_losses(Constant(), Linear(), section).d_loss(batch)
     assert "loss/bcr" not in plain
     assert weighed["loss/bcr"].item() > 0
     assert weighed["loss/d"].item() == plain["loss/d"].item()

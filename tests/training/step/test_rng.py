@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from swincli.training.step.rng import derive
+from swincli.training.rng import derive
 
 
 def draw(*arguments: object) -> torch.Tensor:

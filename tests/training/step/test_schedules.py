@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from swincli.recipe.schema import EmaSection, TrainSection
-from swincli.training.step.schedules import ema_decay, lr_scale
+from swincli.training.schedules import ema_decay, lr_scale
 
 
 def test_lr_falls_linearly_to_zero_and_not_before() -> None:

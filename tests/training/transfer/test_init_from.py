@@ -22,8 +22,8 @@ from swincli.training import loop
 from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState, build_state, read_state, save_state
+from swincli.training.schedules import lr_scale
 from swincli.training.step.optimizers import load_moments
-from swincli.training.step.schedules import lr_scale
 from swincli.training.transfer.init_from import init_from_checkpoint
 
 CPU = torch.device("cpu")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from swincli.recipe.schema import EmaSection, LossSection, TrainSection
+import math
+
+from swincli.recipe.objective import LossSection
+from swincli.recipe.schema import EmaSection, TrainSection
 
 
 def crossed(images_seen: int, batch: int, interval: int) -> bool:
@@ -32,7 +35,38 @@ def ema_decay(images_seen: int, batch: int, ema: EmaSection) -> float:
     """
     if ema.decay is not None:
         return ema.decay
-    half_life = float(ema.half_life)
+    half_life = half_cosine(images_seen, float(ema.half_life), ema.half_life_end, ema.half_life_until)
     if ema.ramp is not None:
         half_life = min(half_life, images_seen * ema.ramp)
     return float(0.5 ** (batch / max(half_life, 1e-8)))
+
+
+def half_cosine(images_seen: int, start: float, end: float | None, until: int | None) -> float:
+    """From `start` to `end` on a half-cosine over `until` images, then `end` (R3GAN). Without `end`, `start`."""
+    if end is None or until is None:
+        return start
+    if images_seen >= until:
+        return end
+    return start + (1 - (1 + math.cos(math.pi * images_seen / until)) / 2) * (end - start)
+
+
+def r1_weight(images_seen: int, loss: LossSection) -> float:
+    """R1's gamma."""
+    return half_cosine(images_seen, loss.r1_gamma, loss.r1_gamma_end, loss.gamma_until)
+
+
+def r2_weight(images_seen: int, loss: LossSection) -> float:
+    """R2's gamma."""
+    return half_cosine(images_seen, loss.r2_gamma, loss.r2_gamma_end, loss.gamma_until)
+
+
+def adam_beta2(images_seen: int, train: TrainSection) -> float:
+    """Adam's beta2, before the correction for lazy penalties."""
+    return half_cosine(images_seen, train.beta2, train.beta2_end, train.beta2_until)
+
+
+def top_k_share(images_seen: int, loss: LossSection) -> float:
+    """Share of the fakes that G learns from: `top_k` to the power of the intervals passed, at least `top_k_min`."""
+    if loss.top_k >= 1:
+        return 1.0
+    return max(loss.top_k ** (images_seen // loss.top_k_every), loss.top_k_min)

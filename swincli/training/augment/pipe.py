@@ -1,0 +1,77 @@
+"""What D sees: sets of random transforms, each applied to each image with a probability, drawn by (seed, images seen).
+
+A set draws random numbers for a whole batch as one tensor and applies them to images in [-1, 1]. So a micro-batch takes
+its rows, and every rank gets the numbers of its images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from swincli.recipe.objective import AugmentSection
+from swincli.recipe.schema import ModelSection
+from swincli.training.augment import diffaugment
+
+
+@dataclass(frozen=True)
+class TransformSet:
+    """A set of random transforms.
+
+    Attributes:
+        draw: `(count, random)` -> random numbers, float32 `[count, K]` on the CPU.
+        apply: `(images, draws, p, section)` -> images; images `[B, 3, H, W]` in [-1, 1], draws `[B, K]` on their
+            device, p the probability of each transform. Differentiable twice with respect to the images.
+    """
+
+    draw: Callable[[int, torch.Generator], Tensor]
+    apply: Callable[[Tensor, Tensor, float, AugmentSection], Tensor]
+
+
+TRANSFORM_SETS: dict[str, TransformSet] = {
+    "diffaugment": TransformSet(diffaugment.draw, diffaugment.apply),
+}
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The recipe's transforms of everything that D sees.
+
+    Attributes:
+        section: The recipe's [augment] section.
+        model: Gives the pixel range of the networks.
+    """
+
+    section: AugmentSection
+    model: ModelSection
+
+    @property
+    def is_on(self) -> bool:
+        """Whether images are changed at all."""
+        return self.section.transforms != "none"
+
+    def draw(self, count: int, random: torch.Generator) -> Tensor:
+        """Random numbers for `count` images, float32 `[count, K]`."""
+        return TRANSFORM_SETS[self.section.transforms].draw(count, random)
+
+    def apply(self, images: Tensor, draws: Tensor, p: float) -> Tensor:
+        """The images as D sees them.
+
+        Args:
+            images: `[B, 3, H, W]` in the networks' range.
+            draws: Their random numbers, `[B, K]`.
+            p: Probability of each transform.
+        """
+        change = TRANSFORM_SETS[self.section.transforms].apply
+        draws = draws.to(images.device)
+        if self.model.pixel_mean == self.model.pixel_std == (0.5, 0.5, 0.5):
+            return change(images, draws, p, self.section)
+        mean, std = (
+            torch.tensor(values, device=images.device)[:, None, None]
+            for values in (self.model.pixel_mean, self.model.pixel_std)
+        )
+        changed = change((images * std + mean) * 2 - 1, draws, p, self.section)
+        return ((changed + 1) / 2 - mean) / std

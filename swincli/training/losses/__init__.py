@@ -1,0 +1,1 @@
+"""What a step minimises: adversarial losses, their terms (regularisers), penalties, and what they remember."""
