@@ -49,6 +49,7 @@ class Memory:
                 if value.shape != self.values[name].shape:
                     raise ValueError(f"{name} has the shape {tuple(value.shape)}, not {tuple(self.values[name].shape)}")
                 self.values[name] = value.clone()
+        self.noted.clear()
 
 
 @dataclass(frozen=True)
