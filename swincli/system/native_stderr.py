@@ -66,8 +66,11 @@ def silent_libraries() -> Iterator[None]:
 def keep_own_stderr() -> None:
     """Let `sys.stderr` write to a copy of file descriptor 2, so that `silent_libraries` does not drop its lines."""
     stream = sys.stderr
-    if not isinstance(stream, io.TextIOWrapper) or stream.fileno() != _STDERR:
-        return  # closed, or in the hands of a notebook or test
+    try:
+        if not isinstance(stream, io.TextIOWrapper) or stream.fileno() != _STDERR:
+            return
+    except OSError:  # in the hands of a notebook or test
+        return
     stream.flush()
     sys.stderr = open(  # noqa: SIM115 - for the life of the process
         os.dup(_STDERR), "w", buffering=1, encoding=stream.encoding, errors=stream.errors, closefd=False

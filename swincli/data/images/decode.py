@@ -25,7 +25,7 @@ DECODING = "upright by EXIF, ICC profile to sRGB, transparency over white, 16 bi
 """What `decode` does, for protocols: all of it is more than Pillow's `convert("RGB")`."""
 
 LARGEST_PIXELS = 150_000_000  # limits the memory of one image: 600 MB with four channels
-PIXEL_BYTES = 16  # most memory that a pixel takes while an image is decoded
+PIXEL_BYTES = 18  # most memory that a pixel takes while an image is decoded: WebP; most formats take 9
 _ORIENTATION_TAG = 0x0112
 _XMP = ("xmp", "XML:com.adobe.xmp")  # Pillow's keys
 _OLD_EXIF = "Raw profile type exif"
@@ -130,11 +130,18 @@ def open_picture(data: bytes, name: str, background: Colour = WHITE, enough: int
 
 def _no_memory(name: str, size: tuple[int, int]) -> SwincliError:
     """The error for a picture that memory did not suffice for; or for a file that asks for more than it needs."""
+    if _is_free(size[0] * size[1] * PIXEL_BYTES):
+        return ImageError(name, "damaged: it asks for more memory than a picture of its size needs")
+    return out_of_memory(name, *size)
+
+
+def _is_free(size: int) -> bool:
+    """Whether so many bytes of memory can be had."""
     try:
-        np.empty(max(1, size[0] * size[1]) * PIXEL_BYTES, np.uint8)
+        np.empty(size, np.uint8)
     except MemoryError:
-        return out_of_memory(name, *size)
-    return ImageError(name, "damaged: it asks for more memory than a picture of its size needs")
+        return False
+    return True
 
 
 def out_of_memory(name: str, width: int, height: int) -> ResourceError:

@@ -90,6 +90,7 @@ OTHER_FORMATS: Final = (
     OtherFormat(rb"8BPS", "unsupported: a Photoshop file, export it as PNG"),
     OtherFormat(rb"v/1\x01", "unsupported: OpenEXR, convert it to PNG"),
 )
+_ANY_OTHER: Final = re.compile(b"|".join(other.signature for other in OTHER_FORMATS), re.DOTALL)
 SUFFIXES: Final = frozenset(suffix for image_format in IMAGE_FORMATS for suffix in image_format.suffixes)
 
 
@@ -111,9 +112,9 @@ def require_image(head: bytes, name: str) -> ImageFormat:
     """
     if not head:
         raise ImageError(name, "empty file")
-    for other in OTHER_FORMATS:
-        if re.match(other.signature, head, re.DOTALL):
-            raise ImageError(name, other.reason)
+    if _ANY_OTHER.match(head):
+        reasons = [other.reason for other in OTHER_FORMATS if re.match(other.signature, head, re.DOTALL)]
+        raise ImageError(name, reasons[0])
     for image_format in IMAGE_FORMATS:
         if re.match(image_format.signature, head, re.DOTALL):
             _require_reader(image_format, name)

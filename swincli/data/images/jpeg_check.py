@@ -24,6 +24,8 @@ _RESTART: Final = re.compile(rb"\xff[\xd0-\xd7]")
 _ZEROS: Final = bytes(256)  # a run of zeros of this length is a sign of damage
 _FILLER: Final = b"\x55\xaa" * 64  # decodes to some pattern
 _GREY: Final = (125, 131)  # mean level of the end of a picture that libjpeg has filled
+_STRIP: Final = 256  # rows that are compared at a time
+_NEAR_GREY: Final = 40  # levels of one pixel
 _TAIL: Final = 16  # side of that end in pixels
 _SEQUENTIAL: Final = (0xC0, 0xC1)
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -35,7 +37,7 @@ _JPEG_LS: Final = 0xF7
 
 
 @dataclass
-class _Header:
+class JpegHeader:
     """What precedes the first scan.
 
     Attributes:
@@ -65,13 +67,28 @@ class _Header:
         return self.frame in _SEQUENTIAL and self.components == len(self.sampling)
 
 
-def unread_jpeg(data: bytes) -> str | None:
-    """The kind of a JPEG that Pillow does not read, such as "a JPEG of 12 bits"; None for the common kinds.
+def read_jpeg_header(data: bytes) -> JpegHeader:
+    """Read what precedes the first scan of a JPEG; of a damaged file, what can be read."""
+    header, first_symbols = JpegHeader(), dict[int, int]()
+    for marker, at, content in _segments(data):
+        if (marker in _FRAMES or marker == _JPEG_LS) and len(content) >= 6 and not header.frame:
+            header.frame = marker
+            header.bits, height, width, count = struct.unpack_from(">BHHB", content)
+            header.size = (width, height)
+            header.sampling = [divmod(content[6 + 3 * i + 1], 16) for i in range(min(count, (len(content) - 6) // 3))]
+        elif marker == 0xC4:
+            first_symbols |= _first_ac_symbols(content)
+        elif marker == 0xDD and len(content) >= 2:
+            (header.interval,) = struct.unpack_from(">H", content)
+        elif marker == 0xDA and content:
+            header.scan, header.components = at, content[0]
+            tables = [content[place] & 15 for place in range(2, min(len(content), 1 + 2 * content[0]), 2)]
+            header.zeros_end_blocks = all(first_symbols.get(table) == _END_OF_BLOCK for table in tables)
+    return header
 
-    Args:
-        data: The whole file.
-    """
-    header = _read_header(data)
+
+def unread_jpeg(header: JpegHeader) -> str | None:
+    """The kind of a JPEG that Pillow does not read, such as "a JPEG of 12 bits"; None for the common kinds."""
     if header.frame == _JPEG_LS:
         return "JPEG-LS"
     if header.frame in _LOSSLESS:
@@ -81,17 +98,17 @@ def unread_jpeg(data: bytes) -> str | None:
     return f"a JPEG of {header.bits} bits" if header.frame and header.bits != 8 else None
 
 
-def require_whole_jpeg(image: Image.Image, data: bytes) -> None:
+def require_whole_jpeg(image: Image.Image, data: bytes, header: JpegHeader) -> None:
     """Check that no part of the pixel data is zeros or missing.
 
     Args:
         image: The decoded JPEG, perhaps shrunk while it was decoded.
         data: The whole file.
+        header: Its header.
 
     Raises:
         DamagedError: A part of the data is zeros or missing.
     """
-    header = _read_header(data)
     if not header.scan:
         return
     if _lacks_restarts(header, data):
@@ -126,25 +143,6 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         at += 2 + max(2, length)
 
 
-def _read_header(data: bytes) -> _Header:
-    header, first_symbols = _Header(), dict[int, int]()
-    for marker, at, content in _segments(data):
-        if (marker in _FRAMES or marker == _JPEG_LS) and len(content) >= 6 and not header.frame:
-            header.frame = marker
-            header.bits, height, width, count = struct.unpack_from(">BHHB", content)
-            header.size = (width, height)
-            header.sampling = [divmod(content[6 + 3 * i + 1], 16) for i in range(min(count, (len(content) - 6) // 3))]
-        elif marker == 0xC4:
-            first_symbols |= _first_ac_symbols(content)
-        elif marker == 0xDD and len(content) >= 2:
-            (header.interval,) = struct.unpack_from(">H", content)
-        elif marker == 0xDA and content:
-            header.scan, header.components = at, content[0]
-            tables = [content[place] & 15 for place in range(2, min(len(content), 1 + 2 * content[0]), 2)]
-            header.zeros_end_blocks = all(first_symbols.get(table) == _END_OF_BLOCK for table in tables)
-    return header
-
-
 def _first_ac_symbols(content: bytes) -> dict[int, int]:
     """The symbol of the code of zeros in each Huffman table for AC coefficients, by the number of the table."""
     at, found = 0, {}
@@ -155,7 +153,7 @@ def _first_ac_symbols(content: bytes) -> dict[int, int]:
     return found
 
 
-def _lacks_restarts(header: _Header, data: bytes) -> bool:
+def _lacks_restarts(header: JpegHeader, data: bytes) -> bool:
     """Whether restart markers are missing in the scan of a sequential JPEG. Libraries go on at the next one."""
     if not header.interval or not header.is_one_scan:
         return False
@@ -174,7 +172,7 @@ def _lacks_restarts(header: _Header, data: bytes) -> bool:
     return any(number != place % 8 for place, number in enumerate(numbers))
 
 
-def _zeros_are_damage(image: Image.Image, data: bytes, header: _Header, start: int) -> bool:
+def _zeros_are_damage(image: Image.Image, data: bytes, header: JpegHeader, start: int) -> bool:
     """Whether zeros from an offset on are decoded, and are not how the picture is coded."""
     end = _AFTER_SCAN.search(data, start)
     before = {data[match.start() + 1] for match in _AFTER_SCAN.finditer(data, header.scan + 2, start)}
@@ -194,15 +192,18 @@ def _zeros_are_damage(image: Image.Image, data: bytes, header: _Header, start: i
     return rest > 0 and _same(image, data[: end.start() - rest] + other + data[end.start() :])
 
 
-def _ends_grey(image: Image.Image, header: _Header) -> bool:
+def _ends_grey(image: Image.Image, header: JpegHeader) -> bool:
     """Whether the last corner has the level of what libjpeg fills in."""
     width, height = image.size
+    last = image.getpixel((width - 1, height - 1))
+    if any(abs(level - 128) > _NEAR_GREY for level in (last if isinstance(last, tuple) else (last or 0,))):
+        return False  # as nearly every whole file
     side = max(1, _TAIL * width // header.size[0]) if header.size[0] else _TAIL
     corner = image.crop((max(0, width - side), max(0, height - side), width, height))
     return all(_GREY[0] <= mean <= _GREY[1] for mean in ImageStat.Stat(corner).mean)
 
 
-def _with_filler(data: bytes, header: _Header) -> bytes:
+def _with_filler(data: bytes, header: JpegHeader) -> bytes:
     """The file with more data at the end of each scan, where whole scans ignore it."""
     pieces, done, at = [], 0, header.scan
     while True:
@@ -222,6 +223,13 @@ def _same(image: Image.Image, changed: bytes) -> bool:
     try:
         with Image.open(BytesIO(changed), formats=("JPEG",)) as other:
             other.draft(image.mode, image.size)
-            return other.size == image.size and other.tobytes() == image.tobytes()
+            if other.size != image.size:
+                return False
+            other.load()
+            width, height = image.size
+            boxes = [(0, top, width, min(height, top + _STRIP)) for top in range(0, height, _STRIP)]
+            return all(other.crop(box).tobytes() == image.crop(box).tobytes() for box in boxes)
+    except MemoryError:
+        raise
     except Exception:  # as for any damaged file
         return False

@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 
 from swincli.data.images import tiff_layout as tiff
 from swincli.data.images.formats import camera_raw
-from swincli.data.images.jpeg_check import require_whole_jpeg, unread_jpeg
+from swincli.data.images.jpeg_check import JpegHeader, read_jpeg_header, require_whole_jpeg, unread_jpeg
 from swincli.data.images.png_check import strip_png
 from swincli.data.images.rejected import ImageError
 from swincli.data.images.tiff_layout import TiffLayout, read_layout
@@ -29,12 +29,14 @@ class Opened:
         data: The bytes that Pillow reads.
         profile: The colour profile if it was read already.
         layout: Layout of a TIFF.
+        header: Header of a JPEG.
         unread: The reason if Pillow does not know the file's kind; None if the file must be damaged then.
     """
 
     data: bytes
     profile: bytes | None = None
     layout: TiffLayout | None = None
+    header: JpegHeader | None = None
     unread: str | None = None
 
 
@@ -102,14 +104,16 @@ def _with_16_bit_transparency(image: Image.Image, data: bytes, colour: tuple[int
 
 
 def _before_jpeg(data: bytes, name: str) -> Opened:
-    kind = unread_jpeg(data)
+    header = read_jpeg_header(data)
+    kind = unread_jpeg(header)
     if kind is not None:
         raise ImageError(name, f"unsupported: {kind}, convert it to PNG")
-    return Opened(data)
+    return Opened(data, header=header)
 
 
 def _after_jpeg(image: Image.Image, opened: Opened) -> Image.Image:
-    require_whole_jpeg(image, opened.data)
+    if opened.header is not None:
+        require_whole_jpeg(image, opened.data, opened.header)
     return image
 
 
