@@ -142,7 +142,7 @@ def _opened_tiff(image: ImageFile.ImageFile, opened: Opened) -> None:
         image.tile = [
             tile._replace(args=(tile.args[0] + deep, *tile.args[1:]))
             for tile in image.tile
-            if isinstance(tile.args, tuple)
+            if isinstance(tile.args, tuple) and ";" not in tile.args[0]
         ]
 
 

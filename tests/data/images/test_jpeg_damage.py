@@ -121,6 +121,13 @@ def test_what_libjpeg_does_not_read_is_named() -> None:
     assert reason(bytes(data)) == "unsupported: JPEG-LS, convert it to PNG"
 
 
+def test_several_pictures_in_one_file_pass(encode: Any) -> None:
+    for options in ({}, {"restart_marker_rows": 1}):
+        data = encode(photograph(), "MPO", save_all=True, append_images=[grey_end()], **options)
+        assert reason(data) is None
+        assert open_picture(data, "x").kind == "MPO"
+
+
 def test_pixels_of_a_whole_file_are_those_of_pillow() -> None:
     with Image.open(io.BytesIO(jpeg())) as image:
         assert np.array_equal(decode(jpeg(), "x"), image)
