@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from swincli.data.images.colour import WHITE, Colour, to_rgb
 from swincli.data.images.formats import HEAD_BYTES, require_image
+from swincli.data.images.jpeg_check import read_jpeg_header
 from swincli.data.images.rejected import DamagedError, ImageError
 from swincli.data.images.repairs import NO_REPAIR, REPAIRS, Opened, Repair
 from swincli.errors import ResourceError, SwincliError
@@ -152,22 +155,42 @@ def out_of_memory(name: str, width: int, height: int) -> ResourceError:
 
 
 def memory_need(data: bytes, enough: int | None) -> int:
-    """Most bytes of memory that decoding a file takes, by the size that it declares; 0 if that cannot be read.
+    """Most bytes of memory that decoding a file takes, by the size that it declares.
+
+    0 if the size cannot be read, or is so large that the file is not decoded.
 
     Args:
         data: The whole file.
         enough: As for `open_picture`.
     """
+    try:
+        image_format = require_image(data[:HEAD_BYTES], "")
+        width, height = _DECLARED.get(image_format.pillow_name, _size_by_pillow)(data)
+    except Exception:  # whoever decodes it says what is wrong
+        return 0
+    if width * height > LARGEST_PIXELS:
+        return 0
+    may_shrink = image_format.pillow_name == "JPEG" and enough is not None
+    reduction = _reduction(width, height, enough or 0) if may_shrink else 1
+    return width * height * PIXEL_BYTES // reduction**2
+
+
+def _size_by_pillow(data: bytes) -> tuple[int, int]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            image_format = require_image(data[:HEAD_BYTES], "")
-            with Image.open(BytesIO(data), formats=(image_format.pillow_name,)) as image:
-                pixels = image.width * image.height
-                reduction = 1 if enough is None else _reduce(image, enough)
-            return pixels * PIXEL_BYTES // reduction**2
-        except Exception:  # whoever decodes it says what is wrong
-            return 0
+        with Image.open(BytesIO(data)) as image:
+            return image.size
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+_DECLARED: Final[dict[str, Callable[[bytes], tuple[int, int]]]] = {  # Pillow takes several times as long
+    "PNG": _png_size,
+    "JPEG": lambda data: read_jpeg_header(data).size,
+}
 
 
 def _read(
@@ -195,16 +218,23 @@ def _read(
 
 
 def _reduce(image: Image.Image, enough: int) -> int:
-    """Set up a JPEG to be shrunk while it is decoded, to a shorter side of at least `enough`; return the factor.
-
-    The factor divides width and height. Otherwise the last row or column would cover fewer pixels of the file.
-    """
+    """Set up a JPEG to be shrunk while it is decoded, to a shorter side of at least `enough`; return the factor."""
     if image.format != "JPEG":
         return 1
     width, height = image.size
+    reduction = _reduction(width, height, enough)
+    if reduction > 1:
+        image.draft(image.mode, (width // reduction, height // reduction))
+    return reduction
+
+
+def _reduction(width: int, height: int, enough: int) -> int:
+    """The largest factor by which a JPEG can be shrunk while it is decoded.
+
+    The factor divides width and height. Otherwise the last row or column would cover fewer pixels of the file.
+    """
     for reduction in _REDUCTIONS:
         if not width % reduction and not height % reduction and min(width, height) >= reduction * enough:
-            image.draft(image.mode, (width // reduction, height // reduction))
             return reduction
     return 1
 

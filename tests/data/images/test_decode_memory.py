@@ -63,10 +63,14 @@ def test_a_real_limit_of_memory() -> None:
 
 def test_the_need_follows_the_declared_size(encode: Any) -> None:
     assert memory_need(encode(Image.new("L", (70, 30))), None) == 70 * 30 * PIXEL_BYTES
+    for kind in ("JPEG", "TIFF", "WEBP", "BMP", "GIF"):
+        assert memory_need(encode(Image.new("L", (70, 30)), kind), None) == 70 * 30 * PIXEL_BYTES
     large = encode(Image.new("L", (640, 320)), "JPEG")
     assert memory_need(large, None) == 640 * 320 * PIXEL_BYTES
     assert memory_need(large, 40) == 80 * 40 * PIXEL_BYTES
-    for data in (b"", b"no image", large[:30]):
+    bomb = bytearray(encode(Image.new("L", (1, 1))))
+    bomb[16:24] = b"\x7f" * 8
+    for data in (b"", b"no image", large[:30], bytes(bomb)):
         assert memory_need(data, None) == 0
 
 

@@ -84,6 +84,19 @@ def test_heic_is_read_with_its_package(pretend_heif: list[dict[str, object]]) ->
     assert len(pretend_heif) == 1
 
 
+def test_a_real_heic_is_read(encode: Any) -> None:
+    pytest.importorskip("pillow_heif")
+    formats._add_to_pillow.cache_clear()
+    require_image(HEIC, "x")  # registers the plugin, which also writes
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encode(Image.new("RGB", (128, 64), (200, 30, 40)), "HEIF", quality=90, exif=exif.tobytes())
+    picture = open_picture(data, "IMG_0001.HEIC")
+    assert (picture.kind, picture.width, picture.height) == ("HEIF", 64, 128)
+    assert np.abs(np.asarray(picture.image, int) - (200, 30, 40)).max() <= 8
+    assert reason_of(data[: len(data) // 2]).startswith("damaged: ")
+
+
 def test_heic_names_its_package_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(formats, "find_spec", lambda _: None)
     formats._add_to_pillow.cache_clear()
