@@ -19,6 +19,7 @@ from swincli.commands.project.command import project
 from swincli.commands.recipe import recipe_app
 from swincli.commands.sample.command import sample
 from swincli.commands.train import train
+from swincli.system.native_stderr import keep_own_stderr
 from swincli.system.openmp import prepare_environment
 from swincli.version import __version__
 
@@ -106,4 +107,5 @@ def main() -> None:
         codecs.register_error("file-name-bytes", _file_name_bytes)
         sys.stdout.reconfigure(errors="file-name-bytes")
     prepare_environment()
+    keep_own_stderr()
     sys.exit(run())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from swincli.data.images.colour import WHITE, Colour
 from swincli.data.images.crop_resize import Crop, Filter, Gamma, choose_region, crop_and_resize
-from swincli.data.images.decode import Jpeg, open_picture
+from swincli.data.images.decode import Jpeg, open_picture, out_of_memory
 from swincli.data.images.perceptual_hash import PerceptualHash, perceptual_hash
 from swincli.data.images.rejected import ImageError
 from swincli.data.preparing.survey import SourceRecord
@@ -47,6 +47,12 @@ class DecodeOptions:
     hashed: bool = False
     encoding: Encoding = "raw"
 
+    @property
+    def enough(self) -> int | None:
+        """Shorter side in pixels to which a JPEG may be shrunk while it is decoded; None for not at all."""
+        exact = self.jpeg == "exact" or self.gamma == "linear"  # a JPEG decoder averages stored values, not light
+        return None if exact else _OVERSAMPLING * self.resolution
+
 
 @dataclass(frozen=True)
 class DecodedPicture:
@@ -72,12 +78,14 @@ def decode_and_crop(data: bytes, name: str, options: DecodeOptions) -> DecodedPi
         data: The whole file.
         name: Name of the file in the record.
         options: Size, crop and all else.
+
+    Raises:
+        ResourceError: Memory does not suffice.
     """
     digest = hashlib.sha256(data).digest()
     record = SourceRecord(name, len(data), digest)
-    exact = options.jpeg == "exact" or options.gamma == "linear"  # a JPEG decoder averages stored values, not light
     try:
-        picture = open_picture(data, name, options.background, None if exact else _OVERSAMPLING * options.resolution)
+        picture = open_picture(data, name, options.background, options.enough)
     except ImageError as error:
         return DecodedPicture(replace(record, reason=error.reason))
     width, height = picture.width, picture.height
@@ -88,6 +96,9 @@ def decode_and_crop(data: bytes, name: str, options: DecodeOptions) -> DecodedPi
         return DecodedPicture(replace(record, reason=f"too small: {width} x {height} px"))
     if options.crop == "none" and width != height:
         return DecodedPicture(replace(record, reason=f"{NOT_SQUARE}: {width} x {height} px"))
-    pixels = crop_and_resize(picture, region, options.resolution, options.filter, options.gamma)
+    try:
+        pixels = crop_and_resize(picture, region, options.resolution, options.filter, options.gamma)
+    except MemoryError as error:
+        raise out_of_memory(name, width, height) from error
     encoded = None if options.encoding == "raw" else encode(pixels, options.encoding)
     return DecodedPicture(record, pixels, encoded, perceptual_hash(pixels) if options.hashed else None)

@@ -22,7 +22,7 @@ class SourceRecord:
         width: Upright width in pixels, before the crop; None if it could not be decoded.
         height: Upright height in pixels, likewise.
         mode: Pillow's mode of the file, such as "RGB", "L", "P", "CMYK" or "I;16".
-        kind: "PNG", "JPEG", "WEBP", "TIFF", "BMP" or "GIF".
+        kind: Pillow's format, such as "PNG" or "JPEG".
         upscaled: Whether the crop was smaller than the resolution.
         label: Name of its label; None without labels.
         reason: Why it was skipped; None if it was not.
