@@ -24,7 +24,7 @@ from swincli.training.logging.trackers import check_trackers
 from swincli.training.preflight import check_data, check_disk, smoke_test_step
 from swincli.training.run.finite_checks import check_finite, check_weights
 from swincli.training.run.folder import RunFolder
-from swincli.training.run.lock import locked_run
+from swincli.training.run.lock import RunLock, locked_run
 from swincli.training.run.out_of_memory import is_out_of_memory, out_of_memory_error
 from swincli.training.run.same_run import check_new_run, check_same_run
 from swincli.training.run.signals import StopRequest, catch_stop_signals
@@ -35,6 +35,7 @@ from swincli.training.run.state import (
     restore,
     to_bytes,
 )
+from swincli.training.run.stop_file import listen_for_stop
 from swincli.training.step.batch_shards import BatchSplit, split_batch
 from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.engine import start_engine
@@ -94,16 +95,14 @@ def train(
     processes = processes or Processes()
     split = split_batch(recipe, processes.world_size)
     check_data(recipe, store)
-    with locked_run(out, processes):
-        return _train(
-            recipe, store, RunFolder(out), device, console, processes, split, resume=resume, max_time=max_time
-        )
+    with locked_run(out, processes) as lock:
+        return _train(recipe, store, lock, device, console, processes, split, resume=resume, max_time=max_time)
 
 
 def _train(
     recipe: Recipe,
     store: Store,
-    folder: RunFolder,
+    lock: RunLock,
     device: torch.device,
     console: Console,
     processes: Processes,
@@ -112,7 +111,8 @@ def _train(
     resume: bool,
     max_time: float | None,
 ) -> TrainResult:
-    """`train`, in a run folder that no other session works in."""
+    """`train`, in the run folder that `lock` keeps other sessions out of."""
+    folder = RunFolder(lock.folder)
     with explain_torch_errors(recipe, device, split, processes):
         state = open_run(folder, recipe, store, device, console, processes, resume=resume)
         engine = start_engine(recipe.run, state.generator, state.discriminator, device, processes)
@@ -120,6 +120,7 @@ def _train(
     with (
         explain_errors(folder, recipe, device, split, processes),
         catch_stop_signals(console, max_time) as stop,
+        listen_for_stop(lock, stop) if processes.is_main else contextlib.nullcontext(),
         open_loader(recipe, store, split, processes.rank, device) as loader,
     ):
 
@@ -137,7 +138,7 @@ def _train(
                 started = time.monotonic()
                 with stop.timing("step"):
                     scalars, phase_of = run_step(state, phases, micro_batches())
-                means = processes.mean({**scalars, "stop": float(stop.reason is not None)})
+                means = processes.mean({**scalars, "stop": float(stop.poll())})
                 stopping = means.pop("stop") > 0
                 if stopping:
                     stop.ask("another process was asked to stop")
@@ -303,7 +304,7 @@ def measure_if_due(
     All ranks measure together. Rank 0 then prunes states, keeping that of the best model.
     """
     if metrics is not None and metrics.is_missing(state.images_seen):
-        values = metrics.measure(state, lambda: stop.reason is not None)
+        values = metrics.measure(state, stop.poll)
         if report and values:
             report.metrics(state, values)
         if report:
