@@ -22,6 +22,7 @@ from swincli.training.logging.report import Report, describe_start, live_report
 from swincli.training.logging.sample_grids import save_reals, save_samples
 from swincli.training.logging.trackers import check_trackers
 from swincli.training.preflight import check_data, check_disk, smoke_test_step
+from swincli.training.run.environment import note_environment
 from swincli.training.run.finite_checks import check_finite, check_weights
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.lock import RunLock, locked_run
@@ -193,6 +194,7 @@ def open_run(
             init_from_checkpoint(state, recipe.train.init, console)
         folder.prepare(recipe)
         folder.rewind(state.images_seen, recipe, console)
+        note_environment(folder.environment, device, processes.world_size, console)
 
     processes.from_main(on_main)
     if processes.world_size > 1:
