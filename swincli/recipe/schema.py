@@ -322,6 +322,10 @@ class RunSection(Section):
     """Write scalars, grids and the recipe to the run's tensorboard folder."""
     wandb: NonEmptyText | None = None
     """Weights & Biases project to log to; needs the package wandb."""
+    mirror: NonEmptyText | None = None
+    """Folder on another disk, in which a copy of the run folder is kept up to date after each save."""
+    on_event: NonEmptyText | None = None
+    """Shell command that is told with JSON on its stdin when the run starts, saves, has a new best model, or ends."""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     """Precision of most matrix products in training. "auto" is bf16 if the device computes it in hardware."""
     tf32: bool = False
