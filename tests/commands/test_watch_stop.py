@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,13 +113,13 @@ def test_watch_prints_a_line_for_each_report_until_the_run_ends(
 ) -> None:
     out = tmp_path / "run"
     with once_it_trains(out, "watch", str(out)) as codes:
-        arguments = ["--set", "train.total=64", "--set", "run.log=4", "--quiet", *RARELY]
+        arguments = ["--set", "train.total=32", "--set", "run.log=4", "--quiet", *RARELY]
         run(["train", str(tiny_recipe_file), "--out", str(out), "--device", "cpu", *arguments])
     assert codes == [0]
     lines = capsys.readouterr().out.splitlines()
     assert any(": running: process " in line for line in lines)
     assert len([line for line in lines if line.startswith("kimg ")]) >= 2
-    assert f"{out}: finished: 64 of 64 images" in lines
+    assert f"{out}: finished: 32 of 32 images" in lines
 
 
 def test_watch_on_a_terminal_draws_the_live_view_and_ctrl_c_leaves_the_run(
@@ -147,3 +150,54 @@ def test_watch_on_a_terminal_draws_the_live_view_and_ctrl_c_leaves_the_run(
 def test_a_file_is_no_run(stopped: Path, command: str, capsys: Capture) -> None:
     assert run([command, str(stopped / "recipe.toml")]) == 1
     assert "no such run folder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_stop_under_torchrun_reaches_all_processes(tiny_recipe_file: Path, tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "run"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = ["-m", "--", "swincli", "train", str(tiny_recipe_file), "--out", str(out), "--device", "cpu", *RARELY]
+    command += ["--set", "train.total=100k", "--set", "train.batch=8"]
+    with subprocess.Popen([*launcher, *command], stderr=subprocess.PIPE, text=True) as agent:
+        while not (out / "stats.jsonl").exists():
+            assert agent.poll() is None
+            time.sleep(0.1)
+        assert run(["stop", str(out), "--json"]) == 0
+        _, said = agent.communicate(timeout=60)
+    seen = json.loads(capsys.readouterr().out)["images_seen"]
+    assert (out / f"state-{seen:012d}.pt").exists()
+    assert said.count(f"stop requested: stopped at {seen:,} of 100,000 images") == 1
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_told_and_a_lock_of_elsewhere_is_not_waited_for_in_silence(
+    tiny_recipe_file: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "swincli", "train", str(tiny_recipe_file), "--out", str(out), "--device", "cpu"]
+    process = subprocess.Popen([*command, "--set", "train.total=100k", *RARELY], stderr=subprocess.DEVNULL)
+    while not (out / "stats.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    assert run(["watch", str(out), "--once"]) == 0
+    assert ": killed: process " in capsys.readouterr().out
+    assert run(["stop", str(out)]) == 1
+    assert "is not running; killed: process" in capsys.readouterr().err
+    facts = json.loads((out / ".lock").read_bytes())
+    (out / ".lock").write_text(json.dumps({**facts, "host": "elsewhere"}))
+    waited = 0
+
+    def sleep(_: float) -> None:
+        nonlocal waited
+        waited += 1
+        if waited == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(stop, "IMPATIENT_SECONDS", -1.0)
+    monkeypatch.setattr(stop.time, "sleep", sleep)
+    assert run(["stop", str(out)]) == 0
+    said = capsys.readouterr().err
+    assert "not heard yet" in said
+    assert "the request stays" in said

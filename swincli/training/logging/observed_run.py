@@ -22,6 +22,7 @@ from swincli.system.json_lines import read_last_records
 from swincli.training.logging.eta import PACE_SECONDS
 from swincli.training.logging.live_view import MemoryUse, RunStatus, reported_scalars
 from swincli.training.logging.metric_history import MetricHistory, read_metric_history
+from swincli.training.run.running_stats import FORGOTTEN
 from swincli.training.run.session import Session, find_session
 from swincli.units import format_duration
 
@@ -200,7 +201,7 @@ def status_of(run: ObservedRun) -> RunStatus:
         seconds_per_image=run.pace(),
         until=_until(run, recipe, pace if run.is_running else None),
         scalars=reported_scalars(recipe),
-        means=_means(last),
+        means=_means(run.stats[-FORGOTTEN:]),
         steps=max(0, int(run.images_of_last) // recipe.train.batch),
         rates=(_number(last, "g_lr") or 0.0, _number(last, "d_lr") or 0.0),
         trained=_number(last, "seconds") or 0.0,
@@ -222,10 +223,11 @@ def _until(run: ObservedRun, recipe: Recipe, pace: float | None) -> dict[str, fl
     return {name: None if pace is None else pace * max(0, target - seen) for name, target in targets.items()}
 
 
-def _means(record: Record) -> dict[str, float]:
-    """The networks' scalars in a line of stats.jsonl."""
-    names = [name for name in record if "/" in name and not name.startswith("memory/")]
-    return {name: value for name in names if (value := _number(record, name)) is not None}
+def _means(records: list[Record]) -> dict[str, float]:
+    """The networks' scalars in the last line of stats.jsonl; what it lacks, such as R1, from the lines before."""
+    merged = {name: value for record in records for name, value in record.items() if "/" in name}
+    names = [name for name in merged if not name.startswith("memory/")]
+    return {name: value for name in names if (value := _number(merged, name)) is not None}
 
 
 def memory_of(run: ObservedRun) -> dict[str, MemoryUse]:

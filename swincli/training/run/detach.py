@@ -65,6 +65,8 @@ def train_detached(arguments: Sequence[str], folder: Path) -> Detached:
         raise from_os_error(error, f"writing {log}") from error
     session = _wait(process, folder, before)
     said = _read(log, start)
+    if session is not None:
+        process.returncode = 0  # it goes on without us, so there is nothing to wait for and to warn about
     if session is None and process.returncode not in (0, STOPPED):
         if is_new:
             _remove(log)

@@ -44,7 +44,7 @@ class Mirror:
         self._recipe, self._is_ours = recipe, False
         self._wanted = threading.Event()
         self._ending = threading.Event()
-        self._failing = False
+        self._failing = self._is_last = False
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
 
     def rehearse(self, *, is_new: bool) -> None:
@@ -118,13 +118,13 @@ class Mirror:
     def _work(self) -> None:
         while True:
             self._wanted.wait()
-            ending = self._ending.is_set()
+            self._is_last = self._ending.is_set()
             self._wanted.clear()
             try:
                 self._round()
             except Exception as error:  # no error of the mirror may reach the run
                 self._warn(error)
-            if ending:
+            if self._is_last:
                 return
 
     def _round(self) -> None:
@@ -159,7 +159,7 @@ class Mirror:
 
     def _warn(self, error: Exception) -> None:
         why = error.message if isinstance(error, SwincliError) else str(error)
-        then = "" if self._ending.is_set() else ", training goes on; the next save tries again"
+        then = "" if self._is_last else ", training goes on; the next save tries again"
         self._console.warn(f"run.mirror: not copied{then}: {why}")
         self._failing = True
 

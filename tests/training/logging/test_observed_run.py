@@ -43,7 +43,8 @@ def line(images_seen: int, ago: float, **others: object) -> str:
 def run(tiny_recipe: MakeRecipe, tmp_path: Path) -> Path:
     """A run of 24 images after 16 of them, that was stopped."""
     (tmp_path / "recipe.toml").write_text(dump_recipe(tiny_recipe("run.snapshot=16")))
-    (tmp_path / "stats.jsonl").write_text(line(8, 24) + line(16, 8))
+    rare = {"loss/r1": 0.5, "loss/d": 9.0}
+    (tmp_path / "stats.jsonl").write_text(line(8, 24, **rare) + line(16, 8))
     (tmp_path / "state-000000000016.pt").touch()
     return tmp_path
 
@@ -104,7 +105,7 @@ def test_the_view_is_that_of_the_training(run: Path) -> None:
     assert status.seconds_per_image == 0.5  # of steps
     assert status.until["to the end"] == pytest.approx(8 * 2.0)  # by the clock: 16 s for 8 images
     assert status.until["next save"] == pytest.approx(8 * 2.0)
-    assert status.means == {"loss/d": 1.25}
+    assert status.means == {"loss/r1": 0.5, "loss/d": 1.25}
     assert status.session == pytest.approx(92, abs=3)
     assert str(memory_of(observed)["cpu"]) == "1.0 GiB"
 

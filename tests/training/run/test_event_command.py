@@ -21,6 +21,7 @@ from swincli.training.run.event_command import EventCommand, run_command
 
 MakeRecipe = Callable[..., Recipe]
 Capture = pytest.CaptureFixture[str]
+WITHOUT_BOARD = "run.tensorboard=false"
 posix = pytest.mark.skipif(sys.platform == "win32", reason="commands of sh")
 
 
@@ -37,7 +38,7 @@ def test_a_run_tells_how_it_goes(
     tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, log = tmp_path / "run", tmp_path / "events"
-    recipe = tiny_recipe(f'run.on_event="cat >> {log}"', "train.total=16")
+    recipe = tiny_recipe(WITHOUT_BOARD, f'run.on_event="cat >> {log}"', "train.total=16")
     step, done = loop.run_step, 0
 
     def failing(*arguments: Any) -> Any:
@@ -72,7 +73,7 @@ def test_a_best_model_and_a_stop_are_told(
 ) -> None:
     assert detector.exists()
     out, log = tmp_path / "run", tmp_path / "events"
-    recipe = tiny_recipe(f'run.on_event="cat >> {log}"', "evaluate.every=8", "evaluate.num=4")
+    recipe = tiny_recipe(WITHOUT_BOARD, f'run.on_event="cat >> {log}"', "evaluate.every=8", "evaluate.num=4")
     with monkeypatch.context() as patch:
         patch.setattr(loop.StopRequest, "poll", lambda stop: stop.ask("stop requested") or True)
         train(recipe, store, out, torch.device("cpu"), Console(quiet=True), resume=True)

@@ -23,6 +23,7 @@ from swincli.training.run.mirror import Mirror
 
 MakeRecipe = Callable[..., Recipe]
 Capture = pytest.CaptureFixture[str]
+WITHOUT_BOARD = "run.tensorboard=false"
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +44,7 @@ def test_a_run_is_restored_from_its_mirror_and_goes_on_to_the_same_bits(
 ) -> None:
     """The run's disk breaks in the middle; the mirror is copied back."""
     out, disk = tmp_path / "run", tmp_path / "disk"
-    recipe = tiny_recipe(f'run.mirror="{disk}"')
+    recipe = tiny_recipe(WITHOUT_BOARD, f'run.mirror="{disk}"')
     step, done = loop.run_step, 0
 
     def until_the_disk_breaks(*arguments: Any) -> Any:
@@ -64,7 +65,7 @@ def test_a_run_is_restored_from_its_mirror_and_goes_on_to_the_same_bits(
     whole = tmp_path / "whole"
     shutil.copytree(finished_run, whole)
     for folder in (out, whole):
-        shutil.rmtree(folder / "tensorboard")
+        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         (folder / "recipe.toml").unlink()  # which names the mirror
     for folder in (out, whole):
         for state in folder.glob("*.pt"):  # so does the state
@@ -77,11 +78,19 @@ def test_a_run_is_restored_from_its_mirror_and_goes_on_to_the_same_bits(
 
 def test_what_is_removed_in_the_run_stays_in_the_mirror(tiny_recipe: MakeRecipe, store: Store, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
-    run(tiny_recipe(f'run.mirror="{disk}"', "run.keep=1", "run.snapshot=4", "train.total=8"), store, tmp_path / "run")
+    run(
+        tiny_recipe(WITHOUT_BOARD, f'run.mirror="{disk}"', "run.keep=1", "run.snapshot=4", "train.total=8"),
+        store,
+        tmp_path / "run",
+    )
     assert not (tmp_path / "run/state-000000000004.pt").exists()
     assert (disk / "run/state-000000000008.pt").exists()
     shutil.copy(disk / "run/state-000000000008.pt", disk / "run/state-000000000004.pt")
-    run(tiny_recipe(f'run.mirror="{disk}"', "run.keep=1", "run.snapshot=4", "train.total=12"), store, tmp_path / "run")
+    run(
+        tiny_recipe(WITHOUT_BOARD, f'run.mirror="{disk}"', "run.keep=1", "run.snapshot=4", "train.total=12"),
+        store,
+        tmp_path / "run",
+    )
     assert {"state-000000000004.pt", "state-000000000008.pt", "state-000000000012.pt"} <= set(files(disk / "run"))
 
 
@@ -160,7 +169,12 @@ def test_a_failure_costs_the_run_nothing_but_a_line(
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(module, "_write", fail)
-    run(tiny_recipe(f'run.mirror="{tmp_path / "disk"}"', "train.total=8"), store, tmp_path / "run", Console())
+    run(
+        tiny_recipe(WITHOUT_BOARD, f'run.mirror="{tmp_path / "disk"}"', "train.total=8"),
+        store,
+        tmp_path / "run",
+        Console(),
+    )
     assert (tmp_path / "run/state-000000000008.pt").exists()
     said = capsys.readouterr().err
     assert "run.mirror: not copied" in said
@@ -172,10 +186,10 @@ def test_the_rehearsal_refuses_what_cannot_be_written_but_only_for_a_new_run(
     tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, capsys: Capture
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    recipe = tiny_recipe(f'run.mirror="{tmp_path / "file"}"', "train.total=4")
+    recipe = tiny_recipe(WITHOUT_BOARD, f'run.mirror="{tmp_path / "file"}"', "train.total=4")
     with pytest.raises(ResourceError, match=r"run\.mirror: writing"):
         run(recipe, store, tmp_path / "run")
-    run(tiny_recipe("train.total=4"), store, tmp_path / "run")
+    run(tiny_recipe(WITHOUT_BOARD, "train.total=4"), store, tmp_path / "run")
     run(recipe, store, tmp_path / "run", Console())
     assert "each save tries again" in capsys.readouterr().err
 
@@ -188,7 +202,7 @@ def test_another_run_in_the_mirror_is_never_written_over(
     before = {name: (disk / "run" / name).read_bytes() for name in files(disk / "run")}
     for override, words in (("train.seed=7", "holds another run"), ("train.seed=0", "but the run begins")):
         with pytest.raises(TrainingError, match=words):
-            run(tiny_recipe(f'run.mirror="{disk}"', override), store, tmp_path / "run")
+            run(tiny_recipe(WITHOUT_BOARD, f'run.mirror="{disk}"', override), store, tmp_path / "run")
     with pytest.raises(TrainingError, match="is the run folder itself"):
-        run(tiny_recipe(f'run.mirror="{tmp_path}"'), store, tmp_path / "run")
+        run(tiny_recipe(WITHOUT_BOARD, f'run.mirror="{tmp_path}"'), store, tmp_path / "run")
     assert {name: (disk / "run" / name).read_bytes() for name in files(disk / "run")} == before
