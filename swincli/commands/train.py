@@ -165,6 +165,8 @@ def check_detach(request: TrainRequest) -> None:
 
     if request.dry_run:
         raise UsageError("--detach: --dry-run does not train", "Leave one of them out.")
+    if Path(request.recipe).exists() and not Path(request.recipe).is_file():
+        raise UsageError(f"--detach: {request.recipe} can be read only once", "Write the recipe into a file.")
     if is_distributed():
         raise UsageError(
             "--detach: not under torchrun", "Start torchrun itself in the background: nohup torchrun ... &"
@@ -181,7 +183,11 @@ def run_detached(request: TrainRequest, device: torch.device, console: Console) 
 
     folder = run_folder(request)
     console.say(f"starting; output goes to {folder / 'train.log'}")
-    detached = train_detached(["train", *_arguments(request), "--device", str(device)], folder)
+    try:
+        detached = train_detached(["train", *_arguments(request), "--device", str(device)], folder)
+    except KeyboardInterrupt:
+        console.say(f"not waiting any longer; the training goes on. To end it: swincli stop {folder}")
+        raise
     facts = {"run": str(folder), "log": str(detached.log), "pid": detached.session.pid if detached.session else None}
     if detached.session is None:
         console.say(detached.output.strip())

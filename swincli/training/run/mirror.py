@@ -68,10 +68,10 @@ class Mirror:
         if not is_intact:
             raise ResourceError(f"run.mirror: {self.target} does not give back what is written", "Check the disk.")
         self._check_ours()
-        states = sorted(self.target.glob("state-*.pt"))
-        if is_new and states:
+        states = [path for path in self.target.glob("state-*.pt") if not (self.source / path.name).exists()]
+        if is_new and states:  # a run that was killed before its first step may have copied its untrained state
             raise TrainingError(
-                f"run.mirror: {states[-1]} exists, but the run begins",
+                f"run.mirror: {max(states)} exists, but the run begins",
                 f"To go on from it, copy {self.target} to {self.source}. Else give another run.mirror or --out.",
             )
 

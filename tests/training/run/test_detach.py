@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from swincli.commands.app import run
+from swincli.commands.train import TrainRequest, check_detach
 from swincli.errors import SwincliError
 from swincli.training.run.detach import error_in, train_detached
 
@@ -47,6 +48,26 @@ def test_an_early_error_is_that_of_the_training_and_leaves_nothing(
 def test_what_cannot_be_meant(tiny_recipe_file: Path, arguments: list[str], words: str, capsys: Capture) -> None:
     assert run(["train", str(tiny_recipe_file), "--detach", *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such pipes")
+def test_not_with_a_recipe_that_is_read_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    request = TrainRequest(recipe=str(pipe), detach=True)
+    with pytest.raises(SwincliError, match="can be read only once"):
+        check_detach(request)
+
+
+def test_ctrl_c_ends_the_waiting_alone(
+    tiny_recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("swincli.training.run.detach.train_detached", interrupt)
+    assert run(["train", str(tiny_recipe_file), "--out", str(tmp_path / "run"), "--detach"]) == 130
+    assert "the training goes on. To end it: swincli stop" in capsys.readouterr().err
 
 
 def test_not_under_torchrun(tiny_recipe_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

@@ -73,7 +73,9 @@ def test_a_best_model_and_a_stop_are_told(
 ) -> None:
     assert detector.exists()
     out, log = tmp_path / "run", tmp_path / "events"
-    recipe = tiny_recipe(WITHOUT_BOARD, f'run.on_event="cat >> {log}"', "evaluate.every=8", "evaluate.num=4")
+    recipe = tiny_recipe(
+        WITHOUT_BOARD, f'run.on_event="cat >> {log}"', "evaluate.every=8", "evaluate.num=4", "train.total=8"
+    )
     with monkeypatch.context() as patch:
         patch.setattr(loop.StopRequest, "poll", lambda stop: stop.ask("stop requested") or True)
         train(recipe, store, out, torch.device("cpu"), Console(quiet=True), resume=True)

@@ -111,6 +111,14 @@ def mirror_of(source: Path, recipe: Recipe, *, is_new: bool = False, start: bool
     return mirror
 
 
+def test_a_run_that_was_killed_before_its_first_step_may_begin_again(tiny_recipe: MakeRecipe, source: Path) -> None:
+    mirror_of(source, tiny_recipe()).close()
+    mirror_of(source, tiny_recipe(), is_new=True, start=False)
+    (source / "state-000000000008.pt").unlink()
+    with pytest.raises(TrainingError, match="but the run begins"):
+        mirror_of(source, tiny_recipe(), is_new=True, start=False)
+
+
 def test_only_what_is_new_is_copied_again(tiny_recipe: MakeRecipe, source: Path) -> None:
     mirror = mirror_of(source, tiny_recipe())
     mirror.close()
