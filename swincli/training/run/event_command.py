@@ -77,6 +77,7 @@ def run_command(command: str, text: str, timeout: float) -> str | None:
             stderr=subprocess.STDOUT,
             env={name: value for name, value in os.environ.items() if not _is_of_torchrun(name)},
             start_new_session=True,  # Ctrl-C in the terminal is for the training
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
         )
     assert process.stdout is not None
     output = _LastWords(process.stdout)
