@@ -101,7 +101,7 @@ def append_json_line(log: Path, values: Mapping[str, Any]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync a folder's list of names to disk. Does nothing outside POSIX and on disks that cannot, as some network disks."""
+    """Sync a folder's list of names to disk; does nothing outside POSIX and on disks that cannot do it."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
