@@ -1,4 +1,7 @@
-"""Stopping a run between two steps: Ctrl-C, SIGTERM (a scheduler), SIGHUP (a closed terminal), and `--max-time`."""
+"""Stopping a run between two steps: Ctrl-C, SIGTERM (a scheduler), SIGHUP (a closed terminal), and `--max-time`.
+
+`stop_file` adds the requests of `swincli stop`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Literal
@@ -37,15 +40,31 @@ class StopRequest:
         self._first_signal: float | None = None
         self._steps: deque[float] = deque(maxlen=TIMED_STEPS)
         self._longest_save = 0.0
+        self._sources: list[Callable[[], str | None]] = []
 
     @property
     def reason(self) -> str | None:
-        """Why to stop, e.g. "interrupted". None: no request, and there is time for a save, a step and another save."""
+        """Why to stop, e.g. "interrupted"; None without a request."""
+        return self._asked
+
+    def listen(self, source: Callable[[], str | None]) -> None:
+        """Have `poll` ask one more source, which returns a reason or None."""
+        self._sources.append(source)
+
+    def poll(self) -> bool:
+        """Look at the time limit and at all sources; returns whether training should stop.
+
+        The time limit is a request as soon as a save, a step and another save might not fit before it.
+        """
         if self._asked is None and self._deadline is not None:
             ahead = max(self._steps, default=0.0) + 2 * self._longest_save
             if time.monotonic() + SPARE * ahead + LEAVING > self._deadline:
-                self._asked = "--max-time reached"
-        return self._asked
+                self.ask("--max-time reached")
+        for source in self._sources:
+            reason = source()
+            if reason is not None:
+                self.ask(reason)
+        return self._asked is not None
 
     def ask(self, reason: str) -> None:
         """Request a stop; the first reason is kept."""

@@ -123,7 +123,8 @@ class Losses:
         With several logits per image, the squared gradient of their sum is divided by their number, as if each patch
         were an image. This is exact if patches do not overlap.
 
-        It runs in float32 and eagerly: compiled code has no second derivative.
+        It runs in float32 and eagerly: compiled code has no second derivative. `run.tf32` applies here too: the factors
+        of its products are rounded to TF32, those of the second derivative as well.
         """
         reals = batch.reals.detach().requires_grad_()
         with torch.compiler.set_stance("force_eager") if self.compiled else contextlib.nullcontext():
