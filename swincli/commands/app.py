@@ -19,6 +19,7 @@ from swincli.commands.project.command import project
 from swincli.commands.recipe import recipe_app
 from swincli.commands.sample.command import sample
 from swincli.commands.train import train
+from swincli.system.stop_signals import end_on_signals
 from swincli.version import __version__
 
 app = typer.Typer(
@@ -104,4 +105,5 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         codecs.register_error("file-name-bytes", _file_name_bytes)
         sys.stdout.reconfigure(errors="file-name-bytes")
+    end_on_signals()
     sys.exit(run())

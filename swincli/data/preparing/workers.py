@@ -19,6 +19,7 @@ from swincli.data.preparing.survey import SourceRecord
 from swincli.data.sources.entries import Entry
 from swincli.errors import ResourceError
 from swincli.system.resources import usable_cores
+from swincli.system.stop_signals import init_worker
 
 SERIAL_FILES = 256  # up to this number of files, starting processes costs more than it saves
 _TASKS_PER_WORKER = 4  # largest number of tasks in the queue
@@ -54,13 +55,17 @@ def decode_all(entries: list[Entry], options: DecodeOptions, workers: int | None
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_init_worker)
+    done = False
     try:
         yield from _prefetch(entries, options, pool, workers * _TASKS_PER_WORKER)
+        done = True
     except BrokenProcessPool as error:
         message = "a process that decodes pictures died, perhaps out of memory"
         raise ResourceError(message, "Run it again with fewer --workers.") from error
     finally:
-        pool.shutdown(cancel_futures=True)
+        if not done:
+            _kill(pool)
+        pool.shutdown(wait=done)
 
 
 def _prefetch(
@@ -117,13 +122,27 @@ def _unreadable(error: ImageError) -> DecodedPicture:
     return DecodedPicture(SourceRecord(error.name, reason=error.reason))
 
 
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """Kill the processes of a pool now; what they are decoding is not waited for.
+
+    The pool's thread ends by itself. It would wait for ever for a result that a process had written in part, or for a
+    process to take the next task. So our copies of the other ends of both pipes are closed.
+    """
+    for process in list((getattr(pool, "_processes", None) or {}).values()):
+        process.kill()
+    for queue, end in (("_result_queue", "_writer"), ("_call_queue", "_reader")):
+        pipe = getattr(getattr(pool, queue, None), end, None)
+        if pipe is not None:
+            pipe.close()
+
+
 @contextmanager
 def _blocking_interrupts() -> Iterator[None]:
-    """Delay Ctrl-C until the block ends. Processes started in it inherit the block and never see Ctrl-C."""
+    """Delay Ctrl-C and SIGHUP until the block ends. Processes started in it inherit the block and never see them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:
@@ -131,7 +150,7 @@ def _blocking_interrupts() -> Iterator[None]:
 
 
 def _init_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which stops the pool
+    init_worker()
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 2)  # libtiff prints errors there that Pillow also raises
     os.close(devnull)
