@@ -82,7 +82,7 @@ def ingest(
         options: When to stop, and what to skip.
         sinks: Where the images of each part go, by the name of the part.
         on_record: Called with the record of each file after the file was written or skipped.
-        console: Shows progress.
+        console: Shows progress, and how the source was read.
 
     Returns:
         Counts of each part by its name, and the rejected files.
@@ -91,6 +91,10 @@ def ingest(
         DataError: A file cannot be decoded and `stop_on_error` is set, pictures are not square and the crop is "none",
             or no picture is usable.
     """
+    for note in source.notes:
+        console.say(note)
+    for warning in source.warnings:
+        console.warn(warning)
     state = _State({part: PartCounts() for part in plan.parts})
     finder = DuplicateFinder(options.dedupe)
     with console.progress("Preparing", len(source)) as advance:
