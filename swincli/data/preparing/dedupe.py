@@ -27,7 +27,7 @@ class DuplicateFinder:
 
     def __init__(self, dedupe: Dedupe | None) -> None:
         self._dedupe = dedupe
-        self._exact: dict[bytes, str] = {}
+        self._exact: dict[bytes, tuple[str, str]] = {}  # by SHA-256 of the pixels: the kept picture, and the reason
         self._names: list[str] = []
         self._colours: list[NDArray[np.uint8]] = []
         self._bits = np.empty(64, np.uint64)
@@ -48,17 +48,17 @@ class DuplicateFinder:
         if self._dedupe is None:
             return None
         digest = hashlib.sha256(pixels.tobytes()).digest()
-        first = self._exact.setdefault(digest, name)
-        if first != name:
-            return first, f"duplicate of {first}"
+        known = self._exact.setdefault(digest, (name, f"duplicate of {name}"))
+        if known[0] != name:
+            return known
         if self._dedupe == "exact":
             return None
         assert perceptual_hash is not None
         near = self._nearest(perceptual_hash)
         if near is not None:
             first, bits = near
-            self._exact[digest] = first  # a later exact copy of this picture is a duplicate of the kept one
-            return first, f"near duplicate of {first} ({bits} of 64 bits differ)"
+            self._exact[digest] = first, f"near duplicate of {first} ({bits} of 64 bits differ)"  # also of exact copies
+            return self._exact[digest]
         self._keep(name, perceptual_hash)
         return None
 

@@ -79,11 +79,16 @@ def test_near_duplicates_survive_what_happens_to_pictures_on_the_web(
     assert found([original, *variants], DuplicateFinder("near")) == [None, *["0"] * len(variants)]
 
 
-def test_what_repeats_a_near_duplicate_is_named_after_the_picture_that_was_kept(
-    scene: Callable[[int], Image.Image],
-) -> None:
+def test_a_copy_of_a_near_duplicate_is_a_near_duplicate_too(scene: Callable[[int], Image.Image]) -> None:
+    known = DuplicateFinder("near")
     brighter = ImageEnhance.Brightness(scene(3)).enhance(1.1)
-    assert found([scene(3), brighter, brighter], DuplicateFinder("near")) == [None, "0", "0"]
+    told = []
+    for name, picture in (("first", scene(3)), ("near", brighter), ("copy", brighter), ("again", scene(3))):
+        pixels = np.asarray(picture)
+        told.append(known.find(name, pixels, perceptual_hash(pixels)))
+    assert told[1] is not None
+    assert told[1][1].startswith("near duplicate of first (")
+    assert told == [None, told[1], told[1], ("first", "duplicate of first")]
 
 
 def test_other_pictures_are_no_near_duplicates(scene: Callable[[int], Image.Image]) -> None:
