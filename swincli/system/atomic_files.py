@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +41,24 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
             np.savez(file, **arrays)
 
     write_atomically(path, write)
+
+
+def check_writable(path: Path) -> None:
+    """Check, before any work is done, that a file can be written: try it under a hidden name. No folder is made.
+
+    Raises:
+        ResourceError: it cannot.
+    """
+    hidden = hidden_beside(path.resolve(), "partial")
+    above = next(place for place in hidden.parents if os.path.lexists(place))
+    try:
+        probe = above / hidden.name
+        probe.touch()
+        probe.unlink()
+    except NotADirectoryError as error:
+        raise from_os_error(FileExistsError(errno.EEXIST, ""), f"writing {path}") from error
+    except OSError as error:
+        raise from_os_error(error, f"writing {path}") from error
 
 
 @contextmanager
