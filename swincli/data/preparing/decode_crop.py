@@ -35,6 +35,7 @@ class DecodeOptions:
         min_size: A crop with a shorter side, in pixels of the file, is rejected.
         jpeg: "fast" shrinks a large JPEG while it is decoded, "exact" decodes every pixel.
         hashed: Whether to compute the perceptual hash, which finds near duplicates.
+        digested: Whether to compute the SHA-256 of the pixels, which finds exact duplicates.
         encoding: File format to encode the square to; "raw" for none.
     """
 
@@ -46,6 +47,7 @@ class DecodeOptions:
     min_size: int = 1
     jpeg: Jpeg = "fast"
     hashed: bool = False
+    digested: bool = False
     encoding: Encoding = "raw"
 
 
@@ -58,12 +60,14 @@ class DecodedPicture:
         pixels: uint8 [H, W, 3]; None if the picture was rejected.
         encoded: The pixels as a file, if `DecodeOptions.encoding` asks for one.
         perceptual_hash: The perceptual hash of the pixels, if `DecodeOptions.hashed`.
+        digest: SHA-256 of the pixels, if `DecodeOptions.digested`.
     """
 
     record: SourceRecord
     pixels: NDArray[np.uint8] | None = None
     encoded: bytes | None = None
     perceptual_hash: PerceptualHash | None = None
+    digest: bytes | None = None
 
 
 def decode_and_crop(data: bytes, name: str, options: DecodeOptions) -> DecodedPicture:
@@ -92,4 +96,10 @@ def decode_and_crop(data: bytes, name: str, options: DecodeOptions) -> DecodedPi
         return DecodedPicture(replace(record, reason=f"{NOT_SQUARE}: {width} x {height} px"))
     pixels = crop_and_resize(picture, region, options.resolution, options.filter, options.gamma)
     encoded = None if options.encoding == "raw" else encode(pixels, options.encoding)
-    return DecodedPicture(record, pixels, encoded, perceptual_hash(pixels) if options.hashed else None)
+    hashed = perceptual_hash(pixels) if options.hashed else None
+    return DecodedPicture(record, pixels, encoded, hashed, pixel_digest(pixels) if options.digested else None)
+
+
+def pixel_digest(pixels: NDArray[np.uint8]) -> bytes:
+    """SHA-256 of pixels."""
+    return hashlib.sha256(np.ascontiguousarray(pixels).data).digest()

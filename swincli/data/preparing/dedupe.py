@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final
 
 import numpy as np
@@ -32,14 +31,12 @@ class DuplicateFinder:
         self._colours: list[NDArray[np.uint8]] = []
         self._bits = np.empty(64, np.uint64)
 
-    def find(
-        self, name: str, pixels: NDArray[np.uint8], perceptual_hash: PerceptualHash | None
-    ) -> tuple[str, str] | None:
+    def find(self, name: str, digest: bytes | None, perceptual_hash: PerceptualHash | None) -> tuple[str, str] | None:
         """Find a kept picture that this one duplicates. Without one, this picture is remembered as kept.
 
         Args:
             name: Name of the picture.
-            pixels: uint8 [H, W, 3].
+            digest: SHA-256 of its pixels, required for "exact" and "near".
             perceptual_hash: Its perceptual hash, required for "near".
 
         Returns:
@@ -47,7 +44,7 @@ class DuplicateFinder:
         """
         if self._dedupe is None:
             return None
-        digest = hashlib.sha256(pixels.tobytes()).digest()
+        assert digest is not None
         known = self._exact.setdefault(digest, (name, f"duplicate of {name}"))
         if known[0] != name:
             return known

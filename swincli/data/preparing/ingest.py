@@ -128,7 +128,7 @@ def _write_or_reject(
     """Write a picture or reject it, count it, and return its completed record."""
     record = picture.record if labels is None else replace(picture.record, label=labels.get(picture.record.name))
     if picture.pixels is not None and not state.not_square:
-        duplicate = finder.find(record.name, picture.pixels, picture.perceptual_hash)
+        duplicate = finder.find(record.name, picture.digest, picture.perceptual_hash)
         if duplicate is None:
             return _write(picture, record, plan, sinks, state)
         record = replace(record, same_as=duplicate[0], reason=duplicate[1])

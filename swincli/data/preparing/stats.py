@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from swincli.console import Console
 from swincli.data.images.perceptual_hash import perceptual_hash
-from swincli.data.preparing.decode_crop import DecodeOptions
+from swincli.data.preparing.decode_crop import DecodeOptions, pixel_digest
 from swincli.data.preparing.dedupe import DuplicateFinder
 from swincli.data.preparing.ingest import IngestOptions, ingest
 from swincli.data.preparing.labels import wanted_labels
@@ -121,7 +121,7 @@ def _store_stats(text: str, options: PrepareOptions, console: Console) -> Datase
                 hashed = perceptual_hash(pixels) if options.dedupe == "near" else None
                 label = None if store.labels is None or names is None else names[int(store.labels[place])]
                 record = replace(blank, name=_image_name(place), label=label, place=place)
-                if duplicate := finder.find(record.name, pixels, hashed):
+                if duplicate := finder.find(record.name, pixel_digest(pixels), hashed):
                     record = replace(record, same_as=duplicate[0], reason=duplicate[1], place=None)
                 else:
                     channels.add(pixels)
