@@ -119,12 +119,14 @@ class Console:
             with RichProgress(*columns, console=self.stderr, transient=True) as bar:
                 task = bar.add_task(description, total=total, rate="", status="")
 
+                item = bar.tasks[0]
                 waiting, shown = 0, -math.inf
 
                 def show() -> None:
                     nonlocal waiting, shown
+                    item.completed -= waiting
                     bar.advance(task, waiting)
-                    speed = bar.tasks[task].speed
+                    speed = item.speed
                     rate = "" if speed is None else f"{speed:,.1f} {unit}/s"
                     bar.update(task, rate=rate, status=status() if status else "")
                     waiting, shown = 0, time.monotonic()
@@ -132,6 +134,7 @@ class Console:
                 def advance(count: int = 1) -> None:
                     nonlocal waiting
                     waiting += count
+                    item.completed += count  # drawn by the bar's own thread
                     if time.monotonic() - shown >= LIVE_SECONDS:
                         show()
 

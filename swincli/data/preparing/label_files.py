@@ -104,10 +104,16 @@ def read_label_file(content: str, text: str, names: Collection[str], source: str
     if unused and matched:
         named = format_names([f"{row.path} ({row.where})" for row in unused])
         warnings.append(f"{text}: {format_items(len(unused), 'row')} without a picture in {source}: {named}")
-    folded = {path.casefold(): path for path in listed}
-    near = ((folded.get(composed(name).casefold()), name) for name in names if name not in matched)
-    other_case = next(((path, name) for path, name in near if path is not None), None)
+    without = [name for name in names if name not in matched]
+    other_case = _differ_in_case(listed, without) if without else None
     return MatchedLabels({name: row.label for name, row in matched.items()}, notes, warnings, other_case)
+
+
+def _differ_in_case(listed: dict[str, LabelRow], names: list[str]) -> tuple[str, str] | None:
+    """The first row and picture that differ in upper and lower case alone."""
+    folded = {path.casefold(): path for path in listed}
+    found = ((folded.get(composed(name).casefold()), name) for name in names)
+    return next(((path, name) for path, name in found if path is not None), None)
 
 
 def _by_path(rows: list[LabelRow], text: str) -> dict[str, LabelRow]:

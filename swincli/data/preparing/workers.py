@@ -54,7 +54,8 @@ def decode_all(entries: list[Entry], options: DecodeOptions, workers: int | None
                 yield decode_and_crop(data, entry.name, options)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_init_worker)
+    with _blocking_interrupts():  # multiprocessing starts a process of its own here
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_init_worker)
     done = False
     try:
         yield from _prefetch(entries, options, pool, workers * _TASKS_PER_WORKER)
