@@ -12,6 +12,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 
 from swincli.data.images.rejected import ImageError
 from swincli.data.preparing.decode_crop import DecodedPicture, DecodeOptions, decode_and_crop
@@ -25,6 +27,7 @@ SERIAL_FILES = 256  # up to this number of files, starting processes costs more 
 _TASKS_PER_WORKER = 4  # largest number of tasks in the queue
 _QUEUE_BYTES = 2**28  # undecoded files in the queue, in bytes
 _MOST_ON_WINDOWS = 61  # processes that Windows can wait for
+_LOOK_SECONDS = 1.0  # between two looks whether all processes are alive
 _TASK_FILES = 16  # most files of one task
 _TASK_BYTES = 2**22  # a task is full when its files have this many bytes
 _TASK_PIXELS = 2**20  # most bytes of pixels that one task returns
@@ -80,12 +83,35 @@ def _prefetch(
         while len(pending) >= most or (pending and queued_bytes + size > _QUEUE_BYTES):
             future, done = pending.popleft()
             queued_bytes -= done
-            yield from future.result()
+            yield from _wait_for(future, pool)
         queued_bytes += size
         with _blocking_interrupts():
             pending.append((pool.submit(_decode_task, files, options), size))
     while pending:
-        yield from pending.popleft()[0].result()
+        yield from _wait_for(pending.popleft()[0], pool)
+
+
+def _wait_for(future: Future[list[DecodedPicture]], pool: ProcessPoolExecutor) -> list[DecodedPicture]:
+    """Wait for the result of a task.
+
+    The pool itself does not notice that a process was killed if this happened in the middle of sending a result.
+
+    Raises:
+        BrokenProcessPool: A process has died.
+    """
+    while True:
+        try:
+            return future.result(timeout=_LOOK_SECONDS)
+        except TimeoutError:
+            if future.done():
+                return future.result()
+            if connection.wait([process.sentinel for process in _processes(pool)], timeout=0):
+                raise BrokenProcessPool from None
+
+
+def _processes(pool: ProcessPoolExecutor) -> list[BaseProcess]:
+    """The processes of a pool; none once it has been shut down."""
+    return list((getattr(pool, "_processes", None) or {}).values())
 
 
 @dataclass(frozen=True)
@@ -126,12 +152,15 @@ def _unreadable(error: ImageError) -> DecodedPicture:
 def _kill(pool: ProcessPoolExecutor) -> None:
     """Kill the processes of a pool now; what they are decoding is not waited for.
 
-    The pool's thread ends by itself. It would wait for ever for a result that a process had written in part, or for a
-    process to take the next task. So our copies of the other ends of both pipes are closed.
+    The pool's thread ends by itself. It would wait for ever for a result that a process had sent in part, and before
+    Python 3.11.5 for a process to take the next task. So our copies of the other ends of these pipes are closed.
     """
-    for process in list((getattr(pool, "_processes", None) or {}).values()):
+    for process in _processes(pool):
         process.kill()
-    for queue, end in (("_result_queue", "_writer"), ("_call_queue", "_reader")):
+    ends = [("_result_queue", "_writer")]
+    if sys.version_info < (3, 11, 5):  # later ones close it in that thread, and a second close could hit another file
+        ends.append(("_call_queue", "_reader"))
+    for queue, end in ends:
         pipe = getattr(getattr(pool, queue, None), end, None)
         if pipe is not None:
             pipe.close()
