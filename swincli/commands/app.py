@@ -23,6 +23,7 @@ from swincli.commands.train import train
 from swincli.commands.watch import watch
 from swincli.system.native_stderr import keep_own_stderr
 from swincli.system.openmp import prepare_environment
+from swincli.system.stop_signals import end_on_signals
 from swincli.version import __version__
 
 app = typer.Typer(
@@ -112,4 +113,5 @@ def main() -> None:
         sys.stdout.reconfigure(errors="file-name-bytes")
     prepare_environment()
     keep_own_stderr()
+    end_on_signals()
     sys.exit(run())

@@ -43,6 +43,24 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     write_atomically(path, write)
 
 
+def check_writable(path: Path) -> None:
+    """Check, before any work is done, that a file can be written: try it under a hidden name. No folder is made.
+
+    Raises:
+        ResourceError: it cannot.
+    """
+    hidden = hidden_beside(path.resolve(), "partial")
+    above = next(place for place in hidden.parents if os.path.lexists(place))
+    try:
+        probe = above / hidden.name
+        probe.touch()
+        probe.unlink()
+    except NotADirectoryError as error:
+        raise from_os_error(FileExistsError(errno.EEXIST, ""), f"writing {path}") from error
+    except OSError as error:
+        raise from_os_error(error, f"writing {path}") from error
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`. The file is renamed to `path` when the block ends without an error.

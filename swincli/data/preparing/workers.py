@@ -12,6 +12,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 
 from PIL import AvifImagePlugin
 
@@ -22,12 +24,14 @@ from swincli.data.preparing.survey import SourceRecord
 from swincli.data.sources.entries import Entry
 from swincli.errors import ResourceError
 from swincli.system.resources import available_memory, usable_cores
+from swincli.system.stop_signals import init_worker
 
 SERIAL_FILES = 256  # with more files than this, processes are started at once
 _SERIAL_BYTES = 2**24  # of fewer files, this process decodes so many bytes: as long as others take to start
 _TASKS_PER_WORKER = 4  # largest number of tasks in the queue
 _QUEUE_BYTES = 2**28  # undecoded files in the queue, in bytes
 _MOST_ON_WINDOWS = 61  # processes that Windows can wait for
+_LOOK_SECONDS = 1.0  # between two looks whether all processes are alive
 _TASK_FILES = 16  # most files of one task
 _TASK_BYTES = 2**22  # a task is full when its files have this many bytes
 _TASK_PIXELS = 2**20  # most bytes of pixels that one task returns
@@ -54,14 +58,19 @@ def decode_all(entries: list[Entry], options: DecodeOptions, workers: int | None
     if not entries:
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_init_worker)
+    with _blocking_interrupts():  # multiprocessing starts a process of its own here
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_init_worker)
+    done = False
     try:
         yield from _prefetch(entries, options, pool, workers * _TASKS_PER_WORKER, available_memory() // 2)
+        done = True
     except BrokenProcessPool as error:
         message = "a process that decodes pictures died, perhaps out of memory"
         raise ResourceError(message, "Run it again with fewer --workers.") from error
     finally:
-        pool.shutdown(cancel_futures=True)
+        if not done:
+            _kill(pool)
+        pool.shutdown(wait=done)
 
 
 def _decode_here(
@@ -114,11 +123,34 @@ def _prefetch(
             or sum(task.size for task in pending) + size > _QUEUE_BYTES
             or sum(task.memory for task in pending) + need > memory
         ):
-            yield from pending.popleft().result.result()
+            yield from _wait_for(pending.popleft().result, pool)
         with _blocking_interrupts():
             pending.append(_Pending(pool.submit(_decode_task, files, options), size, need))
     while pending:
-        yield from pending.popleft().result.result()
+        yield from _wait_for(pending.popleft().result, pool)
+
+
+def _wait_for(future: Future[list[DecodedPicture]], pool: ProcessPoolExecutor) -> list[DecodedPicture]:
+    """Wait for the result of a task.
+
+    The pool itself does not notice that a process was killed if this happened in the middle of sending a result.
+
+    Raises:
+        BrokenProcessPool: A process has died.
+    """
+    while True:
+        try:
+            return future.result(timeout=_LOOK_SECONDS)
+        except TimeoutError:
+            if future.done():
+                return future.result()
+            if connection.wait([process.sentinel for process in _processes(pool)], timeout=0):
+                raise BrokenProcessPool from None
+
+
+def _processes(pool: ProcessPoolExecutor) -> list[BaseProcess]:
+    """The processes of a pool; none once it has been shut down."""
+    return list((getattr(pool, "_processes", None) or {}).values())
 
 
 @dataclass(frozen=True)
@@ -164,13 +196,30 @@ def _unreadable(error: ImageError) -> DecodedPicture:
     return DecodedPicture(SourceRecord(error.name, reason=error.reason))
 
 
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """Kill the processes of a pool now; what they are decoding is not waited for.
+
+    The pool's thread ends by itself. It would wait for ever for a result that a process had sent in part, and before
+    Python 3.11.5 for a process to take the next task. So our copies of the other ends of these pipes are closed.
+    """
+    for process in _processes(pool):
+        process.kill()
+    ends = [("_result_queue", "_writer")]
+    if sys.version_info < (3, 11, 5):  # later ones close it in that thread, and a second close could hit another file
+        ends.append(("_call_queue", "_reader"))
+    for queue, end in ends:
+        pipe = getattr(getattr(pool, queue, None), end, None)
+        if pipe is not None:
+            pipe.close()
+
+
 @contextmanager
 def _blocking_interrupts() -> Iterator[None]:
-    """Delay Ctrl-C until the block ends. Processes started in it inherit the block and never see Ctrl-C."""
+    """Delay Ctrl-C and SIGHUP until the block ends. Processes started in it inherit the block and never see them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:
@@ -178,7 +227,7 @@ def _blocking_interrupts() -> Iterator[None]:
 
 
 def _init_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which stops the pool
+    init_worker()
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # every core has a process already
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 2)  # libtiff prints errors there that Pillow also raises

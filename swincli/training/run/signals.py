@@ -18,6 +18,7 @@ from typing import Literal
 import psutil
 
 from swincli.console import Console
+from swincli.system.stop_signals import mute_closed
 
 # Under torchrun one Ctrl-C arrives twice: from the terminal and from torchrun's agent.
 SAME_CTRL_C = 2.0  # seconds
@@ -119,7 +120,7 @@ def catch_stop_signals(console: Console, max_time: float | None = None) -> Itera
     terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
 
     def request(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        _mute_closed(terminals)
+        mute_closed(terminals)
         if stop.handle_signal(number):
             with suppress(RuntimeError, OSError):  # the signal interrupted a print
                 console.say(f"{stop.reason}: finishing the step and saving")
@@ -131,17 +132,6 @@ def catch_stop_signals(console: Console, max_time: float | None = None) -> Itera
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _mute_closed(terminals: list[int]) -> None:
-    """Send what is still printed to nowhere, on terminals that have been closed; writing there would be an error."""
-    for descriptor in terminals:
-        try:
-            os.get_terminal_size(descriptor)
-        except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, descriptor)
-            os.close(nowhere)
 
 
 def seconds_since_start() -> float:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
@@ -57,7 +61,7 @@ class Pool:
     def submit(self, work: Callable[..., object], *arguments: object) -> Any:
         self.waiting += 1
         self.most = max(self.most, self.waiting)
-        return type("Task", (), {"result": lambda _: self._done(work, arguments)})()
+        return type("Task", (), {"result": lambda *_, **__: self._done(work, arguments)})()
 
     def _done(self, work: Callable[..., object], arguments: tuple[object, ...]) -> object:
         self.waiting -= 1
@@ -136,6 +140,19 @@ def test_a_process_that_dies_is_explained(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ResourceError, match="died, perhaps out of memory") as caught:
         list(decode_all([Entry("a", lambda: b"")], OPTIONS, 2))
     assert "--workers" in str(caught.value.hint)
+
+
+def test_a_process_that_dies_while_it_sends_a_result_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    sentinel, alive = os.pipe()
+    pool: Any = SimpleNamespace(_processes={1: SimpleNamespace(sentinel=sentinel)})
+    monkeypatch.setattr(workers, "_LOOK_SECONDS", 0.01)
+    future: Future[Any] = Future()
+    threading.Timer(0.05, os.close, [alive]).start()  # as the system does when a process dies
+    with pytest.raises(BrokenProcessPool):
+        workers._wait_for(future, pool)
+    future.set_result([])
+    assert workers._wait_for(future, pool) == []
+    os.close(sentinel)
 
 
 def test_no_more_processes_than_windows_can_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
