@@ -38,8 +38,9 @@ Values are applied in this order, and the last one wins: defaults, the extended 
 COMMANDS_INTRODUCTION = """\
 # Commands
 
-Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong use. An error is a line
-`error: ...`, which names the file, option or key, and usually a line `hint: ...`, which says what to do."""
+Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong use; 130 after
+Ctrl-C, 143 after SIGTERM, 129 after a closed terminal. An error is a line `error: ...`, which names the file, option
+or key, and usually a line `hint: ...`, which says what to do."""
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ views become plain lines, so logs stay readable.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,7 @@ from swincli.units import format_duration, format_json
 
 STDOUT = "standard output"
 PLAIN_SECONDS = 15.0  # between two progress lines without a terminal
+LIVE_SECONDS = 0.1  # between two updates of a bar: as often as it is drawn; an update takes as long as a small picture
 
 
 class Advance(Protocol):
@@ -117,13 +119,27 @@ class Console:
             with RichProgress(*columns, console=self.stderr, transient=True) as bar:
                 task = bar.add_task(description, total=total, rate="", status="")
 
-                def advance(count: int = 1) -> None:
-                    bar.advance(task, count)
-                    speed = bar.tasks[task].speed
+                item = bar.tasks[0]
+                waiting, shown = 0, -math.inf
+
+                def show() -> None:
+                    nonlocal waiting, shown
+                    item.completed -= waiting
+                    bar.advance(task, waiting)
+                    speed = item.speed
                     rate = "" if speed is None else f"{speed:,.1f} {unit}/s"
                     bar.update(task, rate=rate, status=status() if status else "")
+                    waiting, shown = 0, time.monotonic()
+
+                def advance(count: int = 1) -> None:
+                    nonlocal waiting
+                    waiting += count
+                    item.completed += count  # drawn by the bar's own thread
+                    if time.monotonic() - shown >= LIVE_SECONDS:
+                        show()
 
                 yield advance
+                show()
         else:
             yield self._plain_progress(description, total, unit, status)
 

@@ -7,6 +7,7 @@ import json
 import math
 import re
 import time
+from unittest.mock import Mock
 
 import pytest
 from rich.console import Console as RichConsole
@@ -116,6 +117,18 @@ def test_progress_on_a_terminal_is_a_bar() -> None:
         advance(3)
     assert "4/4" in screen.getvalue()
     assert re.search(r"images +[\d,]+\.\d images/s", screen.getvalue())
+
+
+def test_a_bar_is_updated_no_more_often_than_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    console, screen, asked = Console(), io.StringIO(), Mock(return_value="loss 1")
+    console.stderr = RichConsole(file=screen, force_terminal=True, width=100)
+    monkeypatch.setattr(module, "LIVE_SECONDS", math.inf)
+    with console.progress("Reading", 1000, status=asked) as advance:
+        for _ in range(1000):
+            advance()
+    assert asked.call_count == 2  # at the first and at the end
+    assert "1000/1000" in screen.getvalue()
+    assert "loss 1" in screen.getvalue()
 
 
 def test_quiet_is_never_live() -> None:

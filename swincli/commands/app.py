@@ -18,8 +18,12 @@ from swincli.commands.prepare_data.command import prepare_data
 from swincli.commands.project.command import project
 from swincli.commands.recipe import recipe_app
 from swincli.commands.sample.command import sample
+from swincli.commands.stop import stop
 from swincli.commands.train import train
+from swincli.commands.watch import watch
+from swincli.system.native_stderr import keep_own_stderr
 from swincli.system.openmp import prepare_environment
+from swincli.system.stop_signals import end_on_signals
 from swincli.version import __version__
 
 app = typer.Typer(
@@ -56,6 +60,8 @@ app.command("prepare-data", epilog=_example("swincli prepare-data photos/ datase
     prepare_data
 )
 app.command("train", epilog=_example("swincli train quickstart"))(train)
+app.command("watch", epilog=_example("swincli watch runs/quickstart"))(watch)
+app.command("stop", epilog=_example("swincli stop runs/quickstart"))(stop)
 app.command("sample", epilog=_example("swincli sample --seeds 0-31 --truncation 0.7 --grid 8x4"))(sample)
 app.command("interpolate", epilog=_example("swincli interpolate --seeds 1,5,9 --loop --pace perceptual"))(interpolate)
 app.command("project", epilog=_example("swincli project portrait.jpg --space w+ --tune"))(project)
@@ -106,4 +112,6 @@ def main() -> None:
         codecs.register_error("file-name-bytes", _file_name_bytes)
         sys.stdout.reconfigure(errors="file-name-bytes")
     prepare_environment()
+    keep_own_stderr()
+    end_on_signals()
     sys.exit(run())

@@ -48,6 +48,14 @@ class TrainRequest:
             rich_help_panel=RUN,
         ),
     ] = None
+    detach: Annotated[
+        bool,
+        typer.Option(
+            "--detach",
+            help="Train in the background, with the output in RUN/train.log; returns after the first steps.",
+            rich_help_panel=RUN,
+        ),
+    ] = False
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check recipe, data and networks; write nothing.", rich_help_panel=RUN)
     ] = False
@@ -79,9 +87,11 @@ class TrainRequest:
         """Check the time limit and the recipe.
 
         Raises:
-            UsageError: either cannot be read.
+            UsageError: either cannot be read, or `--detach` cannot be meant.
         """
         _ = self.max_seconds, self.loaded_recipe
+        if self.detach:
+            check_detach(self)
 
 
 @device_command(TrainRequest)
@@ -89,6 +99,8 @@ def train(request: TrainRequest, device: torch.device, console: Console) -> Resu
     """Train the networks of a recipe. The same command resumes a stopped run."""
     from swincli.system.distributed import init_distributed
 
+    if request.detach:
+        return run_detached(request, device, console)
     if request.dry_run:
         return run(request, device, console)
     with init_distributed(device) as processes:
@@ -107,15 +119,13 @@ def run(request: TrainRequest, device: torch.device, console: Console, processes
     Raises:
         SwincliError: as `describe_plan`, `open_training_store` and `training.loop.train` do.
     """
-    from swincli.model.files.find_checkpoint import RUNS
     from swincli.system import runtime
     from swincli.system.distributed import Processes
     from swincli.system.torchrun_env import world_size
     from swincli.training import loop
     from swincli.training.preflight import describe_plan, open_training_store
 
-    recipe = request.loaded_recipe
-    folder = request.out or RUNS / (recipe.run.name or Path(request.recipe).stem)
+    recipe, folder = request.loaded_recipe, run_folder(request)
     runtime.configure(tf32=recipe.run.tf32)
     if request.dry_run:
         facts = {"run": str(folder), **describe_plan(recipe, console, world_size())}
@@ -135,3 +145,64 @@ def run(request: TrainRequest, device: torch.device, console: Console, processes
     return Result(
         {"run": str(result.run), "images_seen": result.images_seen, "model": str(result.model)}, [str(result.model)]
     )
+
+
+def run_folder(request: TrainRequest) -> Path:
+    """The folder of the run: `--out`, or runs/NAME."""
+    from swincli.model.files.find_checkpoint import RUNS
+
+    return request.out or RUNS / (request.loaded_recipe.run.name or Path(request.recipe).stem)
+
+
+def check_detach(request: TrainRequest) -> None:
+    """Check that `--detach` makes sense.
+
+    Raises:
+        UsageError: with `--dry-run`, under torchrun, or with a recipe that a second process cannot read.
+    """
+    from swincli.errors import UsageError
+    from swincli.system.torchrun_env import is_distributed
+
+    if request.dry_run:
+        raise UsageError("--detach: --dry-run does not train", "Leave one of them out.")
+    if Path(request.recipe).exists() and not Path(request.recipe).is_file():
+        raise UsageError(f"--detach: {request.recipe} can be read only once", "Write the recipe into a file.")
+    if is_distributed():
+        raise UsageError(
+            "--detach: not under torchrun", "Start torchrun itself in the background: nohup torchrun ... &"
+        )
+
+
+def run_detached(request: TrainRequest, device: torch.device, console: Console) -> Result:
+    """Start the same training in the background and wait for its first steps.
+
+    Raises:
+        SwincliError: the training's own error, if it ends with one before that.
+    """
+    from swincli.training.run.detach import train_detached
+
+    folder = run_folder(request)
+    console.say(f"starting; output goes to {folder / 'train.log'}")
+    try:
+        detached = train_detached(["train", *_arguments(request), "--device", str(device)], folder)
+    except KeyboardInterrupt:
+        console.say(f"not waiting any longer; the training goes on. To end it: swincli stop {folder}")
+        raise
+    facts = {"run": str(folder), "log": str(detached.log), "pid": detached.session.pid if detached.session else None}
+    if detached.session is None:
+        console.say(detached.output.strip())
+        return Result(facts, [])
+    return Result(facts, [f"pid {detached.session.pid}", f"swincli watch {folder}", f"swincli stop {folder}"])
+
+
+def _arguments(request: TrainRequest) -> list[str]:
+    """The command line of a request, without `--detach`."""
+    options = {
+        "--data": request.data,
+        "--seed": request.seed,
+        "--out": request.out,
+        "--resume": request.resume,
+        "--max-time": request.max_time,
+    }
+    given = [part for name, value in options.items() if value is not None for part in (name, str(value))]
+    return [request.recipe, *(part for text in request.overrides or [] for part in ("--set", text)), *given]

@@ -166,11 +166,13 @@ def _is_given(context: typer.Context, name: str | None) -> bool:
 def boundary(*, json_mode: bool, quiet: bool, debug: bool) -> Iterator[Console]:
     """Open the console, and turn every error of the block into `error:`, `hint:` and an exit code.
 
-    Expected errors exit with their own code, errors of the operating system and bugs with 1, Ctrl-C with 130. With
-    `debug` the traceback is shown as well. Of several processes, one reports an error that all of them have.
+    Expected errors exit with their own code, errors of the operating system and bugs with 1, Ctrl-C with 130, SIGTERM
+    with 143. With `debug` the traceback is shown as well. Of several processes, one reports an error that all of them
+    have.
     """
     from swincli.console import STDOUT, Console
     from swincli.errors import SwincliError, from_os_error
+    from swincli.system.stop_signals import reason_and_code
     from swincli.system.torchrun_env import is_secondary
 
     console = Console(json_mode=json_mode, quiet=quiet or is_secondary())
@@ -185,10 +187,11 @@ def boundary(*, json_mode: bool, quiet: bool, debug: bool) -> Iterator[Console]:
         if error.filename == STDOUT:
             _mute_stdout()
         _fail(console, from_os_error(error, str(error.filename or "swincli")), debug)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        reason, code = reason_and_code(error)
         if not is_secondary():
-            console.error("interrupted")
-        raise typer.Exit(130) from None
+            console.error(reason)
+        raise typer.Exit(code) from None
     except (typer.Exit, typer.Abort, typer.TyperException):
         raise
     except Exception as error:

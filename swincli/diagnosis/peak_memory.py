@@ -15,8 +15,8 @@ SAMPLE_SECONDS = 0.01
 class PeakMemory:
     """Context manager that records the most bytes in use on a device.
 
-    On CUDA this is the memory that PyTorch has reserved, without the driver's own few hundred MB. Elsewhere the process
-    is sampled every 10 ms: its resident memory on the CPU, Metal's allocations on MPS.
+    On CUDA this is the memory that PyTorch has reserved, without the driver's own few hundred MB. PyTorch keeps the
+    peak. Elsewhere a thread samples every 10 ms: resident memory of the process on the CPU, Metal's allocations on MPS.
 
     Attributes:
         before: Bytes at the start of the block.
@@ -27,21 +27,24 @@ class PeakMemory:
         self._device = device
         self._process = psutil.Process()
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
+        is_sampled = device.type != "cuda"
+        self._thread = threading.Thread(target=self._sample, daemon=True) if is_sampled else None
         self.before = self.bytes = 0
 
     def __enter__(self) -> Self:
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         self.before = self.bytes = self._now()
-        self._thread.start()
+        if self._thread:
+            self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._done.set()
-        self._thread.join()
+        if self._thread:
+            self._thread.join()
         self.bytes = max(self.bytes, self._now())
 
     def _now(self) -> int:

@@ -14,15 +14,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from swincli.data.images.formats import list_formats
 from swincli.data.images.rejected import ImageError
 from swincli.data.preparing.decode_crop import DecodeOptions, decode_and_crop
 from swincli.data.sources import open_source
 from swincli.data.sources.entries import read_file
 from swincli.errors import DataError, UsageError
+from swincli.system.native_stderr import silent_libraries
 
 Crop = Literal["center", "none"]
 Warn = Callable[[str], None]
-_HINT = "IMAGE is a picture (PNG, JPEG, WebP, TIFF, BMP or GIF), or a folder or .zip of pictures."
+_HINT = f"IMAGE is a picture ({list_formats('or')}), or a folder or .zip of pictures."
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +115,7 @@ def _fit(data: bytes, name: str, stem: str, size: int, crop: Crop, warn: Warn) -
 
 def _losses(data: bytes) -> Iterator[str]:
     """Information that a picture loses as an RGB image; `data` was decoded before without an error."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), silent_libraries():
         warnings.simplefilter("ignore")
         try:
             with Image.open(BytesIO(data)) as image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -42,6 +43,24 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     write_atomically(path, write)
 
 
+def check_writable(path: Path) -> None:
+    """Check, before any work is done, that a file can be written: try it under a hidden name. No folder is made.
+
+    Raises:
+        ResourceError: it cannot.
+    """
+    hidden = hidden_beside(path.resolve(), "partial")
+    above = next(place for place in hidden.parents if os.path.lexists(place))
+    try:
+        probe = above / hidden.name
+        probe.touch()
+        probe.unlink()
+    except NotADirectoryError as error:
+        raise from_os_error(FileExistsError(errno.EEXIST, ""), f"writing {path}") from error
+    except OSError as error:
+        raise from_os_error(error, f"writing {path}") from error
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`. The file is renamed to `path` when the block ends without an error.
@@ -53,7 +72,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        temporary.chmod(_default_mode())  # safetensors writes files that only their owner can read
+        with suppress(PermissionError):  # some network disks know no permissions
+            temporary.chmod(_default_mode())  # safetensors writes files that only their owner can read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -99,12 +119,15 @@ def append_json_line(log: Path, values: Mapping[str, Any]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync a folder's list of names to disk; does nothing outside POSIX."""
+    """Sync a folder's list of names to disk; does nothing outside POSIX and on disks that cannot do it."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 

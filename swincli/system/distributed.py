@@ -22,7 +22,8 @@ from swincli.console import Advance
 from swincli.errors import PeerFailedError, ResourceError, SwincliError, UsageError, from_os_error
 from swincli.system.torchrun_env import is_distributed, local_rank, restart_count
 
-TIMEOUT = timedelta(hours=6)  # of a collective: the others wait while the main process computes metrics
+TIMEOUT = timedelta(minutes=30)  # of joining, and of a collective, so that a hanging one does not hold GPUs for long
+PATIENCE = timedelta(hours=6)  # of waiting for what the main process does alone, and for the end of shared work
 GROUP_SIZE = 64  # items that stay on one rank unless the caller gives another size
 
 UNEXPLAINED = ("the shared work failed, and no process says why", "Run it again with --debug, or in one process.")
@@ -55,11 +56,13 @@ class Processes:
         rank: Number of this process, from 0.
         world_size: Number of processes.
         store: Key-value store of all ranks, for progress and failures during shared work; None for one process.
+        patient: Group of all ranks whose collectives wait for `PATIENCE`; None for the default group.
     """
 
     rank: int = 0
     world_size: int = 1
     store: Store | None = field(default=None, repr=False, compare=False)
+    patient: Any = field(default=None, repr=False, compare=False)
     _numbers: Iterator[int] = field(default_factory=itertools.count, repr=False, compare=False)
 
     @property
@@ -85,6 +88,8 @@ class Processes:
     def from_main(self, work: Callable[[], T]) -> T:
         """Run `work` in the main process and return its result on every rank (plain values and CPU tensors).
 
+        The others wait for `PATIENCE`, so work that only the main process does and that takes long belongs here.
+
         Raises:
             PeerFailedError: on the other ranks, if `work` raised. The main process raises the error itself.
         """
@@ -97,7 +102,7 @@ class Processes:
                 box = [work(), True]
             except BaseException as caught:
                 error = caught
-        dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+        dist.broadcast_object_list(box, src=0, group=self.patient, device=torch.device("cpu"))
         if error is not None:
             raise error
         if not box[1]:
@@ -154,7 +159,7 @@ class Processes:
         if self.world_size == 1:
             return [value]
         values: list[Any] | None = [None] * self.world_size if self.is_main else None
-        dist.gather_object(value, values)
+        dist.gather_object(value, values, group=self.patient)
         return values or []
 
     def all_gather(self, value: T) -> list[T]:
@@ -162,7 +167,7 @@ class Processes:
         if self.world_size == 1:
             return [value]
         values: list[Any] = [None] * self.world_size
-        dist.all_gather_object(values, value)
+        dist.all_gather_object(values, value, group=self.patient)
         return values
 
     def mean(self, values: Mapping[str, float]) -> dict[str, float]:
@@ -325,11 +330,12 @@ def init_distributed(device: torch.device) -> Iterator[Processes]:
         store = _store_of_this_attempt(store, rank, world_size)
         backends = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backends, store=store, rank=rank, world_size=world_size, timeout=TIMEOUT)
+        patient = dist.new_group(backend="gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise ResourceError(
             f"the other processes cannot be reached: {error}", "Start all of them with torchrun, on a free port."
         ) from error
-    processes = Processes(rank, world_size, store)
+    processes = Processes(rank, world_size, store, patient)
     try:
         yield processes
     except (RuntimeError, MemoryError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,19 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
     for line in read_json_lines(path):
         if line.record is not None:
             yield line.record
+
+
+def read_last_records(path: Path, size: int = 2**17) -> list[dict[str, Any]]:
+    """The objects in the last `size` bytes of a log, oldest first; damaged lines are skipped, none without a file."""
+    try:
+        with path.open("rb") as file:
+            start = max(0, file.seek(0, os.SEEK_END) - size)
+            file.seek(start)
+            lines = file.read().split(b"\n")
+    except FileNotFoundError:
+        return []
+    parsed = (_parse(line) for line in (lines[1:] if start else lines))
+    return [record for record in parsed if record is not None]
 
 
 def _parse(content: bytes) -> dict[str, Any] | None:

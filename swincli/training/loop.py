@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,21 +16,20 @@ from swincli.data.store.reader import Store
 from swincli.errors import DataError, ResourceError, UsageError
 from swincli.recipe import Recipe
 from swincli.system.distributed import Processes, explain_lost_peer
-from swincli.training.ema.ema import update_emas
 from swincli.training.ema.snapshots import save_power_snapshots
 from swincli.training.in_training_metrics import InTrainingMetrics
 from swincli.training.logging.report import Report, describe_start, live_report
 from swincli.training.logging.sample_grids import save_reals, save_samples
 from swincli.training.logging.trackers import check_trackers
 from swincli.training.losses.batch import Batch
-from swincli.training.losses.memory import Step
-from swincli.training.losses.remembered import noted_features, update_memory
 from swincli.training.preflight import check_data, check_disk, smoke_test_step
+from swincli.training.run.environment import note_environment
 from swincli.training.run.finite_checks import check_finite, check_weights
 from swincli.training.run.folder import RunFolder
-from swincli.training.run.lock import locked_run
+from swincli.training.run.lock import RunLock, locked_run
 from swincli.training.run.out_of_memory import is_out_of_memory, out_of_memory_error
 from swincli.training.run.same_run import check_new_run, check_same_run
+from swincli.training.run.side_tasks import SideTasks, side_tasks
 from swincli.training.run.signals import StopRequest, catch_stop_signals
 from swincli.training.run.state import (
     TrainingState,
@@ -38,12 +38,13 @@ from swincli.training.run.state import (
     restore,
     to_bytes,
 )
-from swincli.training.schedules import adam_beta2, crossed, lr_scale
+from swincli.training.run.stop_file import listen_for_stop
+from swincli.training.run_step import remember, run_all, run_step
+from swincli.training.schedules import crossed
 from swincli.training.step.batch_shards import BatchSplit, split_batch
 from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.engine import start_engine
 from swincli.training.step.labels import training_classes
-from swincli.training.step.optimizers import lazy_intervals, set_rates
 from swincli.training.step.phases import Phase, make_phases
 from swincli.training.step.prefetch import open_loader
 from swincli.training.transfer.init_from import init_from_checkpoint
@@ -97,16 +98,14 @@ def train(
     processes = processes or Processes()
     split = split_batch(recipe, processes.world_size)
     check_data(recipe, store)
-    with locked_run(out, processes):
-        return _train(
-            recipe, store, RunFolder(out), device, console, processes, split, resume=resume, max_time=max_time
-        )
+    with locked_run(out, processes) as lock:
+        return _train(recipe, store, lock, device, console, processes, split, resume=resume, max_time=max_time)
 
 
 def _train(
     recipe: Recipe,
     store: Store,
-    folder: RunFolder,
+    lock: RunLock,
     device: torch.device,
     console: Console,
     processes: Processes,
@@ -115,7 +114,8 @@ def _train(
     resume: bool,
     max_time: float | None,
 ) -> TrainResult:
-    """`train`, in a run folder that no other session works in."""
+    """`train`, in the run folder that `lock` keeps other sessions out of."""
+    folder = RunFolder(lock.folder)
     with explain_torch_errors(recipe, device, split, processes):
         state = open_run(folder, recipe, store, device, console, processes, resume=resume)
         engine = start_engine(recipe.run, state.generator, state.discriminator, device, processes)
@@ -123,8 +123,10 @@ def _train(
             state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine, state.memory
         )
     with (
+        side_tasks(folder, state, console, processes) as tasks,
         explain_errors(folder, recipe, device, split, processes),
         catch_stop_signals(console, max_time) as stop,
+        listen_for_stop(lock, stop) if processes.is_main else contextlib.nullcontext(),
         open_loader(recipe, store, split, processes.rank, device) as loader,
     ):
 
@@ -135,14 +137,15 @@ def _train(
         if processes.is_main:
             for line in describe_start(state, len(store), device):
                 console.say(line)
+        processes.from_main(lambda: tasks.begin(stop) if tasks else None)
         start_run(folder, state, store, phases, micro_batches, stop, console, processes, timed=max_time is not None)
         with live_report(folder, state, device, console, processes) as report:
-            measure_if_due(state, folder, report, metrics, stop)
+            measure_if_due(state, folder, report, metrics, stop, tasks)
             while state.images_seen < recipe.train.total:
                 started = time.monotonic()
                 with stop.timing("step"):
                     scalars, phase_of = run_step(state, phases, micro_batches())
-                means = processes.mean({**scalars, "stop": float(stop.reason is not None)})
+                means = processes.mean({**scalars, "stop": float(stop.poll())})
                 stopping = means.pop("stop") > 0
                 remember(state, split, means, processes)
                 if stopping:
@@ -154,9 +157,10 @@ def _train(
                 if report:
                     folder.check_exists()
                     report.step(state, means, time.monotonic() - started)
+                if done or is_output_due(state):
                     with stop.timing("save"):
-                        write_outputs(state, folder, report, done=done)
-                measure_if_due(state, folder, report, metrics, stop)
+                        processes.from_main(partial(write_outputs, state, folder, report, tasks, done=done))
+                measure_if_due(state, folder, report, metrics, stop, tasks)
                 if done:
                     break
     return end_run(folder, state, stop, console, processes)
@@ -198,6 +202,7 @@ def open_run(
             init_from_checkpoint(state, recipe.train.init, console)
         folder.prepare(recipe)
         folder.rewind(state.images_seen, recipe, console)
+        note_environment(folder.environment, device, processes.world_size, console)
 
     processes.from_main(on_main)
     if processes.world_size > 1:
@@ -237,58 +242,28 @@ def start_run(
     is_new = not processes.from_main(folder.is_started)
     if is_new:
         smoke_test_step(folder, state, lambda: run_all(phases, micro_batches()), processes)
-    if processes.is_main and (is_new or timed):
+
+    def write_first_files() -> None:
+        save_samples(folder, state)
+        if timed:
+            folder.save(state)
+
+    if is_new or timed:
         with stop.timing("save"):
-            save_samples(folder, state)
-            if timed:
-                folder.save(state)
-    if processes.is_main and is_new:
-        save_reals(folder, state.recipe, store)
+            processes.from_main(write_first_files)
+    if is_new:
+        processes.from_main(lambda: save_reals(folder, state.recipe, store))
 
 
-def run_all(phases: list[Phase], micro_batches: list[Batch]) -> None:
-    """Run every phase once, due or not."""
-    for phase in phases:
-        phase.run(micro_batches)
+def write_outputs(
+    state: TrainingState, folder: RunFolder, report: Report | None, tasks: SideTasks | None, *, done: bool
+) -> None:
+    """After a step: write the sample grid, power-function EMAs, model and state, each if due; all of them if `done`.
 
-
-def run_step(
-    state: TrainingState, phases: list[Phase], micro_batches: list[Batch]
-) -> tuple[dict[str, float], dict[str, str]]:
-    """One training step: set the learning rates, run the phases that are due, update the EMAs.
-
-    Returns:
-        The scalars to report, in the order in which they were computed, and the name of the phase of each.
+    Only rank 0 does it, and has a report and side tasks.
     """
-    train, number = state.recipe.train, state.images_seen // state.recipe.train.batch
-    scale = lr_scale(state.images_seen, train)
-    beta2 = None if train.beta2_end is None else adam_beta2(state.images_seen, train)
-    for optimizer, interval in zip((state.g_optimizer, state.d_optimizer), lazy_intervals(state.recipe), strict=True):
-        set_rates(optimizer, scale, beta2, interval)
-    scalars: dict[str, torch.Tensor] = {}
-    phase_of: dict[str, str] = {}
-    for phase in phases:
-        if number % phase.interval == 0:
-            reported = phase.run(micro_batches)
-            scalars |= reported
-            phase_of |= dict.fromkeys(reported, phase.name)
-    state.images_seen += train.batch
-    update_emas(state)
-    values = torch.stack([value.detach().float() for value in scalars.values()]).tolist()
-    return dict(zip(scalars, values, strict=True)), phase_of
-
-
-def remember(state: TrainingState, split: BatchSplit, means: Mapping[str, float], processes: Processes) -> None:
-    """After a step, change what losses remember: from the means over ranks, and from features of the whole batch."""
-    if not state.memory.values:
-        return
-    noted, batch = noted_features(state.memory), state.recipe.train.batch
-    features = {name: split.whole_batch(processes.all_gather(part)) for name, part in noted.items()}
-    update_memory(state.memory, Step(state.recipe, state.images_seen - batch, means, features))
-
-
-def write_outputs(state: TrainingState, folder: RunFolder, report: Report, *, done: bool) -> None:
-    """After a step: write the sample grid, power-function EMAs, model and state, each if due; all of them if `done`."""
+    assert report is not None
+    assert tasks is not None
     recipe, seen, batch = state.recipe, state.images_seen, state.recipe.train.batch
     if done or crossed(seen, batch, recipe.run.samples):
         save_samples(folder, state)
@@ -298,6 +273,14 @@ def write_outputs(state: TrainingState, folder: RunFolder, report: Report, *, do
     if done or is_save_due(state):
         report.flush()
         folder.save(state)
+        tasks.saved()
+
+
+def is_output_due(state: TrainingState) -> bool:
+    """Whether the step that has just ended crossed anything that rank 0 writes alone, while the others wait."""
+    recipe = state.recipe
+    intervals = (recipe.run.samples, recipe.ema.power_every)
+    return is_save_due(state) or any(crossed(state.images_seen, recipe.train.batch, every) for every in intervals)
 
 
 def is_save_due(state: TrainingState) -> bool:
@@ -312,17 +295,20 @@ def measure_if_due(
     report: Report | None,
     metrics: InTrainingMetrics | None,
     stop: StopRequest,
+    tasks: SideTasks | None,
 ) -> None:
     """Measure the saved state of this moment, if it is due and metrics.jsonl does not have it yet.
 
     All ranks measure together. Rank 0 then prunes states, keeping that of the best model.
     """
     if metrics is not None and metrics.is_missing(state.images_seen):
-        values = metrics.measure(state, lambda: stop.reason is not None)
+        values = metrics.measure(state, stop.poll)
         if report and values:
             report.metrics(state, values)
         if report:
             folder.prune_states(state.recipe)
+        if tasks and values:
+            tasks.measured()
 
 
 def end_run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -129,3 +130,14 @@ def test_peak_memory_sees_what_is_gone_at_the_end() -> None:
     with PeakMemory(CPU) as peak, mmap.mmap(-1, size) as fresh:  # mmap: PyTorch may reuse memory that was freed here
         fresh.write(b"1" * size)
     assert peak.bytes - peak.before > size // 2
+
+
+def test_a_gpu_keeps_its_own_peak_and_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sampling would hold Python's lock while the steps that count are timed."""
+    reserved = iter([100, 700])
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: next(reserved))
+    threads = threading.active_count()
+    with PeakMemory(torch.device("cuda")) as peak:
+        assert threading.active_count() == threads
+    assert (peak.before, peak.bytes) == (100, 700)

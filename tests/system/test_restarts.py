@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 import threading
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -80,3 +82,30 @@ def test_shared_work_succeeds_after_a_restart(tmp_path: Path) -> None:
     done = torchrun("--max-restarts", 1, SCRIPT, tmp_path)
     assert done.returncode == 0, done.stderr
     assert [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)] == [["1", 5], ["1", 5]]
+
+
+def test_a_hanging_collective_ends_soon_and_what_the_main_process_does_alone_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(distributed, "is_distributed", lambda: True)
+    monkeypatch.setattr(rendezvous, "rendezvous", lambda *_, **__: iter([(dist.HashStore(), 0, 1)]))
+    limits = []
+    for name in ("init_process_group", "new_group"):
+        plain = getattr(dist, name)
+
+        def noting(*arguments: Any, plain: Any = plain, timeout: timedelta, **options: Any) -> Any:
+            limits.append(timeout)
+            return plain(*arguments, timeout=timeout, **options)
+
+        monkeypatch.setattr(dist, name, noting)
+    with init_distributed(torch.device("cpu")) as processes:
+        assert processes.patient is not None
+    assert limits == [timedelta(minutes=30), timedelta(hours=6)]
+
+
+@pytest.mark.slow
+def test_work_of_the_main_process_may_take_longer_than_a_collective(tmp_path: Path) -> None:
+    """Two processes whose collectives may take a second; the main one works alone for two."""
+    done = torchrun(Path(__file__).with_name("wait_for_main.py"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [(tmp_path / f"rank-{rank}").read_text() for rank in range(2)] == ["done", "done"]

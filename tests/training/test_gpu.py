@@ -13,8 +13,9 @@ from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
 from swincli.system import runtime
 from swincli.system.distributed import Processes
-from swincli.training.loop import run_step, train
+from swincli.training.loop import train
 from swincli.training.run.state import build_state
+from swincli.training.run_step import run_step
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.engine import start_engine

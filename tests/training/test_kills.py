@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -141,3 +142,26 @@ def kill_again_and_again(
             return trial
     assert not send()["failed"]
     return kills
+
+
+@pytest.mark.slow
+def test_a_run_whose_disk_is_lost_at_a_random_moment_is_restored_from_its_mirror(
+    send: Send, store: Store, tmp_path: Path
+) -> None:
+    """The mirror is copied back, whatever it held at that moment, and the run ends with the same bits."""
+    recipe, disk = tmp_path / "tiny.toml", tmp_path / "disk"
+    recipe.write_text(RECIPE.format(data=store.path) + f'mirror = "{disk}"\n')
+    unbroken = tmp_path / "unbroken"
+    whole = send(recipe, unbroken)
+    assert not whole["failed"]
+    seed = time.time_ns() % 2**32
+    chance = random.Random(seed)
+    for number in range(8):
+        run, copy = tmp_path / f"run-{number}", disk / f"run-{number}"
+        end = send(recipe, run, after=chance.uniform(0, whole["seconds"]))
+        if end["killed"]:
+            shutil.rmtree(run, ignore_errors=True)
+            if copy.exists():
+                shutil.copytree(copy, run)
+            assert not send(recipe, run)["failed"], f"seed {seed}, run {number}, killed {end['where']}"
+        assert_same_run(run, unbroken)

@@ -85,6 +85,7 @@ def test_a_run_leaves_what_it_promises(finished_run: Path) -> None:
     assert events
     names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file() and path not in events)
     assert names == [
+        "environment.txt",
         *(f"model-{images:012d}.safetensors" for images in (0, 8, 16, 24)),
         "reals.png",
         "recipe.toml",

@@ -16,9 +16,10 @@ from swincli.recipe import Recipe
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sampling import generate
 from swincli.training import loop
-from swincli.training.loop import run_step, train
+from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state, read_state, restore, save_state
+from swincli.training.run_step import run_step
 from swincli.training.step.phases import make_phases
 
 CPU = torch.device("cpu")

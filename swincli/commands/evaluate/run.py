@@ -155,6 +155,8 @@ def open_reference(request: EvaluateRequest, console: Console) -> Iterator[Image
 def _say_notes(images: ImageSet, console: Console) -> None:
     for note in images.notes:
         console.say(note)
+    for warning in images.warnings:
+        console.warn(warning)
 
 
 def compare(request: EvaluateRequest, console: Console) -> Result:

@@ -96,7 +96,7 @@ class PrepareDataRequest:
         str | None,
         typer.Option(
             metavar="folders|FILE",
-            help="Labels from first-level folders, StyleGAN's dataset.json, or a CSV of path and label.",
+            help="Labels from first-level folders, StyleGAN's dataset.json, or a table of paths and labels.",
             rich_help_panel=PICTURES,
         ),
     ] = None

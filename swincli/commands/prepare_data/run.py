@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from rich.markup import escape
@@ -14,17 +12,16 @@ from swincli.commands.typer_command import Result
 from swincli.console import Console
 from swincli.data.preparing.decode_crop import DecodeOptions
 from swincli.data.preparing.options import PrepareOptions, make_plan
-from swincli.data.preparing.prepare import PrepareResult, prepare
+from swincli.data.preparing.prepare import PrepareResult, open_checked, prepare_opened
 from swincli.data.preparing.report import ReportFiles, write_reports
 from swincli.data.preparing.report_page import ReportText
 from swincli.data.preparing.stats import dataset_stats, open_dataset
 from swincli.data.preparing.survey import Survey
-from swincli.data.sources import open_source
 from swincli.data.sources.entries import Source
 from swincli.data.store.manifest import Provenance
 from swincli.data.store.verify import verify_store
-from swincli.errors import DataError
-from swincli.units import format_bytes, format_names
+from swincli.errors import DataError, ResourceError, SwincliError
+from swincli.units import format_bytes, format_items, format_names
 
 _NOT_SETTINGS = {
     "format", "format_version", "images", "channels", "label_names", "rejected", "credit", "shards", "upscaled",
@@ -62,35 +59,49 @@ def _prepare(source: str, dest: Path, options: PrepareOptions, files: ReportFile
 
     If preparing fails because of the pictures, the report is still written.
     """
-    survey, fit = Survey(), make_plan(options).decode
-    reopen = partial(open_source, source, options.resolution)
-    try:
-        result = prepare(source, dest, options, console, survey.add)
-    except DataError as error:
-        if survey.files and files.report is not None:
-            words = ReportText(source, f"No store was made: {error.message}.", vars(options))
-            _write_files(ReportFiles(files.report), words, survey, reopen, console, fit)
-        raise
-    manifest, side = result.manifest, options.resolution
-    summary = f"{result.images:,} of {survey.files:,} files became images of {side} x {side} px."
-    settings = manifest.model_dump(exclude=_NOT_SETTINGS)
-    words = ReportText(f"{source} → {dest}", summary, settings, manifest.credit, has_manifest=True)
-    _write_files(files, words, survey, reopen, console, fit)
+    survey = Survey()
+    with open_checked(source, dest, options) as opened:
+        try:
+            result = prepare_opened(opened, dest, options, console, survey.add)
+        except DataError as error:
+            if survey.files and files.report is not None:
+                words = ReportText(source, f"No store was made: {error.message}.", vars(options))
+                _report_failure(ReportFiles(files.report), words, survey, options, opened, console)
+            raise
+        manifest, side = result.manifest, options.resolution
+        summary = f"{result.images:,} of {survey.files:,} files became images of {side} x {side} px."
+        settings = manifest.model_dump(exclude=_NOT_SETTINGS)
+        words = ReportText(f"{source} → {dest}", summary, settings, manifest.credit, has_manifest=True)
+        try:
+            _write_files(files, words, survey, make_plan(options).decode, opened, console)
+        except SwincliError as error:
+            raise ResourceError(f"{error.message}; {dest} itself is complete", error.hint) from error
     console.show(_store_table(result, survey))
     return Result(_store_facts(result, survey) | _paths(files), [str(result.path)])
 
 
+def _report_failure(
+    files: ReportFiles, words: ReportText, survey: Survey, options: PrepareOptions, source: Source, console: Console
+) -> None:
+    """Write the report of a failure. What prevents it is a warning, as the failure itself is reported next."""
+    try:
+        _write_files(files, words, survey, make_plan(options).decode, source, console)
+    except SwincliError as error:
+        console.warn(error.message)
+
+
 def _measure(text: str, options: PrepareOptions, files: ReportFiles, console: Console) -> Result:
     """Count and measure the images of a store or source, then write the report files."""
-    stock = dataset_stats(text, options, console)
-    survey, side = stock.survey, stock.decode.resolution
-    mean, std = _three(stock.channels.mean), _three(stock.channels.std)
-    summary = (
-        f"{survey.kept:,} of {survey.files:,} pictures are usable and distinct (statistics at {side} x {side} px)."
-    )
-    settings = {"mean": mean, "std": std, "hash": stock.content_hash}
-    reopen = partial(open_dataset, text, options.resolution)
-    _write_files(files, ReportText(text, summary, settings), survey, reopen, console, stock.decode)
+    make_plan(options)
+    with open_dataset(text, options.resolution) as source:
+        stock = dataset_stats(source, options, console)
+        survey, side = stock.survey, stock.decode.resolution
+        mean, std = _three(stock.channels.mean), _three(stock.channels.std)
+        summary = (
+            f"{survey.kept:,} of {survey.files:,} pictures are usable and distinct (statistics at {side} x {side} px)."
+        )
+        settings = {"mean": mean, "std": std, "hash": stock.content_hash}
+        _write_files(files, ReportText(text, summary, settings), survey, stock.decode, source, console)
     table = _table()
     table.add_row("images", f"{survey.kept:,}, measured at {side} x {side} px")
     table.add_row("mean", f"{mean} (red, green, blue; 0 to 1)")
@@ -101,14 +112,9 @@ def _measure(text: str, options: PrepareOptions, files: ReportFiles, console: Co
 
 
 def _write_files(
-    files: ReportFiles,
-    words: ReportText,
-    survey: Survey,
-    reopen: Callable[[], Source],
-    console: Console,
-    fit: DecodeOptions,
+    files: ReportFiles, words: ReportText, survey: Survey, decode: DecodeOptions, source: Source, console: Console
 ) -> None:
-    for path in write_reports(files, words, survey, fit, reopen):
+    for path in write_reports(files, words, survey, decode, source):
         console.say(f"wrote {path}")
 
 
@@ -169,6 +175,10 @@ def _add_counts(table: Table, survey: Survey) -> None:
     sides = [(words, count) for words, count in survey.shorter_sides() if count]
     if len(survey.sizes) > 1:
         table.add_row("sizes", "; ".join(f"{count:,} of {words}" for words, count in sides))
+    if survey.several_frames:
+        counted = format_items(survey.several_frames, "picture")
+        named = format_names(survey.first_animations)
+        table.add_row("frames", escape(f"first one of {counted} with several frames or pages: {named}"))
     for kind, group in survey.by_reason().items():
         named = format_names([seen.name for seen in group])
         table.add_row("left out", escape(f"{len(group):,} {kind}: {named}"))

@@ -105,8 +105,8 @@ def _resize_linear(
     """Resize in linear light: sRGB to linear, resize, linear to sRGB."""
     linear_of_srgb = _linear_of_srgb()
     channels = []
-    for channel in image.split():
-        bright = Image.fromarray(linear_of_srgb[np.asarray(channel)])
+    for number in range(3):
+        bright = Image.fromarray(linear_of_srgb[np.asarray(image.getchannel(number))])
         channels.append(np.asarray(bright.resize(size, filter_number, box, reducing_gap=None)))
     linear = np.stack(channels, axis=-1).clip(0, 1)
     curved = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)

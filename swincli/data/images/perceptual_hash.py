@@ -45,7 +45,7 @@ def perceptual_hash(pixels: NDArray[np.uint8]) -> PerceptualHash:
     return PerceptualHash(int.from_bytes(brighter.tobytes(), "big"), colours)
 
 
-def hamming_distances(bits: NDArray[np.uint64], one: int) -> NDArray[np.uint64]:
+def hamming_distances(bits: NDArray[np.uint64], one: int) -> NDArray[np.uint8]:
     """Hamming distances between N hashes and another hash.
 
     Args:
@@ -53,13 +53,10 @@ def hamming_distances(bits: NDArray[np.uint64], one: int) -> NDArray[np.uint64]:
         one: The other 64-bit hash.
 
     Returns:
-        uint64 [N], from 0 to 64.
+        uint8 [N], from 0 to 64.
     """
-    x = bits ^ np.uint64(one)  # popcount: sums over fields of 2, 4 and 8 bits, then over bytes by a multiplication
-    x -= (x >> np.uint64(1)) & np.uint64(0x5555555555555555)
-    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return (x * np.uint64(0x0101010101010101)) >> np.uint64(56)
+    counts: NDArray[np.uint8] = np.bitwise_count(bits ^ np.uint64(one))
+    return counts
 
 
 def colour_difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:

@@ -22,6 +22,10 @@ class ImageError(DataError):
         self.reason = reason
 
 
+class DamagedError(ValueError):
+    """A file is damaged; the message says how, in words for the user."""
+
+
 @dataclass(frozen=True)
 class Rejected:
     """A skipped file of the source.

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from swincli.data.images.colour import WHITE, Colour
 from swincli.data.images.crop_resize import Crop, Filter, Gamma, choose_region, crop_and_resize
-from swincli.data.images.decode import Jpeg, open_picture
+from swincli.data.images.decode import Jpeg, open_picture, out_of_memory
+from swincli.data.images.frames import count_frames
 from swincli.data.images.perceptual_hash import PerceptualHash, perceptual_hash
 from swincli.data.images.rejected import ImageError
 from swincli.data.preparing.survey import SourceRecord
@@ -34,6 +35,7 @@ class DecodeOptions:
         min_size: A crop with a shorter side, in pixels of the file, is rejected.
         jpeg: "fast" shrinks a large JPEG while it is decoded, "exact" decodes every pixel.
         hashed: Whether to compute the perceptual hash, which finds near duplicates.
+        digested: Whether to compute the SHA-256 of the pixels, which finds exact duplicates.
         encoding: File format to encode the square to; "raw" for none.
     """
 
@@ -45,7 +47,14 @@ class DecodeOptions:
     min_size: int = 1
     jpeg: Jpeg = "fast"
     hashed: bool = False
+    digested: bool = False
     encoding: Encoding = "raw"
+
+    @property
+    def enough(self) -> int | None:
+        """Shorter side in pixels to which a JPEG may be shrunk while it is decoded; None for not at all."""
+        exact = self.jpeg == "exact" or self.gamma == "linear"  # a JPEG decoder averages stored values, not light
+        return None if exact else _OVERSAMPLING * self.resolution
 
 
 @dataclass(frozen=True)
@@ -57,12 +66,14 @@ class DecodedPicture:
         pixels: uint8 [H, W, 3]; None if the picture was rejected.
         encoded: The pixels as a file, if `DecodeOptions.encoding` asks for one.
         perceptual_hash: The perceptual hash of the pixels, if `DecodeOptions.hashed`.
+        digest: SHA-256 of the pixels, if `DecodeOptions.digested`.
     """
 
     record: SourceRecord
     pixels: NDArray[np.uint8] | None = None
     encoded: bytes | None = None
     perceptual_hash: PerceptualHash | None = None
+    digest: bytes | None = None
 
 
 def decode_and_crop(data: bytes, name: str, options: DecodeOptions) -> DecodedPicture:
@@ -72,22 +83,34 @@ def decode_and_crop(data: bytes, name: str, options: DecodeOptions) -> DecodedPi
         data: The whole file.
         name: Name of the file in the record.
         options: Size, crop and all else.
+
+    Raises:
+        ResourceError: Memory does not suffice.
     """
     digest = hashlib.sha256(data).digest()
     record = SourceRecord(name, len(data), digest)
-    exact = options.jpeg == "exact" or options.gamma == "linear"  # a JPEG decoder averages stored values, not light
     try:
-        picture = open_picture(data, name, options.background, None if exact else _OVERSAMPLING * options.resolution)
+        picture = open_picture(data, name, options.background, options.enough)
     except ImageError as error:
         return DecodedPicture(replace(record, reason=error.reason))
     width, height = picture.width, picture.height
     region = choose_region(width, height, options.crop, digest)
     upscaled = region.width < options.resolution
     record = replace(record, width=width, height=height, mode=picture.mode, kind=picture.kind, upscaled=upscaled)
+    record = replace(record, frames=count_frames(data, picture.kind))
     if min(region.width, region.height) < options.min_size:
         return DecodedPicture(replace(record, reason=f"too small: {width} x {height} px"))
     if options.crop == "none" and width != height:
         return DecodedPicture(replace(record, reason=f"{NOT_SQUARE}: {width} x {height} px"))
-    pixels = crop_and_resize(picture, region, options.resolution, options.filter, options.gamma)
+    try:
+        pixels = crop_and_resize(picture, region, options.resolution, options.filter, options.gamma)
+    except MemoryError as error:
+        raise out_of_memory(name, width, height) from error
     encoded = None if options.encoding == "raw" else encode(pixels, options.encoding)
-    return DecodedPicture(record, pixels, encoded, perceptual_hash(pixels) if options.hashed else None)
+    hashed = perceptual_hash(pixels) if options.hashed else None
+    return DecodedPicture(record, pixels, encoded, hashed, pixel_digest(pixels) if options.digested else None)
+
+
+def pixel_digest(pixels: NDArray[np.uint8]) -> bytes:
+    """SHA-256 of pixels."""
+    return hashlib.sha256(np.ascontiguousarray(pixels).data).digest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final
 
 import numpy as np
@@ -27,19 +26,17 @@ class DuplicateFinder:
 
     def __init__(self, dedupe: Dedupe | None) -> None:
         self._dedupe = dedupe
-        self._exact: dict[bytes, str] = {}
+        self._exact: dict[bytes, tuple[str, str]] = {}  # by SHA-256 of the pixels: the kept picture, and the reason
         self._names: list[str] = []
         self._colours: list[NDArray[np.uint8]] = []
         self._bits = np.empty(64, np.uint64)
 
-    def find(
-        self, name: str, pixels: NDArray[np.uint8], perceptual_hash: PerceptualHash | None
-    ) -> tuple[str, str] | None:
+    def find(self, name: str, digest: bytes | None, perceptual_hash: PerceptualHash | None) -> tuple[str, str] | None:
         """Find a kept picture that this one duplicates. Without one, this picture is remembered as kept.
 
         Args:
             name: Name of the picture.
-            pixels: uint8 [H, W, 3].
+            digest: SHA-256 of its pixels, required for "exact" and "near".
             perceptual_hash: Its perceptual hash, required for "near".
 
         Returns:
@@ -47,18 +44,18 @@ class DuplicateFinder:
         """
         if self._dedupe is None:
             return None
-        digest = hashlib.sha256(pixels.tobytes()).digest()
-        first = self._exact.setdefault(digest, name)
-        if first != name:
-            return first, f"duplicate of {first}"
+        assert digest is not None
+        known = self._exact.setdefault(digest, (name, f"duplicate of {name}"))
+        if known[0] != name:
+            return known
         if self._dedupe == "exact":
             return None
         assert perceptual_hash is not None
         near = self._nearest(perceptual_hash)
         if near is not None:
             first, bits = near
-            self._exact[digest] = first  # a later exact copy of this picture is a duplicate of the kept one
-            return first, f"near duplicate of {first} ({bits} of 64 bits differ)"
+            self._exact[digest] = first, f"near duplicate of {first} ({bits} of 64 bits differ)"  # also of exact copies
+            return self._exact[digest]
         self._keep(name, perceptual_hash)
         return None
 

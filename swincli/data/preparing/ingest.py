@@ -82,7 +82,7 @@ def ingest(
         options: When to stop, and what to skip.
         sinks: Where the images of each part go, by the name of the part.
         on_record: Called with the record of each file after the file was written or skipped.
-        console: Shows progress.
+        console: Shows progress, and how the source was read.
 
     Returns:
         Counts of each part by its name, and the rejected files.
@@ -91,6 +91,10 @@ def ingest(
         DataError: A file cannot be decoded and `stop_on_error` is set, pictures are not square and the crop is "none",
             or no picture is usable.
     """
+    for note in source.notes:
+        console.say(note)
+    for warning in source.warnings:
+        console.warn(warning)
     state = _State({part: PartCounts() for part in plan.parts})
     finder = DuplicateFinder(options.dedupe)
     with console.progress("Preparing", len(source)) as advance:
@@ -124,7 +128,7 @@ def _write_or_reject(
     """Write a picture or reject it, count it, and return its completed record."""
     record = picture.record if labels is None else replace(picture.record, label=labels.get(picture.record.name))
     if picture.pixels is not None and not state.not_square:
-        duplicate = finder.find(record.name, picture.pixels, picture.perceptual_hash)
+        duplicate = finder.find(record.name, picture.digest, picture.perceptual_hash)
         if duplicate is None:
             return _write(picture, record, plan, sinks, state)
         record = replace(record, same_as=duplicate[0], reason=duplicate[1])

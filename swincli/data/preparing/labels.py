@@ -1,12 +1,10 @@
-"""Labels of pictures: from folder names, StyleGAN's dataset.json, or a CSV file."""
+"""Labels of pictures: from folder names or a label file; numbers of labels."""
 
 from __future__ import annotations
 
-import csv
 import json
 import posixpath
 from collections.abc import Callable
-from io import StringIO
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -14,27 +12,40 @@ from numpy.typing import NDArray
 
 from swincli.console import Console
 from swincli.data.images.rejected import ImageError
+from swincli.data.preparing.label_files import composed, read_label_file
 from swincli.data.sources.entries import Source
-from swincli.data.sources.naming import printable
 from swincli.errors import DataError, from_os_error
 from swincli.units import format_names
 
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how Excel writes "Unicode text"
+
 
 def wanted_labels(text: str | None, source: Source, console: Console) -> dict[str, str] | None:
-    """The labels of `--labels`, and a message that names the file; None without the option. Raises as `read_labels`."""
-    if text is None:
-        return None
-    return read_labels(text, source, lambda file: console.say(f"labels: {file}"))
+    """The labels of `--labels`, with messages on how they were read; None without the option. Raises as `read_labels`.
+
+    Without the option, labels that the source has are not used, which a warning says.
+    """
+    if text is not None:
+        return read_labels(text, source, lambda note: console.say(f"labels: {note}"), console.warn)
+    if has_own_labels(source):
+        console.warn(f"{source.text} has labels that are not used. Use them with --labels {source.label_file}.")
+    return None
 
 
-def read_labels(text: str, source: Source, on_file: Callable[[str], object] = lambda _: None) -> dict[str, str]:
+def read_labels(
+    text: str,
+    source: Source,
+    say: Callable[[str], object] = lambda _: None,
+    warn: Callable[[str], object] = lambda _: None,
+) -> dict[str, str]:
     """Read the label of every picture of a source.
 
     Args:
-        text: "folders" for the first-level folder of a picture, or a file: StyleGAN's dataset.json, or a CSV of path
-            and label. Paths are those inside the source. A name without a folder is looked for in the source first.
+        text: "folders" for the first-level folder of a picture, or a file: StyleGAN's dataset.json, or a table of paths
+            and labels. Paths are those inside the source. A name without a folder is looked for in the source first.
         source: The source of the pictures.
-        on_file: Called with the full name of the file that was read.
+        say: Called with the full name of the file that was read, and with how it was understood.
+        warn: Called with what is not used of the file.
 
     Returns:
         Label names by names of entries. Only entries that are no images have none.
@@ -44,12 +55,21 @@ def read_labels(text: str, source: Source, on_file: Callable[[str], object] = la
     """
     if text == "folders":
         above = _common_folder([entry.name for entry in source])
-        labels = {entry.name: label for entry in source if (label := _first_folder(entry.name, above)) is not None}
+        found = {entry.name: label for entry in source if (label := _first_folder(entry.name, above)) is not None}
+        labels = {name: composed(label) for name, label in found.items()}
         hint = "With --labels folders, every picture must be in a folder that is named after its label."
     else:
-        listed = _read_file(text, source, on_file)
-        labels = {entry.name: listed[entry.name] for entry in source if entry.name in listed}
+        content, where = _read_text(text, source)
+        say(where)
+        matched = read_label_file(content, text, [entry.name for entry in source], source.text)
+        for note in matched.notes:
+            say(note)
+        for warning in matched.warnings:
+            warn(warning)
+        labels = matched.labels
         hint = f"Paths in {text} must be relative to {source.text}, such as {source.entries[0].name}."
+        if matched.other_case is not None:
+            hint = "Upper and lower case count: the file has {}, the picture is {}.".format(*matched.other_case)
     missing = [entry.name for entry in source if entry.name not in labels and _is_image(entry.read)]
     if missing:
         count, have = (f"{len(missing):,} pictures", "have") if len(missing) > 1 else ("1 picture", "has")
@@ -113,21 +133,6 @@ def _is_image(read: Callable[[], bytes]) -> bool:
     return True
 
 
-def _read_file(text: str, source: Source, on_file: Callable[[str], object]) -> dict[str, str]:
-    content, where = _read_text(text, source)
-    on_file(where)
-    is_json = Path(text).suffix.lower() == ".json"
-    pairs = _json_pairs(content, text) if is_json else _csv_pairs(content, text)
-    labels: dict[str, str] = {}
-    for name, label in pairs:
-        plain, label = str(PurePosixPath(name.replace("\\", "/"))), printable(label)
-        if labels.setdefault(plain, label) != label:
-            raise DataError(f"{text}: {name} has two labels, {labels[plain]} and {label}")
-    if not labels:
-        raise DataError(f"{text} holds no labels")
-    return labels
-
-
 def _read_text(text: str, source: Source) -> tuple[str, str]:
     """Read a label file; return its text and its full name.
 
@@ -135,16 +140,18 @@ def _read_text(text: str, source: Source) -> tuple[str, str]:
     names. Any other path is looked for on the disk first.
     """
     path = Path(text)
+    own = source.label_file  # it may be in the only folder of an archive
+    inside = own if own is not None and PurePosixPath(own).name == text else text
     try:
         try:
             if path.name != text and path.exists():
                 raise KeyError(text)
-            content, where = source.read_file(text), source.locate(text)
+            content, where = source.read_file(inside), source.locate(inside)
         except KeyError:
             if not path.exists():
                 raise
             content, where = path.read_bytes(), text
-        return content.decode("utf-8-sig"), where
+        return content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig"), where
     except KeyError:
         raise DataError(f"{text} does not exist", "Use --labels folders, a dataset.json or a CSV file.") from None
     except UnicodeDecodeError as error:
@@ -153,37 +160,3 @@ def _read_text(text: str, source: Source) -> tuple[str, str]:
         raise DataError(f"{source.locate(text)}: {error.reason}") from error
     except OSError as error:
         raise from_os_error(error, f"reading {text}") from error
-
-
-def _json_pairs(content: str, text: str) -> list[tuple[str, str]]:
-    hint = 'Expected format: {"labels": [["cat/1.png", 0], ...]}.'
-    try:
-        raw = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{text} is not JSON: {error}", hint) from error
-    rows = raw.get("labels") if isinstance(raw, dict) else None
-    if not isinstance(rows, list):
-        raise DataError(f"{text} has no list of labels", hint)
-    for row in rows:
-        is_pair = isinstance(row, list) and len(row) == 2 and isinstance(row[0], str)
-        if not is_pair or not isinstance(row[1], int | str) or isinstance(row[1], bool):
-            raise DataError(f"{text}: {str(row)[:80]} is not a pair of path and label", hint)
-    return [(name, str(label)) for name, label in rows]
-
-
-def _csv_pairs(content: str, text: str) -> list[tuple[str, str]]:
-    pairs = []
-    try:
-        for number, row in enumerate(csv.reader(StringIO(content, newline=""), strict=True), start=1):
-            cells = [cell.strip() for cell in row]
-            if not any(cells) or (number == 1 and [cell.lower() for cell in cells] == ["path", "label"]):
-                continue
-            if len(cells) != 2 or not all(cells):
-                raise DataError(
-                    f"{text}: line {number} is not `path,label`: {','.join(row)[:80]}",
-                    'Put paths with commas in "quotes".',
-                )
-            pairs.append((cells[0], cells[1]))
-    except csv.Error as error:
-        raise DataError(f"{text} is not CSV: {error}") from error
-    return pairs

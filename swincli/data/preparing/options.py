@@ -106,6 +106,7 @@ def make_plan(options: PrepareOptions) -> PreparePlan:
         min_size=options.min_size,
         jpeg=options.jpeg,
         hashed=options.dedupe == "near",
+        digested=options.dedupe is not None,
         encoding=output_encoding(options.format, options.encoding),
     )
     hint = "For example --split train:0.9,test:0.1."

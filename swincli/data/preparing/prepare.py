@@ -6,16 +6,17 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swincli.console import Console
 from swincli.data.images.colour import spell_colour
+from swincli.data.images.formats import SUFFIXES
 from swincli.data.images.rejected import Rejected
 from swincli.data.preparing.ingest import IngestOptions, OnRecord, PartCounts, ingest
-from swincli.data.preparing.labels import has_own_labels, number_labels, renumbered, wanted_labels
+from swincli.data.preparing.labels import number_labels, renumbered, wanted_labels
 from swincli.data.preparing.options import PrepareOptions, PreparePlan, make_plan
 from swincli.data.preparing.survey import SourceRecord
 from swincli.data.sources import open_source, printable
@@ -26,7 +27,7 @@ from swincli.data.store.writers import ImageWriter, open_writer
 from swincli.errors import DataError, from_os_error
 from swincli.version import __version__
 
-__all__ = ["PrepareOptions", "PrepareResult", "prepare"]
+__all__ = ["PrepareOptions", "PrepareResult", "open_checked", "prepare", "prepare_opened"]
 
 _COMPRESSION = 4  # the check of free space assumes that lossless files need at least 1/4 of the raw size
 
@@ -79,29 +80,53 @@ def prepare(
             and the crop is "none", labels are missing, a part is empty, or the destination exists.
         ResourceError: No space, no permission, or a worker process died.
     """
+    with open_checked(source, dest, options) as opened:
+        return prepare_opened(opened, dest, options, console, on_record)
+
+
+def open_checked(source: str, dest: Path, options: PrepareOptions) -> Source:
+    """Check the options and the destination, then open the source; raises as `prepare`."""
     plan = make_plan(options)
-    as_file = options.format == "zip" and plan.split is None
     check_outside(dest, source)
-    check_destination(dest, force=options.force, as_file=as_file)
-    with open_source(source, options.resolution) as opened:
-        labels = wanted_labels(options.labels, opened, console)
-        for note in opened.notes:
-            console.say(note)
-        if labels is None and has_own_labels(opened):
-            console.say(f"{source} has labels that are not used. Use them with --labels {opened.label_file}.")
-        most = len(opened) if options.max_images is None else min(len(opened), options.max_images)
-        needed = most * options.resolution**2 * CHANNELS // (1 if plan.decode.encoding == "raw" else _COMPRESSION)
-        check_space(dest, needed, f"{most:,} images at {options.resolution} px")
-        try:
-            with staged(dest, force=options.force, as_file=as_file) as place:
-                manifests = _build(place, opened, labels, options, plan, on_record or _ignore, console)
-                files = place.rglob("*") if place.is_dir() else [place]
-                size = sum(file.stat().st_size for file in files if file.is_file())
-        except OSError as error:
-            raise from_os_error(error, f"writing {dest}") from error
+    check_destination(dest, force=options.force, as_file=_is_one_file(options, plan))
+    return open_source(source, options.resolution)
+
+
+def prepare_opened(
+    source: Source, dest: Path, options: PrepareOptions, console: Console, on_record: OnRecord | None = None
+) -> PrepareResult:
+    """`prepare` with a source of `open_checked`, which stays open."""
+    plan = make_plan(options)
+    as_file = _is_one_file(options, plan)
+    labels = wanted_labels(options.labels, source, console)
+    _check_space(source, dest, options, plan)
+    try:
+        with staged(dest, force=options.force, as_file=as_file) as place:
+            manifests = _build(place, source, labels, options, plan, on_record or _ignore, console)
+            files = place.rglob("*") if place.is_dir() else [place]
+            size = sum(file.stat().st_size for file in files if file.is_file())
+    except OSError as error:
+        raise from_os_error(error, f"writing {dest}") from error
     result = PrepareResult(dest, manifests, size)
     _warn(result, options, console)
     return result
+
+
+def _is_one_file(options: PrepareOptions, plan: PreparePlan) -> bool:
+    return options.format == "zip" and plan.split is None
+
+
+def _expected_images(source: Source, options: PrepareOptions) -> int:
+    """Number of images if every file with the suffix of a picture becomes one."""
+    pictures = sum(source.all_pictures or PurePosixPath(entry.name).suffix.lower() in SUFFIXES for entry in source)
+    return pictures if options.max_images is None else min(pictures, options.max_images)
+
+
+def _check_space(source: Source, dest: Path, options: PrepareOptions, plan: PreparePlan) -> None:
+    """Check that what will at least be written fits on the disk. Files without a picture's suffix do not count."""
+    most = _expected_images(source, options)
+    needed = most * options.resolution**2 * CHANNELS // (1 if plan.decode.encoding == "raw" else _COMPRESSION)
+    check_space(dest, needed, f"{most:,} images at {options.resolution} px")
 
 
 def _ignore(_: SourceRecord) -> None:
@@ -135,7 +160,8 @@ def _build(
 ) -> dict[str, Provenance]:
     """Write all parts; return their manifests by name."""
     with ExitStack() as stack:
-        writers = {part: stack.enter_context(_open_part(place, part, options)) for part in plan.parts}
+        expected = _expected_images(source, options)
+        writers = {part: stack.enter_context(_open_part(place, part, options, expected)) for part in plan.parts}
         limits = IngestOptions(options.max_images, options.stop_on_error, options.dedupe, options.workers)
         parts, rejected = ingest(source, labels, plan, limits, writers, on_record, console)
         for part, writer in writers.items():
@@ -165,12 +191,12 @@ def _build(
         }
 
 
-def _open_part(place: Path, part: str, options: PrepareOptions) -> AbstractContextManager[ImageWriter]:
+def _open_part(place: Path, part: str, options: PrepareOptions, expected: int) -> AbstractContextManager[ImageWriter]:
     if part:
         place /= f"{part}.zip" if options.format == "zip" else part
         if options.format != "zip":
             place.mkdir()
-    return open_writer(place, options.resolution, options.format, options.encoding)
+    return open_writer(place, options.resolution, options.format, options.encoding, None if part else expected)
 
 
 def _number_labels(parts: dict[str, PartCounts]) -> tuple[dict[str, NDArray[np.int64] | None], list[str]]:

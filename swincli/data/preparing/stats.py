@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from swincli.console import Console
 from swincli.data.images.perceptual_hash import perceptual_hash
-from swincli.data.preparing.decode_crop import DecodeOptions
+from swincli.data.preparing.decode_crop import DecodeOptions, pixel_digest
 from swincli.data.preparing.dedupe import DuplicateFinder
 from swincli.data.preparing.ingest import IngestOptions, ingest
 from swincli.data.preparing.labels import wanted_labels
@@ -93,19 +93,20 @@ class DatasetStats:
         }
 
 
-def dataset_stats(text: str, options: PrepareOptions, console: Console) -> DatasetStats:
+def dataset_stats(source: Source, options: PrepareOptions, console: Console) -> DatasetStats:
     """Measure every image of a store, or every picture of a source as `prepare` would make it. Nothing is written.
 
     Args:
-        text: A store, or a path or name that `open_source` accepts.
+        source: A store or a source, opened with `open_dataset`.
         options: For a store, only `dedupe` has an effect.
         console: Shows progress.
 
     Raises:
         UsageError: An option is invalid.
-        DataError: The store or source is missing or damaged, or has no usable picture.
+        DataError: The store or source is damaged, or has no usable picture.
     """
-    return _store_stats(text, options, console) if is_store(text) else _source_stats(text, options, console)
+    text = source.text
+    return _store_stats(text, options, console) if is_store(text) else _source_stats(source, options, console)
 
 
 def _store_stats(text: str, options: PrepareOptions, console: Console) -> DatasetStats:
@@ -120,7 +121,7 @@ def _store_stats(text: str, options: PrepareOptions, console: Console) -> Datase
                 hashed = perceptual_hash(pixels) if options.dedupe == "near" else None
                 label = None if store.labels is None or names is None else names[int(store.labels[place])]
                 record = replace(blank, name=_image_name(place), label=label, place=place)
-                if duplicate := finder.find(record.name, pixels, hashed):
+                if duplicate := finder.find(record.name, pixel_digest(pixels), hashed):
                     record = replace(record, same_as=duplicate[0], reason=duplicate[1], place=None)
                 else:
                     channels.add(pixels)
@@ -129,13 +130,12 @@ def _store_stats(text: str, options: PrepareOptions, console: Console) -> Datase
     return DatasetStats(text, DecodeOptions(store.resolution, crop="none"), store.content_hash, survey, channels)
 
 
-def _source_stats(text: str, options: PrepareOptions, console: Console) -> DatasetStats:
+def _source_stats(source: Source, options: PrepareOptions, console: Console) -> DatasetStats:
     plan, survey, sink = make_plan(replace(options, split=None)), Survey(), _StatsSink()
-    with open_source(text, options.resolution) as source:
-        labels = wanted_labels(options.labels, source, console)
-        limits = IngestOptions(options.max_images, options.stop_on_error, options.dedupe, options.workers)
-        ingest(source, labels, plan, limits, {"": sink}, survey.add, console)
-    return DatasetStats(text, plan.decode, None, survey, sink.channels)
+    labels = wanted_labels(options.labels, source, console)
+    limits = IngestOptions(options.max_images, options.stop_on_error, options.dedupe, options.workers)
+    ingest(source, labels, plan, limits, {"": sink}, survey.add, console)
+    return DatasetStats(source.text, plan.decode, None, survey, sink.channels)
 
 
 class _StatsSink:
@@ -151,7 +151,11 @@ class _StatsSink:
 
 
 def open_dataset(text: str, resolution: int) -> Source:
-    """Open a store or source as entries, for the thumbnails of the report. A store's entries are PNG files."""
+    """Open a store or a source. A store's entries are PNG files, for the thumbnails of the report.
+
+    Raises:
+        SwincliError: as `open_source` and `Store.open` do.
+    """
     if not is_store(text):
         return open_source(text, resolution)
     store = Store.open(Path(text))

@@ -22,7 +22,8 @@ class SourceRecord:
         width: Upright width in pixels, before the crop; None if it could not be decoded.
         height: Upright height in pixels, likewise.
         mode: Pillow's mode of the file, such as "RGB", "L", "P", "CMYK" or "I;16".
-        kind: "PNG", "JPEG", "WEBP", "TIFF", "BMP" or "GIF".
+        kind: Pillow's format, such as "PNG" or "JPEG".
+        frames: Number of frames of an animation, or of pages. The first one is used.
         upscaled: Whether the crop was smaller than the resolution.
         label: Name of its label; None without labels.
         reason: Why it was skipped; None if it was not.
@@ -38,6 +39,7 @@ class SourceRecord:
     height: int | None = None
     mode: str | None = None
     kind: str | None = None
+    frames: int = 1
     upscaled: bool = False
     label: str | None = None
     reason: str | None = None
@@ -66,11 +68,14 @@ class Survey:
         sizes: Pictures by (width, height).
         labels: Kept pictures by label.
         parts: Kept pictures by part of the split.
+        several_frames: Number of pictures with several frames or pages, of which the first is used.
+        first_animations: Names of the first of them.
         skipped: Records of the files that were skipped.
     """
 
     def __init__(self) -> None:
-        self.files = self.kept = self.upscaled = 0
+        self.files = self.kept = self.upscaled = self.several_frames = 0
+        self.first_animations: list[str] = []
         self.kinds: Counter[str] = Counter()
         self.modes: Counter[str] = Counter()
         self.sizes: Counter[tuple[int, int]] = Counter()
@@ -89,6 +94,10 @@ class Survey:
             self.modes[record.mode] += 1
         if record.width is not None and record.height is not None:
             self.sizes[record.width, record.height] += 1
+        if record.frames > 1:
+            self.several_frames += 1
+            if len(self.first_animations) < EXAMPLES:
+                self.first_animations.append(record.name)
         if record.reason is not None:
             self.skipped.append(record)
             return
@@ -145,4 +154,5 @@ class Survey:
             "shorter_sides": dict(self.shorter_sides()),
             "sizes": [[width, height, count] for (width, height), count in self.sizes.most_common(20)],
             "labels": dict(sorted(self.labels.items())),
+            "several_frames": self.several_frames,
         }

@@ -8,13 +8,14 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from swincli.data.images.decode import decode
+from swincli.data.images.decode import open_picture
 from swincli.data.images.rejected import ImageError
 from swincli.data.preparing.decode_crop import DecodeOptions, decode_and_crop
 from swincli.data.sources.entries import Entry
 from swincli.system.atomic_files import write_atomically
 
 THUMBNAIL = 96  # longer side in pixels
+_OVERSAMPLING = 2  # a JPEG is shrunk while it is decoded to this multiple of the thumbnail
 _SHEET_TILE = 128
 _SHEET_WIDTH = 12  # tiles
 _GAP = 2
@@ -56,7 +57,7 @@ def original_thumbnail(data: bytes, name: str) -> Image.Image:
     Raises:
         ImageError: The picture cannot be decoded.
     """
-    picture = decode(data, name)
+    picture = open_picture(data, name, enough=_OVERSAMPLING * THUMBNAIL).image
     picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return picture
 

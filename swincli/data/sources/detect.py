@@ -43,13 +43,21 @@ def open_source(text: str, resolution: int | None = None) -> Source:
         UsageError: The builtin name is unknown.
     """
     source = _open(text, resolution)
-    own = (DATASET_FILE, MANIFEST_FILE)  # metadata of a prepared data set, not pictures
+    folder = _only_folder(source)
+    own = (f"{folder}{DATASET_FILE}", f"{folder}{MANIFEST_FILE}")  # metadata of a prepared data set, not pictures
     found = [entry.name for entry in source if entry.name in own]
     entries = [entry for entry in source if entry.name not in own]
     if not entries:
         source.close()
         raise DataError(f"{text} holds no files", _HINT)
-    return replace(source, entries=entries, label_file=DATASET_FILE if DATASET_FILE in found else None)
+    return replace(source, entries=entries, label_file=own[0] if own[0] in found else None)
+
+
+def _only_folder(source: Source) -> str:
+    """The first folder of all paths, with a slash, if it has the data set's metadata: what a packed folder becomes."""
+    folders = {entry.name.partition("/")[0] for entry in source}
+    folder = f"{folders.pop()}/" if len(folders) == 1 else ""
+    return folder if any(entry.name == f"{folder}{DATASET_FILE}" for entry in source) else ""
 
 
 def _open(text: str, resolution: int | None) -> Source:

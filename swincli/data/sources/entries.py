@@ -49,6 +49,7 @@ class Source:
         read_file: Reads any file of the source by its path, not only images. Raises KeyError if there is none, and
             `ImageError` if it cannot be read.
         notes: Messages for the user about how the source was read.
+        warnings: What could not be read of it, such as a folder.
         label_file: Path of a label file inside the source; None without one.
         all_pictures: Whether every entry is meant to be a picture, whatever its suffix.
         forward_only: Whether a step back reads the source from its start again, as in a zip. Such entries are read in
@@ -61,6 +62,7 @@ class Source:
     close: Callable[[], None] = field(default=lambda: None, repr=False)
     read_file: Callable[[str], bytes] = field(default=_no_file, repr=False)
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     label_file: str | None = None
     all_pictures: bool = False
     forward_only: bool = False

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import PurePosixPath
 
-_SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "system volume information"}
+from swincli.units import format_items, format_names
+
+# Of Windows, macOS, Linux's ext file systems, and the network drives of Synology (@ea.., #..), QNAP and NetApp
+_SYSTEM_FILES = {
+    "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "__macosx", "icon\r",
+    "lost+found", "@eadir", "#recycle", "#snapshot", "@recycle", "~snapshot",
+}  # fmt: skip
+_MAC_COPY = "._"  # how the names of macOS's files of metadata begin, one beside every file
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -14,16 +22,49 @@ def is_hidden(name: str) -> bool:
     return (name.startswith(".") and name != "..") or name.lower() in _SYSTEM_FILES
 
 
+class PassedOver:
+    """Counts the hidden and system files and folders that a source passes over. A folder counts once."""
+
+    def __init__(self) -> None:
+        self._paths: set[str] = set()
+        self._names: Counter[str] = Counter()
+
+    def add(self, path: str) -> None:
+        """Count a path of the source, unless it is in a folder that was counted."""
+        parts = PurePosixPath(path).parts
+        place = next(index for index, part in enumerate(parts) if is_hidden(part))
+        above = "/".join(parts[: place + 1])
+        if above not in self._paths:
+            self._paths.add(above)
+            name = parts[place]
+            self._names["._*" if name.startswith(_MAC_COPY) else printable(name)] += 1
+
+    def notes(self, source: str) -> tuple[str, ...]:
+        """A message that counts and names them; empty if there were none."""
+        if not self._names:
+            return ()
+        found = format_items(self._names.total(), "hidden or system item")
+        named = [f"{count:,} {name}" for name, count in self._names.most_common()]
+        return (f"{source}: passed over {found} ({format_names(named, 5)})",)
+
+
 def printable(name: str) -> str:
     """Escape bytes of a file name that are not UTF-8, and control characters, which could steer a terminal."""
     text = name.encode("utf-8", "backslashreplace").decode("utf-8")
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
-def member_name(path: str) -> str | None:
-    """Name of an archive member: its path without a leading slash; None for hidden and system files.
+def member_name(path: str, passed_over: PassedOver) -> str | None:
+    """Name of an archive member: its path without a leading slash; None for hidden and system files, and without one.
 
     ".." stays in the name. This is safe, because no file is unpacked under it.
+
+    Args:
+        path: The path in the archive.
+        passed_over: Counts the hidden and system files.
     """
     parts = [part for part in PurePosixPath(path.replace("\\", "/").lstrip("/")).parts if part != "."]
-    return printable("/".join(parts)) if parts and not any(map(is_hidden, parts)) else None
+    if any(map(is_hidden, parts)):
+        passed_over.add("/".join(parts))
+        return None
+    return printable("/".join(parts)) if parts else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -33,5 +34,13 @@ def open_list(text: str, path: Path) -> Source:
             raise DataError(f"{text}: line {number} is not a path", _HINT)
         name = str(PurePosixPath(os.fsdecode(spelled)))
         paths[name] = path.parent / name
-    entries = [Entry(printable(name), partial(read_file, paths[name], printable(name))) for name in sorted(paths)]
+    entries = [Entry(printable(name), partial(_read, paths[name], printable(name))) for name in sorted(paths)]
     return Source(text, entries, all_pictures=True)
+
+
+def _read(path: Path, name: str) -> bytes:
+    """Read a file of the list. Its name on the disk may be in another form of Unicode: macOS decomposes names."""
+    if not path.exists():
+        spellings = [path.parent / unicodedata.normalize(form, path.name) for form in ("NFC", "NFD")]
+        path = next((spelled for spelled in spellings if spelled.exists()), path)
+    return read_file(path, name)

@@ -26,7 +26,7 @@ from swincli.data.sources.entries import (
     read_image,
     reading,
 )
-from swincli.data.sources.naming import member_name
+from swincli.data.sources.naming import PassedOver, member_name
 from swincli.errors import DataError, from_os_error
 
 _BLOCK: Final = 512
@@ -51,9 +51,9 @@ def open_tar(text: str, path: Path) -> Source:
         DataError: The tar is damaged, or compressed with Zstandard.
         ResourceError: The tar cannot be read, or the temporary folder is full.
     """
-    stream = _uncompressed(text, path)
+    stream, passed_over = _uncompressed(text, path), PassedOver()
     try:
-        members = _index(stream)
+        members = _index(stream, passed_over)
     except (tarfile.TarError, ValueError, OverflowError, EOFError, KeyError) as error:
         stream.close()
         raise DataError(f"{text} is a damaged tar: {error}", COPY_AGAIN) from error
@@ -62,7 +62,8 @@ def open_tar(text: str, path: Path) -> Source:
         raise from_os_error(error, f"reading {text}") from error
     file = SharedFile(stream)
     entries = [Entry(name, partial(_read, file, members[name], name, read_image)) for name in sorted(members)]
-    return Source(text, entries, close=file.close, read_file=partial(_read_any, file, members))
+    read_any = partial(_read_any, file, members)
+    return Source(text, entries, close=file.close, read_file=read_any, notes=passed_over.notes(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +107,13 @@ def _uncompressed(text: str, path: Path) -> IO[bytes]:
     return unpacked
 
 
-def _index(stream: IO[bytes]) -> dict[str, _Member]:
+def _index(stream: IO[bytes], passed_over: PassedOver) -> dict[str, _Member]:
     """Index the files of a tar by name. Of equal names the last one counts."""
     members: dict[str, _Member] = {}
     with tarfile.open(fileobj=stream, mode="r:") as archive:
         while (info := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined]  # tarfile would keep 1 KiB per member
-            name = member_name(info.name)
+            name = member_name(info.name, passed_over)
             if name is not None and not info.isdir():
                 problem = None if info.isreg() and not info.issparse() else "not a plain file of the tar"
                 members[name] = _Member(info.offset_data, info.size, problem)

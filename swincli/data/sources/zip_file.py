@@ -10,7 +10,7 @@ from pathlib import Path
 
 from swincli.data.images.rejected import ImageError
 from swincli.data.sources.entries import COPY_AGAIN, Entry, Source, read_exactly, read_image
-from swincli.data.sources.naming import member_name
+from swincli.data.sources.naming import PassedOver, member_name
 from swincli.errors import DataError, from_os_error
 
 UNPACKING_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
@@ -42,12 +42,14 @@ def open_zip(text: str, path: Path) -> Source:
     """
     archive = open_zip_file(text, path)
     members: dict[str, zipfile.ZipInfo] = {}
+    passed_over = PassedOver()
     for info in archive.infolist():
-        name = member_name(info.filename)
+        name = member_name(info.filename, passed_over)
         if name is not None and not info.is_dir():
             members[name] = info
     entries = [Entry(name, partial(_read_picture, archive, members[name], name)) for name in sorted(members)]
-    return Source(text, entries, close=archive.close, read_file=partial(_read_any, archive, members))
+    read_any = partial(_read_any, archive, members)
+    return Source(text, entries, close=archive.close, read_file=read_any, notes=passed_over.notes(text))
 
 
 def _read_picture(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -15,6 +14,7 @@ from swincli.data.images.decode import Jpeg
 from swincli.data.images.rejected import Rejected
 from swincli.data.store.codecs import Encoding
 from swincli.errors import DataError
+from swincli.system.file_hash import ThreadedHash
 
 Dedupe = Literal["exact", "near"]
 
@@ -37,10 +37,10 @@ class ContentHash:
     """SHA-256 over all pixels and labels. It does not depend on the encoding or the division into shards."""
 
     def __init__(self) -> None:
-        self._hash = hashlib.sha256()
+        self._hash = ThreadedHash()
 
     def update(self, pixels: bytes | memoryview) -> None:
-        """Add pixels: uint8 [N, H, W, C] as bytes, in the order of the images."""
+        """Add pixels: uint8 [N, H, W, C] as bytes, in the order of the images. A thread hashes them."""
         self._hash.update(pixels)
 
     def finish(self, images: int, resolution: int, labels: bytes | None) -> str:

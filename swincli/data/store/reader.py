@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from swincli.data.store.manifest import CHANNELS, LABELS_FILE, Manifest, is_store, read_manifest
 from swincli.data.store.npy_header import HEADER_BYTES
-from swincli.data.store.shards import RESTORE_HINT, EncodedShards, RawShards, Shards, check_npy
+from swincli.data.store.shards import RESTORE_HINT, EncodedShards, RawShards, Rows, Shards, check_npy
 from swincli.errors import DataError
 
 __all__ = ["Store", "is_store"]
@@ -92,8 +92,10 @@ class Store:
         assert batch.shape == shape
         assert batch.flags.c_contiguous
         owners = np.searchsorted(self._starts, indices, side="right") - 1
+        rows: dict[int, Rows] = {}
         for owner in np.unique(owners).tolist():
             places = np.flatnonzero(owners == owner)
             inside = indices[places] - self._starts[owner]
-            self._shards.read(owner, zip(inside.tolist(), places.tolist(), strict=True), batch)
+            rows[owner] = list(zip(inside.tolist(), places.tolist(), strict=True))
+        self._shards.read(rows, batch)
         return batch

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +24,7 @@ from swincli.data.store.npy_header import HEADER_BYTES, npy_header
 from swincli.errors import DataError, SwincliError, from_os_error
 from swincli.system.resources import usable_cores
 
-Rows = Iterable[tuple[int, int]]
+Rows = list[tuple[int, int]]
 """Pairs of an index into a shard and an index into a batch."""
 
 RESTORE_HINT = (
@@ -34,16 +35,15 @@ RESTORE_HINT = (
 class Shards(Protocol):
     """Reader of the images in a store's shards."""
 
-    def read(self, number: int, rows: Rows, batch: NDArray[np.uint8]) -> None:
-        """Read images of one shard into a batch.
+    def read(self, rows: Mapping[int, Rows], batch: NDArray[np.uint8]) -> None:
+        """Read images into a batch.
 
         Args:
-            number: Number of the shard.
-            rows: Pairs of an index into the shard and an index into the batch.
+            rows: By the number of a shard, pairs of an index into the shard and an index into the batch.
             batch: Receives the images: uint8 [N, H, W, C], contiguous.
 
         Raises:
-            DataError: The shard is missing, damaged, or its length has changed.
+            DataError: A shard is missing, damaged, or its length has changed.
             ResourceError: The system cannot read it.
         """
         ...
@@ -60,16 +60,14 @@ class RawShards:
         for path, shard in zip(self._paths, manifest.shards, strict=True):
             check_npy(path, (shard.images, *self._shape), "|u1")
 
-    def read(self, number: int, rows: Rows, batch: NDArray[np.uint8]) -> None:
+    def read(self, rows: Mapping[int, Rows], batch: NDArray[np.uint8]) -> None:
         """See `Shards.read`."""
-        path, each, into = self._paths[number], self._each, batch.reshape(-1).data
-        try:
-            with path.open("rb", buffering=0) as file:
-                check_length(path, os.fstat(file.fileno()).st_size, self._sizes[number])
-                for index, place in rows:
+        each, into = self._each, batch.reshape(-1).data
+        for number, pairs in rows.items():
+            path = self._paths[number]
+            with _open_shard(path, self._sizes[number]) as file:
+                for index, place in pairs:
                     _fill_from(path, file, HEADER_BYTES + index * each, into[place * each : (place + 1) * each])
-        except OSError as error:
-            raise read_error(path, error) from error
 
 
 class EncodedShards:
@@ -90,30 +88,49 @@ class EncodedShards:
             except OSError as error:
                 raise read_error(path, error) from error
 
-    def read(self, number: int, rows: Rows, batch: NDArray[np.uint8]) -> None:
-        """See `Shards.read`. Threads decode the images: Pillow's decoders release the GIL."""
+    def read(self, rows: Mapping[int, Rows], batch: NDArray[np.uint8]) -> None:
+        """See `Shards.read`. Threads decode the images of all shards together: Pillow's decoders release the GIL."""
+        images = sum(map(len, rows.values()))
+        with ThreadPoolExecutor(min(usable_cores(), max(1, images))) as pool:
+            tasks = [
+                pool.submit(self._decode, data, number, index, batch[place])
+                for number, pairs in rows.items()
+                for data, index, place in self._read_files(number, pairs)
+            ]
+            for task in tasks:
+                task.result()
+
+    def _read_files(self, number: int, pairs: Rows) -> Iterator[tuple[bytes, int, int]]:
+        """The files of some images of a shard, each with its index into the shard and the batch."""
         path, bounds = self._paths[number], self._bounds[number]
+        with _open_shard(path, int(bounds[-1])) as file:
+            for index, place in pairs:
+                data = bytearray(int(bounds[index + 1] - bounds[index]))
+                _fill_from(path, file, int(bounds[index]), memoryview(data))
+                yield bytes(data), index, place
 
-        def decode(data: bytearray, index: int, place: int) -> None:
-            try:
-                decode_into(bytes(data), self._encoding, batch[place])
-            except ValueError as error:
-                raise DataError(
-                    f"{path} is damaged: image {index} of it cannot be decoded: {error}", RESTORE_HINT
-                ) from error
-
+    def _decode(self, data: bytes, number: int, index: int, out: NDArray[np.uint8]) -> None:
         try:
-            with path.open("rb", buffering=0) as file, ThreadPoolExecutor(usable_cores()) as pool:
-                check_length(path, os.fstat(file.fileno()).st_size, int(bounds[-1]))
-                tasks = []
-                for index, place in rows:
-                    data = bytearray(int(bounds[index + 1] - bounds[index]))
-                    _fill_from(path, file, int(bounds[index]), memoryview(data))
-                    tasks.append(pool.submit(decode, data, index, place))
-                for task in tasks:
-                    task.result()
-        except OSError as error:
-            raise read_error(path, error) from error
+            decode_into(data, self._encoding, out)
+        except ValueError as error:
+            message = f"{self._paths[number]} is damaged: image {index} of it cannot be decoded: {error}"
+            raise DataError(message, RESTORE_HINT) from error
+
+
+@contextmanager
+def _open_shard(path: Path, size: int) -> Iterator[FileIO]:
+    """Open a shard of a known size in bytes.
+
+    Raises:
+        DataError: It is missing, or has another size.
+        ResourceError: The system cannot read it.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            check_length(path, os.fstat(file.fileno()).st_size, size)
+            yield file
+    except OSError as error:
+        raise read_error(path, error) from error
 
 
 def check_npy(path: Path, shape: tuple[int, ...], descr: str) -> None:

@@ -25,9 +25,9 @@ from swincli.data.store.manifest import (
     shard_file,
 )
 from swincli.data.store.npy_header import HEADER_BYTES, npy_header
+from swincli.system.file_hash import ThreadedHash, file_sha256
 
 SHARD_BYTES = 2**31
-_CHUNK = 2**20
 
 
 class StoreWriter:
@@ -41,19 +41,29 @@ class StoreWriter:
         resolution: Side of the images in pixels.
         encoding: How an image is stored.
         shard_bytes: Largest size of a shard with more than one image.
+        expected: Number of images to come; None if unknown. If it is wrong, the last shard is read once more, to be
+            hashed.
     """
 
     def __init__(
-        self, folder: Path, resolution: int, encoding: Encoding = "raw", shard_bytes: int = SHARD_BYTES
+        self,
+        folder: Path,
+        resolution: int,
+        encoding: Encoding = "raw",
+        shard_bytes: int = SHARD_BYTES,
+        *,
+        expected: int | None = None,
     ) -> None:
         self._folder, self._encoding, self._shard_bytes = folder, encoding, shard_bytes
         self._shape = (resolution, resolution, CHANNELS)
         self._images_of_full_shard = max(1, (shard_bytes - HEADER_BYTES) // (resolution * resolution * CHANNELS))
+        self._expected = expected
         self._content = ContentHash()
         self._lengths = array("q")
         self._shards: list[Shard] = []
         self._file: BinaryIO | None = None
-        self._file_hash = hashlib.sha256()
+        self._file_hash = ThreadedHash()
+        self._header_written = b""
         self._file_images = self._file_bytes = 0
 
     def __enter__(self) -> Self:
@@ -110,27 +120,30 @@ class StoreWriter:
         return npy_header("|u1", (images, *self._shape)) if self._encoding == "raw" else b""
 
     def _begin_shard(self) -> BinaryIO:
-        header = self._header(self._images_of_full_shard)  # `_finish_shard` corrects the header of a shorter shard
+        """Begin a shard with the header of a full one, or of one with the rest of the expected images."""
+        rest = None if self._expected is None else max(1, self._expected - self.images)
+        full = self._images_of_full_shard
+        header = self._header_written = self._header(full if rest is None else min(full, rest))
         file = (self._folder / shard_file(len(self._shards), self._encoding)).open("w+b")
         file.write(header)
-        self._file_hash = hashlib.sha256(header)
+        self._file_hash = ThreadedHash(header)
         self._file_images, self._file_bytes = 0, len(header)
         return file
 
     def _finish_shard(self, file: BinaryIO) -> None:
         header = self._header(self._file_images)
-        if header != self._header(self._images_of_full_shard):
+        if header == self._header_written:
+            digest = self._file_hash.hexdigest()
+        else:
             file.seek(0)
             file.write(header)
-            file.seek(0)
-            self._file_hash = hashlib.sha256()
-            while chunk := file.read(_CHUNK):
-                self._file_hash.update(chunk)
+            file.flush()
+            digest = file_sha256(self._folder / shard_file(len(self._shards), self._encoding))
         file.flush()
         os.fsync(file.fileno())
         file.close()
         name = shard_file(len(self._shards), self._encoding)
-        self._shards.append(Shard(file=name, images=self._file_images, sha256=self._file_hash.hexdigest()))
+        self._shards.append(Shard(file=name, images=self._file_images, sha256=digest))
         self._file = None
 
     def _write_int64(self, name: str, values: bytes) -> str:

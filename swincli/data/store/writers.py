@@ -55,7 +55,9 @@ def output_encoding(output_format: OutputFormat, encoding: Encoding) -> Encoding
 
 
 @contextmanager
-def open_writer(place: Path, resolution: int, output_format: OutputFormat, encoding: Encoding) -> Iterator[ImageWriter]:
+def open_writer(
+    place: Path, resolution: int, output_format: OutputFormat, encoding: Encoding, expected: int | None = None
+) -> Iterator[ImageWriter]:
     """Open a writer. Leaving the block closes its files.
 
     Args:
@@ -63,6 +65,7 @@ def open_writer(place: Path, resolution: int, output_format: OutputFormat, encod
         resolution: Side of the images in pixels.
         output_format: The kind of output.
         encoding: How a store holds its images.
+        expected: Number of images to come; None if unknown.
     """
     if output_format == "zip":
         with writing_zip(place) as write_file:
@@ -71,5 +74,5 @@ def open_writer(place: Path, resolution: int, output_format: OutputFormat, encod
         with writing_folder(place) as write_file:
             yield StyleGANWriter(write_file, resolution)
     else:
-        with StoreWriter(place, resolution, encoding) as store:
+        with StoreWriter(place, resolution, encoding, expected=expected) as store:
             yield store

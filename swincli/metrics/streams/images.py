@@ -67,6 +67,7 @@ class ImageSet:
         read: Loaders of the images at some indices, in that order.
         subset: How the images were drawn from the source; None if they are all of it.
         notes: Messages for the user about how the source was read.
+        warnings: What could not be read of it, such as a folder.
     """
 
     source: str
@@ -76,6 +77,7 @@ class ImageSet:
     read: Callable[[NDArray[np.int64]], Iterator[Loader]]
     subset: RandomSubset | None = None
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def fake_seeds(num: int, seed: int) -> range:
@@ -187,7 +189,8 @@ def open_images(text: str) -> Iterator[ImageSet]:
         entries = [entry for entry in source if source.all_pictures or _is_image(entry)]
         passed_over = len(source) - len(entries)
         notes = [f"{text}: passed over {format_items(passed_over, 'file')} without an image"] if passed_over else []
-        yield _require_two(replace(_source_images(text, source, entries), notes=(*source.notes, *notes)))
+        images = _source_images(text, source, entries)
+        yield _require_two(replace(images, notes=(*source.notes, *notes), warnings=source.warnings))
 
 
 def _is_image(entry: Entry) -> bool:

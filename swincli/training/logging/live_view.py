@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from swincli.recipe import Recipe
 from swincli.units import format_bytes, format_count, format_duration
 
 WIDEST = 120
@@ -65,6 +66,7 @@ class RunStatus:
         metrics: Last and best metrics as text, by name.
         notes: Other facts as text, by name.
         doing: What the run does between two steps; empty during a step.
+        state: Where the run is and whether it goes on, for a view from outside; empty in the run's own.
         ahead: Seconds until the next status is expected; countdowns stop after that.
         at: Time of this status, by `time.monotonic`.
     """
@@ -83,6 +85,7 @@ class RunStatus:
     metrics: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     doing: str = ""
+    state: str = ""
     ahead: float = 0.0
     at: float = field(default_factory=time.monotonic)
 
@@ -104,8 +107,19 @@ class LiveView:
             if wide <= width and tall <= height - 1:
                 body = [part for row in rows for part in (Text(), _side_by_side(row, width - 4))]
                 title = Text(self.status.run, style="bold", overflow="ellipsis", no_wrap=True)
-                yield Panel(Group(self._head(), *body), title=title, title_align="left", width=width)
+                state = Text(self.status.state, overflow="ellipsis", no_wrap=True) if self.status.state else None
+                yield Panel(
+                    Group(self._head(), *body),
+                    title=title,
+                    title_align="left",
+                    subtitle=state,
+                    subtitle_align="left",
+                    width=width,
+                )
                 return
+        if self.status.state:
+            state = Text(self.status.state, no_wrap=True, overflow="ellipsis")
+            yield from console.render(state, options.update_width(width))
         yield from console.render(self._head(), options.update_width(width))
         text = Text(status_line(self.status, self.memory), no_wrap=True, overflow="ellipsis")
         yield from console.render(text, options.update_width(width))
@@ -115,10 +129,8 @@ class LiveView:
         head = Table.grid(padding=(0, 1), expand=True)
         head.add_column(ratio=1)
         head.add_column(no_wrap=True)
-        words = (
-            f"{status.images_seen / status.total:.1%}  {status.images_seen:,} of {format_count(status.total)} images"
-        )
-        head.add_row(ProgressBar(total=status.total, completed=min(status.images_seen, status.total)), words)
+        words = f"{_share(status):.1%}  {status.images_seen:,} of {format_count(status.total)} images"
+        head.add_row(ProgressBar(total=max(1, status.total), completed=min(status.images_seen, status.total)), words)
         return head
 
     def _progress(self) -> dict[str, str]:
@@ -149,21 +161,42 @@ class LiveView:
         return {**memory, **self.status.metrics, **self.status.notes}
 
 
+def reported_scalars(recipe: Recipe) -> tuple[str, ...]:
+    """Names of the scalars that a recipe's steps report, in the order of the live view."""
+    loss = recipe.loss
+    wanted = {
+        "loss/d": True,
+        "loss/g": True,
+        "loss/r1": loss.r1_gamma > 0,
+        "loss/bcr": loss.bcr_real > 0 or loss.bcr_fake > 0,
+        "loss/tv": loss.tv > 0,
+        "d/real_accuracy": True,
+        "d/fake_accuracy": True,
+        "grad/d": True,
+        "grad/g": True,
+    }
+    return tuple(name for name, reported in wanted.items() if reported)
+
+
 def status_line(status: RunStatus, memory: Mapping[str, MemoryUse]) -> str:
     """The status as one line of fixed fields."""
     pace, end, means = status.seconds_per_image, status.until.get("to the end"), status.means
     fields = {
-        "kimg": f"{status.images_seen / 1000:.1f} ({status.images_seen / status.total:.0%})",
+        "kimg": f"{status.images_seen / 1000:.1f} ({_share(status):.0%})",
         "sec/kimg": _UNKNOWN if pace is None else f"{1000 * pace:.1f}",
         "ETA": _UNKNOWN if end is None else format_duration(end),
         "D": _value("loss/d", means.get("loss/d")),
         "G": _value("loss/g", means.get("loss/g")),
         **({"R1": _value("loss/r1", means.get("loss/r1"))} if "loss/r1" in status.scalars else {}),
         "D(real)>0": _value("", means.get("d/real_accuracy")),
-        "memory": ", ".join(f"{name.upper()} {format_bytes(use.used)}" for name, use in memory.items()),
+        "memory": ", ".join(f"{name.upper()} {format_bytes(use.used)}" for name, use in memory.items()) or _UNKNOWN,
         **status.metrics,
     }
     return "  ".join(f"{name} {value}" for name, value in fields.items())
+
+
+def _share(status: RunStatus) -> float:
+    return status.images_seen / max(1, status.total)
 
 
 def _value(name: str, value: float | None) -> str:

@@ -8,12 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from swincli.metrics.registry import METRICS
 from swincli.system.json_lines import read_records
 from swincli.units import number_from_json
 
 
 def _directions() -> dict[str, bool]:
+    from swincli.metrics.registry import METRICS  # imports torch, which `swincli watch` rarely needs
+
     return {metric.headline: metric.higher_is_better for metric in METRICS.values()}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import psutil
 import torch
@@ -16,7 +17,7 @@ from swincli.system.atomic_files import append_json_line
 from swincli.system.distributed import Processes
 from swincli.system.runtime import choose_precision
 from swincli.training.logging.eta import EtaEstimator
-from swincli.training.logging.live_view import LiveView, MemoryUse, RunStatus, status_line
+from swincli.training.logging.live_view import LiveView, MemoryUse, RunStatus, reported_scalars, status_line
 from swincli.training.logging.metric_history import MetricHistory, read_metric_history
 from swincli.training.logging.trackers import Trackers, open_trackers
 from swincli.training.run.folder import RunFolder
@@ -120,7 +121,8 @@ class Report:
             **{f"memory/{name}": size for name, size in memory_in_use(self.device).items()},
             **stats.means(),
         }
-        append_json_line(self.folder.stats, values)
+        time_now = datetime.now(UTC).isoformat(timespec="seconds")
+        append_json_line(self.folder.stats, {**values, "time": time_now})
         self._trackers.stats(state.images_seen, values)
         state.running_stats = RunningStats()
 
@@ -175,23 +177,6 @@ def live_report(
     report = Report(console, folder, device, processes.world_size)
     with report.live(state):
         yield report
-
-
-def reported_scalars(recipe: Recipe) -> tuple[str, ...]:
-    """Names of the scalars that a recipe's steps report, in the order of the live view."""
-    loss = recipe.loss
-    wanted = {
-        "loss/d": True,
-        "loss/g": True,
-        "loss/r1": loss.r1_gamma > 0,
-        "loss/bcr": loss.bcr_real > 0 or loss.bcr_fake > 0,
-        "loss/tv": loss.tv > 0,
-        "d/real_accuracy": True,
-        "d/fake_accuracy": True,
-        "grad/d": True,
-        "grad/g": True,
-    }
-    return tuple(name for name, reported in wanted.items() if reported)
 
 
 def memory_in_use(device: torch.device) -> dict[str, int]:

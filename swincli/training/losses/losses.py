@@ -87,7 +87,8 @@ class Losses:
 
         The factor `interval` makes up for the steps without it. With several logits per image, the squared gradient of
         their sum is divided by their number, as if each patch were an image. This is exact if patches do not overlap.
-        With transforms it is the gradient of D(T(x)) at x. It runs in float32 and eagerly.
+        With transforms it is the gradient of D(T(x)) at x. It runs in float32 and eagerly. `run.tf32` applies
+        here too: the factors of its products are rounded to TF32, those of the second derivative as well.
         """
         losses, scalars, seen = [], Scalars(), batch.images_seen
         if self.section.has_r1:

@@ -55,6 +55,11 @@ class RunFolder:
         """Metrics: one JSON object per line, by images seen."""
         return self.path / "metrics.jsonl"
 
+    @property
+    def environment(self) -> Path:
+        """Software and hardware of the run's sessions."""
+        return self.path / "environment.txt"
+
     def samples(self, images_seen: int) -> Path:
         """The sample grid after `images_seen` images; its latents are the same in the whole run."""
         return self.path / "samples" / f"fakes-{images_seen:012d}.png"
@@ -122,7 +127,7 @@ class RunFolder:
         best = self.best(recipe)
         for number, path in enumerate(self.states()):
             if number >= recipe.run.keep and (best is None or path != self.state(best[0])):
-                path.unlink(missing_ok=True)
+                _remove_state(path)
 
     def newest_state(self, console: Console, *, mapped: bool = False) -> tuple[Path, dict[str, Any]] | None:
         """The newest undamaged state and its content; damaged ones are skipped with a warning.
@@ -210,6 +215,11 @@ class RunFolder:
         images = (max if metric.higher_is_better else min)(finite, key=finite.__getitem__)
         return images, finite[images]
 
+    def last_metrics(self) -> dict[str, float]:
+        """The values of the newest measurement of training; empty if nothing was measured."""
+        newest = self._measurements()[-1:]
+        return {name: number_from_json(value) for record in newest for name, value in record["metrics"].items()}
+
     def _measurements(self) -> list[dict[str, Any]]:
         """Complete lines of metrics.jsonl that training wrote."""
         found = []
@@ -273,6 +283,15 @@ def _damage(state: Path) -> str | None:
     if broken is not None:
         return f"{state}: damaged (checksum of {broken})"
     return None if is_state(state) else f"{state}: damaged, or not a training state"
+
+
+def _remove_state(path: Path) -> None:
+    """Remove a state. Windows refuses while a mirror or a virus scanner reads it: then the next save removes it."""
+    try:
+        path.unlink(missing_ok=True)
+    except PermissionError:
+        if os.name != "nt":
+            raise
 
 
 def _damaged_name(state: Path) -> Path:

@@ -2,7 +2,7 @@
 
 The file holds host, process and start of the session as JSON. Where the system has `flock`, the file is also locked
 with it, and the system lets go of it when the process dies. Elsewhere (Windows, some network disks) the content alone
-decides.
+decides. The time of the file is the session's last sign of life.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from swincli.errors import TrainingError, from_os_error
-from swincli.system.distributed import Processes
+
+if TYPE_CHECKING:
+    from swincli.system.distributed import Processes
 
 try:
     import fcntl
@@ -35,8 +37,8 @@ _NO_FLOCK = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.
 
 
 @contextmanager
-def locked_run(folder: Path, processes: Processes) -> Iterator[None]:
-    """Hold the lock of a run folder during the block; rank 0 does it for all ranks.
+def locked_run(folder: Path, processes: Processes) -> Iterator[RunLock]:
+    """Hold the lock of a run folder during the block; rank 0 does it for all ranks, whose locks hold nothing.
 
     Raises:
         TrainingError: another process holds it.
@@ -45,7 +47,7 @@ def locked_run(folder: Path, processes: Processes) -> Iterator[None]:
     lock = RunLock(folder)
     processes.from_main(lock.acquire)
     try:
-        yield
+        yield lock
     finally:
         if processes.is_main:
             lock.release()
@@ -56,6 +58,7 @@ class RunLock:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, folder / ".lock"
+        self.facts = own_facts()
         self._descriptor: int | None = None
         self._new_folders: list[Path] = []
 
@@ -91,6 +94,12 @@ class RunLock:
         self._close()
         self._remove_folders()
 
+    def touch(self) -> None:
+        """Give a sign of life: set the file's time to now."""
+        if self._descriptor is not None and _is_file_of(self._descriptor, self.path):
+            with suppress(OSError):
+                os.utime(self.path)
+
     def _close(self) -> None:
         if self._descriptor is not None:
             with suppress(OSError):
@@ -108,10 +117,10 @@ class RunLock:
             if locked is not False and not _is_file_of(descriptor, self.path):
                 os.close(descriptor)
                 return False
-            holder = self._read()
+            holder = read_lock(self.path)
             if locked is False or _may_live(holder, locked=locked is not None):
                 raise self._refusal(holder)
-            content = json.dumps(_own_facts()).encode()
+            content = json.dumps(self.facts).encode()
             with self.path.open("r+b") as file:
                 file.truncate(0)
                 file.write(content)
@@ -120,23 +129,13 @@ class RunLock:
             if locked is None:
                 time.sleep(_WAIT)  # of two that took a dead one's lock at once, the later one has it
                 if self.path.read_bytes() != content:
-                    raise self._refusal(self._read())
+                    raise self._refusal(read_lock(self.path))
         except BaseException:
             with suppress(OSError):
                 os.close(descriptor)
             raise
         self._descriptor = descriptor
         return True
-
-    def _read(self) -> dict[str, Any]:
-        """The content of the lock; empty if nobody has written any."""
-        for _ in range(_TRIES):
-            with suppress(ValueError):
-                content = json.loads(self.path.read_bytes() or b"{}")
-                if isinstance(content, dict):
-                    return content
-            time.sleep(_WAIT)
-        return {}
 
     def _refusal(self, holder: dict[str, Any]) -> TrainingError:
         host, pid, since = (holder.get(name, "unknown") for name in ("host", "pid", "since"))
@@ -151,7 +150,23 @@ class RunLock:
                 folder.rmdir()
 
 
-def _own_facts() -> dict[str, Any]:
+def read_lock(path: Path, tries: int = _TRIES) -> dict[str, Any]:
+    """The content of a lock file; empty if nobody has written any. An unreadable one is tried again, in vain or not.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+    """
+    for _ in range(tries):
+        with suppress(ValueError):
+            content = json.loads(path.read_bytes() or b"{}")
+            if isinstance(content, dict):
+                return content
+        time.sleep(_WAIT)
+    return {}
+
+
+def own_facts() -> dict[str, Any]:
+    """What a session of this process writes into its lock."""
     return {
         "host": platform.node(),
         "pid": os.getpid(),
@@ -186,8 +201,11 @@ def _may_live(holder: dict[str, Any], *, locked: bool) -> bool:
     if holder.get("host") != platform.node():
         restarted = _job() is not None and holder.get("job") == _job() and _earlier(holder, _restarts())
         return not restarted  # a scheduler ends a job before it starts the job again
-    if locked:
-        return False
+    return not locked and process_lives(holder)
+
+
+def process_lives(holder: dict[str, Any]) -> bool:
+    """Whether the process that wrote a lock on this machine is alive."""
     try:
         started = psutil.Process(int(holder["pid"])).create_time()
         return abs(started - float(holder["started"])) < _SAME_START

@@ -25,7 +25,7 @@ CHANGEABLE_KEYS = (
 CHANGEABLE_SECTIONS = ("run", "evaluate")
 OTHER_VERSION = "Another version of swincli wrote it: resume the run with that version."
 RECIPE_HEADER = "# Written by swincli train: the recipe of this run with every key.\n"
-_FILES = ("stats.jsonl", "metrics.jsonl", "reals.png", "samples/fakes-*.png", "model-*.safetensors")
+_FILES = ("stats.jsonl", "metrics.jsonl", "reals.png", "environment.txt", "samples/fakes-*.png", "model-*.safetensors")
 
 
 def check_same_run(content: dict[str, Any], path: Path, recipe: Recipe, data_hash: str, console: Console) -> None:
@@ -35,14 +35,12 @@ def check_same_run(content: dict[str, Any], path: Path, recipe: Recipe, data_has
         RecipeError: keys differ that may not change; it lists all of them.
         CheckpointError: the state's recipe has keys or values that this version does not know.
     """
-    differences = _differences(_recipe_of(content, path), recipe)
-    for name, (old, value) in differences.items():
+    before = _recipe_of(content, path)
+    for name, (old, value) in _differences(before, recipe).items():
         if _may_change(name):
             console.say(f"{name} changed from {old} to {value}")
     problems = [
-        f"{name}: {value!r} now, {old!r} in the run"
-        for name, (old, value) in differences.items()
-        if not _may_change(name)
+        f"{name}: {value!r} now, {old!r} in the run" for name, (old, value) in fixed_differences(before, recipe).items()
     ]
     if content["data_hash"] != data_hash:
         problems.append("data.path: the images differ from those that the run was trained on")
@@ -98,7 +96,7 @@ def _is_own_recipe(path: Path, recipe: Recipe) -> bool:
 def _is_of(model: Path, recipe: Recipe) -> bool:
     """Whether a model was trained by this recipe, apart from keys that may change within a run."""
     try:
-        return all(_may_change(name) for name in _differences(recipe_of_model(model), recipe))
+        return not fixed_differences(recipe_of_model(model), recipe)
     except (CheckpointError, RecipeError):
         return False
 
@@ -112,6 +110,11 @@ def _differences(before: Recipe, now: Recipe) -> dict[str, tuple[Any, Any]]:
         for key, value in keys.items()
         if old[section][key] != value
     }
+
+
+def fixed_differences(before: Recipe, now: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Both values of all keys that differ and may not change within a run, by `section.key`."""
+    return {name: values for name, values in _differences(before, now).items() if not _may_change(name)}
 
 
 def _may_change(name: str) -> bool:

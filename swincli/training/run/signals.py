@@ -1,4 +1,7 @@
-"""Stopping a run between two steps: Ctrl-C, SIGTERM (a scheduler), SIGHUP (a closed terminal), and `--max-time`."""
+"""Stopping a run between two steps: Ctrl-C, SIGTERM (a scheduler), SIGHUP (a closed terminal), and `--max-time`.
+
+`stop_file` adds the requests of `swincli stop`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Literal
@@ -15,6 +18,7 @@ from typing import Literal
 import psutil
 
 from swincli.console import Console
+from swincli.system.stop_signals import mute_closed
 
 # Under torchrun one Ctrl-C arrives twice: from the terminal and from torchrun's agent.
 SAME_CTRL_C = 2.0  # seconds
@@ -37,15 +41,31 @@ class StopRequest:
         self._first_signal: float | None = None
         self._steps: deque[float] = deque(maxlen=TIMED_STEPS)
         self._longest_save = 0.0
+        self._sources: list[Callable[[], str | None]] = []
 
     @property
     def reason(self) -> str | None:
-        """Why to stop, e.g. "interrupted". None: no request, and there is time for a save, a step and another save."""
+        """Why to stop, e.g. "interrupted"; None without a request."""
+        return self._asked
+
+    def listen(self, source: Callable[[], str | None]) -> None:
+        """Have `poll` ask one more source, which returns a reason or None."""
+        self._sources.append(source)
+
+    def poll(self) -> bool:
+        """Look at the time limit and at all sources; returns whether training should stop.
+
+        The time limit is a request as soon as a save, a step and another save might not fit before it.
+        """
         if self._asked is None and self._deadline is not None:
             ahead = max(self._steps, default=0.0) + 2 * self._longest_save
             if time.monotonic() + SPARE * ahead + LEAVING > self._deadline:
-                self._asked = "--max-time reached"
-        return self._asked
+                self.ask("--max-time reached")
+        for source in self._sources:
+            reason = source()
+            if reason is not None:
+                self.ask(reason)
+        return self._asked is not None
 
     def ask(self, reason: str) -> None:
         """Request a stop; the first reason is kept."""
@@ -100,7 +120,7 @@ def catch_stop_signals(console: Console, max_time: float | None = None) -> Itera
     terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
 
     def request(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        _mute_closed(terminals)
+        mute_closed(terminals)
         if stop.handle_signal(number):
             with suppress(RuntimeError, OSError):  # the signal interrupted a print
                 console.say(f"{stop.reason}: finishing the step and saving")
@@ -112,17 +132,6 @@ def catch_stop_signals(console: Console, max_time: float | None = None) -> Itera
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _mute_closed(terminals: list[int]) -> None:
-    """Send what is still printed to nowhere, on terminals that have been closed; writing there would be an error."""
-    for descriptor in terminals:
-        try:
-            os.get_terminal_size(descriptor)
-        except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, descriptor)
-            os.close(nowhere)
 
 
 def seconds_since_start() -> float:

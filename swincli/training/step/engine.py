@@ -80,7 +80,8 @@ def start_engine(
     Raises:
         ResourceError: this machine does not support it.
     """
-    if processes.world_size > 1:  # PyTorch warns about one-row parameters, whose strides do not matter
+    if processes.world_size > 1 and not run.channels_last:
+        # About one-row parameters, whose strides do not matter. With channels-last it may mean a copy in each step.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     generator.recompute_from = run.recompute_from
     discriminator.recompute_from = run.recompute_from  # type: ignore[assignment]

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -21,6 +20,7 @@ from swincli.data.store.manifest import CHANNELS
 from swincli.data.store.reader import Store
 from swincli.errors import ResourceError
 from swincli.recipe import Recipe
+from swincli.system.resources import available_memory
 from swincli.training.losses.adversarial import ADVERSARIAL
 from swincli.training.step.batch_shards import BatchSplit
 from swincli.units import format_bytes
@@ -173,10 +173,10 @@ def resident_bytes(store: Store) -> int:
 
 
 def _free_bytes(device: torch.device, processes: int) -> int:
-    """Free memory of a CUDA device; on a CPU, free memory of the machine divided by the number of processes."""
+    """Free memory of a CUDA device; on a CPU, that of the machine or its container, divided by the processes."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available // processes
+    return available_memory() // processes
 
 
 def _load(store: Store, device: torch.device) -> Tensor:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +34,30 @@ def test_the_path_goes_to_stdout_and_the_rest_to_stderr(folder: Path, tmp_path: 
     assert "1 not an image" in err
     assert "notes.txt" in err
     assert str(dest) in "".join(err.split())  # the line may be folded
+
+
+def test_what_is_not_read_is_told(
+    folder: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    for name in ("locked", "cats/@eaDir"):
+        (folder / name).mkdir()
+    assert run(["prepare-data", str(folder), str(tmp_path / "store"), "--resolution", "16"]) == 0
+    err = capsys.readouterr().err
+    assert f"warning: {folder}/locked: cannot be read: Permission denied; the folder is skipped\n" in err
+    assert f"{folder}: passed over 1 hidden or system item (1 @eaDir)\n" in err
+    assert "1 cannot be read: locked" in err
+    assert run(["prepare-data", "--stats", str(folder), "--resolution", "16", "--json", "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["rejected"] == [{"source": "locked", "reason": "cannot be read: Permission denied"}]
+    assert err.startswith("warning: ")
 
 
 def test_json(folder: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
+import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,6 +19,7 @@ from PIL import Image
 from swincli.commands.app import run
 from swincli.data.store import staging
 from swincli.data.store.reader import Store
+from swincli.errors import ResourceError
 from swincli.metrics.streams.images import open_images
 
 Capture = pytest.CaptureFixture[str]
@@ -77,10 +83,19 @@ def dest_labels(dest: Path) -> str:
 def test_lossless_files_are_begun_where_pixels_would_not_fit(
     photos: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(staging, "free_bytes", lambda _: 5 * 16 * 16 * 3)  # the folder has eight files
+    monkeypatch.setattr(staging, "free_bytes", lambda _: 5 * 16 * 16 * 3)  # seven files have a picture's suffix
     code, err = fail(capsys, photos, tmp_path / "raw", "--resolution", "16")
-    assert (code, "8 images at 16 px need 6.0 KiB, the disk has 3.8 KiB free" in err) == (1, True)
+    assert (code, "7 images at 16 px need 5.2 KiB, the disk has 3.8 KiB free" in err) == (1, True)
     assert prepare(capsys, photos, tmp_path / "webp", "--encoding", "webp")["images"] == 5
+
+
+def test_files_that_are_no_pictures_need_no_space(
+    photos: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(50):
+        (photos / f"{number}.svg").write_text("<svg/>")
+    monkeypatch.setattr(staging, "free_bytes", lambda _: 7 * 16 * 16 * 3)
+    assert prepare(capsys, photos, tmp_path / "store")["images"] == 5
 
 
 def test_a_zip_is_as_stylegan_reads_it(photos: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -176,6 +191,81 @@ def test_a_report_of_a_failure(photos: Path, tmp_path: Path, capsys: Capture) ->
     html = page.read_text(encoding="utf-8")
     assert "No store was made: 5 pictures are not square" in html
     assert "cats/a.png: not square: 24 x 20 px" in html
+
+
+@pytest.mark.parametrize("option", ["--report", "--contact-sheet"])
+@pytest.mark.parametrize("why", ["folder", "file"])
+def test_a_report_that_cannot_be_written_is_noticed_before_the_work(
+    photos: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, option: str, why: str
+) -> None:
+    (tmp_path / "file").touch()
+    suffix = {"--report": ".html", "--contact-sheet": ".png"}[option]
+    place = tmp_path / ("file" if why == "file" else "new/folder") / f"r{suffix}"
+    if why == "folder":
+        monkeypatch.setattr(Path, "touch", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
+    code, err = fail(capsys, photos, tmp_path / "store", "--resolution", "16", option, place)
+    told = {"folder": "permission denied", "file": "there is a file where a folder is needed"}[why]
+    assert (code, err.splitlines()[0]) == (1, f"error: writing {place}: {told}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "photos"]
+
+
+def test_a_report_that_fails_after_the_work_says_that_the_store_is_whole(
+    photos: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = ResourceError("writing r.html: no space left on the disk", "Free some space.")
+    monkeypatch.setattr("swincli.commands.prepare_data.run.write_reports", Mock(side_effect=full))
+    store = tmp_path / "store"
+    code, err = fail(capsys, photos, store, "--resolution", "16", "--report", tmp_path / "r.html")
+    assert code == 1
+    assert f"error: writing r.html: no space left on the disk; {store} itself is complete\n" in err
+    assert "hint: Free some space." in err
+    assert len(Store.open(store)) == 5
+    code, err = fail(capsys, photos, tmp_path / "b", "--resolution", "16", "--crop", "none", "--report", "r.html")
+    assert "warning: writing r.html: no space left on the disk" in err
+    assert "error: 5 pictures are not square" in err
+
+
+@pytest.mark.parametrize("command", [["{tar}", "{dest}"], ["--stats", "{tar}"]])
+def test_a_compressed_tar_is_unpacked_once(
+    photos: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    packed = tmp_path / "photos.tar.gz"
+    with tarfile.open(packed, "w:gz") as archive:
+        archive.add(photos, "photos")
+    unpack = Mock(side_effect=tempfile.TemporaryFile)
+    monkeypatch.setattr("swincli.data.sources.tar_file.tempfile.TemporaryFile", unpack)
+    files = ("--report", tmp_path / "r.html", "--contact-sheet", tmp_path / "c.png")
+    found = prepare(capsys, *(word.format(tar=packed, dest=tmp_path / "store") for word in command), *files)
+    assert found["images"] in (4, 5)
+    assert (tmp_path / "r.html").is_file()
+    assert unpack.call_count == 1
+
+
+def test_duplicates_are_shown_as_cropped(tmp_path: Path, capsys: Capture) -> None:
+    square = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    wide = np.concatenate([np.zeros((32, 32, 3), np.uint8), square, np.zeros((32, 32, 3), np.uint8)], axis=1)
+    (tmp_path / "p").mkdir()
+    Image.fromarray(square).save(tmp_path / "p" / "a.png")
+    Image.fromarray(wide).save(tmp_path / "p" / "b.png")
+    found = prepare(capsys, tmp_path / "p", tmp_path / "s", "--dedupe", "--report", tmp_path / "r.html")
+    assert found["duplicates"] == [["a.png", "b.png"]]
+    shown = re.findall(r"base64,([^\"]+)", (tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert len(shown) == 3  # the pair, and the example
+    assert len(set(shown)) == 1
+
+
+def test_animations_and_pages_are_counted(photos: Path, tmp_path: Path, capsys: Capture) -> None:
+    frames = [Image.fromarray(np.full((20, 20, 3), value, np.uint8)) for value in (10, 90, 200)]
+    for name in ("a.gif", "a.webp", "a.tif", "a.apng"):
+        kind = {"a.apng": "PNG", "a.tif": "TIFF"}.get(name)
+        frames[0].save(photos / name, kind, save_all=True, append_images=frames[1:])
+    found = prepare(capsys, photos, tmp_path / "s", "--report", tmp_path / "r.html")
+    assert (found["several_frames"], found["images"]) == (4, 9)
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "Of 4 pictures with several frames or pages, the first one is used." in page
+    run(["prepare-data", str(photos), str(tmp_path / "t"), "--resolution", "16"])
+    err = " ".join(capsys.readouterr().err.split())
+    assert "frames first one of 4 pictures with several frames or pages: a.apng, a.gif, a.tif, ..." in err
 
 
 def test_stats_of_a_source_and_of_its_store(photos: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
+from tiff_files import write_tiff
 
 from swincli.data.preparing.decode_crop import DecodeOptions, decode_and_crop
 
@@ -20,13 +21,18 @@ OPTIONS = [
 ]
 KINDS = [
     "JPEG", "progressive", "CMYK", "PNG", "palette", "16 bit", "bilevel", "WEBP", "lossless", "TIFF", "LZW", "BMP",
-    "GIF", "animated",
+    "GIF", "animated", "AVIF", "negative", "planes",
 ]  # fmt: skip
 
 
 @cache
 def real(kind: str) -> bytes:
     """A file of 80 x 64 px, with orientation, colour profile or transparency."""
+    deep_samples = np.random.default_rng(0).integers(0, 2**16, (64, 80, 3), np.uint16)
+    if kind == "negative":
+        return write_tiff(deep_samples[..., :1], photometric=0, bits=16, order=">", compression=8)
+    if kind == "planes":
+        return write_tiff(deep_samples, photometric=2, bits=16, planar=2, rows=20)
     smooth = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)).resize((80, 64))
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -49,6 +55,7 @@ def real(kind: str) -> bytes:
         "BMP": (smooth, "BMP", {}),
         "GIF": (smooth.convert("P"), "GIF", {"transparency": 1}),
         "animated": (smooth, "GIF", {"save_all": True, "append_images": [clear]}),
+        "AVIF": (smooth, "AVIF", {"speed": 10}),
     }[kind]
     buffer = io.BytesIO()
     image.save(buffer, name, **options)

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from swincli.data.images.crop_resize import Crop
-from swincli.data.images.decode import decode
+from swincli.data.images.decode import decode, open_picture
+from swincli.data.preparing import thumbnails
 from swincli.data.preparing.decode_crop import DecodeOptions, decode_and_crop
 from swincli.data.preparing.survey import SourceRecord
 
@@ -82,3 +83,19 @@ def test_large_jpegs_are_shrunk_while_decoding_only_where_that_cannot_be_seen(en
     assert np.array_equal(pixels["fast", "linear"], pixels["exact", "linear"])
     small, exact = (decode_and_crop(data, "x", DecodeOptions(128, jpeg=jpeg)).pixels for jpeg in ("fast", "exact"))
     assert np.array_equal(small, exact)
+
+
+def test_thumbnails_of_large_jpegs_are_shrunk_while_decoding(encode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    reductions = []
+
+    def spy(data: bytes, name: str, **options: Any) -> Any:
+        picture = open_picture(data, name, **options)
+        reductions.append(picture.reduction)
+        return picture
+
+    monkeypatch.setattr(thumbnails, "open_picture", spy)
+    smooth = Image.radial_gradient("L").resize((1600, 800)).convert("RGB")
+    small = thumbnails.original_thumbnail(encode(smooth, "JPEG"), "x")
+    assert (small.size, reductions) == ((96, 48), [4])
+    exact = smooth.resize((96, 48), Image.Resampling.BOX)
+    assert np.abs(np.asarray(small, int) - np.asarray(exact, int)).mean() < 1

@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from swincli.data.preparing.report_page import PAIRS, PATHS, SHOWN, ReportText, names_on_page, render_page
+from swincli.data.preparing.report_page import (
+    PAIRS,
+    PATHS,
+    SHOWN,
+    ReportText,
+    names_of_images,
+    names_of_skipped,
+    render_page,
+)
 from swincli.data.preparing.survey import EXAMPLES, SourceRecord, Survey
 
 VOID = {"meta", "img", "br"}
@@ -74,7 +82,7 @@ def pile() -> Survey:
 def test_everything_is_told() -> None:
     survey = pile()
     picture = Image.new("RGB", (8, 8), "red")
-    wanted = names_on_page(survey)
+    wanted = names_of_images(survey) | names_of_skipped(survey)
     assert {"cats/0.png", "cats/3.png", "cats/twin.png", "small.png"} <= wanted
     assert "notes.txt" not in wanted
     reader = read(page_of(survey, dict.fromkeys(wanted, picture)))
@@ -129,7 +137,7 @@ def test_the_page_is_bounded() -> None:
             SourceRecord(f"{number}-twin.png", width=9, height=9, reason="duplicate of x", same_as=f"{number}.png")
         )
         survey.add(SourceRecord(f"{number}-small.png", width=9, height=9, reason="too small: 9 x 9 px"))
-    wanted = names_on_page(survey)
+    wanted = names_of_images(survey) | names_of_skipped(survey)
     assert len(wanted) <= EXAMPLES + 2 * PAIRS + 2 * SHOWN
     page = page_of(survey, dict.fromkeys(wanted, Image.effect_noise((96, 96), 90).convert("RGB")))
     reader = read(page)

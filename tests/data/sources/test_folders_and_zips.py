@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from swincli.data.images.rejected import ImageError
+from swincli.data.preparing.labels import read_labels
 from swincli.data.sources import entries, open_source
 from swincli.errors import DataError, ResourceError
 
@@ -50,10 +51,45 @@ def test_a_zip_is_read_in_the_same_order(tmp_path: Path) -> None:
     assert names(packed) == ["B.png", "a.png", "a/b/c.txt", "a/z.png", "b.png"]
 
 
-def test_hidden_and_system_files_are_passed_over(tmp_path: Path) -> None:
-    litter = [".hidden.png", ".git/a.png", "sub/.DS_Store", "Thumbs.db", "sub/desktop.ini", "__MACOSX/._a.png"]
-    assert names(put(tmp_path / "f", "a.png", *litter)) == ["a.png"]
-    assert names(pack(tmp_path / "f.zip", "a.png", *litter)) == ["a.png"]
+LITTER = {
+    "__MACOSX/cat/._a.png": "1 __MACOSX", "__MACOSX/._b.png": "1 __MACOSX",
+    "cat/._a.png": "2 ._*", "dog/._b.png": "2 ._*",
+    "cat/.DS_Store": "1 .DS_Store", "Thumbs.db": "1 Thumbs.db", "dog/desktop.ini": "1 desktop.ini",
+    "cat/@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg": "2 @eaDir", "@eaDir/b.png": "2 @eaDir",
+    "#recycle/old.png": "1 #recycle", "#snapshot/GMT-2024/a.png": "1 #snapshot", "lost+found/x.png": "1 lost+found",
+    ".Trashes/501/a.png": "1 .Trashes", "$RECYCLE.BIN/S-1-5/a.png": "1 $RECYCLE.BIN",
+    "System Volume Information/a.png": "1 System Volume Information", "@Recycle/a.png": "1 @Recycle",
+    ".git/a.png": "1 .git", "Icon\r": "1 Icon\\x0d",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_hidden_and_system_files_are_passed_over_and_counted(kind: str, tmp_path: Path, write_tar: Any) -> None:
+    files = ["cat/a.png", "dog/b.png", *LITTER]
+    if kind == "folder":
+        path = put(tmp_path / "f", *files)
+    elif kind == "zip":
+        path = pack(tmp_path / "f.zip", *files)
+    else:
+        path = write_tar(tmp_path / "f.tar", dict.fromkeys(files, GIF))
+    with open_source(str(path)) as source:
+        assert [entry.name for entry in source] == ["cat/a.png", "dog/b.png"]
+        [note] = source.notes
+        assert set(read_labels("folders", source).values()) == {"cat", "dog"}
+    assert note.startswith(f"{path}: passed over 17 hidden or system items (2 ")
+    assert note.endswith(", ...)")
+
+
+@pytest.mark.parametrize("name", LITTER)
+def test_what_is_passed_over_is_named(name: str, tmp_path: Path) -> None:
+    with open_source(str(pack(tmp_path / "f.zip", "a.png", name))) as source:
+        called = LITTER[name].split(" ", 1)[1]
+        assert source.notes == (f"{tmp_path / 'f.zip'}: passed over 1 hidden or system item (1 {called})",)
+
+
+def test_nothing_passed_over_is_nothing_to_say(tmp_path: Path) -> None:
+    with open_source(str(put(tmp_path, "a.png", "eaDir/b.png", "recycle/c.png", "snapshot/d.png"))) as source:
+        assert (len(source), source.notes, source.warnings) == (4, (), ())
 
 
 def test_entries_hand_out_their_bytes(tmp_path: Path) -> None:
@@ -151,8 +187,9 @@ def test_a_store_is_no_source(tmp_path: Path) -> None:
         open_source(str(tmp_path))
 
 
-def test_a_folder_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = put(tmp_path, "a.png", "locked/b.png")
+@pytest.fixture
+def lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders named "locked" cannot be read; the tests may run as root, who can read all."""
     scandir = os.scandir
 
     def refuse(path: Any) -> Any:
@@ -161,8 +198,22 @@ def test_a_folder_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatch: 
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
+
+
+@pytest.mark.usefixtures("lock")
+def test_a_folder_that_may_not_be_read_is_skipped_with_a_warning(tmp_path: Path) -> None:
+    root = put(tmp_path, "a.png", "sub/locked/b.png", "z.png")
+    with open_source(str(root)) as source:
+        assert [entry.name for entry in source] == ["a.png", "sub/locked", "z.png"]
+        assert source.warnings == (f"{root}/sub/locked: cannot be read: Permission denied; the folder is skipped",)
+    assert reason_of(root, 1) == "cannot be read: Permission denied"
+
+
+@pytest.mark.usefixtures("lock")
+def test_a_source_that_may_not_be_read_is_an_error(tmp_path: Path) -> None:
+    put(tmp_path, "locked/b.png")
     with pytest.raises(ResourceError, match=r"reading .*locked: permission denied"):
-        open_source(str(root))
+        open_source(str(tmp_path / "locked"))
 
 
 def test_damaged_members_of_a_zip_are_rejected_one_by_one(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +59,10 @@ def test_an_empty_list(listed: Path) -> None:
     listed.write_text("\n\n")
     with pytest.raises(DataError, match="holds no files"):
         open_source(str(listed))
+
+
+@pytest.mark.parametrize(("on_disk", "listed"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_names_may_be_in_another_form_of_unicode(on_disk: Any, listed: Any, tmp_path: Path, read: Any) -> None:
+    (tmp_path / unicodedata.normalize(on_disk, "é.gif")).write_bytes(GIF)
+    (tmp_path / "l.txt").write_text(unicodedata.normalize(listed, "é.gif"), encoding="utf-8")
+    assert read(tmp_path / "l.txt") == {unicodedata.normalize(listed, "é.gif"): GIF}

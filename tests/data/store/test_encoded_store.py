@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from manifest_facts import FACTS
 from numpy.typing import NDArray
 
 from swincli.console import Console
-from swincli.data.store import store_writer
+from swincli.data.store import shards, store_writer
 from swincli.data.store.codecs import Encoding, Lossless, decode_into, encode
 from swincli.data.store.manifest import Manifest
 from swincli.data.store.reader import Store
@@ -77,6 +78,25 @@ def test_a_shard_stays_below_its_size(tmp_path: Path) -> None:
     assert max(sizes) <= 400
     lengths = np.load(tmp_path / "lengths.npy")
     assert (len(lengths), lengths.sum()) == (10, sum(sizes))
+
+
+def test_images_of_many_shards_are_decoded_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_writer.StoreWriter.__init__, "__defaults__", ("raw", 1))
+    store = Store.open(build(tmp_path, "png"))
+    assert len(store.manifest.shards) == 10
+    together = threading.Barrier(4)  # broken, with an error, unless four images are decoded at a time
+
+    def decode(data: bytes, encoding: Lossless, out: NDArray[np.uint8]) -> None:
+        if arrived.acquire(blocking=False):
+            together.wait(timeout=10)
+        decode_into(data, encoding, out)
+
+    arrived = threading.Semaphore(8)
+    monkeypatch.setattr(shards, "usable_cores", lambda: 4)
+    monkeypatch.setattr(shards, "decode_into", decode)
+    order = np.array([9, 3, 0, 1, 2, 4, 5, 5, 6, 7, 8])
+    assert np.array_equal(store.fetch(order), pixels()[order])
+    assert not together.broken
 
 
 def test_the_same_images_give_the_same_bytes(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from swincli.data.store.reader import Store, is_store
 from swincli.data.store.store_writer import StoreWriter
 from swincli.data.store.verify import verify_store
 from swincli.errors import DataError, ResourceError
+from swincli.system.file_hash import file_sha256
 
 SIDE = 4
 EACH = SIDE * SIDE * 3
@@ -73,6 +75,25 @@ def test_shards_are_plain_npy_files(tmp_path: Path) -> None:
     assert np.load(tmp_path / "labels.npy").tolist() == [0, 1] * 5
     for shard in read_manifest(tmp_path).shards:
         assert shard.sha256 == hashlib.sha256((tmp_path / shard.file).read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("expected", [None, 10, 0, 3, 9, 11, 1000])
+@pytest.mark.parametrize("per_shard", [4, 5, 100])
+def test_what_was_expected_changes_nothing_but_the_work(
+    tmp_path: Path, per_shard: int, expected: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = read_manifest(build(tmp_path / "plain", 10, per_shard))
+    read_again = Mock(side_effect=file_sha256)
+    monkeypatch.setattr(store_writer, "file_sha256", read_again)
+    folder = tmp_path / "expected"
+    folder.mkdir()
+    with StoreWriter(folder, SIDE, shard_bytes=per_shard * EACH + 128, expected=expected) as writer:
+        for image in pixels(10):
+            writer.add(image)
+        assert writer.finish(None, {**FACTS, "label_names": None}) == plain
+    assert verify_store(folder, Console(quiet=True)) == plain
+    if expected == 10:
+        assert read_again.call_count == 0
 
 
 def test_a_shard_stays_below_its_size(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from rich.console import Console as RichConsole
 from swincli.console import Console
 from swincli.recipe import Recipe
 from swincli.training.logging import report as module
+from swincli.training.logging.live_view import reported_scalars
 from swincli.training.logging.metric_history import MetricHistory, read_metric_history
-from swincli.training.logging.report import Report, reported_scalars
+from swincli.training.logging.report import Report
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState, build_state
 

@@ -129,6 +129,7 @@ def test_outside_the_main_thread_there_are_no_signals_but_a_time_limit() -> None
 
     def work() -> None:
         with catch_stop_signals(Console(quiet=True), 1e-9) as stop:
+            stop.poll()
             reasons.append(stop.reason)
 
     thread = threading.Thread(target=work)
@@ -140,17 +141,18 @@ def test_outside_the_main_thread_there_are_no_signals_but_a_time_limit() -> None
 def test_without_a_limit_time_does_not_matter(clock: Clock) -> None:
     stop = StopRequest()
     clock.spend(stop, step=1e6, save=1e6)
-    assert stop.reason is None
+    assert not stop.poll()
 
 
 def test_a_limit_leaves_time_for_the_next_step_and_for_what_is_saved_before_and_after_it(clock: Clock) -> None:
     stop = StopRequest(clock.now + 200)
     clock.spend(stop, step=20)
     clock.spend(stop, step=10, save=30)
-    assert stop.reason is None  # after 60 s: 140 are left for 30 + 20 + 30 and some to spare
+    assert not stop.poll()  # after 60 s: 140 are left for 30 + 20 + 30 and some to spare
     clock.now += 37
-    assert stop.reason is None
+    assert not stop.poll()
     clock.now += 2
+    assert stop.poll()
     assert stop.reason == "--max-time reached"
 
 
@@ -159,14 +161,24 @@ def test_a_long_first_step_is_forgotten(clock: Clock) -> None:
     clock.spend(stop, step=1500)  # such as one that compiles
     for _ in range(signals.TIMED_STEPS):
         clock.spend(stop, step=1)
-    assert stop.reason is None
+    assert not stop.poll()
 
 
 def test_a_limit_that_was_reached_stays_the_reason(clock: Clock) -> None:
     stop = StopRequest(clock.now + 1)
+    assert stop.poll()
     assert stop.reason == "--max-time reached"
     clock.now -= 100
     stop.ask("interrupted")
+    assert stop.poll()
+    assert stop.reason == "--max-time reached"
+
+
+def test_reading_the_reason_asks_nobody(clock: Clock) -> None:
+    stop = StopRequest(clock.now - 1)
+    stop.listen(lambda: "stop requested")
+    assert stop.reason is None
+    assert stop.poll()
     assert stop.reason == "--max-time reached"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,9 +16,9 @@ from torch import Tensor, nn
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
 from swincli.system.distributed import Processes
-from swincli.training.loop import run_step
 from swincli.training.losses.batch import Batch
 from swincli.training.run.state import TrainingState, build_state
+from swincli.training.run_step import run_step
 from swincli.training.step.engine import Engine, compile_networks, start_engine
 from swincli.training.step.phases import make_phases
 
@@ -206,3 +207,16 @@ def test_which_layers_see_which_precision(tiny_recipe: MakeRecipe, store: Store)
     seen.clear()
     r1.run(next_step_micro_batches(state, store))
     assert set().union(*seen.values()) == full
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_ddp_may_warn_of_strides_where_they_cost_something(
+    tiny_recipe: MakeRecipe, store: Store, channels_last: bool
+) -> None:
+    recipe = tiny_recipe(f"run.channels_last={str(channels_last).lower()}")
+    state = build_state(recipe, store.content_hash, CPU)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        start_engine(recipe.run, state.generator, state.discriminator, CPU, Processes(0, 2))
+        warnings.warn("Grad strides do not match bucket view strides. This may impair performance.", stacklevel=1)
+    assert len(caught) == channels_last

@@ -15,10 +15,10 @@ from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
 from swincli.recipe.schema import LossSection
 from swincli.training.augment.bcr import draw_bcr_params
-from swincli.training.loop import run_step
 from swincli.training.losses.batch import Batch
 from swincli.training.rng import derive
 from swincli.training.run.state import build_state
+from swincli.training.run_step import run_step
 from swincli.training.step.optimizers import make_optimizer
 from swincli.training.step.phases import make_phases
 

@@ -13,8 +13,8 @@ from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
 from swincli.system.distributed import Processes
-from swincli.training.loop import run_step
 from swincli.training.run.state import TrainingState, build_state, from_bytes, restore, save_state, to_bytes
+from swincli.training.run_step import run_step
 from swincli.training.step.engine import start_engine
 from swincli.training.step.optimizers import make_optimizer
 from swincli.training.step.phases import Phase, make_phases

@@ -1,0 +1,299 @@
+"""Label files: StyleGAN's dataset.json, and tables of paths and labels as spreadsheets and scripts write them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import unicodedata
+from collections.abc import Collection
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import PurePosixPath
+from typing import Final
+
+from swincli.data.sources.naming import printable
+from swincli.errors import DataError
+from swincli.units import format_items, format_names
+
+_SEPARATORS: Final = (",", ";", "\t", "|")
+_SAMPLE: Final = 1000  # rows that say which column is which
+_JSON_HINT: Final = 'Expected format: {"labels": [["cat/1.png", 0], ...]}.'
+_TABLE_HINT: Final = 'Put paths with commas in "quotes".'
+_PATH_HEADINGS: Final = {
+    "path", "file", "filename", "file_name", "filepath", "file_path", "image", "images", "image_path", "image_name",
+    "image_id", "image_file", "img", "img_path", "img_name", "name", "id", "picture", "photo",
+}  # fmt: skip
+_LABEL_HEADINGS: Final = {
+    "label", "labels", "label_name", "class", "class_name", "classname", "class_id", "category", "category_name",
+    "category_id", "target", "y", "tag",
+}  # fmt: skip
+_WHOLE_NUMBER: Final = re.compile(r"(\d+)\.0+")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """One row of a label file.
+
+    Attributes:
+        where: Its place in messages, such as "line 3".
+        path: The path in normal form: slashes, no "./".
+        label: The label's name.
+    """
+
+    where: str
+    path: str
+    label: str
+
+
+@dataclass(frozen=True)
+class MatchedLabels:
+    """Labels of pictures, and what a user should know about them.
+
+    Attributes:
+        labels: Label names by names of pictures.
+        notes: How rows were understood.
+        warnings: Rows that are not used.
+        other_case: A row and a picture without a label that differ in upper and lower case alone; None if none do.
+    """
+
+    labels: dict[str, str]
+    notes: list[str]
+    warnings: list[str]
+    other_case: tuple[str, str] | None
+
+
+def composed(name: str) -> str:
+    """A name in composed Unicode (NFC): macOS stores "é" as two characters, keyboards type one."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def read_label_file(content: str, text: str, names: Collection[str], source: str) -> MatchedLabels:
+    """Read the labels of pictures from a label file.
+
+    Rows and pictures belong together if their paths are equal in composed Unicode. If no row does, their paths may also
+    begin or end differently: with other folders, or without the file's suffix.
+
+    Args:
+        content: The file. It is JSON if its name ends in .json, else a table.
+        text: The file's name in messages.
+        names: Names of the pictures.
+        source: The source's name in messages.
+
+    Raises:
+        DataError: The file is malformed, has no labels, or two for one picture.
+    """
+    notes: list[str] = []
+    if text.lower().endswith(".json"):
+        rows = _json_rows(content, text)
+    else:
+        rows = _whole_numbers(_table_rows(content, text, names, notes))
+    if not rows:
+        raise DataError(f"{text} holds no labels")
+    listed = _by_path(rows, text)
+    matched = {name: row for name in names if (row := listed.get(composed(name))) is not None}
+    if not matched:
+        matched = _match_ends(listed, names, text)
+        notes += [
+            f"paths in {text} are matched by their ends, such as {row.path} and {name}"
+            for name, row in list(matched.items())[:1]
+        ]
+    used = {row.where for row in matched.values()}
+    unused = [row for row in listed.values() if row.where not in used]
+    warnings = []
+    if unused and matched:
+        named = format_names([f"{row.path} ({row.where})" for row in unused])
+        warnings.append(f"{text}: {format_items(len(unused), 'row')} without a picture in {source}: {named}")
+    without = [name for name in names if name not in matched]
+    other_case = _differ_in_case(listed, without) if without else None
+    return MatchedLabels({name: row.label for name, row in matched.items()}, notes, warnings, other_case)
+
+
+def _differ_in_case(listed: dict[str, LabelRow], names: list[str]) -> tuple[str, str] | None:
+    """The first row and picture that differ in upper and lower case alone."""
+    folded = {path.casefold(): path for path in listed}
+    found = ((folded.get(composed(name).casefold()), name) for name in names)
+    return next(((path, name) for path, name in found if path is not None), None)
+
+
+def _by_path(rows: list[LabelRow], text: str) -> dict[str, LabelRow]:
+    """Rows by their paths in composed Unicode."""
+    found: dict[str, LabelRow] = {}
+    for row in rows:
+        first = found.setdefault(composed(row.path), row)
+        if first.label != row.label:
+            raise _two_labels(text, row.path, first, row)
+    return found
+
+
+def _match_ends(listed: dict[str, LabelRow], names: Collection[str], text: str) -> dict[str, LabelRow]:
+    """Match rows and pictures if the path of one is the end of the other's; a row may lack the file's suffix.
+
+    Ends that several pictures have match none.
+    """
+    ends: dict[str, str] = {}
+    wholes: dict[str, str] = {}
+    for name in names:
+        path = PurePosixPath(composed(name))
+        for spelled in {path, path.with_suffix("")}:
+            _add_unless_taken(wholes, str(spelled), name)
+            for end in _ends(spelled):
+                _add_unless_taken(ends, end, name)
+    matched: dict[str, LabelRow] = {}
+    for path_of_row, row in listed.items():
+        found = ends.get(path_of_row) or next(
+            (wholes[end] for end in _ends(PurePosixPath(path_of_row)) if wholes.get(end)), None
+        )
+        if not found:
+            continue
+        first = matched.setdefault(found, row)
+        if first.label != row.label:
+            raise _two_labels(text, found, first, row)
+    return matched
+
+
+def _ends(path: PurePosixPath) -> list[str]:
+    """A path, and the same without its first folders: a/b/c, b/c, c."""
+    return ["/".join(path.parts[place:]) for place in range(len(path.parts))]
+
+
+def _add_unless_taken(found: dict[str, str], key: str, name: str) -> None:
+    """Keep the name that has a key; an empty name if several have it."""
+    if found.setdefault(key, name) != name:
+        found[key] = ""
+
+
+def _two_labels(text: str, name: str, first: LabelRow, second: LabelRow) -> DataError:
+    places = f"{first.where} and {second.where}"
+    return DataError(f"{text}: {places}: {name} has two labels, {first.label} and {second.label}")
+
+
+def _row(where: str, path: str, label: str) -> LabelRow:
+    return LabelRow(where, str(PurePosixPath(path.strip().replace("\\", "/"))), composed(printable(label)))
+
+
+def _json_rows(content: str, text: str) -> list[LabelRow]:
+    try:
+        raw = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{text} is not JSON: {error}", _JSON_HINT) from error
+    pairs = raw.get("labels") if isinstance(raw, dict) else None
+    if isinstance(pairs, dict):
+        pairs = [list(pair) for pair in pairs.items()]
+    if not isinstance(pairs, list):
+        raise DataError(f"{text} has no list of labels", _JSON_HINT)
+    rows = []
+    for number, pair in enumerate(pairs):
+        is_pair = isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)
+        if not is_pair or not isinstance(pair[1], int | str) or isinstance(pair[1], bool):
+            raise DataError(f"{text}: {str(pair)[:80]} is not a pair of path and label", _JSON_HINT)
+        rows.append(_row(f"labels[{number}]", pair[0], str(pair[1])))
+    return rows
+
+
+def _table_rows(content: str, text: str, names: Collection[str], notes: list[str]) -> list[LabelRow]:
+    table = _read_table(content, text)
+    if not table:
+        return []
+    width = len(table[0][1])
+    if width == 1:
+        raise _no_pair(text, *table[0])
+    files = {PurePosixPath(composed(name)).name for name in names}
+    stems = {PurePosixPath(name).stem for name in files}
+    heading = [re.sub(r"[\s-]+", "_", cell.lower()) for cell in table[0][1]]
+    hits = [sum(_file_name(cells, column) in files for _, cells in table[:_SAMPLE]) for column in range(width)]
+    path_column = hits.index(max(hits)) if any(hits) else _first_heading(heading, _PATH_HEADINGS)
+    first, second = (_file_name(cells, path_column) for _, cells in (table[0], table[min(1, len(table) - 1)]))
+    has_heading = first not in files | stems and (
+        bool(_LABEL_HEADINGS & set(heading)) or (second in files | stems and not re.search(r"[/\\.]", first))
+    )
+    label_column = _label_column(text, table[0], heading, path_column, has_heading=has_heading)
+    if has_heading and heading != ["path", "label"]:
+        spelled = f"paths from column {path_column + 1}, labels from column {label_column + 1}"
+        notes.append(f"{text}: {table[0][0]} is taken for a heading; {spelled}")
+    rows = []
+    for where, cells in table[1:] if has_heading else table:
+        if len(cells) != width or not cells[path_column] or not cells[label_column]:
+            raise _no_pair(text, where, cells)
+        rows.append(_row(where, cells[path_column], cells[label_column]))
+    return rows
+
+
+def _label_column(
+    text: str, first: tuple[str, list[str]], heading: list[str], path_column: int, *, has_heading: bool
+) -> int:
+    """Number of the column with the labels: the other one of two, else the one that is called so."""
+    others = [column for column in range(len(heading)) if column != path_column]
+    if len(others) == 1:
+        return others[0]
+    if not has_heading:
+        raise _no_pair(text, *first)
+    named = [column for column in others if heading[column] in _LABEL_HEADINGS]
+    if len(named) != 1:
+        columns = ", ".join(first[1])
+        hint = 'Call that column "label", and no other one "class" or "category".'
+        raise DataError(f"{text}: {first[0]}: which of the columns {columns} has the labels?", hint)
+    return named[0]
+
+
+def _first_heading(heading: list[str], wanted: set[str]) -> int:
+    return next((column for column, name in enumerate(heading) if name in wanted), 0)
+
+
+def _file_name(cells: list[str], column: int) -> str:
+    """The last part of a path in a column; empty if the row is too short."""
+    return composed(PurePosixPath(cells[column].replace("\\", "/")).name) if column < len(cells) else ""
+
+
+def _no_pair(text: str, where: str, cells: list[str]) -> DataError:
+    return DataError(f"{text}: {where} is not `path,label`: {','.join(cells)[:80]}", _TABLE_HINT)
+
+
+def _read_table(content: str, text: str) -> list[tuple[str, list[str]]]:
+    """Rows that are not empty, each with its place and its cells, without empty cells at the end of a row."""
+    separator = _find_separator(content)
+    table = []
+    try:
+        if separator is None:
+            rows = enumerate((line.rsplit(maxsplit=1) for line in content.splitlines()), start=1)
+        else:
+            reader = csv.reader(StringIO(content, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+            rows = enumerate(reader, start=1)
+        for number, row in rows:
+            cells = [cell.strip() for cell in row]
+            while cells and not cells[-1]:
+                cells.pop()
+            if cells:
+                table.append((f"line {number}", cells))
+    except csv.Error as error:
+        raise DataError(f"{text} is not CSV: {error}") from error
+    return _pad(table)
+
+
+def _pad(table: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
+    """Give rows that end with empty cells the length of the first row."""
+    width = len(table[0][1]) if table else 0
+    return [
+        (where, cells + [""] * (width - len(cells))) if len(cells) > 1 else (where, cells) for where, cells in table
+    ]
+
+
+def _find_separator(content: str) -> str | None:
+    """The separator that most of the first lines have in the same number; None if all have just spaces."""
+    lines = [line for line in content.splitlines()[:_SAMPLE] if line.strip()]
+    best, most = None, 0
+    for separator in _SEPARATORS:
+        counts = [line.rstrip(f"{separator} ").count(separator) for line in lines]
+        usual = max(set(counts) - {0}, key=counts.count, default=0)
+        if usual and counts.count(usual) > most:
+            best, most = separator, counts.count(usual)
+    if best is None and not (lines and all(len(line.split()) >= 2 for line in lines)):
+        return ","
+    return best
+
+
+def _whole_numbers(rows: list[LabelRow]) -> list[LabelRow]:
+    """Labels 1.0, 2.0, ... as 1, 2, ...: tables with an empty cell somewhere are often written so."""
+    if not all(_WHOLE_NUMBER.fullmatch(row.label) for row in rows):
+        return rows
+    return [LabelRow(row.where, row.path, row.label.partition(".")[0]) for row in rows]
