@@ -147,7 +147,7 @@ def save_reference(
         needs = needs.union(*(row.bootstrap_needs for row in rows))
     batch = batch or default_detector_batch(detector)
     record, statistics = measure_reference(reference, detector, needs - FAKES_ONLY, batch, console, processes)
-    processes.from_main(lambda: save_statistics(path, record, statistics, detector))
+    processes.from_main(lambda: save_statistics(path, record, statistics, detector, reference.look()))
     return record
 
 
@@ -318,7 +318,7 @@ def _protocol(
     return Protocol(
         fakes=fakes.record,
         reference=reference,
-        detector=DetectorRecord(detector.name, detector.sha256, detector.width),
+        detector=DetectorRecord(detector.name, detector.sha256, detector.width, detector.pixels),
         resize=detector.resize.name,
         quantisation="uint8",
         seed=seed,

@@ -33,7 +33,9 @@ def open_folder(text: str, root: Path) -> Source:
             elif item.is_symlink() or item.is_file():  # a broken link is listed, and later rejected
                 names.append(Path(item.path).relative_to(root).as_posix())
         links.sort(reverse=True)
-    entries = [Entry(printable(name), partial(read_file, root / name, printable(name))) for name in sorted(names)]
+    entries = [
+        Entry(printable(name), partial(read_file, root / name, printable(name)), root / name) for name in sorted(names)
+    ]
     return Source(text, entries, read_file=partial(_read_any, root))
 
 

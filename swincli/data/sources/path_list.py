@@ -33,5 +33,7 @@ def open_list(text: str, path: Path) -> Source:
             raise DataError(f"{text}: line {number} is not a path", _HINT)
         name = str(PurePosixPath(os.fsdecode(spelled)))
         paths[name] = path.parent / name
-    entries = [Entry(printable(name), partial(read_file, paths[name], printable(name))) for name in sorted(paths)]
+    entries = [
+        Entry(printable(name), partial(read_file, paths[name], printable(name)), paths[name]) for name in sorted(paths)
+    ]
     return Source(text, entries, all_pictures=True)
