@@ -91,7 +91,8 @@ def evaluate(
     """
     processes = processes or Processes()
     context = Context(seed, detector.device, model, console, processes)
-    plan = processes.main_first(lambda: _make_plan(metrics, fakes, reference, detector, intervals, context))
+    drawn = plots is not None
+    plan = processes.main_first(lambda: _make_plan(metrics, fakes, reference, detector, intervals, drawn, context))
     batch = batch or default_detector_batch(detector)
     reals = _reference_statistics(reference, detector, plan, batch, console, processes)
     fake_needs = plan.needs | plan.bootstrap_needs
@@ -175,7 +176,7 @@ class _EvaluationPlan:
 
     Attributes:
         rows: The metrics by name.
-        needs: Statistics that the metrics need.
+        needs: Statistics that the metrics and their plots need.
         too_few: Names of the metrics with fewer images than `enough`.
         with_interval: Names of the metrics with intervals.
         bootstrap_needs: Statistics that these intervals need besides.
@@ -194,6 +195,7 @@ def _make_plan(
     reference: ImageSet | ReferenceStatistics,
     detector: Detector,
     intervals: bool | None,
+    drawn: bool,
     context: Context,
 ) -> _EvaluationPlan:
     rows = {name: METRICS[name] for name in metrics}
@@ -212,7 +214,7 @@ def _make_plan(
     with_interval = [name for name in requested if rows[name].interval is not None]
     return _EvaluationPlan(
         rows,
-        frozenset().union(*(row.needs for row in rows.values())),
+        frozenset().union(*(row.needs | row.plot_needs if drawn else row.needs for row in rows.values())),
         too_few,
         with_interval,
         frozenset().union(*(rows[name].bootstrap_needs for name in with_interval)),
