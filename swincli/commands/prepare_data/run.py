@@ -23,6 +23,7 @@ from swincli.data.sources import open_source
 from swincli.data.sources.entries import Source
 from swincli.data.store.manifest import Provenance
 from swincli.data.store.verify import verify_store
+from swincli.data.store.verify_archive import is_archive, verify_archive
 from swincli.errors import DataError
 from swincli.units import format_bytes, format_names
 
@@ -52,7 +53,7 @@ def run(request: PrepareDataRequest, console: Console) -> Result:
 
 
 def _verify(path: Path, console: Console) -> Result:
-    checked = verify_store(path, console)
+    checked = verify_archive(path, console) if is_archive(path) else verify_store(path, console)
     facts = {"path": str(path), "ok": True, "images": checked.images, "content_hash": checked.content_hash}
     return Result(facts, [f"{path}: ok"])
 
