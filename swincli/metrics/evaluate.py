@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from swincli.console import Console
-from swincli.errors import DataError, UsageError
+from swincli.errors import DataError, SwincliError, UsageError
 from swincli.metrics.confidence.intervals import Interval
 from swincli.metrics.metric import Context, Intervals, Metric, Values
 from swincli.metrics.networks.detectors import Detector
@@ -103,7 +103,7 @@ def evaluate(
     for row in plan.rows.values():
         if row.collective:
             result_of(row.measure)
-        compute = partial(_values, row, result_of, plots, fake_statistics, images)
+        compute = partial(_values, row, result_of, plots, fake_statistics, images, console)
         values |= processes.from_main(compute)
     protocol = _protocol(fakes, reals.record, detector, plan, seed, preset)
     cautions = [f"under {plan.rows[name].enough:,} images, {plan.rows[name].caution}" for name in plan.too_few]
@@ -282,13 +282,21 @@ def _require_all(count: int, fakes: ImageStream) -> None:
 
 
 def _values(
-    row: Metric[Any], result_of: _CallOnce[Any], plots: Path | None, fakes: SideStatistics, images: ImageSet | None
+    row: Metric[Any],
+    result_of: _CallOnce[Any],
+    plots: Path | None,
+    fakes: SideStatistics,
+    images: ImageSet | None,
+    console: Console,
 ) -> Values:
-    """The values of a metric, after its plot was drawn; rank 0 only."""
+    """The values of a metric, after its plot was drawn; rank 0 only. A plot that cannot be drawn costs no values."""
     result = result_of(row.measure)
     values = row.values(result)
     if plots is not None and row.plot is not None:
-        row.plot(plots, result, fakes, images)
+        try:
+            row.plot(plots, result, fakes, images)
+        except SwincliError as error:
+            console.warn(f"no plot of {', '.join(values)}: {error.message}")
     return values
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
+import tarfile
 import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -110,6 +113,43 @@ def test_measurements_come_out_with_at_most_one_sentence(can_cache: bool, tmp_pa
     assert run([*command, "--device", "cpu", "--no-intervals"]) == 0
     said = capsys.readouterr()
     assert ("6 images of reals, cached" in said.err, "not cached" in said.err) == (can_cache, not can_cache)
+
+
+@pytest.mark.usefixtures("can_cache")
+def test_a_packed_tar_is_read_or_one_sentence_says_why_not(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "reals").mkdir()
+    for number in range(4):
+        Image.new("RGB", (16, 16), (60 * number, 9, 9)).save(tmp_path / f"reals/{number}.png")
+    with tarfile.open(tmp_path / "reals.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "reals", "reals")
+    has_temporary = tempfile.tempdir is not None
+    script = save_script(MeanColours(), tmp_path / "tiny.pt")
+    command = ["evaluate", "--data", "reals", "--images", "reals.tar.gz", "--detector", str(script), "--no-intervals"]
+    assert run([*command, "--detector-size", "16", "--device", "cpu"]) == (0 if has_temporary else 1)
+    said = capsys.readouterr().err
+    assert said.count("error: reals.tar.gz: there is no temporary folder") == (not has_temporary)
+
+
+def test_a_plot_that_cannot_be_drawn_costs_no_values(tmp_path: Path, monkeypatch: Patch, capsys: Capture) -> None:
+    monkeypatch.setenv("SWINCLI_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reals").mkdir()
+    for number in range(4):
+        Image.new("RGB", (16, 16), (60 * number, 9, 9)).save(tmp_path / f"reals/{number}.png")
+    script = save_script(MeanColours(), tmp_path / "tiny.pt")
+    broken = ModuleType("matplotlib.figure")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", broken)
+
+    def fail(_: str) -> object:
+        raise OSError("Matplotlib requires access to a writable cache directory")
+
+    broken.__getattr__ = fail  # type: ignore[method-assign]
+    command = ["evaluate", "--data", "reals", "--images", "reals", "--metric", "spectrum", "--plots", "plots"]
+    assert run([*command, "--detector", str(script), "--detector-size", "16", "--device", "cpu"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("spectrum 0\n")
+    assert "no plot of spectrum" in said.err
+    assert "Matplotlib needs a folder for its files" in " ".join(said.err.split())
 
 
 def test_weights_are_fetched_or_one_sentence_says_why_not(can_cache: bool, tmp_path: Path, monkeypatch: Patch) -> None:
