@@ -73,16 +73,20 @@ def _plot_memorization(folder: Path, found: Neighbours, fakes: SideStatistics, i
         plot_nearest(folder / "memorization.png", fakes.samples, found.nearest, images)
 
 
-def _check_ppl(context: Context) -> Model:
+def _check_ppl(context: Context) -> None:
+    _model_of(context)
+    stlpips.WEIGHTS.require()
+
+
+def _model_of(context: Context) -> Model:
     if context.model is None:
         raise UsageError("--metric ppl: needs a model, not image files", "Use --checkpoint instead of --images.")
-    stlpips.WEIGHTS.require()
     return context.model
 
 
 def _ppl(fakes: SideStatistics, _reals: SideStatistics, context: Context) -> PathLengths:
     """Path lengths in W and Z; each rank computes its share of the pairs, rank 0 gets all of them."""
-    model, processes = _check_ppl(context), context.processes
+    model, processes = _model_of(context), context.processes
     distance = processes.run_on_all(lambda _: stlpips.load_perceptual(stlpips.WEIGHTS.require(), model.device))
     pairs = min(fakes.count, MAX_PAIRS)
     batch = max(
