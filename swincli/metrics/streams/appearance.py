@@ -16,7 +16,7 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-from swincli.data.images.formats import PILLOW_NAMES
+from swincli.data.images.formats import IMAGE_FORMATS, PILLOW_NAMES
 from swincli.data.sources.entries import Entry, Source
 from swincli.data.store.manifest import Manifest
 
@@ -24,6 +24,7 @@ LOOKED_AT = 64  # files of a side that are looked at, spread evenly
 SHARE, ASPECT, SIZE = 0.1, 0.05, 0.1  # smallest differences between the sides that matter
 SAMPLED = "swincli sample "  # start of the source of a store of generated images
 _LOSSY = frozenset({"JPEG", "MPO", "JPEG2000", "HEIF", "AVIF"})
+_NAMES = {image_format.pillow_name: image_format.name for image_format in IMAGE_FORMATS}
 _ARRAYS = (".npy", ".npz")
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF
 
@@ -124,7 +125,7 @@ def _looks(entries: Sequence[Entry]) -> Iterator[_Look]:
                         width, height = height, width
             except Exception:  # of damaged files; reading the images will name them
                 continue
-        yield _Look(kind, kind in _LOSSY or (kind == "WEBP" and b"VP8L" not in data), width, height)
+        yield _Look(_NAMES.get(kind, kind), kind in _LOSSY or (kind == "WEBP" and b"VP8L" not in data), width, height)
 
 
 def _share(values: Sequence[bool]) -> float:

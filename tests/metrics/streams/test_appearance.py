@@ -51,7 +51,7 @@ def test_sides_that_were_made_alike_earn_none(tmp_path: Path) -> None:
 def test_losses_of_compression_on_one_side(suffix: str, how: dict[str, object], tmp_path: Path) -> None:
     lossless, lossy = save(tmp_path / "plain"), save(tmp_path / "packed", suffix, **how)
     (text,) = cautions(lossless, lossy)
-    assert text.startswith(f"plain: PNG, but packed: {'JPEG' if suffix == '.jpg' else 'WEBP'}; losses of compression")
+    assert text.startswith(f"plain: PNG, but packed: {'JPEG' if suffix == '.jpg' else 'WebP'}; losses of compression")
     assert cautions(lossy, lossy) == []
     np.save(tmp_path / "array.npy", np.zeros((3, 32, 32, 3), np.uint8))
     assert cautions(tmp_path / "array.npy", lossy)[0].startswith("array.npy: an array, but packed: ")
