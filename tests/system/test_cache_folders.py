@@ -13,16 +13,21 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scripted_networks import MeanColours, save_script
 
 from swincli.commands.app import run
 from swincli.console import Console
+from swincli.data.store.reader import Store
 from swincli.errors import ResourceError
 from swincli.metrics.networks import weight_files
 from swincli.metrics.networks.weight_files import find_detector_weights
+from swincli.recipe import Recipe
 from swincli.system.atomic_files import write_atomically
 from swincli.system.cache import cache_folder, cache_places, find_cached, write_cached
+from swincli.training import in_training_metrics
+from swincli.training.loop import train
 
 NAME = Path("kind", "file")
 pwd = pytest.importorskip("pwd")  # homes and users of POSIX
@@ -128,6 +133,20 @@ def test_a_packed_tar_is_read_or_one_sentence_says_why_not(tmp_path: Path, capsy
     assert run([*command, "--detector-size", "16", "--device", "cpu"]) == (0 if has_temporary else 1)
     said = capsys.readouterr().err
     assert said.count("error: reals.tar.gz: there is no temporary folder") == (not has_temporary)
+
+
+def test_training_says_once_that_nothing_is_cached(
+    tiny_recipe: Callable[..., Recipe], store: Store, tmp_path: Path, monkeypatch: Patch, capsys: Capture
+) -> None:
+    script = save_script(MeanColours(), tmp_path / "tiny.pt")
+    find = in_training_metrics.find_detector_weights
+    monkeypatch.setattr(in_training_metrics, "find_detector_weights", lambda _, console: find(script, console))
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SWINCLI_CACHE", str(tmp_path / "file"))
+    recipe = tiny_recipe("train.total=8", "evaluate.every=4", "evaluate.num=8")
+    train(recipe, store, tmp_path / "run", torch.device("cpu"), Console(quiet=True), resume=True)
+    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 2
+    assert capsys.readouterr().err.count("not cached") == 1
 
 
 def test_a_plot_that_cannot_be_drawn_costs_no_values(tmp_path: Path, monkeypatch: Patch, capsys: Capture) -> None:

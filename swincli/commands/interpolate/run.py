@@ -36,7 +36,7 @@ from swincli.synthesis.walk.perceptual_pace import (
 )
 from swincli.synthesis.walk.timing import frame_times, parse_frames
 from swincli.synthesis.walk.walks import FixedLayers, Walk, frames_of, images_along, make_walk
-from swincli.system.free_name import numbered
+from swincli.system.overwrite import numbered
 from swincli.units import LARGEST_SEED
 
 PERCEPTUAL_MEMORY = 4  # the perceptual network needs 4 times the memory of the generator per image

@@ -27,7 +27,7 @@ from swincli.synthesis.output.provenance import NOTE, Output, encode_image, is_m
 from swincli.synthesis.sample_set import collect_latents, render_samples
 from swincli.synthesis.sampling import default_sampling_batch
 from swincli.system.distributed import Processes
-from swincli.system.free_name import numbered
+from swincli.system.overwrite import numbered
 
 
 @dataclass(frozen=True)
