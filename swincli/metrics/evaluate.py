@@ -91,8 +91,7 @@ def evaluate(
     """
     processes = processes or Processes()
     context = Context(seed, detector.device, model, console, processes)
-    drawn = plots is not None
-    plan = processes.main_first(lambda: _make_plan(metrics, fakes, reference, detector, intervals, drawn, context))
+    plan = processes.main_first(lambda: _make_plan(metrics, fakes, reference, detector, intervals, plots, context))
     batch = batch or default_detector_batch(detector)
     reals = _reference_statistics(reference, detector, plan, batch, console, processes)
     fake_needs = plan.needs | plan.bootstrap_needs
@@ -195,7 +194,7 @@ def _make_plan(
     reference: ImageSet | ReferenceStatistics,
     detector: Detector,
     intervals: bool | None,
-    drawn: bool,
+    plots: Path | None,
     context: Context,
 ) -> _EvaluationPlan:
     rows = {name: METRICS[name] for name in metrics}
@@ -214,7 +213,7 @@ def _make_plan(
     with_interval = [name for name in requested if rows[name].interval is not None]
     return _EvaluationPlan(
         rows,
-        frozenset().union(*(row.needs | row.plot_needs if drawn else row.needs for row in rows.values())),
+        frozenset().union(*(row.needs if plots is None else row.needs | row.plot_needs for row in rows.values())),
         too_few,
         with_interval,
         frozenset().union(*(rows[name].bootstrap_needs for name in with_interval)),

@@ -68,14 +68,12 @@ def run(
         SwincliError: something cannot be opened, read or measured.
     """
     processes = processes or Processes()
-    processes.main_first(lambda: _check_protocol(request))
-    processes.main_first(lambda: _check_outputs(request))
+    processes.main_first(lambda: _check_files(request))
     saved = request.save_reference
     with ExitStack() as opened:
         reference = processes.main_first(lambda: opened.enter_context(open_reference(request, console)))
         images = processes.main_first(lambda: opened.enter_context(_open_fake_images(request, console, fakes)))
-        if processes.is_main and images is not None:
-            _warn_of_nested_folders(request, console)
+        processes.from_main(lambda: _warn_of_nested_folders(request, console))
         weights = processes.main_first(lambda: _choose_detector(request, console))
         if saved is not None and fakes is None and not request.judges_images:
             detector = processes.main_first(lambda: load_detector(weights, device))
@@ -84,7 +82,7 @@ def run(
         stream, model = processes.main_first(
             lambda: _open_fakes(request, device, processes, fakes if images is None else images)
         )
-        mismatches = _mismatches(stream, reference) if processes.is_main else []
+        mismatches = processes.from_main(lambda: _mismatches(stream, reference))
         detector = processes.main_first(lambda: load_detector(weights, device))
         if saved is not None:
             _save_reference(saved, request, reference, detector, console, processes)
@@ -208,6 +206,12 @@ def compare(request: EvaluateRequest, console: Console) -> Result:
         console.say(f"Plot: {path}")
     lines = [f"{row.name} {name} {cell.value:.5g}" for row in comparison.rows for name, cell in row.cells.items()]
     return Result({**comparison.as_dict(), "plot": None if path is None else str(path)}, lines)
+
+
+def _check_files(request: EvaluateRequest) -> None:
+    """Check the file of `--reference`, and what will be written."""
+    _check_protocol(request)
+    _check_outputs(request)
 
 
 def _check_outputs(request: EvaluateRequest) -> None:
