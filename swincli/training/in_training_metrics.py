@@ -57,6 +57,7 @@ class InTrainingMetrics:
     ) -> None:
         self.folder, self.store, self.console = folder, store, console
         self.processes = processes or Processes()
+        self._silent = Console(quiet=True)  # one for all measurements, which warns of the same thing once
         self.section, self.batch = state.recipe.evaluate, state.recipe.train.batch
         self.metrics = self.processes.main_first(lambda: parse_metrics(",".join(self.section.metrics)))
         device = next(state.average.parameters()).device
@@ -128,7 +129,7 @@ class InTrainingMetrics:
                 replace(images, read=read),
                 self.metrics,
                 self.detector,
-                console=Console(quiet=True),
+                console=self._silent,
                 model=model,
                 processes=self.processes,
             )
