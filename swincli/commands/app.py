@@ -18,7 +18,7 @@ from swincli.commands.prepare_data.command import prepare_data
 from swincli.commands.project.command import project
 from swincli.commands.recipe import recipe_app
 from swincli.commands.sample.command import sample
-from swincli.commands.train import train
+from swincli.commands.train.command import train
 from swincli.version import __version__
 
 app = typer.Typer(
