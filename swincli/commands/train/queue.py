@@ -91,6 +91,7 @@ def run_queue(request: TrainRequest, device: torch.device, console: Console) -> 
                 late = outcome.reason == TIME_LIMIT or _time_left(request) < SHORTEST
             console.say(f"{entry.name}: {outcome.state}{outcome.reason and f' ({outcome.reason})'}")
             outcomes.append(outcome)
+    console.say("")
     console.show(outcome_table(outcomes))
     return result_of(outcomes)
 
