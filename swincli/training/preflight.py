@@ -172,7 +172,7 @@ def check_memory(recipe: Recipe, device: torch.device, networks: tuple[nn.Module
         networks: G and D, on any device; built on the meta device if left out.
 
     Raises:
-        ResourceError: the weights, gradients, averages and Adam's moments do not fit into the device's memory, or a sample
+        ResourceError: weights, gradients, averages and Adam's moments do not fit into the device's memory, or a sample
             grid into the machine's.
     """
     (columns, rows), size = recipe.run.grid, recipe.model.size

@@ -10,19 +10,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from same_run import without_clock
 
 from swincli.commands.app import run
 from swincli.commands.train import queue, queued
 from swincli.commands.train.request import Entry
-from swincli.training.run.folder import RunFolder
 from swincli.training.run.lock import RunLock
-from swincli.training.run.state import read_state
 
 Capture = pytest.CaptureFixture[str]
 FINISHES = "import json; print(json.dumps(dict(images_seen=24, total=24, finished=True)))"
@@ -260,84 +256,3 @@ def test_a_queued_run_reports_its_error(recipes: list[str], capsys: Capture, mon
     monkeypatch.setattr(queued, "STDIN", reader)
     assert train(recipes[0], "--queued", "--json", "--data", "nowhere") == 1
     assert "nowhere" in json.loads(capsys.readouterr().out)["error"]
-
-
-# Real processes
-
-
-def start(recipes: list[str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "swincli", "train", *recipes, "--device", "cpu", "--quiet"]
-    return subprocess.Popen([*command, "--set", "train.total=80"], stdout=subprocess.DEVNULL)
-
-
-def child_of(process: subprocess.Popen[bytes]) -> int:
-    import psutil
-
-    return int(psutil.Process(process.pid).children()[0].pid)
-
-
-def finish(recipes: list[str]) -> int:
-    return start(recipes).wait(timeout=300)
-
-
-def same_end(before: dict[str, Any], recipes: list[str]) -> bool:
-    return before == ends(recipes)
-
-
-def ends(recipes: list[str]) -> dict[str, Any]:
-    """The last model and state of every run, without the clock."""
-    found: dict[str, Any] = {}
-    for name in recipes:
-        folder = RunFolder(Path("runs") / Path(name).stem)
-        content = without_clock(read_state(folder.state(80)))
-        content["window"] = None
-        found[name] = content, folder.model(80).read_bytes()
-    return found
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("run_number", [0, 1])
-@pytest.mark.parametrize("victim", ["queue", "run", "in good order"])
-def test_a_queue_that_was_killed_goes_on_to_the_same_bits(recipes: list[str], run_number: int, victim: str) -> None:
-    recipes = recipes[:2]
-    assert finish(recipes) == 0
-    unbroken = ends(recipes)
-    shutil.rmtree("runs")
-    process = start(recipes)
-    log = Path("runs") / "ab"[run_number] / "stats.jsonl"
-    while not log.exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    child = child_of(process)
-    if victim == "queue":
-        process.kill()
-        process.wait()
-    elif victim == "run":
-        os.kill(child, signal.SIGKILL)
-        assert process.wait(timeout=120) == 1
-        assert RunFolder(Path("runs") / "ba"[run_number]).state(80).exists()
-    else:
-        process.terminate()
-        assert process.wait(timeout=60) == 3
-    assert finish(recipes) == 0
-    assert same_end(unbroken, recipes)
-
-
-@pytest.mark.slow
-def test_no_run_goes_on_without_its_queue(recipes: list[str]) -> None:
-    process = start(recipes)
-    while not Path("runs/a/stats.jsonl").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    child = child_of(process)
-    process.kill()
-    process.wait()
-    wait_for(lambda: not Path(f"/proc/{child}").exists())
-    assert not Path("runs/a/.lock").exists()  # it ended in good order
-
-
-def wait_for(happened: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.05)
