@@ -81,7 +81,7 @@ def build_on_meta(recipe: Recipe) -> tuple[Generator, nn.Module]:
 
 
 def describe_plan(
-    recipe: Recipe, store: Store | None, console: Console, device: torch.device, processes: int = 1
+    recipe: Recipe, store: Store | None, console: Console, device: torch.device, processes: int = 1, *, new: bool = True
 ) -> dict[str, object]:
     """Facts about a run for `--dry-run`; writes nothing.
 
@@ -91,6 +91,7 @@ def describe_plan(
         console: Where warnings go.
         device: Where the networks go.
         processes: Number of ranks.
+        new: Whether the run is new, so that it starts from `train.init`.
 
     Raises:
         SwincliError: the networks cannot be built or are too large for the machine, the batch cannot be split, or the
@@ -100,7 +101,7 @@ def describe_plan(
     generator, discriminator = build_on_meta(recipe)
     check_memory(recipe, device, (generator, discriminator))
     frozen_parameters(discriminator, recipe.train.freeze_d)
-    start = check_init(recipe, console)
+    start = check_init(recipe, console) if new else None
     images = None if store is None else len(store)
     return {
         "generator parameters": sum(p.numel() for p in generator.parameters()),

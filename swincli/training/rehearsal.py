@@ -55,9 +55,9 @@ def rehearse(
     if recipe.evaluate.every:
         training_metrics(recipe)
     store = open_existing_store(recipe)
-    facts = describe_plan(recipe, store, console, device, processes)
     folder = RunFolder(out)
     seen = _images_seen(folder, recipe, store, console, resume=resume)
+    facts = describe_plan(recipe, store, console, device, processes, new=seen is None)
     finished = seen is not None and seen >= recipe.train.total
     if not finished:
         check_space(folder, recipe, build_on_meta(recipe), seen or 0, console)

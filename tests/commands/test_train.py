@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchrun import torchrun
 
 from swincli.commands.app import run
 from swincli.data.store.reader import Store
@@ -258,6 +259,15 @@ def test_a_hangup_under_torchrun_saves(tiny_recipe_file: Path, tmp_path: Path) -
         _, said = agent.communicate(timeout=60)
     assert_stopped(out, said)
     assert "hangup: finishing" in said
+
+
+@pytest.mark.slow
+def test_torchrun_does_not_take_a_time_limit_for_a_failure(tiny_recipe_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = ["-m", "--", "swincli", "train", tiny_recipe_file, "--out", out, "--device", "cpu", "--max-time", "1s"]
+    result = torchrun("--max-restarts", 2, *command, "--set", "train.batch=8", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["finished"] is False  # one object: the processes were not started again
 
 
 @pytest.mark.slow

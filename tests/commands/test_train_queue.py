@@ -18,6 +18,7 @@ import pytest
 from swincli.commands.app import run
 from swincli.commands.train import queue, queued
 from swincli.commands.train.request import Entry
+from swincli.errors import ResourceError
 from swincli.training.run.lock import RunLock
 
 Capture = pytest.CaptureFixture[str]
@@ -134,6 +135,20 @@ def test_nothing_is_started_if_one_of_them_cannot(recipes: list[str], scripts: d
     assert "2 of 3 runs cannot start, so none was started" in said
     assert "b.toml: nowhere" in said
     assert 'evaluate.metrics: unknown metric "fidd"; did you mean "fid"?' in said
+    assert not Path("runs").exists()
+
+
+def test_weights_that_a_measurement_needs_are_found_first(
+    recipes: list[str], scripts: dict[str, str], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(*_: object) -> None:
+        raise ResourceError("no weights of Inception")
+
+    monkeypatch.setattr(queue, "find_detector_weights", find)
+    scripts["a.toml"] = FAILS
+    Path("b.toml").write_text('extends = "a.toml"\n[evaluate]\nevery = 8\n')
+    assert train(*recipes) == 1
+    assert "b.toml: no weights of Inception" in " ".join(capsys.readouterr().err.split())
     assert not Path("runs").exists()
 
 

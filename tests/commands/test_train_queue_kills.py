@@ -80,7 +80,7 @@ def ends(folder: Path) -> dict[str, Any]:
     return found
 
 
-def wait_for(happened: Callable[[], Any], seconds: float = 60) -> None:
+def wait_for(happened: Callable[[], Any], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end
@@ -106,7 +106,7 @@ def test_a_run_that_is_killed(queue: Queue, run: str) -> None:
     process = queue.start()
     wait_for((queue.folder / "runs" / run / "stats.jsonl").exists)
     os.kill(psutil.Process(process.pid).children()[0].pid, signal.SIGKILL)
-    assert process.wait(timeout=120) == 1
+    assert process.wait(timeout=300) == 1
     other = RunFolder(queue.folder / "runs" / ("b" if run == "a" else "a"))
     assert other.model(TOTAL).exists()
     queue.finish()

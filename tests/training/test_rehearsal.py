@@ -15,6 +15,7 @@ from swincli.data.store.reader import Store
 from swincli.errors import DataError, RecipeError, ResourceError, SwincliError, UsageError
 from swincli.recipe import Recipe
 from swincli.training import preflight
+from swincli.training.loop import train
 from swincli.training.rehearsal import Rehearsal, rehearse
 from swincli.training.run.folder import RunFolder
 
@@ -44,10 +45,8 @@ def test_a_new_run_and_a_finished_one(tiny_recipe: MakeRecipe, tmp_path: Path, f
         (["data.path=nowhere", "data.source=neither"], DataError, "data.source: neither does not exist"),
         (["model.size=32"], DataError, "model.size is 32"),
         (["evaluate.every=8", "evaluate.metrics=['fidd']"], RecipeError, "evaluate.metrics: unknown metric"),
-        (["train.init=nowhere"], SwincliError, "nowhere: no such run or model"),
         (["train.seed=7"], RecipeError, "train.seed: 7 now, 0 in the run"),
         (["run.grid=[16000, 16000]"], ResourceError, "run.grid: 16,000 x 16,000 images of 16 px take"),
-        (["model.g_width=65536", "model.head_dim=65536"], ResourceError, "model.g_width: the networks take"),
     ],
 )
 def test_what_cannot_start_is_said_with_its_key(
@@ -64,6 +63,19 @@ def test_what_cannot_start_is_said_with_its_key(
     assert message in caught.value.message
 
 
+def test_the_checkpoint_to_start_from_is_needed_by_new_runs_only(
+    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, finished_run: Path
+) -> None:
+    with pytest.raises(SwincliError, match="nowhere: no such run or model"):
+        rehearsed(tiny_recipe("train.init=nowhere"), tmp_path / "run")
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    shutil.copy(RunFolder(finished_run).model(8), checkpoint)
+    recipe = tiny_recipe(f'train.init="{checkpoint}"', "train.total=12", "run.tensorboard=false")
+    train(recipe, store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
+    checkpoint.unlink()
+    assert rehearsed(recipe, tmp_path / "run").finished
+
+
 def test_a_run_that_must_not_be_resumed(tiny_recipe: MakeRecipe, finished_run: Path) -> None:
     with pytest.raises(UsageError, match="--resume is never"):
         rehearsed(tiny_recipe(), finished_run, resume=False)
@@ -73,6 +85,12 @@ def test_a_full_disk(tiny_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(preflight, "free_bytes", lambda _: 1000)
     with pytest.raises(ResourceError, match="the run needs at least"):
         rehearsed(tiny_recipe(), tmp_path / "run")
+
+
+def test_networks_of_terabytes(tiny_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "total_memory", lambda: 2**34)
+    with pytest.raises(ResourceError, match="model.g_width: the networks take .* cpu has 16.0 GiB"):
+        rehearsed(tiny_recipe("model.g_width=65536", "model.head_dim=65536"), tmp_path / "run")
 
 
 def test_networks_that_fit_exactly(tiny_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:

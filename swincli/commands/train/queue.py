@@ -23,6 +23,7 @@ from swincli.commands.train.request import Entry, TrainRequest
 from swincli.commands.typer_command import Result
 from swincli.console import Console
 from swincli.errors import SwincliError, TrainingError
+from swincli.metrics.networks.weight_files import find_detector_weights
 from swincli.model.files.find_checkpoint import images_in_name
 from swincli.recipe import dump_recipe
 from swincli.training.rehearsal import Rehearsal, rehearse
@@ -106,9 +107,7 @@ def rehearse_all(request: TrainRequest, device: torch.device, console: Console) 
     failed: list[tuple[Entry, SwincliError]] = []
     for entry in request.entries:
         try:
-            _check_lock(entry.folder, console)
-            resume = request.resume == "auto"
-            found.append(rehearse(entry.recipe, entry.folder, device, console, resume=resume))
+            found.append(_rehearse(entry, request, device, console))
         except SwincliError as error:
             failed.append((entry, error))
     if failed:
@@ -117,6 +116,15 @@ def rehearse_all(request: TrainRequest, device: torch.device, console: Console) 
         raised = SwincliError(f"{number} cannot start, so none was started\n{format_lines(lines)}", failed[0][1].hint)
         raised.exit_code = max(error.exit_code for _, error in failed)
         raise raised
+    return found
+
+
+def _rehearse(entry: Entry, request: TrainRequest, device: torch.device, console: Console) -> Rehearsal:
+    """Rehearse one run. The weights of the detector, if it measures, are downloaded now."""
+    _check_lock(entry.folder, console)
+    found = rehearse(entry.recipe, entry.folder, device, console, resume=request.resume == "auto")
+    if entry.recipe.evaluate.every and not found.finished:
+        find_detector_weights(None, console)
     return found
 
 
