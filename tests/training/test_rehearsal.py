@@ -89,7 +89,7 @@ def test_a_full_disk(tiny_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytes
 
 def test_networks_of_terabytes(tiny_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "total_memory", lambda: 2**34)
-    with pytest.raises(ResourceError, match="model.g_width: the networks take .* cpu has 16.0 GiB"):
+    with pytest.raises(ResourceError, match=r"model\.g_width: the networks take .* cpu has 16.0 GiB"):
         rehearsed(tiny_recipe("model.g_width=65536", "model.head_dim=65536"), tmp_path / "run")
 
 
