@@ -35,7 +35,9 @@ def explain_limit(error: BaseException) -> ResourceError | None:
         isinstance(error, RuntimeError) and any(sign in words for sign in OUT_OF_MEMORY)
     ):
         said = str(error).strip().splitlines()
-        return ResourceError(f"memory ran out{f': {said[0]}' if said else ''}", memory_limit_hint() or _SMALLER)
+        of_device = any(device in words for device in ("cuda", "cublas", "cudnn", "hip out", "mps"))
+        hint = None if of_device else memory_limit_hint()
+        return ResourceError(f"memory ran out{f': {said[0]}' if said else ''}", hint or _SMALLER)
     return None
 
 

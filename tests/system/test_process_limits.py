@@ -46,6 +46,14 @@ def test_other_errors_are_left(error: Exception) -> None:
     assert explain_limit(error) is None
 
 
+def test_the_memory_of_a_gpu_has_no_limit_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_limits, "_soft_limit", lambda _: 2**31)
+    explained = explain_limit(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ..."))
+    assert explained is not None
+    assert explained.message == "memory ran out: CUDA out of memory. Tried to allocate 2.00 GiB."
+    assert "RLIMIT" not in str(explained.hint)
+
+
 def test_there_is_a_hint_without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_limits, "_soft_limit", lambda _: None)
     monkeypatch.setattr(process_limits, "process_limit", lambda: 100)
