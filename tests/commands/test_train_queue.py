@@ -126,6 +126,15 @@ def test_a_second_ctrl_c_kills_the_running_one(
         os.kill(int(Path("waiting").read_text()), 0)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows inherits no ignored signal")
+def test_ctrl_c_of_the_terminal_does_not_break_the_start_of_a_run(
+    recipes: list[str], scripts: dict[str, str], capsys: Capture
+) -> None:
+    scripts["a.toml"] = f"import os, signal; os.kill(os.getpid(), signal.SIGINT); {FINISHES}"
+    assert train(*recipes) == 0
+    capsys.readouterr()
+
+
 def test_nothing_is_started_if_one_of_them_cannot(recipes: list[str], scripts: dict[str, str], capsys: Capture) -> None:
     scripts["a.toml"] = FAILS
     Path("b.toml").write_text('extends = "a.toml"\n[data]\npath = "nowhere"\n')

@@ -209,8 +209,12 @@ def _wait(command: list[str], output: IO[bytes], stop: StopRequest) -> int:
 
 @contextmanager
 def _child(command: list[str], output: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that does not outlive the block: after an error, such as a second Ctrl-C, it is killed."""
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output)
+    """A process that does not outlive the block: after an error, such as a second Ctrl-C, it is killed.
+
+    Until it trains, it ignores the terminal's Ctrl-C, which would interrupt its imports. The end of its input stops it.
+    """
+    with _ignored_interrupts():
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output)
     try:
         yield process
     except BaseException:
@@ -222,6 +226,16 @@ def _child(command: list[str], output: IO[bytes]) -> Iterator[subprocess.Popen[b
         assert process.stdin is not None
         process.stdin.close()
         process.wait()
+
+
+@contextmanager
+def _ignored_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C in the block; processes that start in it inherit this (not on Windows)."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _json_object(output: bytes) -> dict[str, Any]:
