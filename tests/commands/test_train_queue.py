@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -124,6 +125,22 @@ def test_a_second_ctrl_c_kills_the_running_one(
     assert "interrupted" in capsys.readouterr().err
     with pytest.raises(ProcessLookupError):
         os.kill(int(Path("waiting").read_text()), 0)
+
+
+def test_a_process_that_cannot_start_is_a_failed_run(
+    recipes: list[str], scripts: dict[str, str], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def popen(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        if "raise" in command[-1]:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return real(command, **options)
+
+    real = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    scripts["a.toml"] = "raise"
+    assert train(*recipes, "--json") == 1
+    reason = "the system lets this process start no more processes"
+    assert states(capsys.readouterr().out) == [("failed", reason), ("finished", ""), ("finished", "")]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows inherits no ignored signal")

@@ -22,10 +22,11 @@ from rich.text import Text
 from swincli.commands.train.request import Entry, TrainRequest
 from swincli.commands.typer_command import Result
 from swincli.console import Console
-from swincli.errors import SwincliError, TrainingError
+from swincli.errors import SwincliError, TrainingError, from_os_error
 from swincli.metrics.networks.weight_files import find_detector_weights
 from swincli.model.files.find_checkpoint import images_in_name
 from swincli.recipe import dump_recipe
+from swincli.system.process_limits import explain_limit
 from swincli.training.rehearsal import Rehearsal, rehearse
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.lock import RunLock
@@ -179,12 +180,16 @@ def train_entry(
         stop: Asks the run to save and stop.
     """
     recipe = temporary / f"{entry.folder.name}.toml"
-    recipe.write_text(dump_recipe(entry.recipe), encoding="utf-8")
     started = time.monotonic()
-    with tempfile.TemporaryFile() as output:
-        code = _wait(child_command(recipe, entry, request, device), output, stop)
-        output.seek(0)
-        told = _json_object(output.read())
+    try:
+        recipe.write_text(dump_recipe(entry.recipe), encoding="utf-8")
+        with tempfile.TemporaryFile() as output:
+            code = _wait(child_command(recipe, entry, request, device), output, stop)
+            output.seek(0)
+            told = _json_object(output.read())
+    except OSError as error:  # no room, or no more processes; the next run may have better luck
+        explained = explain_limit(error) or from_os_error(error, str(error.filename or "starting a process"))
+        code, told = 1, {"error": explained.message}
     return outcome_of(entry, code, told, (time.monotonic() - started) / 3600, stop.reason)
 
 
