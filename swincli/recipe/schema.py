@@ -12,20 +12,27 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from swincli.units import COUNT_PATTERN, parse_count
 
 SMALLEST_SIZE, LARGEST_SIZE = 16, 1024
+MOST_IMAGES = 10**15  # shown in a run; the paper's training shows 25 million
+MOST_MEASURED = 2**32  # images of a measurement: one for each seed
+WIDEST = 65_536  # channels of a layer, codes and hidden layers: 100 times the paper's networks
+LARGEST_GRID = 2**36  # pixels of a sample grid: 192 GiB
 INCONSISTENT = "inconsistent"  # type of the pydantic errors made by `_inconsistent`
 
 
 @dataclass(frozen=True)
 class CountOfImages:
-    """Annotation for an integer key that counts images, from `smallest` on; it can be written "25M"."""
+    """Annotation for an integer key that counts images, from `smallest` to `largest`; it can be written "25M"."""
 
     smallest: int = 0
+    largest: int | None = None
 
     def parse(self, value: Any) -> int:
-        """`value` as an integer. Raises ValueError if it is not a count or is below `smallest`."""
+        """`value` as an integer. Raises ValueError if it is not a count, or is out of range."""
         count = parse_count(value)
         if count < self.smallest:
             raise ValueError(f"must be at least {self.smallest}, not {count}")
+        if self.largest is not None and count > self.largest:
+            raise ValueError(f"must be at most {self.largest:,}, not {count}")
         return count
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
@@ -33,6 +40,8 @@ class CountOfImages:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
         number = {"type": "integer", "minimum": self.smallest}
+        if self.largest is not None:
+            number["maximum"] = self.largest
         return {"anyOf": [number, {"type": "string", "pattern": f"^{COUNT_PATTERN}$"}]}
 
 
@@ -73,11 +82,11 @@ class ModelSection(Section):
 
     size: int = 256
     """Resolution: side of the square images in pixels, a power of two from 16 to 1024."""
-    latent_dim: Annotated[int, Field(ge=1)] = 512
+    latent_dim: Annotated[int, Field(ge=1, le=WIDEST)] = 512
     """Dimension of z and w."""
-    mapping_layers: Annotated[int, Field(ge=1)] = 8
+    mapping_layers: Annotated[int, Field(ge=1, le=1000)] = 8
     """Layers of the mapping network from z to w."""
-    classes: Annotated[int, Field(ge=0)] = 0
+    classes: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Number of classes that G and D are conditioned on, equal to the store's label names; 0 for none."""
     g_width: Annotated[int, Field(ge=4)] = 512
     """Channels of G from 4 to 32 px. Above 32 px: g_width x g_multiplier, halved at each doubling of the resolution."""
@@ -97,7 +106,7 @@ class ModelSection(Section):
     """Minimum number of heads of a layer; half of them use shifted windows."""
     window: Literal[4, 8, 16] = 8
     """Side of an attention window in pixels. Feature maps up to this size have full attention."""
-    mlp_ratio: Annotated[int, Field(ge=1)] = 4
+    mlp_ratio: Annotated[int, Field(ge=1, le=256)] = 4
     """Hidden channels of the MLPs, as a multiple of the channels."""
     style: Literal["adain", "adaln", "adabn", "modulated-mlp", "cross-attention", "none"] = "adain"
     """Style injection into the blocks of G. With "none", blocks are plain Swin blocks and w makes the 4 px map."""
@@ -175,8 +184,9 @@ class ModelSection(Section):
             sides = ", ".join(map(str, self.resolutions))
             raise _inconsistent(key, f"must have {len(self.resolutions)} numbers, for {sides} px, not {len(spelled)}")
         for side, channels in self.channels(network).items():
-            if channels < 1:
-                raise _inconsistent(key, f"gives {network.upper()} {channels} channels at {side} px")
+            if not 1 <= channels <= WIDEST:
+                most = f"; {WIDEST:,} is the most" if channels > WIDEST else ""
+                raise _inconsistent(key, f"gives {network.upper()} {channels} channels at {side} px{most}")
             heads = self.heads(channels)
             if network == "g" and (channels % 4 or channels % heads or heads % 2):
                 needs = "channels must be divisible by 4 and by the heads, and the heads must be even"
@@ -201,7 +211,7 @@ class DataSection(Section):
 class TrainSection(Section):
     """Length, batch and optimisers. Lengths count images shown to D, not iterations."""
 
-    total: ImageCount = 25_000_000
+    total: Annotated[int, CountOfImages(largest=MOST_IMAGES)] = 25_000_000
     """Images to train for."""
     batch: Annotated[int, Field(ge=1)] = 32
     """Batch size: images per step, over all processes."""
@@ -299,8 +309,14 @@ class EvaluateSection(Section):
     """Images between two evaluations of the EMA generator; 0 for none."""
     metrics: list[str] = ["fid"]
     """Metrics to compute."""
-    num: Annotated[int, CountOfImages(smallest=2)] = 10_000
+    num: Annotated[int, CountOfImages(smallest=2, largest=MOST_MEASURED)] = 10_000
     """Number of generated images."""
+
+    @model_validator(mode="after")
+    def _measures_something(self) -> Self:
+        if self.every and not self.metrics:
+            raise _inconsistent("metrics", 'is empty, but evaluate.every is set; name a metric, such as ["fid"]')
+        return self
 
 
 class RunSection(Section):
@@ -358,3 +374,13 @@ class Recipe(Section):
     ema: EmaSection = EmaSection()
     evaluate: EvaluateSection = EvaluateSection()
     run: RunSection = RunSection()
+
+    @model_validator(mode="after")
+    def _grid_is_a_picture(self) -> Self:
+        (columns, rows), size = self.run.grid, self.model.size
+        if columns * rows * size**2 > LARGEST_GRID:
+            most = LARGEST_GRID // size**2
+            raise _inconsistent(
+                "run.grid", f"{columns:,} x {rows:,} images of {size} px are no picture; at most {most:,} images are"
+            )
+        return self
