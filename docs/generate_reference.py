@@ -38,9 +38,18 @@ Values are applied in this order, and the last one wins: defaults, the extended 
 COMMANDS_INTRODUCTION = """\
 # Commands
 
-Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong use; 130 after
-Ctrl-C, 143 after SIGTERM, 129 after a closed terminal. An error is a line `error: ...`, which names the file, option
-or key, and usually a line `hint: ...`, which says what to do."""
+Results go to stdout, everything else to stderr. An error is a line `error: ...`, which names the file, option or key,
+and usually a line `hint: ...`, which says what to do.
+
+| exit code | meaning |
+|---|---|
+| 0 | done; for `train`: every run is at its end |
+| 1 | failed |
+| 2 | wrong use: the command line or a recipe |
+| 3 | `train` was stopped before the end, and everything is saved; the same command goes on |
+| 130, 143, 129 | ended by Ctrl-C, SIGTERM or a closed terminal; `train` only by a second one, without saving |
+
+torchrun has exit codes of its own: see [several GPUs](../guides/several-gpus.md#exit-codes)."""
 
 
 def main() -> int:
@@ -88,7 +97,13 @@ def type_words(schema: dict[str, Any]) -> str:
 
 def bounded(words: str, schema: dict[str, Any]) -> str:
     """A type in words, followed by the bounds in its schema."""
-    bounds = {"minimum": "from", "exclusiveMinimum": "above", "exclusiveMaximum": "below", "multipleOf": "multiple of"}
+    bounds = {
+        "minimum": "from",
+        "maximum": "to",
+        "exclusiveMinimum": "above",
+        "exclusiveMaximum": "below",
+        "multipleOf": "multiple of",
+    }
     return ", ".join([words, *(f"{word} {schema[name]}" for name, word in bounds.items() if name in schema)])
 
 

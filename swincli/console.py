@@ -44,6 +44,7 @@ class Console:
         self.json_mode = json_mode
         self.quiet = quiet
         self.stderr = RichConsole(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+        self._warned: set[str] = set()
 
     @property
     def live(self) -> bool:
@@ -55,8 +56,11 @@ class Console:
         if not self.quiet:
             self.stderr.print(text, markup=False)
 
-    def warn(self, text: str) -> None:
-        """Print a warning on stderr, even if quiet."""
+    def warn(self, text: str, *, once: bool = False) -> None:
+        """Print a warning on stderr, even if quiet. With `once`, a text is printed only the first time."""
+        if once and text in self._warned:
+            return
+        self._warned.add(text)
         self.stderr.print(Text.assemble(("warning:", "yellow"), " ", text))
 
     def error(self, message: str, hint: str | None = None) -> None:

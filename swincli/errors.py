@@ -10,6 +10,7 @@
     └── PeerFailedError     this process stops because another one has failed; that one reports the reason
 
 The command line prints `error: MESSAGE`, an empty line and `hint: HINT`. A message names the file or `section.key`.
+Exit code 3 is no error: training was stopped and saved before its end (`commands/typer_command.Result`).
 """
 
 from __future__ import annotations
@@ -85,6 +86,10 @@ def from_os_error(error: OSError, doing: str) -> SwincliError:
         return ResourceError(f"{doing}: permission denied", "Change the permissions or choose another path.")
     if error.errno == errno.EFBIG:
         return ResourceError(f"{doing}: {error.strerror}", "The system limits file sizes (see ulimit -f).")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return ResourceError(f"{doing}: {error.strerror}", "RLIMIT_NOFILE limits open files (see ulimit -n): raise it.")
+    if error.errno == errno.ENOMEM:
+        return ResourceError(f"{doing}: {error.strerror}", "RLIMIT_AS may limit memory (see ulimit -v): raise it.")
     if error.errno == errno.EEXIST:
         return ResourceError(f"{doing}: there is a file where a folder is needed", "Choose another path.")
     return ResourceError(f"{doing}: {error.strerror or error}")

@@ -19,7 +19,7 @@ from swincli.commands.project.command import project
 from swincli.commands.recipe import recipe_app
 from swincli.commands.sample.command import sample
 from swincli.commands.stop import stop
-from swincli.commands.train import train
+from swincli.commands.train.command import train
 from swincli.commands.watch import watch
 from swincli.system.native_stderr import keep_own_stderr
 from swincli.system.openmp import prepare_environment

@@ -36,6 +36,19 @@ class ShowRequest:
     ] = False
 
     @cached_property
+    def text(self) -> str | None:
+        """The text of the recipe's file, read once, as it may be a pipe; None if there is no such file.
+
+        Raises:
+            RecipeError: it is not text.
+        """
+        from swincli.recipe.loading import read_text
+        from swincli.recipe.shipped import find_recipe
+
+        path = find_recipe(self.name)
+        return None if path is None else read_text(path)
+
+    @cached_property
     def loaded_recipe(self) -> Recipe:
         """The recipe with everything it extends.
 
@@ -44,7 +57,7 @@ class ShowRequest:
         """
         from swincli.recipe import load_recipe
 
-        return load_recipe(self.name)
+        return load_recipe(self.name, text=self.text)
 
     def check(self) -> None:
         """Check the recipe.
@@ -93,8 +106,8 @@ def show(request: ShowRequest, console: Console) -> Result:  # noqa: ARG001
 
     recipe = request.loaded_recipe
     path = find_recipe(request.name)
-    assert path is not None
-    text = dump_recipe(recipe) if request.resolved else path.read_text(encoding="utf-8")
+    text = dump_recipe(recipe) if request.resolved else request.text
+    assert text is not None
     return Result({"path": str(path), "recipe": recipe.model_dump(mode="json")}, text.splitlines())
 
 

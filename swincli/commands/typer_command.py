@@ -41,11 +41,18 @@ class Result:
         facts: The JSON object that `--json` prints; there, tuples are arrays, and NaN and infinity are null.
         lines: The lines that stdout gets without `--json`.
         failed: Whether the exit code is 1, although there was no error.
+        stopped: Whether the exit code is 3: the work was saved before its end, and the same command goes on with it.
     """
 
     facts: dict[str, Any]
     lines: list[str]
     failed: bool = False
+    stopped: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """3 if there is work left, else 1 if something failed, else 0."""
+        return 3 if self.stopped else int(self.failed)
 
 
 R = TypeVar("R", bound=Request)
@@ -120,8 +127,8 @@ def _typer_command(
             result = run(asked, device, console)
             if result is not None and not is_secondary():
                 console.emit(result.facts, result.lines)
-            if result is not None and result.failed:
-                raise typer.Exit(1)
+            if result is not None and result.exit_code:
+                raise typer.Exit(result.exit_code)
 
     typer_command.__name__, typer_command.__doc__ = body.__name__, body.__doc__
     typer_command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
@@ -167,11 +174,12 @@ def boundary(*, json_mode: bool, quiet: bool, debug: bool) -> Iterator[Console]:
     """Open the console, and turn every error of the block into `error:`, `hint:` and an exit code.
 
     Expected errors exit with their own code, errors of the operating system and bugs with 1, Ctrl-C with 130, SIGTERM
-    with 143. With `debug` the traceback is shown as well. Of several processes, one reports an error that all of them
-    have.
+    with 143. Errors of the process's limits (memory, threads, open files) are expected: they name the limit. With
+    `debug` the traceback is shown as well. Of several processes, one reports an error that all of them have.
     """
     from swincli.console import STDOUT, Console
     from swincli.errors import SwincliError, from_os_error
+    from swincli.system.process_limits import explain_limit
     from swincli.system.stop_signals import reason_and_code
     from swincli.system.torchrun_env import is_secondary
 
@@ -186,7 +194,7 @@ def boundary(*, json_mode: bool, quiet: bool, debug: bool) -> Iterator[Console]:
     except OSError as error:
         if error.filename == STDOUT:
             _mute_stdout()
-        _fail(console, from_os_error(error, str(error.filename or "swincli")), debug)
+        _fail(console, explain_limit(error) or from_os_error(error, str(error.filename or "swincli")), debug)
     except KeyboardInterrupt as error:
         reason, code = reason_and_code(error)
         if not is_secondary():
@@ -195,9 +203,14 @@ def boundary(*, json_mode: bool, quiet: bool, debug: bool) -> Iterator[Console]:
     except (typer.Exit, typer.Abort, typer.TyperException):
         raise
     except Exception as error:
-        if debug:
+        limit = explain_limit(error)
+        if debug and limit is None:
             raise
-        _fail(console, SwincliError(f"unexpected {type(error).__name__}: {error}", "Run it again with --debug."), debug)
+        _fail(
+            console,
+            limit or SwincliError(f"unexpected {type(error).__name__}: {error}", "Run it again with --debug."),
+            debug,
+        )
 
 
 def _mute_stdout() -> None:

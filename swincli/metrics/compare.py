@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from swincli.errors import DataError
+from swincli.metrics.networks.resize import INCEPTION_SIDE
+from swincli.metrics.networks.weight_files import FILE_PIXELS, INCEPTION_PIXELS
 from swincli.metrics.plots.comparison import Curve, plot_curves
 from swincli.metrics.registry import METRICS
 from swincli.system.json_lines import read_records
@@ -198,7 +200,7 @@ def _measurement(record: Mapping[str, Any]) -> Measurement:
         "none" if truncation in (None, 1.0) else f"{truncation:g}",
         str(reference["content_hash"])[:12],
         number if drawn is None else f"{number} of {drawn:,} by seed {reference.get('drawn_with')}",
-        f"{detector['name']} {str(detector['sha256'])[:12]}",
+        " ".join([str(detector["name"]), str(detector["sha256"])[:12], *_unusual_pixels(protocol)]),
         str(protocol["resize"]),
     )
     images_seen = record["images_seen"]
@@ -210,6 +212,16 @@ def _measurement(record: Mapping[str, Any]) -> Measurement:
         conditions,
         str(record["time"]),
     )
+
+
+def _unusual_pixels(protocol: Mapping[str, Any]) -> list[str]:
+    """The normalisation of the pixels if it is not the detector's default. Earlier records do not name it."""
+    pixels, for_inception = (
+        protocol["detector"].get("pixels"),
+        f"{INCEPTION_SIDE}x{INCEPTION_SIDE}" in protocol["resize"],
+    )
+    usual = INCEPTION_PIXELS if for_inception else FILE_PIXELS
+    return [] if pixels in (None, usual) else [f"with {pixels} pixels"]
 
 
 def _shared(runs: Sequence[RunMetrics], name: str) -> Conditions:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from swincli.console import Console
-from swincli.errors import DataError, UsageError
+from swincli.errors import DataError, SwincliError, UsageError
 from swincli.metrics.confidence.intervals import Interval
 from swincli.metrics.metric import Context, Intervals, Metric, Values
 from swincli.metrics.networks.detectors import Detector
@@ -91,7 +91,7 @@ def evaluate(
     """
     processes = processes or Processes()
     context = Context(seed, detector.device, model, console, processes)
-    plan = processes.main_first(lambda: _make_plan(metrics, fakes, reference, detector, intervals, context))
+    plan = processes.main_first(lambda: _make_plan(metrics, fakes, reference, detector, intervals, plots, context))
     batch = batch or default_detector_batch(detector)
     reals = _reference_statistics(reference, detector, plan, batch, console, processes)
     fake_needs = plan.needs | plan.bootstrap_needs
@@ -102,7 +102,7 @@ def evaluate(
     for row in plan.rows.values():
         if row.collective:
             result_of(row.measure)
-        compute = partial(_values, row, result_of, plots, fake_statistics, images)
+        compute = partial(_values, row, result_of, plots, fake_statistics, images, console)
         values |= processes.from_main(compute)
     protocol = _protocol(fakes, reals.record, detector, plan, seed, preset)
     cautions = [f"under {plan.rows[name].enough:,} images, {plan.rows[name].caution}" for name in plan.too_few]
@@ -147,7 +147,7 @@ def save_reference(
         needs = needs.union(*(row.bootstrap_needs for row in rows))
     batch = batch or default_detector_batch(detector)
     record, statistics = measure_reference(reference, detector, needs - FAKES_ONLY, batch, console, processes)
-    processes.from_main(lambda: save_statistics(path, record, statistics, detector))
+    processes.from_main(lambda: save_statistics(path, record, statistics, detector, reference.look()))
     return record
 
 
@@ -175,7 +175,7 @@ class _EvaluationPlan:
 
     Attributes:
         rows: The metrics by name.
-        needs: Statistics that the metrics need.
+        needs: Statistics that the metrics and their plots need.
         too_few: Names of the metrics with fewer images than `enough`.
         with_interval: Names of the metrics with intervals.
         bootstrap_needs: Statistics that these intervals need besides.
@@ -194,6 +194,7 @@ def _make_plan(
     reference: ImageSet | ReferenceStatistics,
     detector: Detector,
     intervals: bool | None,
+    plots: Path | None,
     context: Context,
 ) -> _EvaluationPlan:
     rows = {name: METRICS[name] for name in metrics}
@@ -212,7 +213,7 @@ def _make_plan(
     with_interval = [name for name in requested if rows[name].interval is not None]
     return _EvaluationPlan(
         rows,
-        frozenset().union(*(row.needs for row in rows.values())),
+        frozenset().union(*(row.needs if plots is None else row.needs | row.plot_needs for row in rows.values())),
         too_few,
         with_interval,
         frozenset().union(*(rows[name].bootstrap_needs for name in with_interval)),
@@ -280,13 +281,21 @@ def _require_all(count: int, fakes: ImageStream) -> None:
 
 
 def _values(
-    row: Metric[Any], result_of: _CallOnce[Any], plots: Path | None, fakes: SideStatistics, images: ImageSet | None
+    row: Metric[Any],
+    result_of: _CallOnce[Any],
+    plots: Path | None,
+    fakes: SideStatistics,
+    images: ImageSet | None,
+    console: Console,
 ) -> Values:
-    """The values of a metric, after its plot was drawn; rank 0 only."""
+    """The values of a metric, after its plot was drawn; rank 0 only. A plot that cannot be drawn costs no values."""
     result = result_of(row.measure)
     values = row.values(result)
     if plots is not None and row.plot is not None:
-        row.plot(plots, result, fakes, images)
+        try:
+            row.plot(plots, result, fakes, images)
+        except SwincliError as error:
+            console.warn(f"no plot of {', '.join(values)}: {error.message}")
     return values
 
 
@@ -318,7 +327,7 @@ def _protocol(
     return Protocol(
         fakes=fakes.record,
         reference=reference,
-        detector=DetectorRecord(detector.name, detector.sha256, detector.width),
+        detector=DetectorRecord(detector.name, detector.sha256, detector.width, detector.pixels),
         resize=detector.resize.name,
         quantisation="uint8",
         seed=seed,

@@ -74,6 +74,7 @@ class Metric(Generic[T]):
         bootstrap_needs: Statistics that `bootstrap` uses besides `needs`.
         plot: Draws `NAME.png` into a folder, from the folder, the result, the fakes and the real images (None if the
             reference is a file of statistics).
+        plot_needs: Statistics that `plot` uses besides `needs`.
         check: Raises if the context lacks something; called before any image is read.
         aliases: Other names accepted on the command line.
         network: A network besides the detector, for the protocol.
@@ -94,6 +95,7 @@ class Metric(Generic[T]):
     bootstrap: Callable[[SideStatistics, SideStatistics, int, Console], float | None] | None = None
     bootstrap_needs: frozenset[Statistic] = frozenset()
     plot: Callable[[Path, T, SideStatistics, ImageSet | None], None] | None = None
+    plot_needs: frozenset[Statistic] = frozenset()
     check: Callable[[Context], object] = _no_check
     aliases: tuple[str, ...] = ()
     network: NetworkRecord | None = None

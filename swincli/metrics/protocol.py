@@ -69,11 +69,12 @@ class ReferenceRecord:
 
 @dataclass(frozen=True)
 class DetectorRecord:
-    """The detector, and the length of its features."""
+    """The detector, the length of its features, and the normalisation of its pixels (None: by the network itself)."""
 
     name: str
     sha256: str
     width: int
+    pixels: str | None = None
 
 
 @dataclass(frozen=True)

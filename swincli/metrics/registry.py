@@ -17,9 +17,9 @@ from swincli.metrics.definitions.fid import frechet_distance
 from swincli.metrics.definitions.fid_infinity import FIDInfinity, deviation_factor, fid_infinity
 from swincli.metrics.definitions.inception_score import InceptionScore, inception_score
 from swincli.metrics.definitions.kid import KID, SUBSET_SIZE, kernel_inception_distance
-from swincli.metrics.definitions.memorization import NearestReals, nearest_reals
+from swincli.metrics.definitions.neighbours import Neighbours
 from swincli.metrics.definitions.ppl import PathLengths, path_lengths, trimmed_mean
-from swincli.metrics.definitions.prdc import COVERAGE_K, PRDC, PRECISION_K, compute_prdc
+from swincli.metrics.definitions.prdc import COVERAGE_K, PRECISION_K
 from swincli.metrics.definitions.spectrum import SpectrumDifference, require_same_size
 from swincli.metrics.metric import Context, Metric
 from swincli.metrics.networks import stlpips
@@ -44,8 +44,8 @@ def _kid(fakes: SideStatistics, reals: SideStatistics, context: Context) -> KID:
     return kernel_inception_distance(_given(fakes.features), _given(reals.features), context.seed)
 
 
-def _prdc(fakes: SideStatistics, reals: SideStatistics, context: Context) -> PRDC:
-    return compute_prdc(_given(fakes.features), _given(reals.features), context.device)
+def _neighbours(fakes: SideStatistics, reals: SideStatistics, context: Context) -> Neighbours:
+    return Neighbours(_given(fakes.features), _given(reals.features), context.device)
 
 
 def _fid_infinity(fakes: SideStatistics, reals: SideStatistics, context: Context) -> FIDInfinity:
@@ -68,25 +68,25 @@ def _plot_spectrum(
     plot_spectra(folder / "spectrum.png", difference.fakes.profile, difference.reals.profile, difference.window)
 
 
-def _memorization(fakes: SideStatistics, reals: SideStatistics, context: Context) -> NearestReals:
-    return nearest_reals(_given(fakes.features), _given(reals.features), context.device)
-
-
-def _plot_memorization(folder: Path, nearest: NearestReals, fakes: SideStatistics, images: ImageSet | None) -> None:
+def _plot_memorization(folder: Path, found: Neighbours, fakes: SideStatistics, images: ImageSet | None) -> None:
     if images is not None and fakes.samples:
-        plot_nearest(folder / "memorization.png", fakes.samples, nearest, images)
+        plot_nearest(folder / "memorization.png", fakes.samples, found.nearest, images)
 
 
-def _check_ppl(context: Context) -> Model:
+def _check_ppl(context: Context) -> None:
+    _model_of(context)
+    stlpips.WEIGHTS.require()
+
+
+def _model_of(context: Context) -> Model:
     if context.model is None:
         raise UsageError("--metric ppl: needs a model, not image files", "Use --checkpoint instead of --images.")
-    stlpips.WEIGHTS.require()
     return context.model
 
 
 def _ppl(fakes: SideStatistics, _reals: SideStatistics, context: Context) -> PathLengths:
     """Path lengths in W and Z; each rank computes its share of the pairs, rank 0 gets all of them."""
-    model, processes = _check_ppl(context), context.processes
+    model, processes = _model_of(context), context.processes
     distance = processes.run_on_all(lambda _: stlpips.load_perceptual(stlpips.WEIGHTS.require(), model.device))
     pairs = min(fakes.count, MAX_PAIRS)
     batch = max(
@@ -136,30 +136,36 @@ METRICS: dict[str, Metric[Any]] = {
     ),
     "pr": Metric(
         needs=frozenset({"features"}),
-        measure=_prdc,
-        values=lambda prdc: {"precision": float(prdc.precision.mean()), "recall": float(prdc.recall.mean())},
+        measure=_neighbours,
+        values=lambda found: {
+            "precision": float(found.prdc.precision.mean()),
+            "recall": float(found.prdc.recall.mean()),
+        },
         enough=10_000,
         caution="precision and recall depend on the number of images; compare them only at equal numbers",
         least=PRECISION_K + 1,
         headline="precision",
         others=("recall",),
         higher_is_better=True,
-        interval=lambda prdc, _: {"precision": wilson(prdc.precision), "recall": wilson(prdc.recall)},
+        interval=lambda found, _: {"precision": wilson(found.prdc.precision), "recall": wilson(found.prdc.recall)},
         aliases=("precision", "recall"),
     ),
     "dc": Metric(
         needs=frozenset({"features"}),
-        measure=_prdc,
-        values=lambda prdc: {"density": float(prdc.density.mean()), "coverage": float(prdc.coverage.mean())},
+        measure=_neighbours,
+        values=lambda found: {
+            "density": float(found.prdc.density.mean()),
+            "coverage": float(found.prdc.coverage.mean()),
+        },
         enough=1000,
         caution="density and coverage vary much from one draw of images to the next",
         least=COVERAGE_K + 1,
         headline="coverage",
         others=("density",),
         higher_is_better=True,
-        interval=lambda prdc, _: {
-            "density": intervals.of_mean(prdc.density, least=0.0),
-            "coverage": wilson(prdc.coverage),
+        interval=lambda found, _: {
+            "density": intervals.of_mean(found.prdc.density, least=0.0),
+            "coverage": wilson(found.prdc.coverage),
         },
         aliases=("density", "coverage"),
     ),
@@ -201,15 +207,16 @@ METRICS: dict[str, Metric[Any]] = {
         plot=_plot_spectrum,
     ),
     "memorization": Metric(
-        needs=frozenset({"features", "samples"}),
-        measure=_memorization,
-        values=lambda nearest: {"authenticity": float(nearest.authentic.mean())},
+        needs=frozenset({"features"}),
+        measure=_neighbours,
+        values=lambda found: {"authenticity": float(found.nearest.authentic.mean())},
         enough=1000,
         caution="authenticity is uncertain by several hundredths",
         headline="authenticity",
         higher_is_better=True,
-        interval=lambda nearest, _: {"authenticity": wilson(nearest.authentic)},
+        interval=lambda found, _: {"authenticity": wilson(found.nearest.authentic)},
         plot=_plot_memorization,
+        plot_needs=frozenset({"samples"}),
         aliases=("authenticity",),
     ),
     "ppl": Metric(

@@ -108,13 +108,17 @@ def _fit(data: bytes, name: str, stem: str, size: int, crop: Crop, warn: Warn) -
         raise ImageError(name, reason)
     if outcome.record.upscaled:
         warn(f"{name}: {outcome.record.width} x {outcome.record.height} px, enlarged to the model's {size} px")
-    for loss in _losses(data):
+    for loss in list(_losses(data, name)):
         warn(f"{name}: {loss}")
     return Target(name, stem, torch.from_numpy(outcome.pixels.copy()))
 
 
-def _losses(data: bytes) -> Iterator[str]:
-    """Information that a picture loses as an RGB image; `data` was decoded before without an error."""
+def _losses(data: bytes, name: str) -> Iterator[str]:
+    """Information that a picture loses as an RGB image; `data` was decoded before without an error.
+
+    Raises:
+        ImageError: a later frame is damaged.
+    """
     with warnings.catch_warnings(), silent_libraries():
         warnings.simplefilter("ignore")
         try:
@@ -125,5 +129,5 @@ def _losses(data: bytes) -> Iterator[str]:
                     image.seek(0)
                 if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
                     yield "has transparent pixels; placed on white"
-        except (OSError, EOFError, SyntaxError, ValueError):  # a later frame may be damaged; only the first is used
-            return
+        except Exception as error:  # Pillow raises nearly any exception for damaged frames
+            raise ImageError(name, "damaged: a frame after the first cannot be read") from error

@@ -19,18 +19,19 @@ from swincli.errors import RecipeError, UsageError, did_you_mean
 from swincli.recipe.positions import key_lines
 from swincli.recipe.problems import explain, key_with_line
 from swincli.recipe.schema import Recipe
-from swincli.recipe.shipped import find_recipe, find_shipped, shipped_recipes
+from swincli.recipe.shipped import find_recipe, find_shipped, is_stream, shipped_recipes
 
 Tree = dict[str, Any]
 _MISSING_HINT = "`swincli recipe list` names the shipped recipes."
 LONGEST_CHAIN = 100  # recipes that extend each other
 
 
-def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name: str, overrides: Sequence[str] = (), text: str | None = None) -> Recipe:
     """Read a recipe by path or shipped name, with the recipes it extends and the overrides.
 
     Args:
-        name: Path of a TOML file, or the name of a shipped recipe.
+        name: Path of a TOML file or of a pipe, or the name of a shipped recipe.
+        text: The content of the file, if it has been read already, as `read_text` does. A pipe is read only once.
         overrides: Texts of the form `section.key=value`; the value is TOML, `null`, or a string without quotes.
 
     Raises:
@@ -41,7 +42,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     path = find_recipe(name)
     if path is None:
         raise _no_recipe(name)
-    tree, lines = _read_chain(path, ())
+    tree, lines = _read_chain(path, (), text)
     for section, key, value in settings:
         if section not in tree:
             tree[section], lines[section] = {}, "--set"
@@ -49,6 +50,18 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
             tree[section][key] = value
             lines[f"{section}.{key}"] = "--set"
     return _validate(tree, str(path), lines)
+
+
+def read_text(path: Path) -> str:
+    """The text of a recipe's file.
+
+    Raises:
+        RecipeError: it is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise RecipeError(str(path), ["not a text file; a recipe is a TOML file"], _MISSING_HINT) from None
 
 
 def parse_recipe(text: str, source: str) -> Recipe:
@@ -93,12 +106,9 @@ def _no_recipe(name: str) -> RecipeError:
     return RecipeError(name or '""', [f"no such recipe{did_you_mean(path.stem, shipped_recipes())}"], _MISSING_HINT)
 
 
-def _read_chain(path: Path, visited: tuple[Path, ...]) -> tuple[Tree, dict[str, str]]:
+def _read_chain(path: Path, visited: tuple[Path, ...], text: str | None = None) -> tuple[Tree, dict[str, str]]:
     """The merged tree of a file and the recipes it extends, and the file and line that set each key."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise RecipeError(str(path), ["not a text file; a recipe is a TOML file"], _MISSING_HINT) from None
+    text = read_text(path) if text is None else text
     tree = _parse_toml(text, str(path))
     lines = {key: f"{path.name}:{line}" for key, line in key_lines(text).items()}
     base_name = tree.pop("extends", None)
@@ -107,7 +117,7 @@ def _read_chain(path: Path, visited: tuple[Path, ...]) -> tuple[Tree, dict[str, 
     here = key_with_line(["extends"], lines)
     if not isinstance(base_name, str):
         raise RecipeError(str(path), [f"{here}: must be the path or name of a recipe, in quotes"])
-    local = path.parent / base_name
+    local = (Path() if is_stream(path) else path.parent) / base_name
     found = local if local.is_file() else find_shipped(base_name)
     if found is None:
         raise RecipeError(str(path), [f'{here}: no such recipe "{base_name}"'], _MISSING_HINT)

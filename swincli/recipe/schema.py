@@ -20,6 +20,10 @@ from swincli.recipe.section import (
 )
 
 SMALLEST_SIZE, LARGEST_SIZE = 16, 1024
+MOST_IMAGES = 10**15  # shown in a run; the paper's training shows 25 million
+MOST_MEASURED = 2**32  # images of a measurement: one for each seed
+WIDEST = 65_536  # channels of a layer, codes and hidden layers: 100 times the paper's networks
+LARGEST_GRID = 2**36  # pixels of a sample grid: 192 GiB
 
 
 class ModelSection(Section):
@@ -27,11 +31,11 @@ class ModelSection(Section):
 
     size: int = 256
     """Resolution: side of the square images in pixels, a power of two from 16 to 1024."""
-    latent_dim: Annotated[int, Field(ge=1)] = 512
+    latent_dim: Annotated[int, Field(ge=1, le=WIDEST)] = 512
     """Dimension of z and w."""
-    mapping_layers: Annotated[int, Field(ge=1)] = 8
+    mapping_layers: Annotated[int, Field(ge=1, le=1000)] = 8
     """Layers of the mapping network from z to w."""
-    classes: Annotated[int, Field(ge=0)] = 0
+    classes: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Number of classes that G and D are conditioned on, equal to the store's label names; 0 for none."""
     g_width: Annotated[int, Field(ge=4)] = 512
     """Channels of G from 4 to 32 px. Above 32 px: g_width x g_multiplier, halved at each doubling of the resolution."""
@@ -51,7 +55,7 @@ class ModelSection(Section):
     """Minimum number of heads of a layer; half of them use shifted windows."""
     window: Literal[4, 8, 16] = 8
     """Side of an attention window in pixels. Feature maps up to this size have full attention."""
-    mlp_ratio: Annotated[int, Field(ge=1)] = 4
+    mlp_ratio: Annotated[int, Field(ge=1, le=256)] = 4
     """Hidden channels of the MLPs, as a multiple of the channels."""
     style: Literal["adain", "adaln", "adabn", "modulated-mlp", "cross-attention", "none"] = "adain"
     """Style injection into the blocks of G. With "none", blocks are plain Swin blocks and w makes the 4 px map."""
@@ -129,8 +133,9 @@ class ModelSection(Section):
             sides = ", ".join(map(str, self.resolutions))
             raise inconsistent(key, f"must have {len(self.resolutions)} numbers, for {sides} px, not {len(spelled)}")
         for side, channels in self.channels(network).items():
-            if channels < 1:
-                raise inconsistent(key, f"gives {network.upper()} {channels} channels at {side} px")
+            if not 1 <= channels <= WIDEST:
+                most = f"; {WIDEST:,} is the most" if channels > WIDEST else ""
+                raise inconsistent(key, f"gives {network.upper()} {channels} channels at {side} px{most}")
             heads = self.heads(channels)
             if network == "g" and (channels % 4 or channels % heads or heads % 2):
                 needs = "channels must be divisible by 4 and by the heads, and the heads must be even"
@@ -155,7 +160,7 @@ class DataSection(Section):
 class TrainSection(Section):
     """Length, batch and optimisers. Lengths count images shown to D, not iterations."""
 
-    total: ImageCount = 25_000_000
+    total: Annotated[int, CountOfImages(largest=MOST_IMAGES)] = 25_000_000
     """Images to train for."""
     batch: Annotated[int, Field(ge=1)] = 32
     """Batch size: images per step, over all processes."""
@@ -249,10 +254,16 @@ class EvaluateSection(Section):
     """Images between two evaluations of the EMA generator; 0 for none."""
     metrics: list[str] = ["fid"]
     """Metrics to compute."""
-    num: Annotated[int, CountOfImages(smallest=2)] = 10_000
+    num: Annotated[int, CountOfImages(smallest=2, largest=MOST_MEASURED)] = 10_000
     """Number of generated images."""
     held_out: NonEmptyText | None = None
     """Store of images that are not trained on, such as the test part of `prepare-data --split`: shows overfitting."""
+
+    @model_validator(mode="after")
+    def _measures_something(self) -> Self:
+        if self.every and not self.metrics:
+            raise inconsistent("metrics", 'is empty, but evaluate.every is set; name a metric, such as ["fid"]')
+        return self
 
 
 class RunSection(Section):
@@ -314,4 +325,14 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _nothing_contradicts(self) -> Self:
         check_conflicts(self)
+        return self
+
+    @model_validator(mode="after")
+    def _grid_is_a_picture(self) -> Self:
+        (columns, rows), size = self.run.grid, self.model.size
+        if columns * rows * size**2 > LARGEST_GRID:
+            most = LARGEST_GRID // size**2
+            raise inconsistent(
+                "run.grid", f"{columns:,} x {rows:,} images of {size} px are no picture; at most {most:,} images are"
+            )
         return self

@@ -16,15 +16,18 @@ INCONSISTENT = "inconsistent"  # type of the pydantic errors made by `inconsiste
 
 @dataclass(frozen=True)
 class CountOfImages:
-    """Annotation for an integer key that counts images, from `smallest` on; it can be written "25M"."""
+    """Annotation for an integer key that counts images, from `smallest` to `largest`; it can be written "25M"."""
 
     smallest: int = 0
+    largest: int | None = None
 
     def parse(self, value: Any) -> int:
-        """`value` as an integer. Raises ValueError if it is not a count or is below `smallest`."""
+        """`value` as an integer. Raises ValueError if it is not a count, or is out of range."""
         count = parse_count(value)
         if count < self.smallest:
             raise ValueError(f"must be at least {self.smallest}, not {count}")
+        if self.largest is not None and count > self.largest:
+            raise ValueError(f"must be at most {self.largest:,}, not {count}")
         return count
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
@@ -32,6 +35,8 @@ class CountOfImages:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
         number = {"type": "integer", "minimum": self.smallest}
+        if self.largest is not None:
+            number["maximum"] = self.largest
         return {"anyOf": [number, {"type": "string", "pattern": f"^{COUNT_PATTERN}$"}]}
 
 

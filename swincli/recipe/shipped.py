@@ -21,9 +21,14 @@ def shipped_recipes() -> dict[str, Path]:
 def find_recipe(name: str) -> Path | None:
     """The recipe file at path `name`, or the shipped recipe of that name; None if there is neither."""
     path = Path(name)
-    if path.is_file():
+    if path.is_file() or path.is_fifo():
         return path
     return find_shipped(name)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a recipe is a pipe or another stream, such as `<(...)` or /dev/stdin: read once, and without a name."""
+    return path.is_fifo() or path.parts[:2] in (("/", "dev"), ("/", "proc"))
 
 
 def find_shipped(name: str) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -18,13 +19,19 @@ from swincli.units import format_json
 _PROBE_BYTES = 2**20  # written after a failed write, to get the operating system's error
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object], *, sync: bool = True) -> None:
     """Let `write` fill a temporary file beside `path`, sync it to disk, then rename it to `path`.
+
+    Args:
+        path: The file.
+        write: Writes the file under the path that it gets.
+        sync: Whether to sync the file and its folder. Without, a power failure can leave an incomplete file until the
+            caller has called `sync_all`; a killed process cannot.
 
     Raises:
         ResourceError: the disk is full, or the folder is not writable.
     """
-    with atomic_path(path) as temporary:
+    with atomic_path(path, sync=sync) as temporary:
         write(temporary)
 
 
@@ -62,8 +69,10 @@ def check_writable(path: Path) -> None:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`. The file is renamed to `path` when the block ends without an error.
+
+    For `sync`, see `write_atomically`.
 
     Raises:
         ResourceError: the disk is full, or the folder is not writable.
@@ -71,13 +80,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = hidden_beside(path, "partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        mode = _mode_of_new_file(temporary)
         yield temporary
         with suppress(PermissionError):  # some network disks know no permissions
-            temporary.chmod(_default_mode())  # safetensors writes files that only their owner can read
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+            temporary.chmod(mode)  # safetensors writes files that only their owner can read
+        if sync:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
-        sync_folder(path.parent)
+        if sync:
+            sync_folder(path.parent)
     except OSError as error:
         raise from_os_error(error, f"writing {path}") from error
     except Exception as error:  # torch and safetensors replace the operating system's error by their own
@@ -90,11 +102,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _default_mode() -> int:
-    """Permissions of a new file under the user's umask."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+def _mode_of_new_file(path: Path) -> int:
+    """Permissions of a new file at a path, which must be free. The umask cannot be read without setting it."""
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.unlink()
+    return mode
 
 
 def append_json_line(log: Path, values: Mapping[str, Any]) -> None:
@@ -130,6 +143,15 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+SYNCS_ALL = hasattr(os, "sync")
+"""Whether the system can sync all files at once."""
+
+
+def sync_all() -> None:
+    """Sync all files of the system to disk. After many small files this is faster than a sync of each."""
+    os.sync()
 
 
 def nearest_folder(path: Path) -> Path:

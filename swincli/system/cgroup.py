@@ -1,4 +1,4 @@
-"""CPU and memory limits from Linux control groups (cgroup v1 and v2), which containers and schedulers set.
+"""CPU, memory and process limits from Linux control groups (cgroup v1 and v2), which containers and schedulers set.
 
 Version 2 has one tree of groups, version 1 has one tree per resource. A limit also applies to all groups below, so the
 lowest limit from the process's group up to the root counts.
@@ -31,6 +31,15 @@ def cpu_limit(root: Path = ROOT, own: Path = OWN) -> float | None:
             quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
             limits.append(int(quota) / int(period))  # -1 means no limit
     return min((limit for limit in limits if limit > 0), default=None)
+
+
+def process_limit(root: Path = ROOT, own: Path = OWN) -> int | None:
+    """Processes and threads that the group may have at a time; None without a limit."""
+    limits = []
+    for folder in _folders(root, own, "pids"):
+        with suppress(OSError, ValueError):  # "max" is not a number
+            limits.append(int((folder / "pids.max").read_text()))
+    return min(limits, default=None)
 
 
 def memory_limit(root: Path = ROOT, own: Path = OWN) -> int | None:

@@ -7,6 +7,9 @@ device's own backend (NCCL on CUDA).
 from __future__ import annotations
 
 import itertools
+import os
+import platform
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +23,7 @@ import torch.distributed as dist
 
 from swincli.console import Advance
 from swincli.errors import PeerFailedError, ResourceError, SwincliError, UsageError, from_os_error
+from swincli.system.process_limits import explain_limit
 from swincli.system.torchrun_env import is_distributed, local_rank, restart_count
 
 TIMEOUT = timedelta(minutes=30)  # of joining, and of a collective, so that a hanging one does not hold GPUs for long
@@ -223,6 +227,7 @@ def _failure(error: Exception | None, rank: int) -> tuple[str, str | None] | Non
         return "", None
     if isinstance(error, OSError):
         error = from_os_error(error, str(error.filename or f"rank {rank}"))
+    error = explain_limit(error) or error
     if isinstance(error, SwincliError):
         return error.message, error.hint
     return f"rank {rank}: {type(error).__name__}: {error}", None
@@ -238,9 +243,10 @@ def explain_lost_peer(error: RuntimeError | MemoryError, processes: Processes) -
     if processes.world_size == 1:
         return
     if any(sign in text for sign in _LOST_PEER):
+        hint = "Its own message says why. Then run the same command again."
         raise ResourceError(
             f"rank {processes.rank}: another process has stopped: {_reason(error)}",
-            "Its own message says why. Then run the same command again.",
+            hint + own_name_hint() if _several_machines() else hint,
         ) from error
     if "nccl" in text:
         raise ResourceError(
@@ -248,6 +254,32 @@ def explain_lost_peer(error: RuntimeError | MemoryError, processes: Processes) -
             "Check NCCL_SOCKET_IFNAME, the container's shared memory, and that every process has its own GPU. "
             "NCCL_DEBUG=INFO prints more.",
         ) from error
+
+
+def own_name_hint() -> str:
+    """A hint for several machines if this machine's own name is an address that only it can reach; else empty.
+
+    Debian writes the name as 127.0.1.1 into /etc/hosts. torchrun tells the other machines that name.
+    """
+    name = platform.node()
+    try:
+        address = socket.gethostbyname(name)
+    except OSError:
+        return (
+            f" This machine cannot resolve its own name, {name}: with several machines, give torchrun --local-addr and "
+            "the address of this machine."
+        )
+    if not address.startswith("127."):
+        return ""
+    return (
+        f" This machine's own name, {name}, means {address} here, which other machines cannot reach: with several "
+        "machines, give torchrun --local-addr and the address of this machine, and set GLOO_SOCKET_IFNAME."
+    )
+
+
+def _several_machines() -> bool:
+    """Whether torchrun has started processes on other machines too."""
+    return os.environ.get("LOCAL_WORLD_SIZE", "1") != os.environ.get("WORLD_SIZE", "1")
 
 
 def _reason(error: BaseException) -> str:
@@ -332,9 +364,8 @@ def init_distributed(device: torch.device) -> Iterator[Processes]:
         dist.init_process_group(backends, store=store, rank=rank, world_size=world_size, timeout=TIMEOUT)
         patient = dist.new_group(backend="gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
-        raise ResourceError(
-            f"the other processes cannot be reached: {error}", "Start all of them with torchrun, on a free port."
-        ) from error
+        hint = "Start all of them with torchrun, on a free port."
+        raise ResourceError(f"the other processes cannot be reached: {error}", f"{hint}{own_name_hint()}") from error
     processes = Processes(rank, world_size, store, patient)
     try:
         yield processes

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 
 from swincli.errors import DataError
@@ -44,3 +45,9 @@ def check_overwrite(
     if foreign:
         more = f", and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
         raise DataError(f"{foreign[0]}: {reason}{more}", hint)
+
+
+def numbered(path: Path) -> Iterator[Path]:
+    """Names to try for output that the user has not named: samples, samples-2, samples-3, ...; walk.mp4, walk-2.mp4."""
+    yield path
+    yield from (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))

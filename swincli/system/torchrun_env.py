@@ -25,6 +25,11 @@ def is_distributed() -> bool:
     return world_size() > 1
 
 
+def is_under_torchrun() -> bool:
+    """Whether torchrun started this process, alone or with others."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 def is_secondary() -> bool:
     """Whether this process is not the main process (rank 0), which alone writes files and prints."""
     return rank() > 0

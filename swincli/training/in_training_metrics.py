@@ -14,7 +14,7 @@ from torch import Tensor
 
 from swincli.console import Console
 from swincli.data.store.reader import Store
-from swincli.errors import SwincliError
+from swincli.errors import RecipeError, SwincliError, UsageError
 from swincli.metrics.evaluate import Evaluation, evaluate
 from swincli.metrics.networks.detectors import Detector, load_detector
 from swincli.metrics.networks.weight_files import find_detector_weights
@@ -22,6 +22,7 @@ from swincli.metrics.registry import parse_metrics
 from swincli.metrics.streams.features import Loader
 from swincli.metrics.streams.images import ImageStream, fake_seeds, model_record, open_images, stream_batches
 from swincli.model.files.model_file import Model, mean_w_tensors
+from swincli.recipe import Recipe
 from swincli.synthesis.latents.classes import labels_as_trained
 from swincli.synthesis.sampling import generate
 from swincli.system.atomic_files import append_json_line
@@ -36,6 +37,19 @@ ShouldStop = Callable[[], bool]
 
 class _StoppedError(Exception):
     """The measurement ends early because training was asked to stop."""
+
+
+def training_metrics(recipe: Recipe) -> list[str]:
+    """The metrics of `evaluate.metrics`.
+
+    Raises:
+        RecipeError: one is unknown.
+    """
+    try:
+        return parse_metrics(",".join(recipe.evaluate.metrics))
+    except UsageError as error:
+        problem = error.message.removeprefix("--metric: ")
+        raise RecipeError("the recipe", [f"evaluate.metrics: {problem}"], error.hint) from error
 
 
 class InTrainingMetrics:
@@ -57,8 +71,9 @@ class InTrainingMetrics:
     ) -> None:
         self.folder, self.store, self.console = folder, store, console
         self.processes = processes or Processes()
+        self._silent = Console(quiet=True)  # one for all measurements, which warns of the same thing once
         self.section, self.batch = state.recipe.evaluate, state.recipe.train.batch
-        self.metrics = self.processes.main_first(lambda: parse_metrics(",".join(self.section.metrics)))
+        self.metrics = self.processes.main_first(lambda: training_metrics(state.recipe))
         device = next(state.average.parameters()).device
         self.detector: Detector = self.processes.main_first(
             lambda: load_detector(find_detector_weights(None, console), device)
@@ -128,7 +143,7 @@ class InTrainingMetrics:
                 replace(images, read=read),
                 self.metrics,
                 self.detector,
-                console=Console(quiet=True),
+                console=self._silent,
                 model=model,
                 processes=self.processes,
             )

@@ -60,12 +60,14 @@ class TrainResult:
         images_seen: Images shown so far.
         model: The last model.
         finished: Whether `train.total` was reached.
+        reason: Why it stopped before, such as "interrupted"; None if it finished.
     """
 
     run: Path
     images_seen: int
     model: Path
     finished: bool
+    reason: str | None = None
 
 
 def train(
@@ -324,7 +326,7 @@ def end_run(
         console.say(f"trained on {seen:,} images in {format_duration(state.seconds)}")
     if processes.is_main and (best := folder.best(recipe)):
         console.say(f"best {recipe.evaluate.metrics[0]}: {best[1]:.4g}, {folder.model(best[0])}")
-    return TrainResult(folder.path, seen, folder.model(seen), finished)
+    return TrainResult(folder.path, seen, folder.model(seen), finished, None if finished else stop.reason)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from swincli.console import Console
@@ -18,6 +19,7 @@ from swincli.model.meta_init import meta_init
 from swincli.recipe import Recipe
 from swincli.system.atomic_files import free_bytes
 from swincli.system.distributed import Processes
+from swincli.system.resources import total_memory
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState, read_state, restore
 from swincli.training.step.batch_shards import split_batch
@@ -55,29 +57,52 @@ def _data_path(recipe: Recipe) -> Path:
     return Path(recipe.data.path)
 
 
-def describe_plan(recipe: Recipe, console: Console, processes: int = 1) -> dict[str, object]:
+def open_existing_store(recipe: Recipe) -> Store | None:
+    """Open the recipe's store and check that it fits; None if training will prepare it from `data.source`.
+
+    Raises:
+        RecipeError: `data.path` is not set.
+        DataError: the images or the source are missing, damaged, or do not fit the recipe.
+    """
+    path, source = _data_path(recipe), recipe.data.source
+    if path.exists() or source is None:
+        store = Store.open(path)
+        check_data(recipe, store)
+        return store
+    if not source.startswith("builtin:") and not Path(source).exists():
+        raise DataError(f"data.source: {source} does not exist, and neither does data.path, {path}")
+    return None
+
+
+def build_on_meta(recipe: Recipe) -> tuple[Generator, nn.Module]:
+    """G and D without values, for their shapes."""
+    with meta_init():
+        return Generator(recipe.model), make_discriminator(recipe.model)
+
+
+def describe_plan(
+    recipe: Recipe, store: Store | None, console: Console, device: torch.device, processes: int = 1, *, new: bool = True
+) -> dict[str, object]:
     """Facts about a run for `--dry-run`; writes nothing.
 
     Args:
         recipe: The experiment.
+        store: Its images; None if they are still to be prepared.
         console: Where warnings go.
+        device: Where the networks go.
         processes: Number of ranks.
+        new: Whether the run is new, so that it starts from `train.init`.
 
     Raises:
-        SwincliError: the networks cannot be built, the batch cannot be split, or the images or the checkpoint of
-            `train.init` do not fit the recipe.
+        SwincliError: the networks cannot be built or are too large for the machine, the batch cannot be split, or the
+            checkpoint of `train.init` does not fit the recipe.
     """
     split = split_batch(recipe, processes)
-    with meta_init():
-        generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
+    generator, discriminator = build_on_meta(recipe)
+    check_memory(recipe, device, (generator, discriminator))
     frozen_parameters(discriminator, recipe.train.freeze_d)
-    start = check_init(recipe, console)
-    path = _data_path(recipe)
-    images: int | None = None
-    if path.exists() or recipe.data.source is None:
-        store = Store.open(path)
-        check_data(recipe, store)
-        images = len(store)
+    start = check_init(recipe, console) if new else None
+    images = None if store is None else len(store)
     return {
         "generator parameters": sum(p.numel() for p in generator.parameters()),
         "discriminator parameters": sum(p.numel() for p in discriminator.parameters()),
@@ -139,13 +164,66 @@ def disk_needs(recipe: Recipe, generator: nn.Module, discriminator: nn.Module, i
     )
 
 
+def check_memory(recipe: Recipe, device: torch.device, networks: tuple[nn.Module, nn.Module] | None = None) -> None:
+    """Check that what training holds beside activations is smaller than the memory that there is.
+
+    Args:
+        recipe: The experiment.
+        device: Where the networks go.
+        networks: G and D, on any device; built on the meta device if left out.
+
+    Raises:
+        ResourceError: weights, gradients, averages and Adam's moments do not fit into the device's memory, or a sample
+            grid into the machine's.
+    """
+    (columns, rows), size = recipe.run.grid, recipe.model.size
+    grid = columns * rows * size**2 * 3
+    if grid > total_memory():
+        raise ResourceError(
+            f"run.grid: {columns:,} x {rows:,} images of {size} px take {format_bytes(grid)}; "
+            f"this machine has {format_bytes(total_memory())}",
+            "Draw fewer images.",
+        )
+    generator, discriminator = map(parameter_bytes, networks or build_on_meta(recipe))
+    needed = (5 + len(recipe.ema.power)) * generator + 4 * discriminator
+    cuda = device.type == "cuda"
+    there = torch.cuda.get_device_properties(device).total_memory if cuda else total_memory()
+    if needed <= there:
+        return
+    network, spelled = ("g", recipe.model.g_channels) if generator > discriminator else ("d", recipe.model.d_channels)
+    key = f"model.{network}_{'width' if spelled is None else 'channels'}"
+    raise ResourceError(
+        f"{key}: the networks take {format_bytes(needed)} with gradients, averages and Adam's moments; "
+        f"{device} has {format_bytes(there)}",
+        "Make the networks smaller, or use a device with more memory.",
+    )
+
+
 def check_disk(folder: RunFolder, state: TrainingState, console: Console | None = None) -> None:
+    """`check_space` for a training state."""
+    check_space(folder, state.recipe, (state.generator, state.discriminator), state.images_seen, console)
+
+
+def check_space(
+    folder: RunFolder,
+    recipe: Recipe,
+    networks: tuple[nn.Module, nn.Module],
+    images_seen: int = 0,
+    console: Console | None = None,
+) -> None:
     """Check that the states and the first models and grids fit on the disk; warn if the whole run does not.
+
+    Args:
+        folder: The run; need not exist.
+        recipe: The experiment.
+        networks: G and D.
+        images_seen: Images shown so far.
+        console: Where the warning goes.
 
     Raises:
         ResourceError: there is not enough space for the first saves.
     """
-    needs = disk_needs(state.recipe, state.generator, state.discriminator, state.images_seen)
+    needs = disk_needs(recipe, *networks, images_seen)
     there = sum(path.stat().st_size for path in folder.states())
     free = free_bytes(folder.path)
     if free < needs.soon - there:

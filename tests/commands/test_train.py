@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchrun import torchrun
 
 from swincli.commands.app import run
 from swincli.data.store.reader import Store
@@ -38,6 +39,9 @@ def test_prints_the_model_and_goes_on_with_the_same_command(
     assert json.loads(output.out) == {
         "run": str(out),
         "images_seen": 16,
+        "total": 16,
+        "finished": True,
+        "reason": None,
         "model": str(out / "model-000000000016.safetensors"),
     }
     assert "going on from" in output.err
@@ -135,7 +139,7 @@ def test_a_time_limit_stops_saves_and_tells_how_to_go_on(
     """The test process is older than the limit, so each call takes one step, the least."""
     out = tmp_path / "run"
     for images in (4, 8):
-        assert train(tiny_recipe_file, out, "--max-time", "1s") == 0
+        assert train(tiny_recipe_file, out, "--max-time", "1s") == 3
         output = capsys.readouterr()
         assert f"--max-time reached: stopped at {images} of 24 images" in output.err
         assert f"{out}" in output.err
@@ -145,6 +149,25 @@ def test_a_time_limit_stops_saves_and_tells_how_to_go_on(
     assert train(tiny_recipe_file, tmp_path / "whole") == 0
     name = "model-000000000024.safetensors"
     assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_what_is_left_is_told_to_programs(
+    tiny_recipe_file: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+
+    def told() -> dict[str, object]:
+        facts = json.loads(capsys.readouterr().out)
+        return {name: facts[name] for name in ("finished", "images_seen", "total")}
+
+    options = ["--set", "train.total=8", "--set", "run.tensorboard=false", "--json"]
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")  # torchrun would start the processes again
+    assert train(tiny_recipe_file, out, "--max-time", "1s", *options) == 0
+    assert told() == {"finished": False, "images_seen": 4, "total": 8}
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID")
+    for _ in range(2):  # the second finds a finished run
+        assert train(tiny_recipe_file, out, *options) == 0
+        assert told() == {"finished": True, "images_seen": 8, "total": 8}
 
 
 @contextmanager
@@ -179,12 +202,12 @@ def assert_stopped(out: Path, said: str) -> None:
 
 
 @pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
-def test_signals_finish_the_step_save_and_exit_with_0(
+def test_signals_finish_the_step_save_and_exit_with_3(
     tiny_recipe_file: Path, tmp_path: Path, capsys: Capture, numbers: list[signal.Signals]
 ) -> None:
     out = tmp_path / "run"
     with signals_when_it_trains(out, numbers):
-        assert train(tiny_recipe_file, out, "--set", "train.total=100k") == 0
+        assert train(tiny_recipe_file, out, "--set", "train.total=100k") == 3
     assert_stopped(out, " ".join(capsys.readouterr().err.split()))
 
 
@@ -200,7 +223,7 @@ def test_a_signal_to_a_process_of_its_own(tiny_recipe_file: Path, tmp_path: Path
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 0
+    assert process.returncode == 3
     assert_stopped(out, said)
 
 
@@ -216,7 +239,7 @@ def test_a_terminal_that_closes_saves_and_ends(tiny_recipe_file: Path, tmp_path:
     while not (out / "stats.jsonl").exists():
         time.sleep(0.1)
     os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
     last = json.loads((out / "stats.jsonl").read_text().splitlines()[-1])["images_seen"]
     assert (out / f"state-{last:012d}.pt").exists()
     assert not (out / ".lock").exists()
@@ -236,6 +259,15 @@ def test_a_hangup_under_torchrun_saves(tiny_recipe_file: Path, tmp_path: Path) -
         _, said = agent.communicate(timeout=60)
     assert_stopped(out, said)
     assert "hangup: finishing" in said
+
+
+@pytest.mark.slow
+def test_torchrun_does_not_take_a_time_limit_for_a_failure(tiny_recipe_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = ["-m", "--", "swincli", "train", tiny_recipe_file, "--out", out, "--device", "cpu", "--max-time", "1s"]
+    result = torchrun("--max-restarts", 2, *command, "--set", "train.batch=8", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["finished"] is False  # one object: the processes were not started again
 
 
 @pytest.mark.slow

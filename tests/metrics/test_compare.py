@@ -14,8 +14,14 @@ from swincli.metrics.protocol import DetectorRecord, FakesRecord, Protocol, Refe
 from swincli.metrics.registry import METRICS
 
 
-def protocol(images_seen: int | None, num: int = 1000, content_hash: str = "cats", resize: str = "bicubic") -> Protocol:
-    reference, detector = ReferenceRecord("reals", 500, 16, content_hash), DetectorRecord("tiny", "0123", 12)
+def protocol(
+    images_seen: int | None,
+    num: int = 1000,
+    content_hash: str = "cats",
+    resize: str = "bicubic",
+    pixels: str | None = None,
+) -> Protocol:
+    reference, detector = ReferenceRecord("reals", 500, 16, content_hash), DetectorRecord("tiny", "0123", 12, pixels)
     fakes = FakesRecord("model", num, 16, (0, num - 1), 1.0, images_seen)
     return Protocol(fakes, reference, detector, resize, "uint8", 0, "cpu", {})
 
@@ -48,6 +54,7 @@ def test_the_newest_values_that_were_measured_alike_are_compared(runs: list[Path
         ({"num": 50}, "fakes 50 instead of 1,000"),
         ({"content_hash": "dogs"}, "reference dogs instead of cats"),
         ({"resize": "box"}, "resize box instead of bicubic"),
+        ({"pixels": "clip"}, "detector tiny 0123 with clip pixels instead of tiny 0123"),
     ],
 )
 def test_a_run_that_was_measured_otherwise_is_marked_and_named(
@@ -63,6 +70,13 @@ def test_a_run_that_was_measured_otherwise_is_marked_and_named(
     assert comparison.cautions == [f"{third}: fid not comparable with the other runs: {words}"]
     written = json.loads(json.dumps(comparison.as_dict()))
     assert written["runs"][2]["metrics"]["fid"]["value"] == 5
+
+
+def test_records_without_the_normalisation_are_those_with_the_usual_one(runs: list[Path], tmp_path: Path) -> None:
+    third = tmp_path / "third"
+    third.mkdir()
+    append_record(third, {"fid": 5.0}, protocol(9000, pixels="imagenet"))
+    assert compare_runs([read_run(run) for run in (*runs, third)]).cautions == []
 
 
 def test_lines_that_are_none_are_passed_over(runs: list[Path]) -> None:

@@ -97,7 +97,12 @@ def test_the_protocol_says_how_it_was_measured(picture_folder: PictureFolder, ti
     result = measured(picture_folder("fakes", 3, seed=1), picture_folder("reals", 4), tiny, quiet)
     protocol = json.loads(json.dumps(result.as_dict()))["protocol"]
     assert (protocol["fakes"]["num"], protocol["reference"]["num"]) == (3, 4)
-    assert protocol["detector"] == {"name": "tiny.pt", "sha256": tiny.sha256, "width": 12}
+    assert protocol["detector"] == {
+        "name": "tiny.pt",
+        "sha256": tiny.sha256,
+        "width": 12,
+        "pixels": "inception",
+    }
     assert protocol["resize"] == "clean-fid (Pillow bicubic, float32, 32x32)"
     assert protocol["quantisation"] == "uint8"
     for word in ("EXIF", "sRGB", "over white", "16 bits"):

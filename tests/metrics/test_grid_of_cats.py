@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from functools import reduce
-
 import numpy as np
 import pytest
 from degraded_cats import write_cats
 from PIL import Image
 from shared_material import CATS
+from spectra import spectrum_of
 
 from swincli.metrics.definitions.radial_profile import RadialProfile, spectral_distance
-from swincli.metrics.definitions.spectrum import Spectrum
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CATS.is_file(), reason="AFHQ's cats are not here")]
 
@@ -23,7 +21,7 @@ def spectra(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RadialProfile
     found = {}
     for folder in root.iterdir():
         pictures = (np.asarray(Image.open(path)) for path in folder.iterdir())
-        found[folder.name] = reduce(Spectrum.merge, map(Spectrum.from_image, pictures)).profile
+        found[folder.name] = spectrum_of(pictures).profile
     return found
 
 

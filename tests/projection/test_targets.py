@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import GifImagePlugin, Image
 
 from swincli.errors import DataError, UsageError
 from swincli.projection.targets import read_targets
@@ -69,6 +69,51 @@ def test_a_truncated_picture_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes(data[: len(data) // 2])
     with pytest.raises(DataError, match=r"cut.png: damaged"):
         read(tmp_path / "cut.png")
+
+
+def damaged_later(path: Path, kind: str) -> Path:
+    """Three frames, of which those after the first are damaged."""
+    frames = [picture(20, 20, seed=seed) for seed in range(3)]
+    frames[0].save(path, kind, save_all=True, append_images=frames[1:])
+    data = path.read_bytes()
+    if kind == "GIF":
+        second = data.index(b"\x21\xf9", data.index(b"\x21\xf9") + 2)
+        path.write_bytes(data[: data.index(b",", second) + 5])
+    elif kind == "TIFF":
+        with Image.open(path) as image:
+            after_first = image._TiffImageFile__next  # type: ignore[attr-defined]
+        path.write_bytes(data[:after_first] + b"\xff" * 200)
+    else:
+        second = data.rindex(b"fcTL")
+        path.write_bytes(data[:second] + data[second : second + 4] + b"\xff" * 30)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "PNG"])
+def test_a_damaged_later_frame_is_an_error_that_names_the_file(kind: str, tmp_path: Path) -> None:
+    path = damaged_later(tmp_path / "moving.file", kind)
+    with pytest.raises(DataError, match=r"moving\.file: damaged"):
+        read(path)
+
+
+@pytest.mark.parametrize("error", [IndexError, TypeError, KeyError, OSError, EOFError, SyntaxError, ValueError])
+def test_whatever_a_decoder_raises_for_later_frames_is_put_into_words(
+    error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [picture(20, 20, seed=seed) for seed in range(3)]
+    (tmp_path / "in").mkdir()
+    frames[0].save(tmp_path / "in/moving.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "in/still.png")
+
+    def fail(_: object) -> int:
+        raise error("deep inside")
+
+    monkeypatch.setattr(GifImagePlugin.GifImageFile, "n_frames", property(fail))
+    with pytest.raises(DataError, match=r"moving\.gif: damaged: a frame after the first cannot be read"):
+        read(tmp_path / "in/moving.gif")
+    targets, told = read(tmp_path / "in")
+    assert [target.stem for target in targets] == ["still"]
+    assert told == [f"{tmp_path}/in/moving.gif: damaged: a frame after the first cannot be read; skipped"]
 
 
 def test_a_folder_gives_its_pictures_and_tells_of_the_rest(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from swincli.errors import ResourceError
-from swincli.system.distributed import Processes, explain_lost_peer
+from swincli.system.distributed import Processes, explain_lost_peer, own_name_hint
 
 SYSTEM = """NCCL error in: ../torch/csrc/distributed/c10d/NCCLUtils.cpp:94, unhandled system error, NCCL version 2.27.5
 ncclSystemError: System call (e.g. socket, malloc) or external library call failed or device error.
@@ -38,6 +40,32 @@ def test_a_lost_peer_is_one_and_the_words_are_kept(text: str) -> None:
     assert error.message.startswith("rank 1: another process has stopped: ")
     assert text.splitlines()[0] in error.message
     assert "\n" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("127.0.1.1", "means 127.0.1.1 here, which other machines cannot reach"),
+        (None, "cannot resolve its own name"),
+        ("10.0.0.7", None),
+    ],
+)
+def test_a_name_that_only_this_machine_can_reach_is_named(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, words: str | None
+) -> None:
+    def resolve(_: str) -> str:
+        if address is None:
+            raise socket.gaierror
+        return address
+
+    monkeypatch.setattr(socket, "gethostbyname", resolve)
+    assert (words is None) == (own_name_hint() == "")
+    for local, expected in (("1", words), ("2", None)):  # two machines; one machine
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", local)
+        hint = str(explained(GLOO).hint)
+        assert ("--local-addr" in hint) == (expected is not None)
+        assert (expected or "") in hint
 
 
 @pytest.mark.parametrize(("text", "world_size"), [(SYSTEM, 1), ("mat1 and mat2 differ", 2), ("", 2)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from swincli.metrics.plots import PLOT_NOTE
 from swincli.metrics.presets import PRESETS
 from swincli.metrics.protocol import append_record
 from swincli.metrics.registry import METRICS
+from swincli.metrics.streams.appearance import compare_appearances
 from swincli.metrics.streams.images import (
     ImageSet,
     ImageStream,
@@ -28,6 +30,7 @@ from swincli.metrics.streams.images import (
     fake_seeds,
     model_record,
     open_images,
+    sets_in_folders,
     stream_batches,
     stream_subset,
 )
@@ -65,19 +68,21 @@ def run(
         SwincliError: something cannot be opened, read or measured.
     """
     processes = processes or Processes()
-    processes.main_first(lambda: _check_protocol(request))
-    processes.main_first(lambda: _check_outputs(request))
-    weights = processes.main_first(lambda: _choose_detector(request, console))
+    processes.main_first(lambda: _check_files(request))
     saved = request.save_reference
     with ExitStack() as opened:
         reference = processes.main_first(lambda: opened.enter_context(open_reference(request, console)))
+        images = processes.main_first(lambda: opened.enter_context(_open_fake_images(request, console, fakes)))
+        processes.from_main(lambda: _warn_of_nested_folders(request, console))
+        weights = processes.main_first(lambda: _choose_detector(request, console))
         if saved is not None and fakes is None and not request.judges_images:
             detector = processes.main_first(lambda: load_detector(weights, device))
             _save_reference(saved, request, reference, detector, console, processes)
             return Result({"reference": str(saved)}, [str(saved)])
         stream, model = processes.main_first(
-            lambda: opened.enter_context(open_fakes(request, device, console, processes, fakes))
+            lambda: _open_fakes(request, device, processes, fakes if images is None else images)
         )
+        mismatches = processes.from_main(lambda: _mismatches(stream, reference))
         detector = processes.main_first(lambda: load_detector(weights, device))
         if saved is not None:
             _save_reference(saved, request, reference, detector, console, processes)
@@ -95,7 +100,7 @@ def run(
             preset=request.numbers.preset,
             processes=processes,
         )
-    cautions = [*result.cautions, *_too_few_reals(request, reference), *_too_few_fakes(request, stream)]
+    cautions = [*result.cautions, *mismatches, *_too_few_reals(request, reference), *_too_few_fakes(request, stream)]
     if processes.is_main:
         _show(result, cautions, console)
         if model is not None:
@@ -110,13 +115,28 @@ def _choose_detector(request: EvaluateRequest, console: Console) -> DetectorWeig
 
 
 @contextmanager
-def open_fakes(
-    request: EvaluateRequest,
-    device: torch.device,
-    console: Console,
-    processes: Processes,
-    fakes: ImageStream | Model | None = None,
-) -> Iterator[tuple[ImageStream, Model | None]]:
+def _open_fake_images(
+    request: EvaluateRequest, console: Console, fakes: ImageStream | Model | None
+) -> Iterator[ImageSet | None]:
+    """The images of `--images`; None if a model or a stream is judged."""
+    if fakes is not None or request.images is None:
+        yield None
+        return
+    with open_images(request.images) as images:
+        _say_notes(images, console)
+        yield images
+
+
+def _warn_of_nested_folders(request: EvaluateRequest, console: Console) -> None:
+    nested = None if None in (request.images, request.data) else sets_in_folders(str(request.images), str(request.data))
+    if nested is not None:
+        inner, outer = nested
+        console.warn(f"{inner} is inside {outer}, so its images are on both sides. Move one of them elsewhere")
+
+
+def _open_fakes(
+    request: EvaluateRequest, device: torch.device, processes: Processes, fakes: ImageSet | ImageStream | Model | None
+) -> tuple[ImageStream, Model | None]:
     """This rank's share of the images to judge, and the model that generates them, if one does."""
 
     def share(count: int) -> range:
@@ -124,18 +144,28 @@ def open_fakes(
 
     num, seed = request.numbers.num, request.seed
     if isinstance(fakes, ImageStream):
-        yield fakes, None
-    elif fakes is None and request.images is not None:
-        with open_images(request.images) as chosen:
-            _say_notes(chosen, console)
-            yield stream_subset(chosen, num, seed, share), None
-    else:
-        seeds = fake_seeds(num, seed)
-        model = fakes or load_model(find_checkpoint(request.checkpoint), device)
-        mine = seeds[share(len(seeds)).start : share(len(seeds)).stop]
-        labels = labels_as_trained(model, mine)
-        images = generate(model, mine, truncation=Truncation(request.truncation), batch=request.batch, labels=labels)
-        yield stream_batches(images, model_record(model, seeds, request.truncation)), model
+        return fakes, None
+    if isinstance(fakes, ImageSet):
+        return stream_subset(fakes, num, seed, share), None
+    seeds = fake_seeds(num, seed)
+    model = fakes or load_model(find_checkpoint(request.checkpoint), device)
+    mine = seeds[share(len(seeds)).start : share(len(seeds)).stop]
+    labels = labels_as_trained(model, mine)
+    images = generate(model, mine, truncation=Truncation(request.truncation), batch=request.batch, labels=labels)
+    return stream_batches(images, model_record(model, seeds, request.truncation)), model
+
+
+def _mismatches(stream: ImageStream, reference: ImageSet | ReferenceStatistics) -> list[str]:
+    """Cautions about sides whose images were saved, cropped or resized in different ways."""
+    source = reference.source if isinstance(reference, ImageSet) else str(reference.path)
+    fakes, reals = stream.look(), reference.look()
+    if None not in (stream.record.resolution, _resolution(reference)):
+        fakes = replace(fakes, side=None)  # `evaluate` compares sizes that are known
+    return compare_appearances(fakes, stream.record.source, reals, source)
+
+
+def _resolution(reference: ImageSet | ReferenceStatistics) -> int | None:
+    return reference.resolution if isinstance(reference, ImageSet) else reference.record.resolution
 
 
 @contextmanager
@@ -178,6 +208,12 @@ def compare(request: EvaluateRequest, console: Console) -> Result:
         console.say(f"Plot: {path}")
     lines = [f"{row.name} {name} {cell.value:.5g}" for row in comparison.rows for name, cell in row.cells.items()]
     return Result({**comparison.as_dict(), "plot": None if path is None else str(path)}, lines)
+
+
+def _check_files(request: EvaluateRequest) -> None:
+    """Check the file of `--reference`, and what will be written."""
+    _check_protocol(request)
+    _check_outputs(request)
 
 
 def _check_outputs(request: EvaluateRequest) -> None:

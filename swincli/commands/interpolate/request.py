@@ -24,6 +24,7 @@ from swincli.commands.options import (
 )
 from swincli.errors import UsageError
 
+DEFAULT_OUT = Path("walk.mp4")
 WALK, VIDEO = "Walk", "Video"
 
 
@@ -81,11 +82,14 @@ class InterpolateRequest:
         typer.Option(help="Equal steps in latent space, or equal perceived steps.", rich_help_panel=WALK),
     ] = "latent"
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            metavar="FILE|DIR", help="A .mp4, .gif or .webp file, or a folder for PNGs.", rich_help_panel=VIDEO
+            metavar="FILE|DIR",
+            help="A .mp4, .gif or .webp file, or a folder for PNGs; default: walk.mp4, or the next free "
+            "walk-2.mp4, ...",
+            rich_help_panel=VIDEO,
         ),
-    ] = Path("walk.mp4")
+    ] = None
     fps: Annotated[float, typer.Option(help="Frames per second.", rich_help_panel=VIDEO)] = 30.0
     quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of .mp4 and .webp.", rich_help_panel=VIDEO)] = 85
     grid: Annotated[

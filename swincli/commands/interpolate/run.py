@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from swincli.commands.interpolate.request import InterpolateRequest
+from swincli.commands.interpolate.request import DEFAULT_OUT, InterpolateRequest
 from swincli.commands.model_options import open_model, read_truncation
 from swincli.commands.options import parsed
 from swincli.commands.typer_command import Result
@@ -34,6 +36,7 @@ from swincli.synthesis.walk.perceptual_pace import (
 )
 from swincli.synthesis.walk.timing import frame_times, parse_frames
 from swincli.synthesis.walk.walks import FixedLayers, Walk, frames_of, images_along, make_walk
+from swincli.system.overwrite import numbered
 from swincli.units import LARGEST_SEED
 
 PERCEPTUAL_MEMORY = 4  # the perceptual network needs 4 times the memory of the generator per image
@@ -75,23 +78,37 @@ def run(request: InterpolateRequest, device: torch.device, console: Console, *, 
     model = open_model(request.checkpoint, device, request.tuned, model)
     columns, rows = request.grid_size
     size = model.recipe.model.size * request.enlarge
-    check_video(request.out, request.fps, size * columns, size * rows, force=request.force)
+    out = _choose_file(request, console)
+    check_video(out, request.fps, size * columns, size * rows, force=request.force)
     plan = make_plan(request, model)
     console.say(f"{model.path}, trained on {model.images_seen:,} images")
     pace = None
     if request.pace == "perceptual":
-        pace = _write_at_perceptual_pace(request, plan, console)
+        pace = _write_at_perceptual_pace(request, plan, out, console)
     else:
-        _write(request, plan, frame_times(plan.frames, closed=request.loop, easing=request.easing), None, console)
+        times = frame_times(plan.frames, closed=request.loop, easing=request.easing)
+        _write(request, plan, out, times, None, console)
     facts = {
-        "path": str(request.out),
+        "path": str(out),
         "frames": sum(plan.frames),
         "fps": request.fps,
         "walks": len(plan.walks),
         "segments": plan.segments,
         "pace": pace,
     }
-    return Result(facts, [str(request.out)])
+    return Result(facts, [str(out)])
+
+
+def _choose_file(request: InterpolateRequest, console: Console) -> Path:
+    """The file of `--out`, or the next free one."""
+    if request.out is not None:
+        return request.out
+    if request.force:
+        return DEFAULT_OUT
+    out = next(path for path in numbered(DEFAULT_OUT) if not os.path.lexists(path))
+    if out != DEFAULT_OUT:
+        console.say(f"{DEFAULT_OUT} exists; writing {out}")
+    return out
 
 
 def make_plan(request: InterpolateRequest, model: Model) -> VideoPlan:
@@ -173,7 +190,9 @@ def _parse_fixed(text: str, num_ws: int) -> tuple[int, list[int]]:
     return int(match[1]), parse_code_layers(match[2], num_ws)
 
 
-def _write_at_perceptual_pace(request: InterpolateRequest, plan: VideoPlan, console: Console) -> dict[str, float]:
+def _write_at_perceptual_pace(
+    request: InterpolateRequest, plan: VideoPlan, out: Path, console: Console
+) -> dict[str, float]:
     """Measure the perceived lengths along the walk, write it with equal steps, and return how even the steps are."""
     strides = _make_strides(plan)
     frames, places = sum(plan.frames), measuring_times(plan.segments, sum(plan.frames))
@@ -183,7 +202,7 @@ def _write_at_perceptual_pace(request: InterpolateRequest, plan: VideoPlan, cons
             looks.append((places, _measure(plan, places, strides(), advance)))
             places = even_times(*looks[-1], len(places), closed=False)
     written = strides()
-    _write(request, plan, even_times(*looks[-1], frames, closed=request.loop), written, console)
+    _write(request, plan, out, even_times(*looks[-1], frames, closed=request.loop), written, console)
     pace = {
         "places": MEASURING_PASSES * len(places),
         "unevenness_before": unevenness(_by_frame(looks[0][1], frames)),
@@ -226,11 +245,16 @@ def _by_frame(lengths: list[float], frames: int) -> list[float]:
 
 
 def _write(
-    request: InterpolateRequest, plan: VideoPlan, times: Tensor, strides: StepLengths | None, console: Console
+    request: InterpolateRequest,
+    plan: VideoPlan,
+    out: Path,
+    times: Tensor,
+    strides: StepLengths | None,
+    console: Console,
 ) -> None:
     """Write the frames at `times`, float64 `[N]`; `strides` measures their perceived steps."""
     with (
-        writing_video(request.out, request.fps, request.quality) as write,
+        writing_video(out, request.fps, request.quality) as write,
         console.progress("Walking", len(times), "frames") as advance,
     ):
         for images in images_along(plan.model, plan.walks, times, plan.batch):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def prepare_data(request: PrepareDataRequest, console: Console) -> Result:
     """Make a store of training images from pictures of nearly any format.
 
-    --verify checks an existing store, --stats describes a store or a source; neither makes a store.
+    --verify checks an existing store or zip, --stats describes a store or a source; neither makes a store.
     """
     from swincli.commands.prepare_data.run import run
 

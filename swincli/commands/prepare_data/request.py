@@ -145,7 +145,7 @@ class PrepareDataRequest:
     ] = "raw"
     verify: Annotated[
         Path | None,
-        typer.Option(metavar="DEST", help="Only check every byte of an existing store.", rich_help_panel=STORE),
+        typer.Option(metavar="DEST", help="Only check every byte of a store or zip.", rich_help_panel=STORE),
     ] = None
     stats: Annotated[
         str | None,

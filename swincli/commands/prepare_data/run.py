@@ -20,6 +20,7 @@ from swincli.data.preparing.survey import Survey
 from swincli.data.sources.entries import Source
 from swincli.data.store.manifest import Provenance
 from swincli.data.store.verify import verify_store
+from swincli.data.store.verify_archive import is_archive, verify_archive
 from swincli.errors import DataError, ResourceError, SwincliError
 from swincli.units import format_bytes, format_items, format_names
 
@@ -49,7 +50,7 @@ def run(request: PrepareDataRequest, console: Console) -> Result:
 
 
 def _verify(path: Path, console: Console) -> Result:
-    checked = verify_store(path, console)
+    checked = verify_archive(path, console) if is_archive(path) else verify_store(path, console)
     facts = {"path": str(path), "ok": True, "images": checked.images, "content_hash": checked.content_hash}
     return Result(facts, [f"{path}: ok"])
 

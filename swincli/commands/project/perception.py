@@ -44,7 +44,7 @@ def choose_perception(text: str | None, model: Model, console: Console) -> Featu
     if text == "discriminator":
         return require_discriminator(model, console)
     if text == "stlpips":
-        return _stlpips(model)
+        return _stlpips(model, WEIGHTS.require())
     if text == "inception":
         weights = find_detector_weights(None, console)
         return DetectorNetwork(load_detector(weights, model.device), weights.side)
@@ -57,15 +57,15 @@ def _default(model: Model, console: Console) -> FeatureNetwork | None:
     found = find_discriminator(model, console)
     if found is not None:
         return found
-    if WEIGHTS.find() is not None:
+    if (weights := WEIGHTS.find()) is not None:
         console.say(f"{model.path}: found no discriminator; using --loss stlpips")
-        return _stlpips(model)
+        return _stlpips(model, weights)
     console.warn(f"{model.path}: found no discriminator, and stlpips-pytorch is not installed; using --loss none")
     return None
 
 
-def _stlpips(model: Model) -> FeatureNetwork:
-    return StlpipsNetwork(load_perceptual(WEIGHTS.require(), model.device))
+def _stlpips(model: Model, weights: Path) -> FeatureNetwork:
+    return StlpipsNetwork(load_perceptual(weights, model.device))
 
 
 def require_discriminator(model: Model, console: Console) -> FeatureNetwork:

@@ -42,7 +42,7 @@ def attention_pages(
     named = drawing.named
     layer_names = " ".join(f"{layer.resolution}.{layer.block}" for layer in layers)
     for index, stem in enumerate(named.stems):
-        output = Output(request.out / f"{stem}-attention.png", f"{notes[index]} attention={layer_names} at={points}")
+        output = Output(request.folder / f"{stem}-attention.png", f"{notes[index]} attention={layer_names} at={points}")
         seed, label = named.seeds[index], named.label(index)
         yield FigurePage(output, partial(_attention, model, seed, layers, points, truncation, label))
 
@@ -89,5 +89,5 @@ def sweep_pages(model: Model, request: SampleRequest, drawing: SampleSet, notes:
         return sweep_page(model, code, directions, sweep, named.captions[index], request.batch)
 
     for index, stem in enumerate(named.stems):
-        output = Output(request.out / f"{stem}-sweep-{slug}.png", f"{notes[index]} sweep={sweep}")
+        output = Output(request.folder / f"{stem}-sweep-{slug}.png", f"{notes[index]} sweep={sweep}")
         yield FigurePage(output, partial(draw, index))

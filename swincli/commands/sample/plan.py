@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -77,9 +77,34 @@ class SamplePlan:
         return self.attention + self.sweeps
 
     @property
+    def outputs(self) -> list[Output]:
+        """All files of the output folder, without temporary ones."""
+        images = self.files if self.archive is None else [self.archive]
+        return [*images, *([self.grid.output] if self.grid else []), *(page.output for page in self.pages)]
+
+    @property
     def parts_folder(self) -> Path | None:
         """The hidden folder of the temporary files; None without an archive."""
         return self.files[0].path.parent if self.archive else None
+
+
+def move_plan(plan: SamplePlan, old: Path, new: Path) -> SamplePlan:
+    """The same plan with another output folder."""
+
+    def moved(output: Output) -> Output:
+        return replace(output, path=new / output.path.relative_to(old))
+
+    def moved_pages(pages: list[FigurePage]) -> list[FigurePage]:
+        return [replace(page, output=moved(page.output)) for page in pages]
+
+    return replace(
+        plan,
+        files=[moved(output) for output in plan.files],
+        archive=moved(plan.archive) if plan.archive else None,
+        grid=replace(plan.grid, output=moved(plan.grid.output)) if plan.grid else None,
+        attention=moved_pages(plan.attention),
+        sweeps=moved_pages(plan.sweeps),
+    )
 
 
 def make_plan(request: SampleRequest, device: torch.device, model: Model | None = None) -> SamplePlan:
@@ -154,10 +179,10 @@ def _image_files(
     request: SampleRequest, drawing: SampleSet, notes: list[str], whole: str
 ) -> tuple[list[Output], Output | None]:
     """The files of the images, and the archive that they are packed into."""
-    folder, suffix, archive = request.out, f".{request.format}", None
+    folder, suffix, archive = request.folder, f".{request.format}", None
     if request.format in PACKED:
-        archive = Output(request.out / PACKED[request.format], f"swincli sample {whole}")
-        folder, suffix = request.out / f".{archive.path.name}.parts", ".png"
+        archive = Output(request.folder / PACKED[request.format], f"swincli sample {whole}")
+        folder, suffix = request.folder / f".{archive.path.name}.parts", ".png"
     stems = drawing.named.stems
     return [Output(folder / f"{stem}{suffix}", note) for stem, note in zip(stems, notes, strict=True)], archive
 
@@ -169,10 +194,12 @@ def _image_grid(request: SampleRequest, drawing: SampleSet, notes: list[str], se
     places = list(range(min(columns * rows, len(drawing))))
     words = GridLabels(captions=[drawing.named.captions[index] for index in places]) if request.grid_labels else None
     kind = f"grid={columns}x{rows}{'-labelled' if words else ''}"
-    output = Output(request.out / "grid.png", f"{settings} {kind} notes={digest([notes[index] for index in places])}")
+    output = Output(
+        request.folder / "grid.png", f"{settings} {kind} notes={digest([notes[index] for index in places])}"
+    )
     return GridImage(output, places, columns, words)
 
 
 def _mix_grid(request: SampleRequest, page: MixGrid, whole: str) -> GridImage:
-    output = Output(request.out / "mix.png", f"{whole} {page.labels.title} places={digest([str(page.places)])}")
+    output = Output(request.folder / "mix.png", f"{whole} {page.labels.title} places={digest([str(page.places)])}")
     return GridImage(output, page.places, page.columns, page.labels)

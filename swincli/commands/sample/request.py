@@ -29,6 +29,8 @@ from swincli.units import LARGEST_SEED, MOST_SEEDS
 
 EDITS, OUTPUT, ATTENTION = "Mixing and sweeps", "Output", "Attention"
 
+DEFAULT_OUT = Path("samples")
+
 Format = Literal["png", "jpg", "webp", "npz", "zip", "store"]
 SaveSpace = Literal["w_plus", "w", "z"]
 
@@ -85,7 +87,14 @@ class SampleRequest:
             help="Distance to each side, in standard deviations of w (sefa: of w along PCA 0).", rich_help_panel=EDITS
         ),
     ] = 3.0
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder.", rich_help_panel=OUTPUT)] = Path("samples")
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Output folder; default: samples, or samples-2, ... if it holds files of these names made otherwise.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None
     format: Annotated[
         Format,
         typer.Option(
@@ -153,6 +162,11 @@ class SampleRequest:
                 "Start at a lower seed, or draw fewer images.",
             )
         return list(range(first, first + number))
+
+    @property
+    def folder(self) -> Path:
+        """The folder of `--out`, or the first one that is tried."""
+        return DEFAULT_OUT if self.out is None else self.out
 
     @property
     def grid_size(self) -> tuple[int, int] | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
 
 import torch
 
-from swincli.commands.sample.plan import GridImage, SamplePlan, make_plan
+from swincli.commands.sample.plan import GridImage, SamplePlan, make_plan, move_plan
 from swincli.commands.sample.request import SampleRequest
 from swincli.commands.typer_command import Result
 from swincli.console import Advance, Console
@@ -18,10 +22,12 @@ from swincli.synthesis.figures.grids import tile
 from swincli.synthesis.figures.labelled_grid import draw_labelled_grid
 from swincli.synthesis.latents.files import MODEL_NOTE, write_latents
 from swincli.synthesis.output.archives import PACKERS, Contents
-from swincli.synthesis.output.provenance import NOTE, Output, is_made, missing, read_picture, save_image, save_images
+from swincli.synthesis.output.image_writer import ImageWriter
+from swincli.synthesis.output.provenance import NOTE, Output, encode_image, is_made, missing, read_picture, save_image
 from swincli.synthesis.sample_set import collect_latents, render_samples
 from swincli.synthesis.sampling import default_sampling_batch
 from swincli.system.distributed import Processes
+from swincli.system.overwrite import numbered
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,11 @@ def run(
     """
     processes = processes or Processes()
     plan = processes.main_first(lambda: make_plan(request, device, model))
+    if request.out is None and not request.force:
+        folder = processes.from_main(lambda: choose_folder(plan, request.folder))
+        if folder != request.folder:
+            plan = move_plan(plan, request.folder, folder)
+            console.say(f"{request.folder} holds images of other settings; writing to {folder}")
     pending = processes.from_main(lambda: find_pending(plan, force=request.force))
     console.say(f"{plan.model.path}, trained on {plan.model.images_seen:,} images")
     for line in _existing_files(plan, pending):
@@ -71,6 +82,35 @@ def run(
             processes.run_on_all(lambda progress: _draw_pages(plan, pending.pages, processes, progress), advance)
     processes.from_main(lambda: _write_grid_and_archive(plan, pending))
     return _result(plan)
+
+
+def choose_folder(plan: SamplePlan, first: Path) -> Path:
+    """The folder of a call without `--out`: `first`, or the next free one beside it.
+
+    A folder with files of this plan comes before any other, so that an interrupted call goes on where it was.
+    """
+    free = None
+    for folder in numbered(first):
+        is_file = os.path.lexists(folder) and not folder.is_dir()
+        state = "taken" if is_file else _state_of_folder(move_plan(plan, first, folder))
+        if state == "own":
+            return folder
+        if state == "free" and free is None:
+            free = folder
+        if not os.path.lexists(folder):
+            break
+    return free or first
+
+
+def _state_of_folder(plan: SamplePlan) -> Literal["own", "free", "taken"]:
+    """Whether the plan's folder holds files of this plan, none of its names, or other files of its names."""
+    if plan.archive is not None:
+        clear_leftovers(plan.archive.path.resolve())
+    there = [output for output in plan.outputs if os.path.lexists(output.path)]
+    if not all(map(is_made, there)):
+        return "taken"
+    has_parts = plan.archive is not None and any(map(is_made, plan.files))
+    return "own" if there or has_parts else "free"
 
 
 def find_pending(plan: SamplePlan, *, force: bool) -> Pending:
@@ -126,19 +166,22 @@ def _draw_images(plan: SamplePlan, pending: Sequence[int], processes: Processes,
     most = plan.batch or default_sampling_batch(plan.model.recipe.model.size)
     batch = max(1, min(most, -(-len(pending) // processes.world_size)))
     mine = [pending[index] for index in processes.shard(len(pending), batch)]
-    done = 0
-    for images in render_samples(plan.model, plan.drawing, mine, batch):
-        save_images([plan.files[index] for index in mine[done : done + len(images)]], images)
-        done += len(images)
-        advance(len(images))
+    files = iter(plan.files[index] for index in mine)
+    with ImageWriter() as writer:
+        for images in render_samples(plan.model, plan.drawing, mine, batch):
+            for image, output in zip(images, files, strict=False):
+                writer.add(output.path, partial(encode_image, output, image), image.nbytes)
+            advance(len(images))
 
 
 def _draw_pages(plan: SamplePlan, pending: Sequence[int], processes: Processes, advance: Advance) -> None:
     """Draw and save this rank's share of the pages."""
-    for index in processes.shard(len(pending), 1):
-        page = plan.pages[pending[index]]
-        save_image(page.output, page.draw())
-        advance()
+    with ImageWriter() as writer:
+        for index in processes.shard(len(pending), 1):
+            page = plan.pages[pending[index]]
+            image = page.draw()
+            writer.add(page.output.path, partial(encode_image, page.output, image), image.nbytes)
+            advance()
 
 
 def _write_grid_and_archive(plan: SamplePlan, pending: Pending) -> None:

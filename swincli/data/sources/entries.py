@@ -31,10 +31,27 @@ class Entry:
     Attributes:
         name: Its path inside the source.
         read: Reads its bytes. Raises `ImageError` if it cannot be read or is no image.
+        file: The file, if it is one of the file system and not inside an archive.
     """
 
     name: str
     read: Callable[[], bytes]
+    file: Path | None = None
+
+    def require_image(self) -> None:
+        """Check by its first bytes that it is an image; of a file of the file system only these are read.
+
+        Raises:
+            ImageError: it cannot be read or is no image.
+        """
+        if self.file is None:
+            self.read()
+            return
+        with as_image_error(self.name):
+            if not stat.S_ISREG(self.file.stat().st_mode):
+                raise ImageError(self.name, "not a file")
+            with self.file.open("rb") as stream:
+                require_image(stream.read(HEAD_BYTES), self.name)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ def open_folder(text: str, root: Path) -> Source:
     """
     with reading(root):
         listing = _Listing(root, _scan(root))
-    entries = [Entry(printable(name), partial(read_file, root / name, printable(name))) for name in listing.names]
+    entries = [
+        Entry(printable(name), partial(read_file, root / name, printable(name)), root / name) for name in listing.names
+    ]
     entries += [Entry(printable(name), partial(_refuse, printable(name), why)) for name, why in listing.unreadable]
     return Source(
         text,

@@ -34,13 +34,16 @@ def open_list(text: str, path: Path) -> Source:
             raise DataError(f"{text}: line {number} is not a path", _HINT)
         name = str(PurePosixPath(os.fsdecode(spelled)))
         paths[name] = path.parent / name
-    entries = [Entry(printable(name), partial(_read, paths[name], printable(name))) for name in sorted(paths)]
+    entries = []
+    for name in sorted(paths):
+        file = _on_disk(paths[name])
+        entries.append(Entry(printable(name), partial(read_file, file, printable(name)), file))
     return Source(text, entries, all_pictures=True)
 
 
-def _read(path: Path, name: str) -> bytes:
-    """Read a file of the list. Its name on the disk may be in another form of Unicode: macOS decomposes names."""
-    if not path.exists():
-        spellings = [path.parent / unicodedata.normalize(form, path.name) for form in ("NFC", "NFD")]
-        path = next((spelled for spelled in spellings if spelled.exists()), path)
-    return read_file(path, name)
+def _on_disk(path: Path) -> Path:
+    """The path as the disk has it. A name there may be in another form of Unicode: macOS decomposes names."""
+    if path.exists():
+        return path
+    spellings = [path.parent / unicodedata.normalize(form, path.name) for form in ("NFC", "NFD")]
+    return next((spelled for spelled in spellings if spelled.exists()), path)

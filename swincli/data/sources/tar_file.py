@@ -27,7 +27,7 @@ from swincli.data.sources.entries import (
     reading,
 )
 from swincli.data.sources.naming import PassedOver, member_name
-from swincli.errors import DataError, from_os_error
+from swincli.errors import DataError, ResourceError, from_os_error
 
 _BLOCK: Final = 512
 _CHUNK: Final = 2**20
@@ -88,7 +88,11 @@ def _uncompressed(text: str, path: Path) -> IO[bytes]:
     if unpack is None:
         return plain
     plain.close()
-    unpacked = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the source
+    try:
+        unpacked = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the source
+    except OSError as error:
+        hint = "Set TMPDIR to a folder with room for it, or unpack it yourself."
+        raise ResourceError(f"{text}: there is no temporary folder to unpack it into", hint) from error
     try:
         with unpack(path) as packed:
             shutil.copyfileobj(packed, unpacked, _CHUNK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import os
 import zipfile
 import zlib
 from functools import partial
@@ -33,6 +34,27 @@ def open_zip_file(text: str, path: Path) -> zipfile.ZipFile:
         raise DataError(f"{text} is a damaged zip: {error}", COPY_AGAIN) from error
 
 
+class _OpenZip:
+    """An open zip. A process that was forked from the one that opened it opens its own: they would share a position.
+
+    Threads share it, because `zipfile` locks each read.
+    """
+
+    def __init__(self, text: str, path: Path) -> None:
+        self._text, self._path = text, path.absolute()
+        self._archive, self._process = open_zip_file(text, path), os.getpid()
+
+    def archive(self) -> zipfile.ZipFile:
+        """This process's own."""
+        if self._process != os.getpid():
+            self._archive, self._process = open_zip_file(self._text, self._path), os.getpid()
+        return self._archive
+
+    def close(self) -> None:
+        """Close it in this process."""
+        self._archive.close()
+
+
 def open_zip(text: str, path: Path) -> Source:
     """List the files in a zip.
 
@@ -40,10 +62,10 @@ def open_zip(text: str, path: Path) -> Source:
         DataError: The zip is damaged.
         ResourceError: The zip cannot be read.
     """
-    archive = open_zip_file(text, path)
+    archive = _OpenZip(text, path)
     members: dict[str, zipfile.ZipInfo] = {}
     passed_over = PassedOver()
-    for info in archive.infolist():
+    for info in archive.archive().infolist():
         name = member_name(info.filename, passed_over)
         if name is not None and not info.is_dir():
             members[name] = info
@@ -52,19 +74,19 @@ def open_zip(text: str, path: Path) -> Source:
     return Source(text, entries, close=archive.close, read_file=read_any, notes=passed_over.notes(text))
 
 
-def _read_picture(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
+def _read_picture(archive: _OpenZip, info: zipfile.ZipInfo, name: str) -> bytes:
     return _read(archive, info, name, is_picture=True)
 
 
-def _read_any(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str) -> bytes:
+def _read_any(archive: _OpenZip, members: dict[str, zipfile.ZipInfo], name: str) -> bytes:
     return _read(archive, members[name], name, is_picture=False)
 
 
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, *, is_picture: bool) -> bytes:
+def _read(archive: _OpenZip, info: zipfile.ZipInfo, name: str, *, is_picture: bool) -> bytes:
     if info.flag_bits & 0x1:
         raise ImageError(name, "encrypted")
     try:
-        with archive.open(info) as stream:
+        with archive.archive().open(info) as stream:
             return (read_image if is_picture else read_exactly)(stream, info.file_size, name)
     except NotImplementedError as error:
         raise ImageError(name, f"cannot be unpacked: {error}") from error

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from swincli.metrics.definitions import prdc
 from swincli.metrics.definitions.prdc import neighbour_distances, squared_distances
@@ -45,7 +46,10 @@ class NearestReals:
 
 
 def nearest_reals(
-    fakes: NDArray[np.floating], reals: NDArray[np.floating], device: torch.device | None = None
+    fakes: NDArray[np.floating],
+    reals: NDArray[np.floating],
+    device: torch.device | None = None,
+    real_distances: Tensor | None = None,
 ) -> NearestReals:
     """Find the nearest real of every fake, in blocks of rows.
 
@@ -53,9 +57,10 @@ def nearest_reals(
         fakes: Features [N, D].
         reals: Features [M, D], M at least 2.
         device: Device of the distances, in float64; the CPU by default, and in place of MPS.
+        real_distances: `neighbour_distances` of the reals, if they are known.
     """
     f, r = prdc.centred(fakes, reals, device)
-    (spacing,) = neighbour_distances(r, (1,))
+    spacing = (neighbour_distances(r, 1) if real_distances is None else real_distances)[:, 0]
     smallest = [squared_distances(rows, r).min(dim=1) for rows in f.split(prdc.BLOCK)]
     squared, real = (torch.cat([block[part] for block in smallest]) for part in (0, 1))
     results = (squared.sqrt(), spacing.sqrt()[real])

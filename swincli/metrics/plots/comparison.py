@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swincli.metrics.plots import PLOT_NOTE
+from swincli.metrics.plots import PLOT_NOTE, new_figure
 from swincli.synthesis.output.provenance import NOTE
 from swincli.system.atomic_files import write_atomically
 from swincli.units import format_count
@@ -44,13 +44,9 @@ def plot_curves(panels: Mapping[str, Sequence[Curve]], runs: Sequence[str], path
     Raises:
         ResourceError: the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows + 0.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(path, figsize=(_PANEL[0] * columns, _PANEL[1] * rows + 0.4), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, (name, curves) in zip(axes, panels.items(), strict=False):
         for curve in curves:

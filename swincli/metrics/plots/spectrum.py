@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from swincli.metrics.definitions.radial_profile import WINDOW, RadialProfile
-from swincli.metrics.plots import PLOT_NOTE
+from swincli.metrics.plots import PLOT_NOTE, new_figure
 from swincli.synthesis.output.provenance import NOTE
 from swincli.system.atomic_files import write_atomically
 
@@ -20,11 +20,7 @@ def plot_spectra(path: Path, fakes: RadialProfile, reals: RadialProfile, period:
     Raises:
         ResourceError: the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(path, figsize=(11, 4.2), layout="constrained")
     power, edges = figure.subplots(1, 2, width_ratios=(3, 2))
     sides = ((reals, "reals", REALS, "o"), (fakes, "fakes", FAKES, "s"))
     for side, name, colour, marker in sides:

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from swincli.console import Advance
 from swincli.errors import ResourceError
 from swincli.metrics.definitions.moments import Moments
-from swincli.metrics.definitions.spectrum import Spectrum
+from swincli.metrics.definitions.spectrum import ImageSpectrum, Spectrum, SpectrumSum
 from swincli.metrics.networks.detectors import Detector, DetectorOutput
 from swincli.metrics.streams.threads import in_batches, map_in_order, reblock
 from swincli.system.resources import usable_cores
@@ -25,6 +24,7 @@ FAKES_ONLY: frozenset[Statistic] = frozenset({"logits", "samples"})  # no metric
 Loader = Callable[[], NDArray[np.uint8]]
 BLOCK = 1024  # features per block of moments; independent of the batch, so that the sums do not depend on it
 MAX_WORKERS = 8
+AHEAD_BYTES = 2**28  # memory for images that wait for the detector, beside one for each thread
 SAMPLE_BYTES = 2**28  # memory for samples: 1,365 images at 256 px, 85 at 1024 px
 
 
@@ -71,9 +71,9 @@ def compute_statistics(
     kept: list[NDArray[np.float32]] = []
     others = _OtherStatistics(needs)
     # Decoders change the warning filters. In several threads at once, such a change would stay.
-    with warnings.catch_warnings(), closing(_run_detector(images, detector, needs, batch, advance)) as batches:
+    with warnings.catch_warnings(), closing(_run_detector(images, detector, others, batch, advance)) as batches:
         count = 0
-        for block in reblock(map(others.keep, batches), BLOCK):
+        for block in reblock(map(others.keep_output, batches), BLOCK):
             count += len(block)
             if "moments" in needs:
                 part = Moments.from_features(block)
@@ -85,7 +85,7 @@ def compute_statistics(
         moments,
         np.concatenate(kept) if kept else None,
         np.concatenate(others.logits) if others.logits else None,
-        others.spectrum,
+        others.spectra.spectrum(),
         others.samples if "samples" in needs else None,
     )
 
@@ -95,8 +95,14 @@ class _PreparedImage:
     """A resized image for the detector, with its spectrum and its original if they are needed."""
 
     pixels: NDArray[Any]
-    spectrum: Spectrum | None
+    spectrum: ImageSpectrum | None
     original: NDArray[np.uint8] | None
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        spectrum = 0 if self.spectrum is None else self.spectrum.total.nbytes
+        return self.pixels.nbytes + spectrum + (0 if self.original is None else self.original.nbytes)
 
 
 class _OtherStatistics:
@@ -105,41 +111,44 @@ class _OtherStatistics:
     def __init__(self, needs: frozenset[Statistic]) -> None:
         self.needs = needs
         self.logits: list[NDArray[np.float32]] = []
-        self.spectrum: Spectrum | None = None
+        self.spectra = SpectrumSum()
         self.samples: list[NDArray[np.uint8]] = []
         self._free_bytes = SAMPLE_BYTES
 
-    def keep(self, detected: tuple[DetectorOutput, list[_PreparedImage]]) -> NDArray[np.float32]:
-        """Keep the needed statistics of a batch and return its features."""
-        output, batch = detected
+    def keep_image(self, prepared: _PreparedImage) -> NDArray[Any]:
+        """Keep the needed statistics of an image and return its pixels."""
+        if prepared.spectrum is not None:
+            self.spectra.add(prepared.spectrum)
+        if prepared.original is not None:
+            self._free_bytes -= prepared.original.nbytes
+            if self._free_bytes >= 0:
+                self.samples.append(prepared.original)
+        return prepared.pixels
+
+    def keep_output(self, output: DetectorOutput) -> NDArray[np.float32]:
+        """Keep the needed statistics of a batch's output and return its features."""
         if "logits" in self.needs and output.logits is not None:
             self.logits.append(output.logits)
-        spectra = [prepared.spectrum for prepared in batch if prepared.spectrum is not None]
-        if spectra:
-            self.spectrum = reduce(Spectrum.merge, spectra if self.spectrum is None else [self.spectrum, *spectra])
-        for original in (prepared.original for prepared in batch if prepared.original is not None):
-            self._free_bytes -= original.nbytes
-            if self._free_bytes >= 0:
-                self.samples.append(original)
         return output.features
 
 
 def _run_detector(
-    images: Iterable[Loader], detector: Detector, needs: frozenset[Statistic], batch: int, advance: Advance
-) -> Generator[tuple[DetectorOutput, list[_PreparedImage]]]:
-    """The detector's output for each batch, with the batch's images."""
-    resize = detector.resize
+    images: Iterable[Loader], detector: Detector, others: _OtherStatistics, batch: int, advance: Advance
+) -> Generator[DetectorOutput]:
+    """The detector's output for each batch; `others` keeps what is not computed from it."""
+    resize, needs = detector.resize, others.needs
     workers = min(MAX_WORKERS, usable_cores())
 
     def prepare(loader: Loader) -> _PreparedImage:
         image = loader()
-        spectrum = Spectrum.from_image(image) if "spectrum" in needs else None
+        spectrum = ImageSpectrum.from_image(image) if "spectrum" in needs else None
         return _PreparedImage(resize.single(image), spectrum, image if "samples" in needs else None)
 
-    with closing(map_in_order(images, prepare, workers, ahead=2 * batch)) as ready:
-        for group in in_batches(ready, batch):
-            output = detector.detect(resize.batch([prepared.pixels for prepared in group], detector.device))
+    waiting = map_in_order(images, prepare, workers, ahead=2 * batch, size=lambda image: image.size, room=AHEAD_BYTES)
+    with closing(waiting) as ready:
+        for group in in_batches(map(others.keep_image, ready), batch):
+            output = detector.detect(resize.batch(group, detector.device))
             if not np.isfinite(output.features).all():
                 raise ResourceError(f"{detector.name}: gives features that are not finite numbers")
-            yield output, group
+            yield output
             advance(len(group))

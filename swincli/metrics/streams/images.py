@@ -23,9 +23,11 @@ from swincli.data.sources.entries import Entry, Source
 from swincli.data.store.reader import Store, is_store
 from swincli.errors import DataError, UsageError
 from swincli.metrics.protocol import FakesRecord
+from swincli.metrics.streams.appearance import Appearance, of_generated, of_source, of_store
+from swincli.metrics.streams.content_hash import remembered_hash
 from swincli.metrics.streams.features import Loader
 from swincli.model.files.model_file import Model
-from swincli.units import LARGEST_SEED, format_items
+from swincli.units import LARGEST_SEED, format_items, format_names
 
 T = TypeVar("T")
 
@@ -40,10 +42,12 @@ class ImageStream:
     Attributes:
         images: Loaders of this rank's share.
         record: Describes the images of all ranks.
+        look: Returns what is known of the images before they are read.
     """
 
     images: Iterable[Loader]
     record: FakesRecord
+    look: Callable[[], Appearance] = Appearance
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,13 @@ class ImageSet:
         source: Path or name of the source.
         count: Number of images, at least 2.
         resolution: Side in pixels; None if sizes may differ.
-        content_hash: Returns a hash of all images of the source. If the hash is not stored it reads the images, and
-            calls its argument with the number read.
+        content_hash: Returns a hash of all images of the source. If the hash is neither stored nor remembered it reads
+            the images, and calls its argument with the number read.
         read: Loaders of the images at some indices, in that order.
         subset: How the images were drawn from the source; None if they are all of it.
         notes: Messages for the user about how the source was read.
         warnings: What could not be read of it, such as a folder.
+        look: Returns what is known of the images before they are read.
     """
 
     source: str
@@ -78,6 +83,7 @@ class ImageSet:
     subset: RandomSubset | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    look: Callable[[], Appearance] = Appearance
 
 
 def fake_seeds(num: int, seed: int) -> range:
@@ -107,7 +113,8 @@ def model_record(model: Model, seeds: range, truncation: float) -> FakesRecord:
 
 def stream_batches(batches: Iterable[Tensor], record: FakesRecord) -> ImageStream:
     """Stream generated batches, uint8 [B, H, W, 3] on the CPU; all ranks together give `record.num` images."""
-    return ImageStream((partial(_identity, image) for batch in batches for image in batch.numpy()), record)
+    loaders = (partial(_identity, image) for batch in batches for image in batch.numpy())
+    return ImageStream(loaders, record, partial(of_generated, record.resolution))
 
 
 def stream_subset(images: ImageSet, num: int, seed: int, share: Callable[[int], range] = range) -> ImageStream:
@@ -122,7 +129,7 @@ def stream_subset(images: ImageSet, num: int, seed: int, share: Callable[[int], 
     indices = draw_fakes(images.count, num, seed)
     mine = share(len(indices))
     loaders = images.read(indices[mine.start : mine.stop])
-    return ImageStream(loaders, drawn_record(images.source, images.count, num, images.resolution, seed))
+    return ImageStream(loaders, drawn_record(images.source, images.count, num, images.resolution, seed), images.look)
 
 
 def drawn_record(source: str, count: int, num: int, resolution: int | None, seed: int) -> FakesRecord:
@@ -187,10 +194,17 @@ def open_images(text: str) -> Iterator[ImageSet]:
         raise DataError(f"{text}: no such store, folder or archive", _HINT)
     with open_source(text) as source:
         entries = [entry for entry in source if source.all_pictures or _is_image(entry)]
-        passed_over = len(source) - len(entries)
-        notes = [f"{text}: passed over {format_items(passed_over, 'file')} without an image"] if passed_over else []
-        images = _source_images(text, source, entries)
-        yield _require_two(replace(images, notes=(*source.notes, *notes), warnings=source.warnings))
+        notes = (*source.notes, *_notes(text, source, entries))
+        yield _require_two(replace(_source_images(text, source, entries), notes=notes, warnings=source.warnings))
+
+
+def sets_in_folders(one: str, other: str) -> tuple[str, str] | None:
+    """The inner and the outer of two folders of image files, if one is inside the other; else None."""
+    paths = {text: Path(text).resolve() for text in (one, other) if Path(text).is_dir() and not is_store(text)}
+    for inner, outer in ((one, other), (other, one)):
+        if len(paths) == 2 and paths[inner].is_relative_to(paths[outer]):
+            return (inner, outer) if paths[inner] != paths[outer] else None
+    return None
 
 
 def _is_image(entry: Entry) -> bool:
@@ -198,7 +212,7 @@ def _is_image(entry: Entry) -> bool:
     if PurePosixPath(entry.name).suffix.lower() in SUFFIXES:
         return True
     try:
-        entry.read()
+        entry.require_image()
     except ImageError:
         return False
     return True
@@ -207,8 +221,24 @@ def _is_image(entry: Entry) -> bool:
 def _require_two(images: ImageSet) -> ImageSet:
     if images.count < 2:
         found = "no images" if images.count == 0 else "only one image"
-        raise DataError(f"{images.source}: has {found}; metrics need at least 2", _HINT)
+        raise DataError(f"{images.source}: has {found}; metrics need at least 2", _hint_of(Path(images.source)))
     return images
+
+
+def _hint_of(path: Path) -> str:
+    """What to give instead; the stores in a folder, if it has some, such as the parts of a split."""
+    inner = sorted(item for item in path.iterdir() if is_store(item)) if path.is_dir() else []
+    return f"Give one of the stores in it, such as {inner[0]}." if inner else _HINT
+
+
+def _notes(text: str, source: Source, entries: list[Entry]) -> Iterator[str]:
+    """Messages about files that are passed over, and about images in subfolders beside others."""
+    if passed_over := len(source) - len(entries):
+        yield f"{text}: passed over {format_items(passed_over, 'file')} without an image"
+    inner = [PurePosixPath(entry.name).parts[0] for entry in entries if "/" in entry.name]
+    if Path(text).is_dir() and 0 < len(inner) < len(entries):
+        folders = format_names(sorted(set(inner)))
+        yield f"{text}: {len(inner):,} of its {len(entries):,} images are in subfolders ({folders}); all are used"
 
 
 def _store_images(text: str, store: Store) -> ImageSet:
@@ -217,11 +247,12 @@ def _store_images(text: str, store: Store) -> ImageSet:
             for image in store.fetch(indices[start : start + _FETCH]):
                 yield partial(_identity, image)
 
-    return ImageSet(text, len(store), store.resolution, lambda _: store.content_hash, read)
+    look = partial(of_store, store.manifest)
+    return ImageSet(text, len(store), store.resolution, lambda _: store.content_hash, read, look=look)
 
 
 def _source_images(text: str, source: Source, entries: list[Entry]) -> ImageSet:
-    def content_hash(advance: Advance) -> str:
+    def hash_all(advance: Advance) -> str:
         digest = hashlib.sha256()
         for entry in entries:
             content = _name_in_errors(source, entry, entry.read)
@@ -235,7 +266,10 @@ def _source_images(text: str, source: Source, entries: list[Entry]) -> ImageSet:
             content = _name_in_errors(source, entry, entry.read) if source.forward_only else None
             yield partial(_decode_entry, source, entry, content)
 
-    return ImageSet(text, len(entries), None, content_hash, read)
+    def content_hash(advance: Advance) -> str:
+        return remembered_hash(source, entries, partial(hash_all, advance))
+
+    return ImageSet(text, len(entries), None, content_hash, read, look=partial(of_source, source, entries))
 
 
 def _decode_entry(source: Source, entry: Entry, content: bytes | None) -> NDArray[np.uint8]:

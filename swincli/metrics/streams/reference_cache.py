@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from swincli.console import Console
+from swincli.data.images.decode import DECODING
 from swincli.errors import DataError, ResourceError
 from swincli.metrics.definitions.moments import Moments
 from swincli.metrics.definitions.spectrum import Spectrum
 from swincli.metrics.networks.detectors import Detector
-from swincli.metrics.protocol import ReferenceRecord
+from swincli.metrics.protocol import ReferenceRecord, library_versions
 from swincli.metrics.streams.features import SideStatistics, Statistic
 from swincli.metrics.streams.images import ImageSet
 from swincli.metrics.streams.shards import gather_statistics
 from swincli.system.array_files import open_arrays
 from swincli.system.atomic_files import write_arrays
-from swincli.system.cache import cache_folder
+from swincli.system.cache import cache_places, write_cached
 from swincli.system.distributed import Processes
 
 FORMAT = 3  # 2 could hold moments of pictures that threads had mixed up
@@ -31,10 +32,24 @@ CACHED: tuple[Statistic, ...] = ("moments", "features", "spectrum")
 
 @dataclass(frozen=True)
 class ReferenceKey:
-    """Cache key: everything that the features of a reference depend on; `part` names a random subset.
+    """Cache key: everything that the features of a reference depend on.
 
-    The kind of device is part of the key. Features on a CPU and on CUDA differ in their last digits, and a result must
-    not depend on which of them was computed first.
+    Features of two kinds of device or two versions of a library differ in their last digits. A result must not depend
+    on which of them was computed first.
+
+    Attributes:
+        content_hash: Of all images of the source.
+        detector_sha256: Of the detector's file.
+        resize: Name of the resize to the detector's input size.
+        device: Kind of device, such as "cuda".
+        count: Number of images.
+        width: Length of a feature vector.
+        part: Which images of the source: "all", or a random subset.
+        pixels: Normalisation of the pixels; None if the network normalises by itself.
+        precision: Of the detector.
+        decoding: How files become pixels.
+        versions: Versions of swincli and of the libraries that process the pixels.
+        format: Of the file in the cache.
     """
 
     content_hash: str
@@ -44,13 +59,17 @@ class ReferenceKey:
     count: int
     width: int
     part: str = "all"
+    pixels: str | None = None
+    precision: str = "float32"
+    decoding: str = DECODING
+    versions: dict[str, str] = field(default_factory=library_versions)
     format: int = FORMAT
 
     @property
-    def path(self) -> Path:
-        """The file in the cache."""
+    def name(self) -> Path:
+        """The file's path in the cache."""
         digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
-        return cache_folder() / "reference" / f"{digest[:32]}.npz"
+        return Path("reference", f"{digest[:32]}.npz")
 
 
 def measure_reference(
@@ -96,7 +115,7 @@ def _save_or_warn(key: ReferenceKey, statistics: SideStatistics, console: Consol
     try:
         save(key, _with_cached(key, statistics))
     except (ResourceError, OSError) as error:
-        console.warn(f"the statistics of the reference are not cached: {error}")
+        console.warn(f"the statistics of the reference are not cached: {error}", once=True)
 
 
 def _with_cached(key: ReferenceKey, statistics: SideStatistics) -> SideStatistics:
@@ -117,7 +136,7 @@ def reference_key(images: ImageSet, detector: Detector, console: Console) -> tup
         content_hash = images.content_hash(advance)
     part = f"{subset.seed} of {subset.of}" if subset else "all"
     detection = (detector.sha256, detector.resize.name, detector.device.type)
-    key = ReferenceKey(content_hash, *detection, images.count, detector.width, part)
+    key = ReferenceKey(content_hash, *detection, images.count, detector.width, part, detector.pixels)
     record = ReferenceRecord(images.source, images.count, images.resolution, content_hash)
     return key, replace(record, drawn_from=subset.of, drawn_with=subset.seed) if subset else record
 
@@ -137,13 +156,18 @@ def save(key: ReferenceKey, statistics: SideStatistics) -> None:
         arrays["spectrum"] = statistics.spectrum.total
         if statistics.spectrum.parts is not None:
             arrays["spectrum_parts"] = statistics.spectrum.parts
-    write_arrays(key.path, arrays)
+    write_cached(key.name, lambda path: write_arrays(path, arrays))
 
 
 def load(key: ReferenceKey, needs: frozenset[Statistic]) -> SideStatistics | None:
     """Read statistics from the cache; None if one is missing, or the file is damaged or has another key or shape."""
+    found = (_load(place / key.name, key, needs) for place in cache_places())
+    return next((statistics for statistics in found if statistics is not None), None)
+
+
+def _load(path: Path, key: ReferenceKey, needs: frozenset[Statistic]) -> SideStatistics | None:
     try:
-        with open_arrays(key.path) as arrays:
+        with open_arrays(path) as arrays:
             if str(arrays["key"]) != json.dumps(asdict(key), sort_keys=True):
                 return None
             moments = Moments(key.count, arrays["mean"], arrays["scatter"]) if "moments" in needs else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from swincli.metrics.definitions.moments import Moments
 from swincli.metrics.definitions.spectrum import PARTS, Spectrum
 from swincli.metrics.networks.detectors import Detector
 from swincli.metrics.protocol import DetectorRecord, ReferenceRecord, library_versions
+from swincli.metrics.streams.appearance import Appearance
 from swincli.metrics.streams.features import SideStatistics, Statistic
 from swincli.system.array_files import open_arrays
 from swincli.system.atomic_files import write_arrays
@@ -46,6 +47,7 @@ class ReferenceStatistics:
         statistics: Moments, and the other statistics in the file.
         detector: The detector of the features; None if the file does not name it.
         resize: The resize to the detector's input size; None if the file does not name it.
+        appearance: What was known of the images.
     """
 
     path: Path
@@ -53,6 +55,11 @@ class ReferenceStatistics:
     statistics: SideStatistics
     detector: DetectorRecord | None
     resize: str | None
+    appearance: Appearance = field(default_factory=Appearance)
+
+    def look(self) -> Appearance:
+        """What was known of the images, as `ImageSet.look`."""
+        return self.appearance
 
     @property
     def cautions(self) -> list[str]:
@@ -73,6 +80,9 @@ class ReferenceStatistics:
         if known is not None and known.sha256 != detector.sha256:
             theirs, ours = (f"{each.name}, sha256 {each.sha256[:12]}" for each in (known, detector))
             raise DataError(f"{self.path}: of another detector ({theirs}) than this one ({ours})", _SAVE_AGAIN)
+        if known is not None and known.pixels not in (None, detector.pixels):
+            both = f"({known.pixels}) than in this command ({detector.pixels})"
+            raise DataError(f"{self.path}: pixels were normalised in another way {both}", "Give its --detector-pixels.")
         if self.resize is not None and self.resize != detector.resize.name:
             both = f"({self.resize}) than this one ({detector.resize.name})"
             raise DataError(f"{self.path}: of another resize {both}", _SAVE_AGAIN)
@@ -84,7 +94,13 @@ class ReferenceStatistics:
             raise DataError(f"{self.path}: has no {' and no '.join(missing)}, which these metrics need", _SAVE_AGAIN)
 
 
-def save_statistics(path: Path, reference: ReferenceRecord, statistics: SideStatistics, detector: Detector) -> None:
+def save_statistics(
+    path: Path,
+    reference: ReferenceRecord,
+    statistics: SideStatistics,
+    detector: Detector,
+    appearance: Appearance | None = None,
+) -> None:
     """Write the statistics of a reference to a file, atomically.
 
     Args:
@@ -92,12 +108,13 @@ def save_statistics(path: Path, reference: ReferenceRecord, statistics: SideStat
         reference: Record of the reference for the protocol.
         statistics: Moments; features and spectrum are written if present.
         detector: The detector of the features.
+        appearance: What is known of the images.
 
     Raises:
         ResourceError: the file cannot be written.
     """
     assert statistics.moments is not None
-    record = DetectorRecord(detector.name, detector.sha256, detector.width)
+    record = DetectorRecord(detector.name, detector.sha256, detector.width, detector.pixels)
     header = {
         "format": FORMAT,
         "reference": asdict(replace(reference, statistics=None)),
@@ -106,6 +123,7 @@ def save_statistics(path: Path, reference: ReferenceRecord, statistics: SideStat
         "quantisation": "uint8",
         "decoding": DECODING,
         "versions": library_versions(),
+        "appearance": asdict(appearance or Appearance()),
     }
     arrays: dict[str, Any] = {
         HEADER: np.array(json.dumps(header)),
@@ -167,13 +185,15 @@ def _read_own(path: Path, header: dict[str, Any], arrays: Mapping[str, NDArray[A
         spectrum = _numbers(path, "spectrum", spectrum, (3, None, None)) * count
     if parts is not None:
         parts = _numbers(path, "spectrum_parts", parts, (PARTS, None))
+    appearance = Appearance(**header.get("appearance", {}))
     statistics = SideStatistics(
         count,
         Moments(count, mean, covariance * (count - 1)),
         features,
         spectrum=None if spectrum is None else Spectrum(count, spectrum, parts),
     )
-    return ReferenceStatistics(path, record, statistics, DetectorRecord(**header["detector"]), str(header["resize"]))
+    detector, resize = DetectorRecord(**header["detector"]), str(header["resize"])
+    return ReferenceStatistics(path, record, statistics, detector, resize, appearance)
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:

@@ -14,18 +14,31 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-def map_in_order(items: Iterable[T], work: Callable[[T], U], workers: int, ahead: int) -> Generator[U]:
+def map_in_order(
+    items: Iterable[T],
+    work: Callable[[T], U],
+    workers: int,
+    ahead: int,
+    size: Callable[[U], int] = lambda _: 0,
+    room: int = 0,
+) -> Generator[U]:
     """Apply `work` to the items in threads and yield the results in order.
 
-    At most `ahead` results wait. `items` is read in the calling thread.
+    At most `ahead` results wait. If `size` gives their bytes, fewer wait, so that they fit into `room` if all are as
+    large as the largest one so far; but always one for each thread. `items` is read in the calling thread.
     """
     with ThreadPoolExecutor(workers, thread_name_prefix="images") as pool:
         waiting: deque[Future[U]] = deque()
+        largest, most = 0, min(workers, ahead) if room else ahead
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
+                while len(waiting) > most:
+                    result = waiting.popleft().result()
+                    if room:
+                        largest = max(largest, size(result), 1)
+                        most = min(ahead, max(workers, room // largest))
+                    yield result
             while waiting:
                 yield waiting.popleft().result()
         finally:

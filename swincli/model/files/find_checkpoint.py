@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import safetensors
@@ -9,6 +11,7 @@ import safetensors
 from swincli.errors import CheckpointError
 
 RUNS = Path("runs")
+METADATA = "swincli"  # key of a model file's note
 
 
 def model_name(images_seen: int) -> str:
@@ -16,15 +19,33 @@ def model_name(images_seen: int) -> str:
     return f"model-{images_seen:012d}.safetensors"
 
 
+def images_in_name(path: Path) -> int | None:
+    """Images seen by the name that a run gave to a model or state; None for a file with another name."""
+    match = re.fullmatch(r"(?:model|state)-([0-9]{12,18})\.(?:safetensors|pt)", path.name)
+    return int(match[1]) if match else None
+
+
 def newest_model(run: Path) -> Path | None:
-    """The newest model of a run folder that can be opened; None if there is none."""
-    for path in sorted(run.glob("model-*.safetensors"), reverse=True):
-        try:
-            with safetensors.safe_open(path, framework="pt"):
-                return path
-        except (safetensors.SafetensorError, OSError):
-            continue
-    return None
+    """The model of a run folder that has seen most images, by its own note; None if no model can be opened.
+
+    Names and times say nothing if files were renamed or copied.
+    """
+    seen = {path: _images_seen(path) for path in sorted(run.glob("model-*.safetensors"))}
+    opened = {path: images for path, images in seen.items() if images is not None}
+    return max(opened, key=lambda path: (opened[path], images_in_name(path) or 0), default=None)
+
+
+def _images_seen(path: Path) -> int | None:
+    """Images seen that a model file notes, -1 without a note; None if the file cannot be opened."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            note = (file.metadata() or {}).get(METADATA, "")
+    except (safetensors.SafetensorError, OSError):
+        return None
+    try:
+        return int(json.loads(note)["images_seen"])
+    except (KeyError, TypeError, ValueError):
+        return -1
 
 
 def find_checkpoint(text: str | None) -> Path:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from swincli.errors import CheckpointError, RecipeError
 from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.files.classes import Classes
+from swincli.model.files.find_checkpoint import METADATA
 from swincli.model.files.official import is_original, read_original
 from swincli.model.files.snapshot import (
     Snapshot,
@@ -32,7 +33,6 @@ from swincli.recipe import Recipe, dump_recipe
 from swincli.recipe.loading import parse_recipe
 
 FORMAT = "swincli-model-1"
-METADATA = "swincli"
 MEAN_SAMPLES, CLASS_SAMPLES = 10_000, 200
 
 

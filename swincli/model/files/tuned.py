@@ -18,7 +18,8 @@ from torch import Tensor
 
 from swincli.errors import CheckpointError
 from swincli.model.files.file_hash import model_identity
-from swincli.model.files.model_file import METADATA, Model
+from swincli.model.files.find_checkpoint import METADATA
+from swincli.model.files.model_file import Model
 from swincli.model.files.snapshot import Weights, require_shapes, shapes_of
 from swincli.model.files.tensor_file import read_tensors, to_float32, write_tensors
 from swincli.model.generator import Generator

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from swincli.data.store.staging import staged
 from swincli.errors import DataError, from_os_error
-from swincli.synthesis.output.provenance import save_png
+from swincli.synthesis.output.image_writer import ImageWriter
+from swincli.synthesis.output.provenance import encode_png
 
 _NAME = re.compile(r"frame-\d{6,}\.png")
 
@@ -50,11 +51,14 @@ def writing_frames(folder: Path) -> Iterator[Callable[[Tensor], None]]:
 
     def write(frame: Tensor) -> None:
         nonlocal count
-        save_png(partial_folder / f"frame-{count:06d}.png", frame)
+        writer.add(partial_folder / f"frame-{count:06d}.png", partial(encode_png, frame, {}), frame.nbytes)
         count += 1
 
     try:
-        with staged(folder, force=True, check=partial(check_frame_folder, force=True)) as partial_folder:
+        with (
+            staged(folder, force=True, check=partial(check_frame_folder, force=True)) as partial_folder,
+            ImageWriter() as writer,
+        ):
             yield write
     except OSError as error:
         raise from_os_error(error, f"writing {folder}") from error

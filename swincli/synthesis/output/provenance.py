@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -28,7 +27,6 @@ from swincli.version import __version__
 NOTE = "swincli"  # key of the PNG's text chunk and of the entry in an .npz file
 SUFFIXES = (".png", ".jpg", ".webp")
 QUALITY = 95  # of JPEG; WebP is lossless
-MAX_ENCODERS = 8  # threads: encoding a large PNG takes longer than generating the image on a GPU
 _SOFTWARE, _DESCRIPTION = 0x0131, 0x010E  # EXIF tags
 
 
@@ -126,18 +124,7 @@ def save_image(output: Output, picture: Tensor) -> None:
     Raises:
         ResourceError: the file cannot be written.
     """
-    save_images([output], picture[None])
-
-
-def save_images(outputs: Sequence[Output], pictures: Tensor) -> None:
-    """Write images, uint8 `[N, H, W, 3]`, like `save_image`, encoded in up to 8 threads.
-
-    Raises:
-        ResourceError: a file cannot be written.
-    """
-    with ThreadPoolExecutor(min(MAX_ENCODERS, len(outputs))) as pool:
-        for output, content in zip(outputs, pool.map(encode_image, outputs, pictures), strict=True):
-            write_atomically(output.path, partial(Path.write_bytes, data=content))
+    write_atomically(output.path, partial(Path.write_bytes, data=encode_image(output, picture)))
 
 
 def read_picture(path: Path) -> Tensor:

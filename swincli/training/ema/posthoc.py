@@ -10,7 +10,8 @@ import torch
 
 from swincli.errors import CheckpointError, RecipeError, UsageError
 from swincli.model.files.classes import Classes
-from swincli.model.files.model_file import FORMAT, METADATA, mean_w_tensors
+from swincli.model.files.find_checkpoint import METADATA
+from swincli.model.files.model_file import FORMAT, mean_w_tensors
 from swincli.model.files.snapshot import Weights, require_shapes, shapes_of
 from swincli.model.files.tensor_file import write_tensors
 from swincli.model.generator import Generator

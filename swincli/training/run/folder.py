@@ -18,7 +18,7 @@ from swincli.errors import (
     from_os_error,
 )
 from swincli.metrics.registry import METRICS
-from swincli.model.files.find_checkpoint import model_name
+from swincli.model.files.find_checkpoint import images_in_name, model_name
 from swincli.model.files.model_file import save_model
 from swincli.recipe import Recipe, dump_recipe
 from swincli.system.atomic_files import write_atomically
@@ -77,8 +77,9 @@ class RunFolder:
         return bool(self.states()) and self.reals.exists()
 
     def states(self) -> list[Path]:
-        """All training states, newest first."""
-        return sorted(self.path.glob("state-*.pt"), reverse=True)
+        """All training states, newest first: by the number in their names. Files with other names do not count."""
+        seen = {path: images_in_name(path) for path in self.path.glob("state-*.pt")}
+        return sorted((path for path in seen if seen[path] is not None), key=lambda path: seen[path] or 0, reverse=True)
 
     def prepare(self, recipe: Recipe) -> None:
         """Create the folder, write the resolved recipe, and remove unfinished files of killed processes."""
@@ -163,7 +164,7 @@ class RunFolder:
         again.
         """
         for path in self.states():
-            if path > self.state(images_seen):
+            if (images_in_name(path) or 0) > images_seen:
                 path.replace(_damaged_name(path))
         self.prune_states(recipe)
         self.truncate_logs(images_seen, console)

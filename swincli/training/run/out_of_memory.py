@@ -13,6 +13,7 @@ from swincli.model.blocks.style import STYLES
 from swincli.model.discriminators.epilogue import deviation_group
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
+from swincli.system.process_limits import OUT_OF_MEMORY, memory_limit_hint
 from swincli.system.runtime import choose_precision
 from swincli.training.step.batch_shards import split_batch
 from swincli.units import format_bytes
@@ -23,13 +24,6 @@ FIRST_RECOMPUTED, LAST_RECOMPUTED = 64, 16
 
 Options = dict[str, int | str]  # section.key: value
 
-_MESSAGES = (
-    "out of memory",  # CUDA, MPS
-    "defaultcpuallocator",  # "can't allocate memory" on POSIX, "not enough memory" on Windows
-    "cublas_status_alloc_failed",
-    "cudnn_status_alloc_failed",
-)
-
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error or one of its causes is an out-of-memory error, of any device."""
@@ -39,7 +33,7 @@ def is_out_of_memory(error: BaseException) -> bool:
             return True
         if isinstance(cause, OSError) and cause.errno == errno.ENOMEM:
             return True
-        if isinstance(cause, RuntimeError) and any(message in str(cause).lower() for message in _MESSAGES):
+        if isinstance(cause, RuntimeError) and any(message in str(cause).lower() for message in OUT_OF_MEMORY):
             return True
         cause = cause.__cause__
     return False
@@ -59,7 +53,9 @@ def out_of_memory_error(
     """
     images = "1 image" if micro_batch_size == 1 else f"{micro_batch_size} images"
     message = f"{device}: out of memory with micro-batches of {images} at {recipe.model.size} px{_missing(error)}"
-    return ResourceError(message, memory_hint(recipe, device, micro_batch_size, processes))
+    limits = memory_limit_hint() if device.type == "cpu" else None
+    hint = memory_hint(recipe, device, micro_batch_size, processes)
+    return ResourceError(message, f"{limits}\n{hint}" if limits else hint)
 
 
 def memory_hint(

@@ -25,6 +25,7 @@ SAME_CTRL_C = 2.0  # seconds
 TIMED_STEPS = 256  # contains every lazy phase; the slow first step, which may compile, drops out
 _HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 REASONS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"} | ({_HANGUP: "hangup"} if _HANGUP else {})
+TIME_LIMIT = "--max-time reached"
 SPARE, LEAVING = 1.25, 2.0  # safety factor for the next step and saves; seconds to end the process
 
 
@@ -60,7 +61,7 @@ class StopRequest:
         if self._asked is None and self._deadline is not None:
             ahead = max(self._steps, default=0.0) + 2 * self._longest_save
             if time.monotonic() + SPARE * ahead + LEAVING > self._deadline:
-                self.ask("--max-time reached")
+                self.ask(TIME_LIMIT)
         for source in self._sources:
             reason = source()
             if reason is not None:

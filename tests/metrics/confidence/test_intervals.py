@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from spectra import spectrum_of
 
 from swincli.console import Console
 from swincli.metrics.confidence import intervals
@@ -31,7 +32,7 @@ class Pool:
     """Spectra of single pictures, and their sums over any selection."""
 
     def __init__(self, pictures: list[np.ndarray]) -> None:
-        spectra = [Spectrum.from_image(each) for each in pictures]
+        spectra = [spectrum_of([each]) for each in pictures]
         self.totals = np.stack([spectrum.total for spectrum in spectra]).astype(np.float64)
         self.parts = np.stack([spectrum.parts for spectrum in spectra])
 

@@ -70,9 +70,15 @@ def test_a_fake_on_the_border_of_a_region_is_in_it() -> None:
 
 def test_neighbours_leave_out_oneself_but_not_one_s_twin() -> None:
     x = torch.tensor([[0.0], [0.0], [3.0]], dtype=torch.float64)
-    first, second = neighbour_distances(x, (1, 2))
+    first, second = neighbour_distances(x, 2).T
     assert first.tolist() == [0, 0, 9]
     assert second.tolist() == [9, 9, 9]
+    assert neighbour_distances(x, 5)[:, 2:].isinf().all()  # there are no others
+
+
+def test_precision_needs_one_image_more_than_neighbours() -> None:
+    side = np.random.default_rng(4).standard_normal((4, 6))
+    assert compute_prdc(side, side).precision.all()
 
 
 @pytest.mark.parametrize("k", [3, 5])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
-from functools import reduce
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from spectra import spectrum_of
 
+from swincli.errors import DataError
 from swincli.metrics.definitions.radial_profile import RadialProfile, spectral_distance
-from swincli.metrics.definitions.spectrum import LUMA, PARTS, Spectrum
+from swincli.metrics.definitions.spectrum import LUMA, PARTS, ImageSpectrum, Spectrum
 from swincli.metrics.plots.spectrum import plot_spectra
 
 
@@ -20,7 +21,7 @@ def noise(side: int = 64, seed: int = 0) -> np.ndarray:
 
 
 def mean_spectrum(pictures: list[np.ndarray]) -> RadialProfile:
-    return reduce(Spectrum.merge, map(Spectrum.from_image, pictures)).profile
+    return spectrum_of(pictures).profile
 
 
 def gray(luma: np.ndarray) -> np.ndarray:
@@ -31,14 +32,12 @@ def test_white_noise_is_flat_and_a_wave_is_a_peak() -> None:
     flat = mean_spectrum([noise(seed=seed) for seed in range(40)]).by_frequency()
     assert flat.std() < 0.5
     x = np.arange(64)
-    wave = Spectrum.from_image(
-        gray(127 + 100 * np.sin(2 * np.pi * 12 * x / 64)[None].repeat(64, axis=0))
-    ).profile.by_frequency()
+    wave = mean_spectrum([gray(127 + 100 * np.sin(2 * np.pi * 12 * x / 64)[None].repeat(64, axis=0))]).by_frequency()
     assert wave.argmax() == 12 - 1
 
 
 def test_one_colour_has_a_spectrum_too() -> None:
-    assert np.isfinite(Spectrum.from_image(np.full((32, 32, 3), 77, np.uint8)).profile.by_frequency()).all()
+    assert np.isfinite(spectrum_of([np.full((32, 32, 3), 77, np.uint8)]).profile.by_frequency()).all()
 
 
 def smooth(seed: int, side: int = 64) -> np.ndarray:
@@ -96,12 +95,12 @@ def test_edges_by_position_are_the_mean_squared_differences() -> None:
         down = [(luma[y] - luma[y - 1]) ** 2 for y in range(8 + position, 24, 8)]
         expected.append(10 * np.log10((np.mean(across) + np.mean(down)) / 2))
     np.testing.assert_allclose(
-        Spectrum.from_image(picture).profile.edges_by_position(), expected - np.median(expected), atol=1e-6
+        spectrum_of([picture]).profile.edges_by_position(), expected - np.median(expected), atol=1e-6
     )
 
 
 def test_small_pictures_have_no_grid_to_speak_of() -> None:
-    assert np.isnan(Spectrum.from_image(noise(8)).profile.grid_excess())
+    assert np.isnan(spectrum_of([noise(8)]).profile.grid_excess())
 
 
 def test_sums_of_another_shape_are_no_spectrum() -> None:
@@ -123,9 +122,7 @@ def test_the_plot_shows_both_sides(tmp_path: Path) -> None:
 
 def test_what_has_no_grid_or_no_power_can_be_drawn_too(tmp_path: Path) -> None:
     for name, picture in (("small", noise(8)), ("black", np.zeros((32, 32, 3), np.uint8))):
-        plot_spectra(
-            tmp_path / f"{name}.png", Spectrum.from_image(picture).profile, Spectrum.from_image(picture).profile
-        )
+        plot_spectra(tmp_path / f"{name}.png", spectrum_of([picture]).profile, spectrum_of([picture]).profile)
         assert (tmp_path / f"{name}.png").stat().st_size > 1000
 
 
@@ -139,7 +136,7 @@ def test_distance() -> None:
 
 def test_the_parts_are_of_all_pictures_whatever_their_order() -> None:
     pictures = [noise(24, seed) for seed in range(50)]
-    spectra = [reduce(Spectrum.merge, map(Spectrum.from_image, order)) for order in (pictures, pictures[::-1])]
+    spectra = [spectrum_of(order) for order in (pictures, pictures[::-1])]
     whole, (one, other) = spectra[0].profile, (spectrum.parts for spectrum in spectra)
     assert one.shape == (PARTS, 1 + 12 + 24 + 24)
     np.testing.assert_allclose(one, other, rtol=1e-9)
@@ -149,8 +146,8 @@ def test_the_parts_are_of_all_pictures_whatever_their_order() -> None:
 
 def test_a_profile_without_a_part_is_that_of_the_other_pictures() -> None:
     pictures = [noise(24, seed) for seed in range(9)]
-    spectrum = reduce(Spectrum.merge, map(Spectrum.from_image, pictures))
-    parts = [Spectrum.from_image(picture).parts[:, 0].argmax() for picture in pictures]
+    spectrum = spectrum_of(pictures)
+    parts = [ImageSpectrum.from_image(picture).part for picture in pictures]
     remaining = spectrum.profiles_without_parts()
     assert len(remaining) == len(set(parts))
     for part, found in zip(sorted(set(parts)), remaining, strict=True):
@@ -161,5 +158,25 @@ def test_a_profile_without_a_part_is_that_of_the_other_pictures() -> None:
 
 
 def test_one_picture_has_no_part_to_leave_out() -> None:
-    assert Spectrum.from_image(noise()).profiles_without_parts() == []
+    assert spectrum_of([noise()]).profiles_without_parts() == []
     assert Spectrum(3, np.ones((3, 8, 8))).profiles_without_parts() == []
+
+
+def test_sums_in_place_are_those_of_merging_one_by_one() -> None:
+    pictures = [noise(24, seed) for seed in range(40)]
+    whole, merged = spectrum_of(pictures), spectrum_of(pictures[:1])
+    for picture in pictures[1:]:
+        merged = merged.merge(spectrum_of([picture]))
+    assert whole.count == merged.count == 40
+    np.testing.assert_array_equal(whole.total, merged.total)
+    np.testing.assert_array_equal(whole.parts, merged.parts)
+
+
+def test_an_image_that_waits_takes_little_more_than_its_spectrum() -> None:
+    one = ImageSpectrum.from_image(noise(256))
+    assert one.total.nbytes + one.sums.nbytes < 1.01 * 3 * 256 * 256 * 4
+
+
+def test_images_of_two_sizes_have_no_sum() -> None:
+    with pytest.raises(DataError, match="24 x 24 and 16 x 16 px"):
+        spectrum_of([noise(24), noise(16)])

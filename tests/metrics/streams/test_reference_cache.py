@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -9,17 +10,26 @@ import pytest
 from picture_folders import PictureFolder
 
 from swincli.console import Console
+from swincli.data.images.decode import DECODING
 from swincli.metrics.definitions.moments import Moments
-from swincli.metrics.networks.detectors import Detector
+from swincli.metrics.networks.detectors import Detector, load_detector
+from swincli.metrics.networks.weight_files import choose_detector
+from swincli.metrics.protocol import library_versions
 from swincli.metrics.streams import reference_cache
 from swincli.metrics.streams.features import SideStatistics, Statistic
-from swincli.metrics.streams.images import open_images
-from swincli.metrics.streams.reference_cache import ReferenceKey, load, measure_reference, save
+from swincli.metrics.streams.images import draw_subset, open_images
+from swincli.metrics.streams.reference_cache import ReferenceKey, load, measure_reference, reference_key, save
 from swincli.system.cache import cache_folder
 
 KEY = ReferenceKey("content", "detector", "resize", "cpu", count=5, width=3)
 MOMENTS: frozenset[Statistic] = frozenset({"moments"})
 BOTH: frozenset[Statistic] = frozenset({"moments", "features"})
+
+
+def place(key: ReferenceKey) -> Path:
+    folder = cache_folder()
+    assert folder is not None
+    return folder / key.name
 
 
 def measured(folder: Path, detector: Detector, needs: frozenset[Statistic], console: Console) -> SideStatistics:
@@ -78,19 +88,60 @@ def test_what_alternates_is_measured_once_for_each_need(
     assert everything.moments is not None
 
 
-def test_changed_pictures_detectors_and_resizes_are_measured_anew(
-    picture_folder: PictureFolder, tiny: Detector, quiet: Console, passes: list[int]
+CHANGES: dict[str, object] = {
+    "content_hash": "other",
+    "detector_sha256": "other",
+    "resize": "other",
+    "device": "cuda",
+    "count": 6,
+    "width": 4,
+    "part": "0 of 9",
+    "pixels": "clip",
+    "precision": "bfloat16",
+    "decoding": "other",
+    "versions": {"torch": "2.9.0"},
+    "format": 0,
+}
+"""Another value of everything that features depend on."""
+
+
+def test_every_part_of_the_key_tells_two_files_apart() -> None:
+    assert CHANGES.keys() == asdict(KEY).keys()
+    save(KEY, SideStatistics(5, Moments.from_features(np.eye(5, 3)), np.eye(5, 3, dtype=np.float32)))
+    names = {KEY.name}
+    for field, value in CHANGES.items():
+        other = replace(KEY, **{field: value})  # type: ignore[arg-type]
+        names.add(other.name)
+        shutil.copyfile(place(KEY), place(other))
+        assert load(other, MOMENTS) is None, field
+    assert len(names) == len(CHANGES) + 1
+    assert load(KEY, BOTH) is not None
+
+
+def test_the_key_names_what_the_features_are_made_by(
+    picture_folder: PictureFolder, tiny: Detector, quiet: Console
+) -> None:
+    with open_images(str(picture_folder("reals", 3))) as images:
+        key, _ = reference_key(draw_subset(images, 2, 7), tiny, quiet)
+    assert (key.detector_sha256, key.resize, key.device) == (tiny.sha256, tiny.resize.name, "cpu")
+    assert (key.pixels, key.precision, key.part) == ("inception", "float32", "7 of 3")
+    assert (key.versions, key.decoding) == (library_versions(), DECODING)
+
+
+def test_changed_pictures_detectors_resizes_and_normalisations_are_measured_anew(
+    picture_folder: PictureFolder, tiny: Detector, quiet: Console, passes: list[int], tiny_weights: Path
 ) -> None:
     folder = picture_folder("reals", 3)
     measured(folder, tiny, MOMENTS, quiet)
     measured(folder, replace(tiny, sha256="another"), MOMENTS, quiet)
     measured(folder, replace(tiny, resize=replace(tiny.resize, name="another")), MOMENTS, quiet)
-    assert ReferenceKey(**{**asdict(KEY), "device": "cuda"}).path != KEY.path
+    clip = load_detector(choose_detector(str(tiny_weights), None, 32, "clip", quiet), tiny.device)
+    measured(folder, clip, MOMENTS, quiet)
     (folder / "0000.png").write_bytes((folder / "0001.png").read_bytes())
     measured(folder, tiny, MOMENTS, quiet)
     (folder / "0000.png").unlink()
     measured(folder, tiny, MOMENTS, quiet)
-    assert passes == [3, 3, 3, 3, 2]
+    assert passes == [3, 3, 3, 3, 3, 2]
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "garbage", "array"])
@@ -114,10 +165,10 @@ def test_a_damaged_memory_is_made_again(
 def test_a_flipped_byte_never_gives_other_moments() -> None:
     moments = Moments.from_features(np.random.default_rng(0).random((5, 3)))
     save(KEY, SideStatistics(5, moments, None))
-    whole = KEY.path.read_bytes()
+    whole = place(KEY).read_bytes()
     noticed = 0
     for position in range(0, len(whole), 7):
-        KEY.path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x15]) + whole[position + 1 :])
+        place(KEY).write_bytes(whole[:position] + bytes([whole[position] ^ 0x15]) + whole[position + 1 :])
         found = load(KEY, MOMENTS)
         noticed += found is None
         if found is not None:  # a date, or padding
@@ -128,11 +179,11 @@ def test_a_flipped_byte_never_gives_other_moments() -> None:
 
 def test_what_belongs_to_another_key_or_shape_is_not_taken() -> None:
     other = replace(KEY, count=6)
-    assert other.path != KEY.path
+    assert other.name != KEY.name
     collected = SideStatistics(5, Moments.from_features(np.eye(5, 3)), np.eye(5, 3, dtype=np.float32))
     save(KEY, collected)
     assert load(KEY, BOTH) is not None
-    KEY.path.rename(other.path)
+    place(KEY).rename(place(other))
     assert load(other, MOMENTS) is None
     save(KEY, SideStatistics(5, Moments.from_features(np.eye(5, 4)), np.eye(4, 3, dtype=np.float32)))
     assert load(KEY, MOMENTS) is None

@@ -85,6 +85,18 @@ def test_what_was_saved_on_a_cpu_serves_where_the_resize_runs_on_the_device(
     assert found.protocol.resize == expected.protocol.resize
 
 
+def test_another_normalisation_of_the_pixels_is_refused(saved: Path, tiny: Detector) -> None:
+    known = open_statistics(saved)
+    assert known.detector is not None
+    assert known.detector.pixels == "inception"
+    known.require(tiny, frozenset({"moments"}))
+    with pytest.raises(DataError, match=r"own\.npz: pixels were normalised in another way \(inception\)") as caught:
+        known.require(replace(tiny, pixels="clip"), frozenset({"moments"}))
+    assert "--detector-pixels" in (caught.value.hint or "")
+    older = replace(known, detector=replace(known.detector, pixels=None))  # earlier files do not say
+    older.require(replace(tiny, pixels="clip"), frozenset({"moments"}))
+
+
 def test_a_part_is_remembered_and_saved_as_what_it_is(
     picture_folder: PictureFolder, tiny: Detector, quiet: Console, tmp_path: Path
 ) -> None:

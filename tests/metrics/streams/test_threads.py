@@ -33,6 +33,22 @@ def test_no_more_is_read_than_may_wait() -> None:
     results.close()
 
 
+@pytest.mark.parametrize(("room", "most"), [(10_000, 8), (300, 3), (1, 2)])
+def test_as_many_wait_as_fit_into_the_room(room: int, most: int) -> None:
+    """Each result has 100 bytes; one for each of two threads may always wait."""
+    taken: list[int] = []
+
+    def items() -> object:
+        for number in range(40):
+            taken.append(number)
+            yield number
+
+    results = map_in_order(items(), lambda number: number, workers=2, ahead=8, size=lambda _: 100, room=room)
+    waiting = [len(taken) - done for done, _ in enumerate(results, start=1)]
+    assert max(waiting) == most
+    assert len(taken) == 40
+
+
 def test_an_error_surfaces_in_its_turn_and_the_threads_end() -> None:
     def work(number: int) -> int:
         if number == 3:

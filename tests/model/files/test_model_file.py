@@ -69,6 +69,17 @@ def test_a_runs_newest_good_model_is_taken(saved: tuple[Path, Generator]) -> Non
     assert find_checkpoint(str(path.parent)) == path
 
 
+def test_the_newest_is_known_by_what_is_inside(saved: tuple[Path, Generator], tmp_path: Path) -> None:
+    path, generator = saved
+    recipe = load_model(path, CPU).recipe
+    names = {"model-zz-old.safetensors": 8, "model-000000000016.safetensors": 16, "model-1.safetensors": 4}
+    for age, (name, images) in enumerate(names.items()):
+        save_model(tmp_path / name, generator, recipe, images)
+        os.utime(tmp_path / name, (10_000 + age, 10_000 + age))
+    safetensors.torch.save_file({"x": torch.zeros(1)}, tmp_path / "model-zzz.safetensors")  # of another program
+    assert find_checkpoint(str(tmp_path)).name == "model-000000000016.safetensors"
+
+
 def test_missing_ones_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"nowhere: no such run or model"):
         find_checkpoint(str(tmp_path / "nowhere"))

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from swincli.commands.app import run
-from swincli.commands.train import TrainRequest, check_detach
+from swincli.commands.train.request import TrainRequest
 from swincli.errors import SwincliError
 from swincli.training.run.detach import error_in, train_detached
 
@@ -54,9 +54,9 @@ def test_what_cannot_be_meant(tiny_recipe_file: Path, arguments: list[str], word
 def test_not_with_a_recipe_that_is_read_once(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    request = TrainRequest(recipe=str(pipe), detach=True)
+    request = TrainRequest(recipes=[str(pipe)], detach=True)
     with pytest.raises(SwincliError, match="can be read only once"):
-        check_detach(request)
+        request.check()
 
 
 def test_ctrl_c_ends_the_waiting_alone(

@@ -1,0 +1,1 @@
+"""`swincli train`."""
