@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,8 @@ def commands_of(page: Path) -> Iterator[list[str]]:
             for part in line.strip().removeprefix("$ ").split("&&"):
                 words = split(part)
                 if "swincli" in words and words[0] in ("swincli", "torchrun", "srun"):
-                    yield [word for word in words[words.index("swincli") + 1 :] if word != "..."]
+                    words = words[words.index("swincli") + 1 :]
+                    yield [word for word in takewhile(lambda word: word != "|", words) if word != "..."]
 
 
 def split(text: str) -> list[str]:

@@ -65,7 +65,7 @@ def test_ctrl_c_ends_the_waiting_alone(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("swincli.training.run.detach.train_detached", interrupt)
+    monkeypatch.setattr("swincli.commands.train.detach.train_detached", interrupt)
     assert run(["train", str(tiny_recipe_file), "--out", str(tmp_path / "run"), "--detach"]) == 130
     assert "the training goes on. To end it: swincli stop" in capsys.readouterr().err
 
