@@ -28,6 +28,8 @@ _WORDS = {
     "loss/tv": "variation",
     "d/real_accuracy": "D(real)>0",
     "d/fake_accuracy": "D(fake)<0",
+    "augment/p": "augment p",
+    "augment/r": "augment r_t",
     "grad/d": "gradient D",
     "grad/g": "gradient G",
 }

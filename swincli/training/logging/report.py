@@ -15,6 +15,7 @@ from swincli.recipe import Recipe
 from swincli.system.atomic_files import append_json_line
 from swincli.system.distributed import Processes
 from swincli.system.runtime import choose_precision
+from swincli.training.augment.probability import AUGMENT_P, AUGMENT_R, is_adaptive
 from swincli.training.logging.eta import EtaEstimator
 from swincli.training.logging.live_view import LiveView, MemoryUse, RunStatus, status_line
 from swincli.training.logging.metric_history import MetricHistory, read_metric_history
@@ -188,6 +189,8 @@ def reported_scalars(recipe: Recipe) -> tuple[str, ...]:
         "loss/tv": loss.tv > 0,
         "d/real_accuracy": True,
         "d/fake_accuracy": True,
+        AUGMENT_P: recipe.augment.is_on,
+        AUGMENT_R: is_adaptive(recipe.augment),
         "grad/d": True,
         "grad/g": True,
     }
