@@ -21,11 +21,15 @@ from swincli.metrics.definitions.prdc import compute_prdc
 from swincli.model.files.model_file import Model, load_model
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe
+from swincli.recipe.objective import GROUPS, AugmentSection
+from swincli.recipe.schema import ModelSection
 from swincli.synthesis.latents import w_clusters
 from swincli.synthesis.latents.directions import METHODS
 from swincli.synthesis.latents.w_clusters import cluster_centres
 from swincli.training import in_training_metrics
+from swincli.training.augment.pipe import TRANSFORM_SETS, Augmentation
 from swincli.training.loop import train
+from swincli.training.rng import derive
 
 CPU, MPS = torch.device("cpu"), torch.device("mps")
 
@@ -52,6 +56,17 @@ def test_the_imitation_refuses_float64_of_the_device_alone(device: WithoutFloat6
         with pytest.raises(TypeError, match="float64"):
             ask()
     assert device.seen
+
+
+@pytest.mark.parametrize("transforms", sorted(TRANSFORM_SETS))
+def test_transforms_of_what_d_sees(device: WithoutFloat64, transforms: str) -> None:
+    section = AugmentSection.model_validate({"transforms": transforms, "groups": list(GROUPS[transforms]), "p": 0.9})
+    augmentation = Augmentation(section, ModelSection(size=16))
+    images = torch.nn.Parameter(torch.ones(4, 3, 16, 16))
+    changed = augmentation.apply(images, augmentation.draw(4, derive(0, "a")), 0.9)
+    changed.square().sum().backward()
+    assert device.seen
+    assert images.grad is not None
 
 
 def test_a_run_trains_saves_and_measures(

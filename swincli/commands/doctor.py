@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from swincli.commands.options import EXPERIMENT, DataOption, OverridesOption, recipe_overrides
+from swincli.commands.options import EXPERIMENT, DataOption, ForceOption, OverridesOption, recipe_overrides
 from swincli.commands.typer_command import Result, device_command
 from swincli.errors import UsageError
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorRequest:
-    """The options of `swincli doctor`: a recipe with its overrides, and how many steps to measure."""
+    """The options of `swincli doctor`: a recipe with its overrides, and what to do with it."""
 
     recipe: Annotated[
         str | None, typer.Argument(metavar="[RECIPE]", help="Path of a recipe, or name of a shipped one.")
@@ -38,6 +39,15 @@ class DoctorRequest:
             rich_help_panel=EXPERIMENT,
         ),
     ] = None
+    augment: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png",
+            help="Measure nothing; draw what D sees of the recipe's images at p = 0, 0.3, 0.8 and the recipe's own p.",
+            rich_help_panel=EXPERIMENT,
+        ),
+    ] = None
+    force: ForceOption = False
 
     @cached_property
     def loaded_recipe(self) -> Recipe | None:
@@ -51,14 +61,30 @@ class DoctorRequest:
         return None if self.recipe is None else load_recipe(self.recipe, recipe_overrides(self.overrides, self.data))
 
     def check(self) -> None:
-        """Check the recipe.
+        """Check the recipe, and that the options fit it.
 
         Raises:
-            UsageError: it has problems, or options need a recipe and there is none.
+            UsageError: it has problems, or options need something that is not there.
         """
-        if self.recipe is None and (self.overrides or self.data is not None or self.steps is not None):
-            raise UsageError("--set, --data, --steps: need a recipe", "For example swincli doctor quickstart")
-        _ = self.loaded_recipe
+        wanted = (self.overrides, self.data, self.steps, self.augment)
+        if self.recipe is None and any(option is not None for option in wanted):
+            raise UsageError(
+                "--set, --data, --steps, --augment: need a recipe", "For example swincli doctor quickstart"
+            )
+        recipe = self.loaded_recipe
+        if self.augment is None:
+            if self.force:
+                raise UsageError("--force: needs --augment", "Nothing else writes a file.")
+            return
+        if self.steps is not None:
+            raise UsageError("--steps: nothing is measured with --augment", "Leave one of them out.")
+        if self.augment.suffix != ".png":
+            raise UsageError(f"--augment {self.augment}: must be a .png file", "For example --augment augment.png")
+        if recipe is not None and recipe.augment.transforms == "none":
+            raise UsageError(
+                "--augment: the recipe has no augment.transforms",
+                "For example --set augment.transforms=ada, or diffaugment.",
+            )
 
 
 @device_command(DoctorRequest)
@@ -67,13 +93,36 @@ def doctor(request: DoctorRequest, device: torch.device, console: Console) -> Re
 
     With a recipe, also measure its networks and the time and memory of training, in a few steps on noise.
 
-    Writes nothing. Exits with 1 if something cannot work.
+    Exits with 1 if something cannot work. Writes nothing but the picture of --augment.
     """
+    if request.augment is not None:
+        return draw_augmentation(request, request.augment)
 
     def print_now(lines: list[str]) -> None:
         console.emit({}, lines)
 
     return run(request, device, console, None if console.json_mode else print_now)
+
+
+def draw_augmentation(request: DoctorRequest, path: Path) -> Result:
+    """Write the page of `--augment`.
+
+    Raises:
+        UsageError: the recipe names no images.
+        SwincliError: they do not fit it, or the page cannot be written.
+    """
+    from swincli.data.store.reader import Store
+    from swincli.diagnosis.augment_page import check_page_path, draw_augment_page, save_page
+
+    recipe = request.loaded_recipe
+    assert recipe is not None
+    if recipe.data.path is None:
+        raise UsageError("data.path: the recipe names no data set", "Give --data STORE.")
+    check_page_path(path, force=request.force)
+    page = draw_augment_page(recipe, Store.open(recipe.data.path))
+    save_page(path, page)
+    facts = {"picture": str(path), "p": list(page.probabilities), "images": page.images}
+    return Result({"augment": facts}, [str(path)])
 
 
 def run(

@@ -11,9 +11,13 @@ import torch
 from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
+from swincli.recipe.objective import GROUPS, AugmentSection
+from swincli.recipe.schema import ModelSection
 from swincli.system import runtime
 from swincli.system.distributed import Processes
+from swincli.training.augment.pipe import TRANSFORM_SETS, Augmentation
 from swincli.training.loop import train
+from swincli.training.rng import derive
 from swincli.training.run.state import build_state
 from swincli.training.run_step import run_step
 from swincli.training.step.batch_shards import split_batch
@@ -58,6 +62,23 @@ def assert_close(ours: list[dict[str, float]], theirs: list[dict[str, float]], t
 def test_a_gpu_trains_as_the_cpu_does(tiny_recipe: MakeRecipe, store: Store) -> None:
     on_cpu = three_steps(tiny_recipe(*FULL), store, torch.device("cpu"))
     assert_close(three_steps(tiny_recipe(*FULL), store)[0], on_cpu[0], 1e-4)
+
+
+@pytest.mark.parametrize("transforms", sorted(TRANSFORM_SETS))
+def test_transforms_are_those_of_the_cpu_with_gradients_that_repeat(transforms: str) -> None:
+    section = AugmentSection.model_validate({"transforms": transforms, "groups": list(GROUPS[transforms])})
+    augmentation, results = Augmentation(section, ModelSection(size=32)), []
+    draws = augmentation.draw(8, derive(0, "a"))
+    plain = torch.randn(8, 3, 32, 32, generator=derive(0, "images"))
+    for device in (torch.device("cpu"), CUDA, CUDA):
+        images = plain.to(device).requires_grad_()
+        loss = augmentation.apply(images, draws, 0.7).pow(3).sum()
+        (gradient,) = torch.autograd.grad(loss, images, create_graph=True)
+        (second,) = torch.autograd.grad(gradient.square().sum(), images)
+        results.append((gradient.detach().cpu(), second.cpu()))
+    for on_cpu, once, again in zip(*results, strict=True):
+        torch.testing.assert_close(once, on_cpu, rtol=1e-3, atol=1e-3 * float(on_cpu.abs().max()))
+        assert torch.equal(once, again)
 
 
 @pytest.mark.parametrize(

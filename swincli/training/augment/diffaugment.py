@@ -20,8 +20,8 @@ GATES = {"color": 7, "translation": 8, "cutout": 9}
 WIDTH = 10
 
 
-def draw(count: int, random: torch.Generator) -> Tensor:
-    """Uniform numbers in [0, 1) for `count` images, float32 `[count, WIDTH]`."""
+def draw(section: AugmentSection, size: int, count: int, random: torch.Generator) -> Tensor:  # noqa: ARG001
+    """Uniform numbers in [0, 1) for `count` images, float32 `[count, WIDTH]`: the same for all groups and sizes."""
     return torch.rand(count, WIDTH, generator=random)
 
 
@@ -30,13 +30,15 @@ def apply(images: Tensor, draws: Tensor, p: float, section: AugmentSection) -> T
 
     Args:
         images: `[B, 3, H, W]` in [-1, 1].
-        draws: Their numbers from `draw`, `[B, WIDTH]`.
+        draws: Their numbers from `draw`, `[B, WIDTH]` on the CPU.
         p: Probability of each group.
         section: Groups and strengths.
     """
     for group in section.chosen:
-        changed = _GROUPS[group](images, draws[:, COLUMNS[group]], section)
-        images = torch.where((draws[:, GATES[group]] < p)[:, None, None, None], changed, images)
+        happens = draws[:, GATES[group]] < p
+        if bool(happens.any()):
+            changed = _GROUPS[group](images, draws[:, COLUMNS[group]], section)
+            images = torch.where(happens[:, None, None, None].to(images.device), changed, images)
     return images
 
 
@@ -57,7 +59,7 @@ def parameters(group: str, draws: Tensor, size: int, section: AugmentSection) ->
 
 
 def _color(images: Tensor, draws: Tensor, section: AugmentSection) -> Tensor:
-    brightness, saturation, contrast = (draws[:, column, None, None, None] for column in range(3))
+    brightness, saturation, contrast = draws.to(images)[:, :, None, None, None].unbind(dim=1)
     images = images + (brightness - 0.5) * section.color
     gray = images.mean(dim=1, keepdim=True)
     images = gray + (images - gray) * (1 + (2 * saturation - 1) * section.color)
@@ -66,7 +68,7 @@ def _color(images: Tensor, draws: Tensor, section: AugmentSection) -> Tensor:
 
 
 def _translation(images: Tensor, draws: Tensor, section: AugmentSection) -> Tensor:
-    shifts = _shifts(draws, _reach(images.shape[-1], section)).long().cpu()
+    shifts = _shifts(draws, _reach(images.shape[-1], section)).long()
     return translate(images, shifts[:, 0], shifts[:, 1])
 
 
@@ -74,9 +76,9 @@ def _cutout(images: Tensor, draws: Tensor, section: AugmentSection) -> Tensor:
     size = images.shape[-1]
     hole = _hole(size, section)
     first = _centre(draws, size, hole)[:, :, None] - hole // 2  # of the hole, [B, 2, 1]
-    position = torch.arange(size, device=images.device)
+    position = torch.arange(size)
     rows, columns = ((position >= first) & (position < first + hole)).unbind(dim=1)
-    return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)
+    return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None].to(images.device), 0.0)
 
 
 def _reach(size: int, section: AugmentSection) -> int:

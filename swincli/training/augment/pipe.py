@@ -14,7 +14,7 @@ from torch import Tensor
 
 from swincli.recipe.objective import AugmentSection
 from swincli.recipe.schema import ModelSection
-from swincli.training.augment import diffaugment
+from swincli.training.augment import ada, ada_draws, diffaugment
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,19 @@ class TransformSet:
     """A set of random transforms.
 
     Attributes:
-        draw: `(count, random)` -> random numbers, float32 `[count, K]` on the CPU.
-        apply: `(images, draws, p, section)` -> images; images `[B, 3, H, W]` in [-1, 1], draws `[B, K]` on their
-            device, p the probability of each transform. Differentiable twice with respect to the images.
+        draw: `(section, size, count, random)` -> random numbers, float32 `[count, K]` on the CPU.
+        apply: `(images, draws, p, section)` -> images; images `[B, 3, S, S]` in [-1, 1], draws `[B, K]` on the CPU, so
+            that nothing waits for a device, p the probability of each transform. Differentiable twice with respect to
+            the images. What happens to an image depends on its own numbers alone.
     """
 
-    draw: Callable[[int, torch.Generator], Tensor]
+    draw: Callable[[AugmentSection, int, int, torch.Generator], Tensor]
     apply: Callable[[Tensor, Tensor, float, AugmentSection], Tensor]
 
 
 TRANSFORM_SETS: dict[str, TransformSet] = {
     "diffaugment": TransformSet(diffaugment.draw, diffaugment.apply),
+    "ada": TransformSet(ada_draws.draw, ada.apply),
 }
 
 
@@ -55,22 +57,22 @@ class Augmentation:
 
     def draw(self, count: int, random: torch.Generator) -> Tensor:
         """Random numbers for `count` images, float32 `[count, K]`."""
-        return TRANSFORM_SETS[self.section.transforms].draw(count, random)
+        return TRANSFORM_SETS[self.section.transforms].draw(self.section, self.model.size, count, random)
 
     def apply(self, images: Tensor, draws: Tensor, p: float) -> Tensor:
         """The images as D sees them.
 
         Args:
-            images: `[B, 3, H, W]` in the networks' range.
-            draws: Their random numbers, `[B, K]`.
+            images: `[B, 3, S, S]` in the networks' range; bfloat16 becomes float32.
+            draws: Their random numbers, `[B, K]` on the CPU.
             p: Probability of each transform.
         """
         change = TRANSFORM_SETS[self.section.transforms].apply
-        draws = draws.to(images.device)
+        images = images.float() if images.dtype == torch.bfloat16 else images
         if self.model.pixel_mean == self.model.pixel_std == (0.5, 0.5, 0.5):
             return change(images, draws, p, self.section)
         mean, std = (
-            torch.tensor(values, device=images.device)[:, None, None]
+            torch.tensor(values, dtype=images.dtype, device=images.device)[:, None, None]
             for values in (self.model.pixel_mean, self.model.pixel_std)
         )
         changed = change((images * std + mean) * 2 - 1, draws, p, self.section)

@@ -8,6 +8,7 @@ from swincli.recipe.objective import AugmentSection
 from swincli.training.schedules import half_cosine
 
 ADJUST_EVERY = 4  # steps
+AUGMENT_P, AUGMENT_R = "augment/p", "augment/r"  # names of the probability and of r_t, in reports and in the state
 
 
 def is_adaptive(section: AugmentSection) -> bool:

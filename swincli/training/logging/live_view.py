@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from swincli.recipe import Recipe
+from swincli.training.augment.probability import AUGMENT_P, AUGMENT_R, is_adaptive
 from swincli.units import format_bytes, format_count, format_duration
 
 WIDEST = 120
@@ -29,6 +30,8 @@ _WORDS = {
     "loss/tv": "variation",
     "d/real_accuracy": "D(real)>0",
     "d/fake_accuracy": "D(fake)<0",
+    "augment/p": "augment p",
+    "augment/r": "augment r_t",
     "grad/d": "gradient D",
     "grad/g": "gradient G",
 }
@@ -172,6 +175,8 @@ def reported_scalars(recipe: Recipe) -> tuple[str, ...]:
         "loss/tv": loss.tv > 0,
         "d/real_accuracy": True,
         "d/fake_accuracy": True,
+        AUGMENT_P: recipe.augment.is_on,
+        AUGMENT_R: is_adaptive(recipe.augment),
         "grad/d": True,
         "grad/g": True,
     }

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from swincli.model.blocks.conditioning import forward_with_labels
 from swincli.recipe.objective import LossSection
+from swincli.training.augment.probability import AUGMENT_P, AUGMENT_R, is_adaptive
 from swincli.training.losses import augself
 from swincli.training.losses.adversarial import ADVERSARIAL
 from swincli.training.losses.apa import swapped
@@ -52,7 +53,7 @@ class Losses:
         with self.networks.differentiable_twice() if joint else contextlib.nullcontext():
             phase = self._d_phase(batch, reals, real_labels, fakes)
         loss = self.adversarial.d(phase.real.logits, phase.fake.logits)
-        scalars = _d_scalars(loss, phase, paired=self.adversarial.paired)
+        scalars = _d_scalars(loss, phase, paired=self.adversarial.paired) | self._augment_scalars(batch)
         loss = _add_terms(D_TERMS, phase, loss, scalars, self.section, batch.images_seen)
         if joint:
             loss = self._add_penalties(phase, loss, scalars)
@@ -93,28 +94,32 @@ class Losses:
         losses, scalars, seen = [], Scalars(), batch.images_seen
         if self.section.has_r1:
             reals, labels = self._reals(batch)
-            loss, scalars["loss/r1"] = self._penalty(batch, reals, labels, "r1", r1_weight(seen, self.section))
+            gamma = r1_weight(seen, self.section)
+            loss, scalars["loss/r1"], logits = self._penalty(batch, reals, labels, "r1", gamma)
             losses.append(loss)
+            if is_adaptive(self.recipe.augment) and not self.adversarial.paired:
+                scalars["r1/real_sign"] = logits.sign().mean()
         if self.section.has_r2:
             with torch.no_grad():
                 fakes = self.networks.generate(batch.d_latents, batch.d_labels)
             gamma = r2_weight(seen, self.section)
-            loss, scalars["loss/r2"] = self._penalty(batch, fakes, batch.d_labels, "r2", gamma)
+            loss, scalars["loss/r2"], _ = self._penalty(batch, fakes, batch.d_labels, "r2", gamma)
             losses.append(loss)
         (sum(losses[1:], losses[0]) + self._touched_heads()).backward()
         return scalars
 
     def _penalty(
         self, batch: Batch, images: Tensor, labels: Tensor | None, name: str, gamma: float
-    ) -> tuple[Tensor, Tensor]:
-        """The weighted penalty at some images, and its value without the weight."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The weighted penalty at some images, its value without the weight, and D's logits."""
         images = images.detach().requires_grad_()
         with self.networks.differentiable_twice():
             seen = self.setting.augment(images, batch, name)
             logits = forward_with_labels(self.networks.discriminator, seen, labels)
         penalty = _squared_gradient(logits, images)
         # 0 * logits gives the last bias a gradient as well: DDP waits for a gradient of every parameter
-        return gamma / 2 * self.section.r1_interval * penalty + 0.0 * logits.sum(), penalty.detach()
+        loss = gamma / 2 * self.section.r1_interval * penalty + 0.0 * logits.sum()
+        return loss, penalty.detach(), logits.detach()
 
     def _reals(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """What D is shown as real, and its labels: with APA, some of them are generated."""
@@ -122,6 +127,16 @@ class Losses:
             return batch.reals, batch.labels
         p = self.setting.probability(batch.images_seen)
         return swapped(self.networks.generate, batch, p)
+
+    def _augment_scalars(self, batch: Batch) -> Scalars:
+        """The probability of the transforms in this step and, once the controller has measured it, r_t."""
+        if not self.recipe.augment.is_on:
+            return {}
+        scalars = {AUGMENT_P: torch.tensor(self.setting.probability(batch.images_seen))}
+        measured = self.setting.memory.values.get(AUGMENT_R)
+        if measured is not None and not measured.isnan():
+            scalars[AUGMENT_R] = measured.float()
+        return {name: value.to(batch.reals.device) for name, value in scalars.items()}
 
     def _touched_heads(self) -> Tensor | float:
         """0, with a gradient of 0 for heads that a phase does not use: DDP waits for a gradient of every parameter."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from swincli.recipe import Recipe
 from swincli.training.augment.pipe import Augmentation
-from swincli.training.augment.probability import is_adaptive, planned_probability
+from swincli.training.augment.probability import AUGMENT_P, is_adaptive, planned_probability
 from swincli.training.losses.batch import Batch
 from swincli.training.losses.memory import Memory
 from swincli.training.losses.networks import Networks
@@ -34,7 +34,7 @@ class Setting:
     def probability(self, images_seen: int) -> float:
         """Probability of each transform, and of a generated image in place of a real one."""
         section = self.recipe.augment
-        return self.memory.number("augment/p") if is_adaptive(section) else planned_probability(section, images_seen)
+        return self.memory.number(AUGMENT_P) if is_adaptive(section) else planned_probability(section, images_seen)
 
     def augment(self, images: Tensor, batch: Batch, view: str) -> Tensor:
         """The images as D sees them.

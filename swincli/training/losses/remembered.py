@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from swincli.recipe import Recipe
-from swincli.training.augment.probability import ADJUST_EVERY, adjusted_probability, is_adaptive
+from swincli.training.augment.probability import (
+    ADJUST_EVERY,
+    AUGMENT_P,
+    AUGMENT_R,
+    adjusted_probability,
+    is_adaptive,
+)
 from swincli.training.losses import lecam, mee, path_length
 from swincli.training.losses.memory import Memory, Remembered, Step, scalar
 
-P, SIGNS, STEPS = "augment/p", "augment/signs", "augment/steps"
+SIGNS, MEANS, STEPS = "augment/signs", "augment/means", "augment/steps"
+
+
+def _start_of_probability(recipe: Recipe) -> dict[str, Tensor]:
+    zeros = {name: scalar(0.0) for name in (SIGNS, MEANS, STEPS)}
+    return {AUGMENT_P: scalar(recipe.augment.start), AUGMENT_R: scalar(math.nan), **zeros}
 
 
 def _update_probability(values: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
-    """ADA's controller: every `ADJUST_EVERY` steps, by the mean sign of D's logits at reals since the last time."""
-    signs, steps = float(values[SIGNS]) + step.means["d/real_sign"], int(values[STEPS]) + 1
+    """ADA's controller: every `ADJUST_EVERY` steps, by r_t.
+
+    r_t is the mean sign of D's logits at reals since the last adjustment, those of R1's phase included.
+    """
+    new = [step.means[name] for name in ("d/real_sign", "r1/real_sign") if name in step.means]
+    signs, means, steps = float(values[SIGNS]) + sum(new), int(values[MEANS]) + len(new), int(values[STEPS]) + 1
     if steps < ADJUST_EVERY:
-        return {SIGNS: scalar(signs), STEPS: scalar(steps)}
-    section, images = step.recipe.augment, steps * step.recipe.train.batch
-    p = adjusted_probability(float(values[P]), signs / steps, images, section)
-    return {P: scalar(p), SIGNS: scalar(0.0), STEPS: scalar(0.0)}
+        return {SIGNS: scalar(signs), MEANS: scalar(means), STEPS: scalar(steps)}
+    r, images = signs / means, steps * step.recipe.train.batch
+    p = adjusted_probability(float(values[AUGMENT_P]), r, images, step.recipe.augment)
+    return {AUGMENT_P: scalar(p), AUGMENT_R: scalar(r), SIGNS: scalar(0.0), MEANS: scalar(0.0), STEPS: scalar(0.0)}
 
 
 REMEMBERED: tuple[Remembered, ...] = (
     Remembered(
         wanted=lambda recipe: is_adaptive(recipe.augment),
-        start=lambda recipe: {P: scalar(recipe.augment.start), SIGNS: scalar(0.0), STEPS: scalar(0.0)},
+        start=_start_of_probability,
         update=_update_probability,
     ),
     lecam.REMEMBERED,

@@ -112,7 +112,12 @@ def test_on_a_terminal_there_is_the_live_view(tiny_recipe: MakeRecipe, folder: R
 
 @pytest.mark.parametrize(
     ("override", "name"),
-    [("loss.bcr_real=1", "loss/bcr"), ("loss.bcr_fake=1", "loss/bcr"), ("loss.tv=1", "loss/tv")],
+    [
+        ("loss.bcr_real=1", "loss/bcr"),
+        ("loss.bcr_fake=1", "loss/bcr"),
+        ("loss.tv=1", "loss/tv"),
+        ("augment.transforms=ada", "augment/p"),
+    ],
 )
 def test_the_view_knows_what_a_recipe_reports(tiny_recipe: MakeRecipe, override: str, name: str) -> None:
     plain = reported_scalars(tiny_recipe())

@@ -1,0 +1,91 @@
+"""A picture of what D sees: training images under a recipe's transforms at several probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from swincli.data.loader_order import training_indices
+from swincli.data.store.reader import Store
+from swincli.model.pixels import to_network, to_pictures
+from swincli.recipe import Recipe
+from swincli.recipe.objective import AugmentSection
+from swincli.synthesis.figures.labelled_grid import GridLabels, draw_labelled_grid
+from swincli.synthesis.output.provenance import Output, read_note, save_image
+from swincli.system.overwrite import check_overwrite
+from swincli.training.augment.pipe import Augmentation
+from swincli.training.preflight import check_data
+from swincli.training.rng import derive
+
+PROBABILITIES = (0.0, 0.3, 0.8)
+NOTE = "swincli doctor --augment"
+COLUMNS, WIDTH = 8, 2048  # most images in a row, and about the most pixels
+
+
+@dataclass(frozen=True)
+class AugmentPage:
+    """A grid of training images: a row for each probability.
+
+    Attributes:
+        picture: uint8 `[H, W, 3]`.
+        probabilities: Of the rows.
+        images: Images in a row.
+    """
+
+    picture: Tensor
+    probabilities: tuple[float, ...]
+    images: int
+
+
+def check_page_path(path: Path, *, force: bool) -> None:
+    """Check, before any work, that the page may be written.
+
+    Raises:
+        DataError: the file exists and is no such page, and there is no `force`.
+    """
+    check_overwrite([path], force=force, is_own=lambda file: read_note(file) == NOTE)
+
+
+def save_page(path: Path, page: AugmentPage) -> None:
+    """Write the page as PNG.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    save_image(Output(path, NOTE), page.picture)
+
+
+def draw_augment_page(recipe: Recipe, store: Store) -> AugmentPage:
+    """The first images of a run, as its first step draws the transforms, at p = 0, 0.3, 0.8 and the recipe's own.
+
+    A higher p adds transforms to those of a lower one. Training flips and APA are left out.
+
+    Raises:
+        DataError: the images do not fit the recipe, or cannot be read.
+    """
+    check_data(recipe, store)
+    model, seed = recipe.model, recipe.train.seed
+    count = min(COLUMNS, max(2, WIDTH // model.size), len(store))
+    indices = training_indices(len(store), seed, 0, count)
+    images = to_network(torch.from_numpy(store.fetch(indices)), model.pixel_mean, model.pixel_std)
+    augmentation = Augmentation(recipe.augment, model)
+    draws = augmentation.draw(count, derive(seed, "augment/d_real"))
+    key, own = own_probability(recipe.augment)
+    probabilities = tuple(sorted({*PROBABILITIES, own}))
+    rows = [to_pictures(augmentation.apply(images, draws, p), model.pixel_mean, model.pixel_std) for p in probabilities]
+    labels = GridLabels(
+        title=f"What D sees: {recipe.augment.transforms} ({', '.join(recipe.augment.chosen)})",
+        rows=[f"p = {p:g}" + (f" ({key})" if p == own else "") for p in probabilities],
+    )
+    return AugmentPage(draw_labelled_grid(list(torch.cat(rows)), count, labels), probabilities, count)
+
+
+def own_probability(section: AugmentSection) -> tuple[str, float]:
+    """Key and value of the probability that a recipe leads to: a constant one, a schedule's end, an adaptive bound."""
+    if section.control == "scheduled":
+        assert section.p_end is not None
+        return "augment.p_end", section.p_end
+    return ("augment.p_max", section.p_max) if section.control == "adaptive" else ("augment.p", section.start)

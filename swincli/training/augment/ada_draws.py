@@ -1,0 +1,137 @@
+"""The transforms of ADA as a table, their random numbers, and which of them happen to which image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from swincli.data.store.manifest import CHANNELS
+from swincli.recipe.objective import AugmentSection
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A random transform of an image.
+
+    Attributes:
+        group: Its group in `augment.groups`.
+        uniform: How many numbers in [0, 1) it uses.
+        normal: How many numbers of N(0, 1) it uses.
+    """
+
+    group: str
+    uniform: int = 0
+    normal: int = 0
+
+
+FILTER_BANDS = 4
+
+TRANSFORMS: dict[str, Transform] = {
+    "x_flip": Transform("blit", uniform=1),
+    "rotate90": Transform("blit", uniform=1),
+    "integer_shift": Transform("blit", uniform=2),
+    "scale": Transform("geometry", normal=1),
+    "rotate_before": Transform("geometry", uniform=1),
+    "stretch": Transform("geometry", normal=1),
+    "rotate_after": Transform("geometry", uniform=1),
+    "fractional_shift": Transform("geometry", normal=2),
+    "brightness": Transform("color", normal=1),
+    "contrast": Transform("color", normal=1),
+    "luma_flip": Transform("color", uniform=1),
+    "hue": Transform("color", uniform=1),
+    "saturation": Transform("color", normal=1),
+    **{f"filter_{band}": Transform("filter", normal=1) for band in range(FILTER_BANDS)},
+    "noise": Transform("noise", normal=1),
+    "cutout": Transform("cutout", uniform=2),
+}
+"""All transforms in the order in which they are applied, each with probability p."""
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Columns of a transform in the random numbers: of the one that decides whether it happens, and of its own."""
+
+    gate: int
+    uniform: slice
+    normal: slice
+
+
+@cache
+def _layout() -> tuple[dict[str, _Columns], int, int]:
+    """The columns of each transform, the number of uniform columns, and that of normal ones."""
+    uniform, normal = len(TRANSFORMS), 0
+    starts = {}
+    for name, each in TRANSFORMS.items():
+        starts[name] = uniform, normal
+        uniform, normal = uniform + each.uniform, normal + each.normal
+    columns = {}
+    for gate, (name, (first, second)) in enumerate(starts.items()):
+        each, second = TRANSFORMS[name], second + uniform
+        columns[name] = _Columns(gate, slice(first, first + each.uniform), slice(second, second + each.normal))
+    return columns, uniform, normal
+
+
+def draw(section: AugmentSection, size: int, count: int, random: torch.Generator) -> Tensor:
+    """Random numbers for `count` images of a side, float32 `[count, K]`; those of an image's noise only if needed.
+
+    All transforms have their numbers, so a transform does the same whether others are in use or not.
+    """
+    _, uniform, normal = _layout()
+    numbers = [torch.rand(count, uniform, generator=random), torch.randn(count, normal, generator=random)]
+    if "noise" in section.chosen:
+        numbers.append(torch.randn(count, CHANNELS * size**2, generator=random))
+    return torch.cat(numbers, dim=1)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The random numbers of some images, and what they decide.
+
+    Attributes:
+        draws: `[B, K]` from `draw`, on the CPU.
+        p: Probability of each transform.
+        groups: The groups in use.
+    """
+
+    draws: Tensor
+    p: float
+    groups: tuple[str, ...]
+
+    def happens(self, name: str, p: float | None = None) -> Tensor:
+        """Whether a transform happens to each image, bool `[B]`; `p` takes the place of its probability."""
+        if TRANSFORMS[name].group not in self.groups:
+            return torch.zeros(len(self.draws), dtype=torch.bool)
+        return self.draws[:, _layout()[0][name].gate] < (self.p if p is None else p)
+
+    def uniform(self, name: str) -> Tensor:
+        """A transform's numbers in [0, 1), float64 `[B, N]`."""
+        return self.draws[:, _layout()[0][name].uniform].double()
+
+    def normal(self, name: str) -> Tensor:
+        """A transform's numbers of N(0, 1), float64 `[B, N]`."""
+        return self.draws[:, _layout()[0][name].normal].double()
+
+    def noise(self, size: int) -> Tensor:
+        """Noise N(0, 1) for each image, float32 `[B, 3, size, size]`."""
+        return self.draws[:, -CHANNELS * size**2 :].view(-1, CHANNELS, size, size)
+
+
+def change_some(images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Images of which some are changed; without work where there are none.
+
+    Args:
+        images: `[B, C, H, W]`.
+        chosen: Which ones, bool `[B]` on the CPU.
+        change: `(images, positions)` -> changed images; positions int64 in the batch, on the CPU.
+    """
+    positions = chosen.nonzero()[:, 0]
+    if len(positions) == 0:
+        return images
+    if len(positions) == len(images):
+        return change(images, positions)
+    on_device = positions.to(images.device)
+    return images.index_copy(0, on_device, change(images.index_select(0, on_device), positions))
