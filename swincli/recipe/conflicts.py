@@ -59,12 +59,6 @@ def _has_groups(recipe: AnyRecipe) -> bool:
     return any(batch % size == 0 for size in range(2, min(recipe.model.std_group, batch) + 1))
 
 
-def _largest_share(recipe: AnyRecipe) -> float:
-    """The largest probability of transforms and of APA in a run."""
-    section = recipe.augment
-    return float(section.p_max if section.control == "adaptive" else max(section.start, section.p_end or 0.0))
-
-
 def _ends_late(section: str, name: str) -> Conflict:
     """A schedule that would end after the run."""
     return Conflict(
@@ -99,12 +93,6 @@ TRANSFORMS = (
             and not (recipe.loss.augself_groups and set(recipe.loss.augself_groups) <= set(recipe.augment.chosen))
         ),
         "must be among the groups of augment.groups, and at least one",
-    ),
-    Conflict(
-        ("augment.p_end", "augment.p", "augment.apa"),
-        lambda recipe: recipe.augment.apa and _largest_share(recipe) > recipe.augment.p_max,
-        "with augment.apa, p is also the share of reals that are replaced by fakes; keep it within augment.p_max, or "
-        'set augment.control = "adaptive"',
     ),
     Conflict(
         "augment.apa",

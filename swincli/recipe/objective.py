@@ -120,8 +120,7 @@ class AugmentSection(Section):
     transforms: Literal["none", "diffaugment", "ada"] = "none"
     """Random transforms of everything that D sees, differentiable: DiffAugment's, or those of StyleGAN2-ADA."""
     groups: list[str] | None = None
-    """Groups of transforms. DiffAugment has color, translation and cutout (default: all). ADA has blit, geometry and
-    color (default), and filter, noise and cutout."""
+    """DiffAugment: color, translation, cutout (default: all). ADA: blit, geometry, color; and filter, noise, cutout."""
     control: Literal["fixed", "scheduled", "adaptive"] = "fixed"
     """Probability of each transform: constant, on a half-cosine from `p` to `p_end`, or by D's overfitting (ADA)."""
     p: Probability | None = None

@@ -103,13 +103,6 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         "loss.augself_d",
         "a fixed p of 1",
     ),
-    "APA of all reals": ("[augment]\napa = true", 2, "augment.apa", "the share of reals"),
-    "APA of nearly all reals": (
-        '[augment]\napa = true\ncontrol = "scheduled"\np_end = 0.9\np_until = "1k"',
-        4,
-        "augment.p_end",
-        "within augment.p_max",
-    ),
     "APA, pairs and classes": (
         '[augment]\napa = true\np = 0.3\n[loss]\nadversarial = "relativistic"\n[model]\nclasses = 2',
         2,
@@ -220,8 +213,8 @@ def applies(conflict: object, text: str) -> bool:
 
 
 def test_an_override_is_named_as_one() -> None:
-    with pytest.raises(RecipeError, match=r"augment.apa \(--set\): with augment.apa, p is also"):
-        load_recipe("quickstart", ["augment.apa=true"])
+    with pytest.raises(RecipeError, match=r"loss.top_k \(--set\): takes the best fakes of the whole batch"):
+        load_recipe("quickstart", ["loss.top_k=0.9", "run.micro_batch=8"])
 
 
 def test_the_defaults_and_weights_of_nothing_contradict_nothing() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from plain_losses import plain_losses
@@ -24,6 +26,7 @@ EXPECTED = {
 
 def test_every_loss_has_its_numbers_here() -> None:
     assert EXPECTED.keys() == ADVERSARIAL.keys()
+    assert get_args(LossSection.model_fields["adversarial"].annotation) == tuple(ADVERSARIAL)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
