@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swincli.model.blocks.attention import GroupedAttention
-from swincli.model.blocks.conditioning import embed, make_embedding
+from swincli.model.blocks.conditioning import Through, embed, make_embedding
 from swincli.model.blocks.layers import FIRST_RESOLUTION, EqualLinear, PixelNorm
 from swincli.model.blocks.position import POSITIONS
 from swincli.model.blocks.style import STYLES
@@ -247,9 +248,16 @@ class Generator(nn.Module):
         assert image is not None
         return image
 
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """z `[B, latent_dim]`, and int64 labels `[B]` if conditional -> image `[B, 3, size, size]`."""
-        return self.synthesise(self.broadcast(self.map(z, labels)))
+    def forward(self, z: Tensor, labels: Tensor | None = None, through: Through | None = None) -> Any:
+        """z `[B, latent_dim]`, and int64 labels `[B]` if conditional -> image `[B, 3, size, size]`.
+
+        With `through`, the result is that of `through(self, z, labels)`; see `Through`.
+        """
+        return (through or _images)(self, z, labels)
+
+
+def _images(generator: Generator, z: Tensor, labels: Tensor | None) -> Tensor:
+    return generator.synthesise(generator.broadcast(generator.map(z, labels)))
 
 
 def _initialise(module: nn.Module) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from swincli.ops import second_gradients
 from swincli.ops.cpu_tiles import positions_per_tile, use_tiles_with_grad, use_tiles_without_grad
 
 MIN_POSITIONS = 1024
@@ -30,8 +30,12 @@ def mlp(x: Tensor, expand: Tensor, expand_bias: Tensor, contract: Tensor, contra
     elif use_tiles_without_grad(x):
         out = _forward(flat, *weights, hidden=None)
     else:
-        return F.linear(F.gelu(F.linear(x, expand, expand_bias)), contract, contract_bias)
+        return _plain(x, *weights)
     return out.view(*x.shape[:-1], len(contract))
+
+
+def _plain(x: Tensor, expand: Tensor, expand_bias: Tensor, contract: Tensor, contract_bias: Tensor) -> Tensor:
+    return F.linear(F.gelu(F.linear(x, expand, expand_bias)), contract, contract_bias)
 
 
 def _forward(
@@ -66,14 +70,16 @@ class _Mlp(torch.autograd.Function):
         ctx: Any, x: Tensor, expand: Tensor, expand_bias: Tensor, contract: Tensor, contract_bias: Tensor
     ) -> Tensor:
         hidden = x.new_empty(len(x), len(expand))
-        ctx.save_for_backward(x, hidden, expand, contract)
+        ctx.save_for_backward(x, expand, expand_bias, contract, contract_bias, hidden)
         return _forward(x, expand, expand_bias, contract, contract_bias, hidden=hidden)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grad_outputs
-        x, hidden, expand, contract = ctx.saved_tensors
+        *inputs, hidden = ctx.saved_tensors
+        if second_gradients.is_wanted():
+            return second_gradients.plain_gradients(_plain, inputs, grad)
+        x, expand, _, contract, _ = inputs
         to_x, to_expand, to_expand_bias, to_contract, to_contract_bias = ctx.needs_input_grad
         through_gelu, step = to_x or to_expand or to_expand_bias, _positions(x, expand)
         grad_x = torch.empty_like(x) if to_x else None

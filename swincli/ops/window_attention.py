@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from swincli.ops import second_gradients
 from swincli.ops.cpu_tiles import Tile, tiles, use_tiles_with_grad, use_tiles_without_grad
 from swincli.ops.windows import WindowGrid, edge_masks
 
@@ -59,11 +59,16 @@ def window_attention(qkv: Tensor, grids: Sequence[WindowGrid], biases: Sequence[
         return out.flatten(3)
     if use_tiles_without_grad(qkv):
         return _forward_tiled(qkv, grids, biases).flatten(3)
+    return _plain(qkv, grids, biases).flatten(3)
+
+
+def _plain(qkv: Tensor, grids: Sequence[WindowGrid], biases: Sequence[Tensor | None]) -> Tensor:
+    """`[B, H, W, 3, G, h, d] -> [B, H, W, G, h, d]` on whole maps."""
     results = []
     for group, (grid, bias) in enumerate(zip(grids, biases, strict=True)):
         q, k, v = grid.partition(qkv[:, :, :, :, group])
         results.append(grid.reverse(attention_weights(q, k, bias, grid) @ v))
-    return torch.stack(results, dim=3).flatten(3)
+    return torch.stack(results, dim=3)
 
 
 def attend_tile(qkv: Tensor, tile: Tile, grid: WindowGrid, bias: Tensor | None, out: Tensor) -> None:
@@ -105,10 +110,14 @@ class _WindowAttention(torch.autograd.Function):
         return _forward_tiled(qkv, grids, biases)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         qkv, *biases = ctx.saved_tensors
         (grad,) = grad_outputs
+        if second_gradients.is_wanted():
+            of_qkv, *of_biases = second_gradients.plain_gradients(
+                lambda qkv, *biases: _plain(qkv, ctx.grids, biases), (qkv, *biases), grad
+            )
+            return of_qkv, None, *of_biases
         grad_qkv, grad_biases = torch.empty_like(qkv), []
         for group, (grid, bias) in enumerate(zip(ctx.grids, biases, strict=True)):
             of_group = qkv[:, :, :, :, group], grad[:, :, :, group], grad_qkv[:, :, :, :, group]

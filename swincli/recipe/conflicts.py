@@ -17,52 +17,67 @@ class Conflict:
     """A combination of settings that contradicts itself.
 
     Attributes:
-        key: The key that is reported.
+        key: The key that is reported; of several, the first that the recipe sets.
         applies: Whether a recipe has the combination.
         reason: Why it is refused, and what to do.
     """
 
-    key: str
+    key: str | tuple[str, ...]
     applies: Callable[[AnyRecipe], bool]
     reason: str
 
+    def reported_key(self, recipe: AnyRecipe) -> str:
+        """`section.key` of the key that is reported."""
+        keys = (self.key,) if isinstance(self.key, str) else self.key
+        parts = {key: key.split(".") for key in keys}
+        return next((key for key, (section, name) in parts.items() if _is_set(recipe, section, name)), keys[0])
 
-def _uses_features(recipe: AnyRecipe) -> bool:
-    loss = recipe.loss
-    return any((loss.augself_d, loss.augself_g, loss.adaptive_mix, loss.mee_dlle, loss.mee_disomap, loss.mee_entropy))
+
+def _is_set(recipe: AnyRecipe, section: str, name: str) -> bool:
+    content = getattr(recipe, section)
+    return name in content.model_fields_set and bool(getattr(content, name))
 
 
-CONFLICTS = (
+AUGSELF, MEE, BCR = ("augself_d", "augself_g"), ("mee_dlle", "mee_disomap", "mee_entropy"), ("bcr_real", "bcr_fake")
+
+
+def _uses(recipe: AnyRecipe, *names: str) -> bool:
+    return any(getattr(recipe.loss, name) for name in names)
+
+
+def _keys(*names: str) -> tuple[str, ...]:
+    return tuple(f"loss.{name}" for name in names)
+
+
+def _is_paired(recipe: AnyRecipe) -> bool:
+    return bool(recipe.loss.adversarial == "relativistic")
+
+
+def _has_groups(recipe: AnyRecipe) -> bool:
+    """Whether the minibatch standard deviation has groups of two or more images."""
+    batch = recipe.train.batch
+    return any(batch % size == 0 for size in range(2, min(recipe.model.std_group, batch) + 1))
+
+
+def _ends_late(section: str, name: str) -> Conflict:
+    """A schedule that would end after the run."""
+    return Conflict(
+        f"{section}.{name}",
+        lambda recipe: (getattr(getattr(recipe, section), name) or 0) > recipe.train.total > 0,
+        "must end within train.total",
+    )
+
+
+TRANSFORMS = (
     Conflict(
-        "loss.bcr_real",
-        lambda recipe: recipe.augment.transforms != "none" and bool(recipe.loss.bcr_real or recipe.loss.bcr_fake),
+        _keys(*BCR),
+        lambda recipe: recipe.augment.transforms != "none" and _uses(recipe, *BCR),
         "bCR asks D to ignore what augment.transforms already hides from it; use one of the two",
     ),
     Conflict(
-        "loss.adaptive_mix",
-        lambda recipe: bool(recipe.loss.adaptive_mix) and recipe.augment.control == "adaptive",
-        "AdaptiveMix changes the scale of the logits that an adaptive augment.control measures; use a fixed or "
-        "scheduled one",
-    ),
-    Conflict(
-        "loss.adaptive_mix",
-        lambda recipe: bool(recipe.loss.adaptive_mix) and recipe.model.classes > 0,
-        "AdaptiveMix blends images of different classes and does not know a label for them; train without classes",
-    ),
-    Conflict(
-        "loss.adaptive_mix",
-        lambda recipe: bool(recipe.loss.adaptive_mix) and recipe.model.std_group < 2,
-        "AdaptiveMix blends images of one group of the minibatch standard deviation; set model.std_group to 2 or more",
-    ),
-    Conflict(
-        "loss.mee_disomap",
-        lambda recipe: bool(recipe.loss.mee_disomap) and recipe.model.classes > 0,
-        "DIsoMap blends images of different classes and does not know a label for them; train without classes",
-    ),
-    Conflict(
-        "loss.augself_d",
+        _keys(*AUGSELF),
         lambda recipe: (
-            bool(recipe.loss.augself_d or recipe.loss.augself_g)
+            _uses(recipe, *AUGSELF)
             and (
                 recipe.augment.transforms != "diffaugment"
                 or recipe.augment.control != "fixed"
@@ -74,20 +89,42 @@ CONFLICTS = (
     Conflict(
         "loss.augself_groups",
         lambda recipe: (
-            bool(recipe.loss.augself_d or recipe.loss.augself_g)
-            and not set(recipe.loss.augself_groups) <= set(recipe.augment.chosen)
+            _uses(recipe, *AUGSELF)
+            and not (recipe.loss.augself_groups and set(recipe.loss.augself_groups) <= set(recipe.augment.chosen))
         ),
         "must be among the groups of augment.groups, and at least one",
     ),
     Conflict(
-        "model.discriminator",
-        lambda recipe: recipe.model.discriminator == "patch" and _uses_features(recipe),
-        '"patch" has no feature vector of an image, which AugSelf, AdaptiveMix and MEE need; use "wavelet" or "plain"',
+        "augment.apa",
+        lambda recipe: recipe.augment.apa and _is_paired(recipe) and recipe.model.classes > 0,
+        'a fake that replaces a real has a label of its own, and "relativistic" pairs equal labels; train without '
+        "classes, or without one of the two",
+    ),
+)
+
+LOGITS = (
+    Conflict(
+        "loss.adversarial",
+        lambda recipe: (
+            recipe.loss.adversarial == "wasserstein"
+            and not (recipe.model.spectral_norm or recipe.loss.has_r1 or recipe.loss.has_r2)
+        ),
+        '"wasserstein" needs a D of bounded slope; set model.spectral_norm = true, or a weight of R1 or R2',
     ),
     Conflict(
-        "loss.joint_penalty",
-        lambda recipe: recipe.loss.joint_penalty and not (recipe.loss.has_r1 or recipe.loss.has_r2),
-        "needs loss.r1_gamma or loss.r2_gamma",
+        "loss.lecam",
+        lambda recipe: _uses(recipe, "lecam") and _is_paired(recipe),
+        'ties logits to averages; with "relativistic" only their differences mean anything',
+    ),
+    Conflict(
+        _keys("lecam_from", "lecam"),
+        lambda recipe: _uses(recipe, "lecam") and recipe.loss.lecam_from >= recipe.train.total > 0,
+        "LeCam starts after loss.lecam_from images, which must be below train.total",
+    ),
+    Conflict(
+        "loss.top_k",
+        lambda recipe: recipe.loss.top_k < 1 and _is_paired(recipe),
+        'compares logits of fakes alone; "relativistic" has none that mean anything without their real',
     ),
     Conflict(
         "loss.top_k",
@@ -95,44 +132,71 @@ CONFLICTS = (
         "takes the best fakes of the whole batch, which run.micro_batch splits",
     ),
     Conflict(
-        "loss.top_k",
-        lambda recipe: recipe.loss.top_k < 1 and recipe.loss.adversarial == "relativistic",
-        'compares logits of fakes alone; "relativistic" has none that mean anything without their real',
+        "loss.mee_entropy",
+        lambda recipe: _uses(recipe, "mee_entropy") and recipe.run.micro_batch is not None,
+        "takes the logarithm of a mean over the whole batch, which run.micro_batch splits",
     ),
     Conflict(
-        "loss.lecam",
-        lambda recipe: bool(recipe.loss.lecam) and recipe.loss.adversarial == "relativistic",
-        'ties logits to averages; with "relativistic" only their differences mean anything',
-    ),
-    Conflict(
-        "loss.gamma_until",
-        lambda recipe: (recipe.loss.gamma_until or 0) > recipe.train.total > 0,
-        "must end within train.total",
-    ),
-    Conflict(
-        "augment.p_until",
-        lambda recipe: (recipe.augment.p_until or 0) > recipe.train.total > 0,
-        "must end within train.total",
-    ),
-    Conflict(
-        "train.beta2_until",
-        lambda recipe: (recipe.train.beta2_until or 0) > recipe.train.total > 0,
-        "must end within train.total",
-    ),
-    Conflict(
-        "ema.half_life_until",
-        lambda recipe: (recipe.ema.half_life_until or 0) > recipe.train.total > 0,
-        "must end within train.total",
+        "loss.joint_penalty",
+        lambda recipe: recipe.loss.joint_penalty and not (recipe.loss.has_r1 or recipe.loss.has_r2),
+        "needs loss.r1_gamma or loss.r2_gamma",
     ),
 )
 
+FEATURES = (
+    Conflict(
+        "model.discriminator",
+        lambda recipe: recipe.model.discriminator == "patch" and _uses(recipe, *AUGSELF, *MEE, "adaptive_mix"),
+        '"patch" has no feature vector of an image, which AugSelf, AdaptiveMix and MEE need; use "wavelet" or "plain"',
+    ),
+    Conflict(
+        "loss.mee_disomap",
+        lambda recipe: _uses(recipe, "mee_disomap") and recipe.model.classes > 0,
+        "DIsoMap blends images of different classes and does not know a label for them; train without classes",
+    ),
+    Conflict(
+        "loss.adaptive_mix",
+        lambda recipe: _uses(recipe, "adaptive_mix") and recipe.augment.control == "adaptive",
+        "AdaptiveMix changes the scale of the logits that an adaptive augment.control measures; use a fixed or "
+        "scheduled one",
+    ),
+    Conflict(
+        "loss.adaptive_mix",
+        lambda recipe: _uses(recipe, "adaptive_mix") and recipe.model.classes > 0,
+        "AdaptiveMix blends images of different classes and does not know a label for them; train without classes",
+    ),
+    Conflict(
+        "loss.adaptive_mix",
+        lambda recipe: _uses(recipe, "adaptive_mix") and not _has_groups(recipe),
+        "AdaptiveMix blends images of one group of the minibatch standard deviation; set model.std_group to 2 or more, "
+        "and train.batch to a multiple of it",
+    ),
+    Conflict(
+        (*_keys("joint_penalty", *BCR, "zcr_d", *AUGSELF, *MEE), "loss.adversarial"),
+        lambda recipe: (
+            _uses(recipe, "adaptive_mix")
+            and (_is_paired(recipe) or _uses(recipe, "joint_penalty", *BCR, "zcr_d", *AUGSELF, *MEE))
+        ),
+        "needs logits or features of single images, and loss.adaptive_mix gives those of blends; use one of the two",
+    ),
+)
+
+SCHEDULES = (
+    _ends_late("loss", "gamma_until"),
+    _ends_late("augment", "p_until"),
+    _ends_late("train", "beta2_until"),
+    _ends_late("ema", "half_life_until"),
+)
+
+CONFLICTS = TRANSFORMS + LOGITS + FEATURES + SCHEDULES
+
 
 def check_conflicts(recipe: AnyRecipe) -> None:
-    """Refuse combinations that contradict each other.
+    """Refuse the first combination that contradicts itself.
 
     Raises:
-        PydanticCustomError: names the key and the reason of the first one.
+        PydanticCustomError: it, for pydantic's list of problems.
     """
     for conflict in CONFLICTS:
         if conflict.applies(recipe):
-            raise inconsistent(conflict.key, conflict.reason)
+            raise inconsistent(conflict.reported_key(recipe), conflict.reason)

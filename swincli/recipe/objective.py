@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from swincli.recipe.section import PositiveImageCount, Section, inconsistent
+from swincli.recipe.section import ImageCount, PositiveImageCount, Section, inconsistent
 
 Weight = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -50,8 +50,8 @@ class LossSection(Section):
     """Weight of LeCam, which ties logits to moving averages of the other side's; 3e-7 (logistic) to 0.3 (hinge)."""
     lecam_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of LeCam's moving averages per step."""
-    lecam_from: Annotated[int, Field(ge=0)] = 1_000
-    """Steps before LeCam starts; its averages follow from the beginning."""
+    lecam_from: ImageCount = 32_000
+    """Images after which LeCam starts (1,000 steps of 32); its averages follow from the beginning."""
     zcr_d: Weight = 0.0
     """Weight of latent consistency (zCR) in D: logits of close latents are alike. BigGAN 20, StyleGAN2 0.2."""
     zcr_g: Weight = 0.0
@@ -120,8 +120,7 @@ class AugmentSection(Section):
     transforms: Literal["none", "diffaugment", "ada"] = "none"
     """Random transforms of everything that D sees, differentiable: DiffAugment's, or those of StyleGAN2-ADA."""
     groups: list[str] | None = None
-    """Groups of transforms. DiffAugment has color, translation and cutout (default: all). ADA has blit, geometry and
-    color (default), and filter, noise and cutout."""
+    """DiffAugment: color, translation, cutout (default: all). ADA: blit, geometry, color; and filter, noise, cutout."""
     control: Literal["fixed", "scheduled", "adaptive"] = "fixed"
     """Probability of each transform: constant, on a half-cosine from `p` to `p_end`, or by D's overfitting (ADA)."""
     p: Probability | None = None

@@ -16,6 +16,7 @@ from swincli.recipe.shipped import header_comment, shipped_recipes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ablations.md").read_text(encoding="utf-8")
 ABLATIONS = [name for name in shipped_recipes() if name.startswith("ablations/")]
+PLAIN = "ablations/few-plain"
 BASES: dict[str, tuple[str, dict[str, Any]]] = {  # recipe -> recipe to compare with, and all differing keys
     "swin-baseline": (
         "ffhq256",
@@ -45,6 +46,37 @@ BASES: dict[str, tuple[str, dict[str, Any]]] = {  # recipe -> recipe to compare 
     "no-relative-bias": ("ffhq256", {"model.relative_bias": False}),
     "nearest-upsampling": ("ffhq256", {"model.upsampling": "nearest"}),
     "wavelet-db2": ("ffhq256", {"model.wavelet": "db2"}),
+    "few-plain": ("few-images", {"augment.transforms": "none", "augment.control": "fixed"}),
+    "few-diffaugment": (PLAIN, {"augment.transforms": "diffaugment"}),
+    "few-ada": (PLAIN, {"augment.transforms": "ada", "augment.control": "adaptive"}),
+    "few-apa": (PLAIN, {"augment.apa": True, "augment.control": "adaptive"}),
+    "few-bcr": (PLAIN, {"loss.bcr_real": 10.0, "loss.bcr_fake": 10.0}),
+    "few-zcr": (PLAIN, {"loss.zcr_d": 0.2, "loss.zcr_g": 0.02, "loss.zcr_sigma": 0.1}),
+    "few-lecam": (PLAIN, {"loss.lecam": 1e-3}),
+    "few-hinge": (PLAIN, {"loss.adversarial": "hinge"}),
+    "few-least-squares": (PLAIN, {"loss.adversarial": "least-squares"}),
+    "few-wasserstein": (PLAIN, {"loss.adversarial": "wasserstein"}),
+    "few-relativistic": (
+        PLAIN,
+        {
+            "train.beta2": 0.9,
+            "train.beta2_end": 0.99,
+            "train.beta2_until": 800_000,
+            "loss.adversarial": "relativistic",
+            "loss.joint_penalty": True,
+            "loss.r1_gamma_end": 1.0,
+            "loss.r2_gamma": 10.0,
+            "loss.r2_gamma_end": 1.0,
+            "loss.gamma_until": 800_000,
+        },
+    ),
+    "few-path-length": (PLAIN, {"loss.path_length": 2.0}),
+    "few-top-k": (PLAIN, {"loss.top_k": 0.99, "loss.top_k_every": 10_000}),
+    "few-augself": ("ablations/few-diffaugment", {"loss.augself_d": 1.0, "loss.augself_g": 1.0}),
+    "few-adaptive-mix": (PLAIN, {"loss.adaptive_mix": 1.0}),
+    "few-mee-dlle": (PLAIN, {"loss.mee_dlle": 1.0}),
+    "few-mee-disomap": (PLAIN, {"loss.mee_disomap": 1.0}),
+    "few-mee-entropy": (PLAIN, {"loss.mee_entropy": 5e-4}),
 }
 
 
@@ -74,6 +106,17 @@ def test_total_variation_ends_with_the_run() -> None:
     assert recipe.loss.tv_until == recipe.train.total
 
 
+@pytest.mark.parametrize("base", ["celebahq256", "church256", "ffhq1024", "celebahq1024", "emoji64", "quickstart"])
+def test_few_images_extends_any_recipe(tmp_path: Path, base: str) -> None:
+    """As its header says: copy it and change one line."""
+    text = shipped_recipes()["few-images"].read_text(encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(text.replace('\nextends = "ffhq256.toml"\n', f'\nextends = "{base}"\n'))
+    mine, other = load_recipe(str(tmp_path / "mine.toml")), load_recipe(base)
+    assert mine.model == other.model
+    assert mine.augment.control == "adaptive"
+    assert (mine.loss.bcr_real, mine.loss.r1_gamma) == (0, other.loss.r1_gamma)
+
+
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_headers_tell_command_hardware_hours_and_fid(name: str) -> None:
     text, recipe = header_comment(shipped_recipes()[name]), load_recipe(name)
@@ -91,7 +134,7 @@ def rows() -> dict[str, list[str]]:
 
 
 def test_the_page_has_a_row_for_every_recipe() -> None:
-    assert set(rows()) == {*ABLATIONS, "ffhq256", "ffhq1024"}
+    assert set(rows()) == {*ABLATIONS, "ffhq256", "ffhq1024", "few-images"}
     assert all(row[-1] == "not measured" for row in rows().values())
 
 
@@ -102,7 +145,7 @@ def test_the_page_gives_published_figures_only_where_the_recipe_does() -> None:
         assert f"FID:       {fid} published" in header_comment(shipped_recipes()[name])
 
 
-@pytest.mark.parametrize("name", [*ABLATIONS, "ffhq256", "ffhq1024"])
+@pytest.mark.parametrize("name", [*ABLATIONS, "ffhq256", "ffhq1024", "few-images"])
 def test_the_page_gives_the_parameters(name: str) -> None:
     model = load_recipe(name).model
     with meta_init():

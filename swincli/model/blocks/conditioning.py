@@ -7,11 +7,17 @@ computed as in StyleGAN2-ADA.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swincli.model.blocks.layers import EqualLinear, PixelNorm
+
+Through = Callable[[Any, Tensor, Tensor | None], Any]
+"""A function of a network, its input and labels. Losses that look inside a network pass one to its forward, so that DDP
+sees the forward."""
 
 
 class LabelEmbedding(nn.Module):

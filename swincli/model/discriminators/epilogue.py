@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +12,6 @@ from swincli.model.blocks.layers import Conv, Linear, scaled_leaky_relu
 from swincli.ops.precision import in_float32
 
 LAST_RESOLUTION = 4  # side of the map that the epilogue takes
-
-Through = Callable[[Any, Tensor, Tensor | None], Any]
-"""A function of a discriminator, images and labels. Losses that look inside D pass one to its forward, so that DDP sees
-the forward."""
 
 EpilogueLayers = tuple[Conv, Linear, nn.Parameter | None, Linear]
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.model.blocks.conditioning import embed, make_embedding, project
+from swincli.model.blocks.conditioning import Through, embed, make_embedding, project
 from swincli.model.blocks.layers import Conv, Linear, make_weight
-from swincli.model.discriminators.epilogue import LAST_RESOLUTION, Through, epilogue_layers, judge
+from swincli.model.discriminators.epilogue import LAST_RESOLUTION, epilogue_layers, judge
 from swincli.model.discriminators.wavelet import TrunkBlock
 from swincli.ops import fir
 from swincli.ops.checkpointing import use_checkpointing

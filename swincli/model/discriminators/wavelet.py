@@ -11,9 +11,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from swincli.errors import UsageError
-from swincli.model.blocks.conditioning import make_embedding
+from swincli.model.blocks.conditioning import Through, make_embedding
 from swincli.model.blocks.layers import Conv
-from swincli.model.discriminators.epilogue import LAST_RESOLUTION, Through, epilogue_layers, judge
+from swincli.model.discriminators.epilogue import LAST_RESOLUTION, epilogue_layers, judge
 from swincli.ops import fir
 from swincli.ops.checkpointing import checkpointed, use_checkpointing
 from swincli.ops.wavelet import BANDS, dwt, filter_banks, wavelet_filters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from swincli.training.augment.bcr import BcrParams, bcr_augment
@@ -31,7 +32,8 @@ def _bcr(setting: Setting, view: View, draws: BcrParams) -> Tensor:
 def zcr_d(phase: DPhase) -> Tensor:
     """Latent consistency of D: `E (D(G(z)) - D(G(z + s n)))²`."""
     setting, batch = phase.setting, phase.batch
-    close = _images_of_close_latents(setting, batch.d_latents, batch.draws["zcr_d"], batch.d_labels).detach()
+    with torch.no_grad():
+        close = _images_of_close_latents(setting, batch.d_latents, batch.draws["zcr_d"], batch.d_labels)
     with setting.networks.frozen_vectors():
         logits = setting.networks.judge(setting.augment(close, batch, "d_fake"), batch.d_labels)
     return (phase.fake.logits - logits).flatten(1).mean(dim=1).square().mean()

@@ -72,12 +72,18 @@ def _uniform(recipe: Recipe, count: int, random: torch.Generator) -> Tensor:  # 
     return torch.rand(count, generator=random)
 
 
+def _shared(recipe: Recipe, count: int, random: torch.Generator) -> Tensor:  # noqa: ARG001
+    """One number for the whole batch."""
+    return torch.rand(1, generator=random).expand(count)
+
+
 DRAWS: dict[str, Draw] = {
     **{f"augment/{name}": Draw(_wants_view(name), _augment) for name in VIEWS},
     "apa": Draw(lambda recipe: recipe.augment.apa, _uniform),
     "zcr_d": Draw(lambda recipe: recipe.loss.zcr_d > 0, _normal_latents),
     "zcr_g": Draw(lambda recipe: recipe.loss.zcr_g > 0, _normal_latents),
     "path_length": Draw(lambda recipe: recipe.loss.path_length > 0, _normal_images),
+    "mee/axis": Draw(lambda recipe: recipe.loss.mee_dlle > 0, _shared),
     "mee/real": Draw(lambda recipe: recipe.loss.mee_dlle > 0, _normal_images),
     "mee/fake": Draw(lambda recipe: recipe.loss.mee_dlle > 0, _normal_images),
     "mee/blend": Draw(lambda recipe: recipe.loss.mee_disomap > 0, _uniform),

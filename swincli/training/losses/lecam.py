@@ -14,14 +14,14 @@ REAL, FAKE, STEPS = "lecam/real", "lecam/fake", "lecam/steps"
 
 
 def lecam(phase: DPhase) -> Tensor:
-    """`E relu(D(x) - a_F)² + E relu(a_R - D(G))²`; 0 in the first `lecam_from` steps.
+    """`E relu(D(x) - a_F)² + E relu(a_R - D(G))²`; 0 in the first step, which has no averages.
 
     a_R and a_F are debiased moving averages of the mean logits of earlier steps, over all ranks.
     """
     memory, loss = phase.setting.memory, phase.setting.recipe.loss
     steps = memory.number(STEPS)
-    if steps < max(loss.lecam_from, 1):
-        return phase.real.logits.sum() * 0.0
+    if steps == 0:
+        return phase.real.logits.new_zeros(())
     bias = 1 - loss.lecam_decay**steps
     real, fake = memory.number(REAL) / bias, memory.number(FAKE) / bias
     return F.relu(phase.real.logits - fake).square().mean() + F.relu(real - phase.fake.logits).square().mean()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -164,12 +165,14 @@ class Losses:
             return self.networks.judge(self.setting.augment(batch.g_reals, batch, "g_real"), batch.g_labels)
 
     def g_path_length(self, batch: Batch) -> Scalars:
-        """Path length regularisation in a phase of its own: `weight * interval * E (length - a)²`."""
-        lengths = path_lengths(self.networks.generator, batch)
+        """Path length regularisation in a phase of its own: `weight * interval * E (length - a)²`.
+
+        a is the moving average of the mean lengths of earlier phases, so it is the same however the batch is split.
+        """
+        through = partial(path_lengths, noise=batch.draws["path_length"])
+        lengths = self.networks.trace(through, batch.g_latents, batch.g_labels)
         mean = lengths.mean()
-        average = self.setting.memory.number(PATH_MEAN)
-        average = average + 0.01 * (float(mean.detach()) - average)
-        penalty = (lengths - average).square().mean()
+        penalty = (lengths - self.setting.memory.number(PATH_MEAN)).square().mean()
         weight = self.section.path_length * self.section.path_length_interval
         (weight * penalty).backward()
         return {"loss/path_length": penalty.detach(), "g/path_length": mean.detach()}

@@ -6,6 +6,7 @@ the authors advise for large networks. Blends are convex.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -19,17 +20,23 @@ from swincli.training.losses.phases import DPhase, GPhase, Setting
 from swincli.training.losses.views import View, hidden_only
 
 JITTER = 0.001  # of DLLE's images
-TARGET_NOISE = 0.05  # of DIsoMap's targets
+TARGET_NOISE = 0.05  # of DIsoMap's targets, as a share of the root mean square of a code
 SMALLEST = 1e-8  # of a distance, before its logarithm
 
 
 def dlle(phase: DPhase) -> Tensor:
-    """Local structure: the codes of an image and of its mirror image with a little noise are alike, for both sides."""
+    """Local structure: the code of an image is that of the image flipped and with a little noise, for both sides.
+
+    The whole batch is flipped along one random axis. The changed images' codes are constants.
+    """
     draws = phase.batch.draws
+    axis = 2 if float(draws["mee/axis"][0]) < 0.5 else 3
     total = phase.real.logits.new_zeros(())
     for seen, name in ((phase.real, "mee/real"), (phase.fake, "mee/fake")):
-        changed = seen.images.flip(3) + JITTER * draws[name].to(seen.images)
-        total = total + _distance(_codes_of(phase.setting, changed, seen), _code(seen).detach()).mean()
+        with torch.no_grad():
+            changed = seen.images.flip(axis) + JITTER * draws[name].to(seen.images)
+            target = _codes_of(phase.setting, changed, seen)
+        total = total + _distance(_code(seen), target).mean()
     return total
 
 
@@ -38,7 +45,7 @@ def disomap(phase: DPhase) -> Tensor:
     weight = phase.batch.draws["mee/blend"].to(phase.real.images)
     images = weight[:, None, None, None] * phase.real.images + (1 - weight)[:, None, None, None] * phase.fake.images
     target = weight[:, None] * _code(phase.real) + (1 - weight)[:, None] * _code(phase.fake)
-    noise = TARGET_NOISE * phase.batch.draws["mee/target"].to(target)
+    noise = TARGET_NOISE / math.sqrt(target.shape[1]) * phase.batch.draws["mee/target"].to(target)
     return _distance(_codes_of(phase.setting, images, phase.real), (target + noise).detach()).mean()
 
 

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from swincli.model.blocks.conditioning import forward_with_labels
+from swincli.model.blocks.conditioning import Through, forward_with_labels
 from swincli.model.blocks.layers import SpectralWeight
-from swincli.model.discriminators.epilogue import Through
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Networks:
         generator: z (and labels, if conditional) -> images.
         discriminator: Images (and labels) -> logits.
         precision: bfloat16 runs both networks under autocast.
-        compiled: Whether the networks are compiled; second derivatives then run D eagerly.
+        compiled: Whether the networks are compiled; second derivatives then run them eagerly.
     """
 
     generator: nn.Module
@@ -53,6 +52,11 @@ class Networks:
         with self.autocast(images.device):
             return self.discriminator(images, labels, through)
 
+    def trace(self, through: Through, latents: Tensor, labels: Tensor | None) -> Any:
+        """`through(G, latents, labels)` inside G's forward, in float32 and eagerly, for second derivatives."""
+        with self.differentiable_twice():
+            return self.generator(latents, labels, through)
+
     @contextlib.contextmanager
     def frozen_vectors(self) -> Iterator[None]:
         """In the block, D's forwards use spectral norm's vectors as they are.
@@ -77,5 +81,5 @@ class Networks:
         return (network.module if isinstance(network, DistributedDataParallel) else network).get_submodule(name)
 
     def differentiable_twice(self) -> contextlib.AbstractContextManager[object]:
-        """In the block, D runs eagerly: compiled code has no second derivative."""
+        """In the block, networks run eagerly: compiled code has no second derivative."""
         return torch.compiler.set_stance("force_eager") if self.compiled else contextlib.nullcontext()

@@ -9,29 +9,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from swincli.training.losses.batch import Batch
 from swincli.training.losses.memory import Remembered, Step, scalar
 
 PATH_MEAN = "path_length/mean"
 DECAY = 0.99  # of the mean length
 
 
-def path_lengths(generator: Any, batch: Batch) -> Tensor:
-    """Length of the gradient of `sum G(w+) y` with respect to w+, `[B]`; y ~ N(0, 1) / sqrt(H W).
+def path_lengths(generator: Any, z: Tensor, labels: Tensor | None, *, noise: Tensor) -> Tensor:
+    """Length of the gradient of `sum G(w+) y` with respect to w+, `[B]`; y is the noise / sqrt(H W).
 
-    The length of an image is the root of the mean over layers of the squared norm. Gradients flow through it. In
-    float32.
+    The length of an image is the root of the mean over layers of the squared norm. Gradients flow through it, to every
+    parameter of G: those that it does not depend on get 0, because DDP waits for a gradient of each.
 
     Args:
         generator: G, with `map`, `broadcast` and `synthesise`.
-        batch: G's latents and labels, and the draws "path_length", `[B, 3, H, W]`.
+        z, labels: As for G.
+        noise: N(0, 1), `[B, 3, H, W]`.
     """
-    w_plus = generator.broadcast(generator.map(batch.g_latents, batch.g_labels))
+    w_plus = generator.broadcast(generator.map(z, labels))
     images = generator.synthesise(w_plus)
-    noise = batch.draws["path_length"].to(images) / math.sqrt(images.shape[2] * images.shape[3])
-    (gradient,) = torch.autograd.grad((images * noise).sum(), w_plus, create_graph=True)
+    y = noise.to(images) / math.sqrt(images.shape[2] * images.shape[3])
+    (gradient,) = torch.autograd.grad((images * y).sum(), w_plus, create_graph=True)
     lengths: Tensor = gradient.square().sum(dim=2).mean(dim=1).sqrt()
-    return lengths
+    return torch.add(lengths, images.sum(), alpha=0.0)
 
 
 def _update(values: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:

@@ -53,7 +53,7 @@ def total_variation(images: Tensor) -> Tensor:
 
 D_TERMS: tuple[Term[DPhase], ...] = (
     Term("bcr", lambda loss, _: 1.0 if loss.bcr_real or loss.bcr_fake else 0.0, consistency.bcr),
-    Term("lecam", lambda loss, _: loss.lecam, lecam),
+    Term("lecam", lambda loss, seen: loss.lecam if seen >= loss.lecam_from else 0.0, lecam),
     Term("zcr_d", lambda loss, _: loss.zcr_d, consistency.zcr_d),
     Term("augself_d", lambda loss, _: loss.augself_d, augself.augself_d),
     Term("adaptive_mix_d", lambda loss, _: loss.adaptive_mix, _blend_d),

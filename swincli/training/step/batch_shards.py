@@ -7,7 +7,7 @@ whole batch at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,18 @@ from swincli.errors import RecipeError
 from swincli.model.blocks.style import STYLES
 from swincli.model.discriminators.epilogue import deviation_group
 from swincli.recipe import Recipe
+
+_NEED_THE_WHOLE_BATCH: tuple[tuple[str, str, Callable[[Recipe], bool], str], ...] = (
+    ("model", "style", lambda recipe: STYLES[recipe.model.style].whole_batch, "takes statistics over the whole batch"),
+    ("loss", "top_k", lambda recipe: recipe.loss.top_k < 1, "takes the best fakes of the whole batch"),
+    (
+        "loss",
+        "mee_entropy",
+        lambda recipe: recipe.loss.mee_entropy > 0,
+        "takes the logarithm of a mean over the whole batch",
+    ),
+)
+"""Keys that need the batch in one forward: section and key, whether a recipe uses it, and why."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +118,11 @@ def split_batch(recipe: Recipe, processes: int) -> BatchSplit:
     micro_batches = next(
         count for count in range(1, per_rank + 1) if per_rank % (count * group) == 0 and per_rank // count <= largest
     )
-    if micro_batches * processes > 1 and STYLES[recipe.model.style].whole_batch:
-        raise RecipeError(
-            "the recipe",
-            [f"model.style: {recipe.model.style} takes statistics over the whole batch, which cannot be split"],
-            "Train in one process, without run.micro_batch.",
-        )
+    whole = [
+        f"{section}.{key}: {getattr(getattr(recipe, section), key)} {reason}, which cannot be split"
+        for section, key, applies, reason in _NEED_THE_WHOLE_BATCH
+        if applies(recipe)
+    ]
+    if micro_batches * processes > 1 and whole:
+        raise RecipeError("the recipe", whole, "Train in one process, without run.micro_batch.")
     return BatchSplit(batch, group, processes, micro_batches)

@@ -63,6 +63,8 @@ def test_patches_have_no_groups(tiny_recipe: MakeRecipe) -> None:
         (["train.batch=32"], 16, "in groups of 4 (model.std_group) cannot be split over 16", "1 or 2 or 4 or 8"),
         (["run.micro_batch=2"], 1, "run.micro_batch: 2, but D compares groups of 4", "run.micro_batch=4"),
         (["model.style=adabn", "train.batch=8", "run.micro_batch=4"], 1, "model.style: adabn", "in one process"),
+        (["loss.top_k=0.9", "train.batch=8"], 2, "loss.top_k: 0.9 takes the best fakes", "in one process"),
+        (["loss.mee_entropy=1", "train.batch=8"], 2, "loss.mee_entropy: 1.0 takes the logarithm", "in one process"),
     ],
 )
 def test_what_belongs_together_is_not_parted(

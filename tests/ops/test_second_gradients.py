@@ -1,0 +1,65 @@
+"""Operations with a fast gradient of their own on a CPU can be differentiated twice, as path length needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from swincli.ops import cpu_tiles
+from swincli.ops.instance_norm import instance_norm
+from swincli.ops.mlp import mlp
+from swincli.ops.window_attention import window_attention
+from swincli.ops.windows import WindowGrid
+
+GRIDS = (WindowGrid(4, 0), WindowGrid(4, 2))
+Operation = Callable[..., Tensor]
+OPERATIONS: dict[str, tuple[Operation, tuple[tuple[int, ...], ...]]] = {  # operation, shapes of its inputs
+    "instance norm": (instance_norm, ((2, 4, 4, 3), (2, 1, 1, 3), (2, 1, 1, 3))),
+    "mlp": (mlp, ((2, 4, 4, 3), (6, 3), (6,), (4, 6), (4,))),
+    "window attention": (
+        lambda qkv, *biases: window_attention(qkv, GRIDS, biases),
+        ((1, 8, 8, 3, 2, 1, 2), (1, 16, 16), (1, 16, 16)),
+    ),
+}
+
+
+def inputs_of(name: str) -> list[Tensor]:
+    random = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=random, dtype=torch.float64) for shape in OPERATIONS[name][1]]
+
+
+def second_gradients(operation: Operation, inputs: list[Tensor], trained: int) -> list[Tensor]:
+    """Gradients of the squared gradients of a nonlinear function of the operation, of the inputs from `trained` on."""
+    leaves = [value.clone().requires_grad_(number >= trained) for number, value in enumerate(inputs)]
+    asked = [leaf for leaf in leaves if leaf.requires_grad]
+    first = torch.autograd.grad(operation(*leaves).tanh().square().sum(), asked, create_graph=True)
+    length = torch.stack([gradient.square().sum() for gradient in first]).sum()
+    return list(torch.autograd.grad(length, asked, allow_unused=True, materialize_grads=True))
+
+
+@pytest.mark.parametrize("trained", [0, 1])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_second_gradients_are_those_of_the_plain_operation(
+    monkeypatch: pytest.MonkeyPatch, name: str, trained: int
+) -> None:
+    operation, inputs = OPERATIONS[name][0], inputs_of(name)
+    with monkeypatch.context() as patch:
+        patch.setattr(cpu_tiles, "LARGE_BYTES", 0)
+        fast = second_gradients(operation, inputs, trained)
+    with monkeypatch.context() as patch:
+        for module in ("instance_norm", "mlp", "window_attention"):
+            for rule in ("use_tiles", "use_tiles_with_grad", "use_tiles_without_grad"):
+                patch.setattr(f"swincli.ops.{module}.{rule}", lambda _: False, raising=False)
+        plain = second_gradients(operation, inputs, trained)
+    for one, other in zip(fast, plain, strict=True):
+        assert other.abs().max() > 0
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
+
+
+def test_finite_differences_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_tiles, "LARGE_BYTES", 0)
+    x, gamma, beta = (value.requires_grad_() for value in inputs_of("instance norm"))
+    assert torch.autograd.gradgradcheck(instance_norm, (x, gamma, beta), atol=1e-4)

@@ -1,0 +1,159 @@
+"""Every switch: it trains, resumes to the bit, is the same in micro-batches, works with labels, patches and bf16.
+
+Combined ones run fast; each alone is slow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from loss_switches import COMBINED, FEATURES, SWITCHES, UNCONDITIONAL, WHOLE_BATCH, Steps, keys_of
+
+from swincli.data.store.reader import Store
+from swincli.errors import RecipeError
+from swincli.recipe import Recipe
+from swincli.training.run.state import from_bytes, restore, to_bytes
+
+MakeRecipe = Callable[..., Recipe]
+KEYS = ("train.total=400", "train.batch=4", "loss.r1_interval=2")
+CONDITIONS = {
+    "patches": "model.discriminator=patch",
+    "equalised": "model.spectral_norm=false",
+    "plain": "model.discriminator=plain",
+    "bf16": "run.precision=bf16",
+    "recomputed": "run.recompute_from=8",
+    "imagenet's range": "model.pixel_mean=[0.485,0.456,0.406] model.pixel_std=[0.229,0.224,0.225]",
+}
+ALONE = [pytest.param((name,), marks=pytest.mark.slow, id=name) for name in SWITCHES]
+each_switch = pytest.mark.parametrize("names", [*(pytest.param(names, id=names[0]) for names in COMBINED), *ALONE])
+each_condition = pytest.mark.parametrize(
+    ("names", "condition"),
+    [
+        *(pytest.param(*pair, id=pair[1]) for pair in zip(COMBINED, CONDITIONS, strict=True)),
+        *(
+            pytest.param((name,), condition, marks=pytest.mark.slow, id=f"{name}-{condition}")
+            for name in SWITCHES
+            for condition in CONDITIONS
+        ),
+    ],
+)
+
+
+def test_the_combined_runs_have_every_switch() -> None:
+    assert sorted(name for names in COMBINED for name in names) == sorted(SWITCHES)
+
+
+def assert_close(one: Steps, other: Steps) -> None:
+    ours = one.tensors()
+    for place, value in other.tensors().items():
+        torch.testing.assert_close(ours[place], value, rtol=1e-6, atol=1e-8, msg=place)
+
+
+def assert_same_bits(one: Steps, other: Steps) -> None:
+    ours, theirs = one.tensors(), other.tensors()
+    assert ours.keys() == theirs.keys()
+    assert [name for name, value in theirs.items() if not torch.equal(ours[name], value)] == []
+
+
+@each_switch
+def test_a_killed_run_goes_on_to_the_bit(tiny_recipe: MakeRecipe, store: Store, names: tuple[str, ...]) -> None:
+    recipe = tiny_recipe(*KEYS, *keys_of(names))
+    unbroken = Steps(recipe, store)
+    first = unbroken.run(3)
+    saved = to_bytes(unbroken.state)
+    last = unbroken.run(1)
+    assert all(math.isfinite(value) for step in (*first, *last) for value in step.values())
+    assert len({step["loss/d"] for step in (*first, *last)}) == 4
+    broken = Steps(recipe, store)
+    broken.run(1)  # what a rehearsal leaves must not stay
+    for optimizer in (broken.state.g_optimizer, broken.state.d_optimizer):
+        optimizer.state.clear()
+    restore(broken.state, from_bytes(saved))
+    assert broken.run(1) == last
+    assert_same_bits(broken, unbroken)
+
+
+@each_switch
+def test_micro_batches_change_nothing(tiny_recipe: MakeRecipe, store: Store, names: tuple[str, ...]) -> None:
+    keys = (*KEYS, "train.batch=8", *keys_of(names))
+    if WHOLE_BATCH & set(names):
+        with pytest.raises(RecipeError, match="whole batch"):
+            tiny_recipe(*keys, "run.micro_batch=4")
+        return
+    whole, parts = (Steps(tiny_recipe(*keys, *more), store, double=True) for more in ([], ["run.micro_batch=4"]))
+    for ours, theirs in zip(parts.run(2), whole.run(2), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-7)
+    assert_close(parts, whole)
+
+
+@each_switch
+def test_labels_work_or_are_refused(tiny_recipe: MakeRecipe, labelled_store: Store, names: tuple[str, ...]) -> None:
+    keys = (*KEYS, "model.classes=2")
+    refused = UNCONDITIONAL & set(names)
+    for name in refused:
+        with pytest.raises(RecipeError, match="train without classes"):
+            tiny_recipe(*keys, *keys_of((name,)))
+    recipe = tiny_recipe(*keys, *keys_of(tuple(name for name in names if name not in refused)))
+    assert all(math.isfinite(value) for value in Steps(recipe, labelled_store).run(1)[0].values())
+
+
+@each_condition
+def test_it_works_in_every_condition_or_is_refused(
+    tiny_recipe: MakeRecipe, store: Store, names: tuple[str, ...], condition: str
+) -> None:
+    keys, refused = (*KEYS, *CONDITIONS[condition].split()), set[str]()
+    if condition == "patches":
+        refused = FEATURES & set(names)
+        for name in refused:
+            with pytest.raises(RecipeError, match='"patch" has no feature vector'):
+                tiny_recipe(*keys, *keys_of((name,)))
+    recipe = tiny_recipe(*keys, *keys_of(tuple(name for name in names if name not in refused)))
+    [scalars] = Steps(recipe, store).run(1)
+    assert all(math.isfinite(value) for value in scalars.values())
+
+
+def test_weights_of_nothing_leave_a_run_as_it_is_to_the_bit(tiny_recipe: MakeRecipe, store: Store) -> None:
+    """With every other key of the regularisers changed."""
+    weights = ("r2_gamma", "lecam", "zcr_d", "zcr_g", "path_length", "augself_d", "augself_g", "adaptive_mix")
+    off = [f"loss.{name}=0" for name in (*weights, "mee_dlle", "mee_disomap", "mee_entropy")]
+    around = [
+        "loss.lecam_from=0",
+        "loss.lecam_decay=0.5",
+        "loss.zcr_sigma=2",
+        "loss.path_length_interval=1",
+        'loss.augself_groups=["cutout"]',
+        "loss.adaptive_mix_noise=3",
+        "loss.mee_buffer=4",
+        "loss.top_k_every=1",
+        "augment.p_max=0.1",
+        "augment.speed=1",
+        "augment.cutout=1",
+    ]
+    plain, switched_off = Steps(tiny_recipe(*KEYS), store), Steps(tiny_recipe(*KEYS, *off, *around), store)
+    assert plain.run(2) == switched_off.run(2)
+    assert_same_bits(switched_off, plain)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_switch_changes_the_run(tiny_recipe: MakeRecipe, store: Store, name: str) -> None:
+    plain, switched = (Steps(tiny_recipe(*KEYS, *keys), store) for keys in ([], SWITCHES[name].split()))
+    plain.run(4)
+    switched.run(4)
+    ours, theirs = (switched.tensors(), plain.tensors())
+    assert not all(torch.equal(value, ours[key]) for key, value in theirs.items() if key.startswith("/average"))
+
+
+def test_an_old_state_without_what_a_switch_remembers_goes_on(tiny_recipe: MakeRecipe, store: Store) -> None:
+    recipe = tiny_recipe(*KEYS, *SWITCHES["lecam"].split())
+    steps = Steps(recipe, store)
+    steps.run(2)
+    content = from_bytes(to_bytes(steps.state))
+    del content["memory"]
+    resumed = Steps(recipe, store)
+    restore(resumed.state, content)
+    assert resumed.state.memory.number("lecam/steps") == 0
+    assert resumed.run(2)[1]["loss/lecam"] >= 0

@@ -1,0 +1,47 @@
+"""Two processes train as one does, with every switch; those that need the whole batch are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import loss_switches
+import pytest
+import torch
+from loss_switches import SWITCHES, WHOLE_BATCH, Steps, keys_of
+from torchrun import torchrun
+
+from swincli.data.store.reader import Store
+from swincli.errors import RecipeError
+from swincli.recipe import Recipe, dump_recipe
+from swincli.training.step.batch_shards import split_batch
+
+MakeRecipe = Callable[..., Recipe]
+KEYS = ("train.total=400", "train.batch=8", "loss.r1_interval=2")
+
+
+@pytest.fixture(scope="module")
+def together(tiny_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what two processes report and hold after two steps, of each switch."""
+    folder = tmp_path_factory.mktemp("together")
+    (folder / "tiny.toml").write_text(dump_recipe(tiny_recipe()))
+    done = torchrun(Path(loss_switches.__file__).with_name("switches_together.py"), folder / "tiny.toml", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in SWITCHES if name not in WHOLE_BATCH])
+def test_two_processes_are_one(tiny_recipe: MakeRecipe, store: Store, together: Path, name: str) -> None:
+    alone = Steps(tiny_recipe(*KEYS, *keys_of((name,))), store, double=True)
+    reported, shared = alone.run(2), torch.load(together / f"{name}.pt")
+    for ours, theirs in zip(shared["reported"], reported, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-7)
+    for place, value in alone.tensors().items():
+        torch.testing.assert_close(shared["tensors"][place], value, rtol=1e-6, atol=1e-8, msg=place)
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE_BATCH))
+def test_what_needs_the_whole_batch_is_refused(tiny_recipe: MakeRecipe, name: str) -> None:
+    with pytest.raises(RecipeError, match="whole batch, which cannot be split"):
+        split_batch(tiny_recipe(*KEYS, *keys_of((name,))), 2)
