@@ -168,9 +168,6 @@ class AugmentSection(Section):
             raise inconsistent("control", "needs augment.transforms or augment.apa")
         if self.control == "adaptive" and self.start > self.p_max:
             raise inconsistent("p", f"must be at most augment.p_max, {self.p_max}")
-        if self.apa and 1 in (self.start, self.p_end):
-            key = "p_end" if self.p_end == 1 else "p"
-            raise inconsistent(key, 'at 1, augment.apa shows D no real image; set it lower, or control = "adaptive"')
         return self
 
     @property
