@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from plain_losses import plain_losses
 from torch import Tensor, nn
 
+from swincli.errors import RecipeError
+from swincli.recipe import Recipe
 from swincli.recipe.objective import AugmentSection, LossSection
 from swincli.recipe.schema import ModelSection
 from swincli.training.losses.apa import swapped
@@ -78,3 +82,25 @@ def test_d_takes_them_for_real_in_both_phases_and_g_gets_no_gradient() -> None:
     losses.d_penalties(batch())
     assert generator.scale.grad is None
     assert discriminator.weight.grad is not None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["augment.apa=true"], "augment.p"),
+        (["augment.apa=true", "augment.transforms=ada"], "augment.p"),
+        (
+            ["augment.apa=true", "augment.control=scheduled", "augment.p_end=1", "augment.p_until=8"],
+            "augment.p_end",
+        ),
+        (["augment.apa=true", "augment.control=adaptive", "augment.p_max=1"], "augment.p_max"),
+    ],
+)
+def test_a_probability_that_leaves_no_real_image_is_refused(
+    tiny_recipe: Callable[..., Recipe], overrides: list[str], key: str
+) -> None:
+    with pytest.raises(RecipeError) as caught:
+        tiny_recipe(*overrides)
+    assert f"{key} " in str(caught.value)
+    assert "no real image" in str(caught.value)
+    assert tiny_recipe("augment.apa=true", "augment.control=adaptive").augment.start == 0
