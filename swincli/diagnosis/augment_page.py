@@ -12,11 +12,11 @@ from swincli.data.loader_order import training_indices
 from swincli.data.store.reader import Store
 from swincli.model.pixels import to_network, to_pictures
 from swincli.recipe import Recipe
-from swincli.recipe.objective import AugmentSection
 from swincli.synthesis.figures.labelled_grid import GridLabels, draw_labelled_grid
 from swincli.synthesis.output.provenance import Output, read_note, save_image
 from swincli.system.overwrite import check_overwrite
 from swincli.training.augment.pipe import Augmentation
+from swincli.training.augment.probability import final_probability
 from swincli.training.preflight import check_data
 from swincli.training.rng import derive
 
@@ -73,7 +73,7 @@ def draw_augment_page(recipe: Recipe, store: Store) -> AugmentPage:
     images = to_network(torch.from_numpy(store.fetch(indices)), model.pixel_mean, model.pixel_std)
     augmentation = Augmentation(recipe.augment, model)
     draws = augmentation.draw(count, derive(seed, "augment/d_real"))
-    key, own = own_probability(recipe.augment)
+    key, own = final_probability(recipe.augment)
     probabilities = tuple(sorted({*PROBABILITIES, own}))
     rows = [to_pictures(augmentation.apply(images, draws, p), model.pixel_mean, model.pixel_std) for p in probabilities]
     labels = GridLabels(
@@ -81,11 +81,3 @@ def draw_augment_page(recipe: Recipe, store: Store) -> AugmentPage:
         rows=[f"p = {p:g}" + (f" ({key})" if p == own else "") for p in probabilities],
     )
     return AugmentPage(draw_labelled_grid(list(torch.cat(rows)), count, labels), probabilities, count)
-
-
-def own_probability(section: AugmentSection) -> tuple[str, float]:
-    """Key and value of the probability that a recipe leads to: a constant one, a schedule's end, an adaptive bound."""
-    if section.control == "scheduled":
-        assert section.p_end is not None
-        return "augment.p_end", section.p_end
-    return ("augment.p_max", section.p_max) if section.control == "adaptive" else ("augment.p", section.start)

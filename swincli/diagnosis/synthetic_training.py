@@ -1,4 +1,7 @@
-"""Training steps on synthetic data: a recipe's real networks and phases with images of noise, each phase timed."""
+"""Training steps on synthetic data: a recipe's real networks and phases with images of noise, each phase timed.
+
+Transforms of what D sees have the probability that the recipe leads to: a run that starts without them ends with them.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from swincli.diagnosis.step_size import StepSize
 from swincli.model.pixels import to_network
 from swincli.recipe import Recipe
 from swincli.system.distributed import Processes
+from swincli.training.augment.probability import final_probability
 from swincli.training.ema.ema import update_emas
 from swincli.training.losses.adversarial import ADVERSARIAL
 from swincli.training.losses.batch import Batch
@@ -41,6 +45,7 @@ class SyntheticTraining:
     """
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        recipe = with_final_probability(recipe)
         self.recipe, self.device = recipe, device
         self.state = build_state(recipe, "", device)
         state = self.state
@@ -96,13 +101,20 @@ class SyntheticTraining:
             torch.mps.synchronize()
 
 
+def with_final_probability(recipe: Recipe) -> Recipe:
+    """The recipe with the probability of transforms that it leads to, as a constant one."""
+    constant = {"control": "fixed", "p": final_probability(recipe.augment)[1], "p_end": None, "p_until": None}
+    return recipe.model_copy(update={"augment": recipe.augment.model_copy(update=constant)})
+
+
 def synthetic_batch(recipe: Recipe, size: StepSize, device: torch.device) -> list[Batch]:
     """Micro-batches of one step with images of noise; everything else is as in `training.step.batches`."""
     model, count, random = recipe.model, size.total, derive(recipe.train.seed, "noise")
     pixels = torch.randint(0, 256, (count, model.size, model.size, 3), dtype=torch.uint8, generator=random)
     reals = to_network(pixels.to(device), model.pixel_mean, model.pixel_std)
     latents = torch.randn(2, count, model.latent_dim, generator=random).to(device)
-    batch = with_draws(Batch(reals, *latents), recipe, torch.arange(count))
+    sized = recipe.model_copy(update={"train": recipe.train.model_copy(update={"batch": count})})
+    batch = with_draws(Batch(reals, *latents), sized, torch.arange(count))
     if ADVERSARIAL[recipe.loss.adversarial].paired:
         batch = replace(batch, g_reals=reals)
     if model.classes:

@@ -167,9 +167,10 @@ class AugmentSection(Section):
             raise inconsistent("control", "needs augment.transforms or augment.apa")
         if self.control == "adaptive" and self.start > self.p_max:
             raise inconsistent("p", f"must be at most augment.p_max, {self.p_max}")
-        if self.apa and 1 in (self.start, self.p_end):
-            key = "p_end" if self.p_end == 1 else "p"
-            raise inconsistent(key, 'at 1, augment.apa shows D no real image; set it lower, or control = "adaptive"')
+        largest = {"p": self.start, "p_end": self.p_end, "p_max": self.p_max if self.control == "adaptive" else None}
+        key = next((name for name, value in largest.items() if value == 1), None)
+        if self.apa and key is not None:
+            raise inconsistent(key, "at 1, augment.apa shows D no real image; set it lower, 0.8 for example")
         return self
 
     @property

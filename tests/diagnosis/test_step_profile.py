@@ -53,6 +53,22 @@ def test_so_many_steps_count_as_are_asked_for(tiny_recipe: MakeRecipe) -> None:
     assert profiled(tiny_recipe("loss.r1_gamma=0.0"), steps=3).steps == 3
 
 
+@pytest.mark.parametrize(
+    ("control", "p"),
+    [
+        (["augment.control=adaptive"], 0.8),
+        (["augment.control=scheduled", "augment.p_end=0.3", "augment.p_until=8"], 0.3),
+        ([], 1.0),
+    ],
+)
+def test_transforms_are_as_frequent_as_at_the_end_of_the_run(
+    tiny_recipe: MakeRecipe, control: list[str], p: float
+) -> None:
+    training = SyntheticTraining(tiny_recipe("augment.transforms=ada", *control), CPU)
+    (batch,) = synthetic_batch(training.recipe, StepSize(4), CPU)
+    assert training.phases[0].run([batch])["augment/p"] == pytest.approx(p)
+
+
 def test_a_synthetic_batch_is_like_a_batch_of_training(tiny_recipe: MakeRecipe) -> None:
     recipe = tiny_recipe("loss.bcr_real=10.0", "model.classes=3")
     first, second = synthetic_batch(recipe, StepSize(4, 2), CPU)

@@ -25,6 +25,14 @@ def planned_probability(section: AugmentSection, images_seen: int) -> float:
     return half_cosine(images_seen, section.start, section.p_end, section.p_until)
 
 
+def final_probability(section: AugmentSection) -> tuple[str, float]:
+    """Key and value of the probability that a recipe leads to: a constant one, a schedule's end, an adaptive bound."""
+    if section.control == "scheduled":
+        assert section.p_end is not None
+        return "augment.p_end", section.p_end
+    return ("augment.p_max", section.p_max) if section.control == "adaptive" else ("augment.p", section.start)
+
+
 def adjusted_probability(p: float, sign: float, images: int, section: AugmentSection) -> float:
     """The probability after one adjustment of the adaptive control.
 

@@ -14,6 +14,7 @@ from swincli.model.files.model_file import check_fit, read_snapshot
 from swincli.model.files.snapshot import Snapshot, Weights
 from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
+from swincli.training.losses import augself
 from swincli.training.run.folder import RunFolder, read_verified_state
 from swincli.training.run.state import is_state, recipe_of
 from swincli.training.step.freeze_d import trained_parameters
@@ -28,11 +29,13 @@ class InitCheckpoint:
         path: The file.
         snapshot: Networks, EMA and Adam moments, as far as the file has them.
         power: Power-function EMAs by width.
+        memory: What losses and augmentation remember, such as the probability of transforms.
     """
 
     path: Path
     snapshot: Snapshot
     power: dict[float, Weights] = field(default_factory=dict)
+    memory: Weights = field(default_factory=dict)
 
 
 def read_init_checkpoint(text: str, console: Console, *, mapped: bool = False) -> InitCheckpoint:
@@ -61,7 +64,7 @@ def _of_state(path: Path, content: dict[str, Any]) -> InitCheckpoint:
     except RecipeError as error:  # written by a later version
         raise CheckpointError(error.message, "Another version of swincli wrote it.") from error
     with meta_init():
-        generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
+        generator, discriminator = Generator(recipe.model), augself.with_heads(make_discriminator(recipe.model), recipe)
     power = dict(zip(recipe.ema.power, content.get("power", []), strict=False))
     try:
         for network, weights in (
@@ -84,4 +87,4 @@ def _of_state(path: Path, content: dict[str, Any]) -> InitCheckpoint:
         )
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged: {error!r}") from error
-    return InitCheckpoint(path, snapshot, power)
+    return InitCheckpoint(path, snapshot, power, content.get("memory", {}))

@@ -22,7 +22,7 @@ CHANGED_BY_FINE_TUNING = {"classes", "std_group"}  # keys of [model] that may di
 def init_from_checkpoint(state: TrainingState, checkpoint: str, console: Console) -> None:
     """Load a checkpoint into a new training state; learning rates and betas stay the recipe's.
 
-    "continue" loads Adam's moments, the images seen and the power-function EMAs as well. "fine-tune"
+    "continue" also loads Adam's moments, the images seen, the power-function EMAs and what losses remember. "fine-tune"
     (`train.init_mode`) counts images from 0 with new moments. If the checkpoint has no G, its EMA is loaded into G.
     Parts that the checkpoint does not have start untrained, with a warning.
 
@@ -78,20 +78,20 @@ def _load_networks(state: TrainingState, found: InitCheckpoint, console: Console
     for average in state.power:  # the best guess at the EMAs' past
         average.load_state_dict(state.average.state_dict())
     if new:
-        console.say(
-            f"{state.recipe.model.classes} classes here, {snapshot.recipe.model.classes} in {found.path}: "
-            f"{', '.join(new)} start untrained"
-        )
+        now, then = state.recipe.model.classes, snapshot.recipe.model.classes
+        reason = f"{now} classes here, {then} in {found.path}" if now != then else f"not in {found.path}"
+        console.say(f"{reason}: {', '.join(new)} start untrained")
 
 
 def _load_progress(state: TrainingState, found: InitCheckpoint) -> None:
-    """Load the images seen, Adam's moments, and the power-function EMAs of the recipe's widths."""
+    """Load the images seen, Adam's moments, the recipe's power-function EMAs, and what losses remember."""
     snapshot = found.snapshot
     try:
         if snapshot.g_optimizer is not None:
             load_moments(state.g_optimizer, state.generator, snapshot.g_optimizer)
         if snapshot.d_optimizer is not None and snapshot.discriminator is not None:
             load_moments(state.d_optimizer, state.discriminator, snapshot.d_optimizer)
+        state.memory.load_state_dict(found.memory)
     except ValueError as error:
         raise CheckpointError(f"{found.path}: {error}") from error
     for width, average in zip(state.recipe.ema.power, state.power, strict=True):

@@ -93,6 +93,7 @@ def test_d_takes_them_for_real_in_both_phases_and_g_gets_no_gradient() -> None:
             ["augment.apa=true", "augment.control=scheduled", "augment.p_end=1", "augment.p_until=8"],
             "augment.p_end",
         ),
+        (["augment.apa=true", "augment.control=adaptive", "augment.p_max=1"], "augment.p_max"),
     ],
 )
 def test_a_probability_that_leaves_no_real_image_is_refused(

@@ -156,6 +156,23 @@ def test_micro_batches_and_ranks_equal_the_whole_batch(tiny_recipe: MakeRecipe, 
         assert all(torch.equal(batch.draws[name][split.rank_indices(rank)], part.draws[name]) for name in part.draws)
 
 
+def test_a_probability_of_0_leaves_the_run_as_it_is(tiny_recipe: MakeRecipe, store: Store) -> None:
+    plain, *others = (
+        after_steps(tiny_recipe(*switches), store, 1)
+        for switches in (
+            (),
+            ("augment.transforms=ada", "augment.p=0", "augment.apa=true"),
+            ("augment.transforms=diffaugment", "augment.p=0"),
+        )
+    )
+    for other in others:
+        for network in ("generator", "discriminator", "average"):
+            expected = getattr(plain, network).state_dict()
+            assert all(
+                torch.equal(value, expected[name]) for name, value in getattr(other, network).state_dict().items()
+            )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_two_processes_equal_one(tiny_recipe_file: Path, tmp_path: Path, kind: str) -> None:

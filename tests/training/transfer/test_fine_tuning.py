@@ -96,6 +96,39 @@ def test_going_on_in_a_new_run_loses_nothing(
             assert_equal(moments, child[part]["state"][number])
 
 
+@pytest.mark.parametrize(
+    "switches",
+    [
+        ("augment.transforms=ada", "augment.control=adaptive", "augment.p=0.4", "augment.speed=100"),
+        ("augment.transforms=diffaugment", "loss.augself_d=1", "loss.augself_g=0.2"),
+    ],
+)
+def test_what_losses_remember_and_their_heads_in_d_go_along(
+    tiny_recipe: MakeRecipe, tmp_path: Path, switches: tuple[str, ...]
+) -> None:
+    saved, path = build_state(tiny_recipe(*switches, "train.seed=9"), "hash", CPU), tmp_path / "state.pt"
+    saved.images_seen = 8
+    for value in saved.memory.values.values():
+        value.fill_(0.7)
+    save_state(path, saved)
+    state = started(tiny_recipe(*switches, f"train.init={path}"))
+    assert_equal(state.memory.values, saved.memory.values)
+    assert_equal(state.discriminator.state_dict(), saved.discriminator.state_dict())
+    tuned = started(tiny_recipe(*switches, f"train.init={path}", "train.init_mode=fine-tune"))
+    assert tuned.memory.values.get("augment/p", 0.4) == 0.4  # with images counted from 0, it starts anew
+
+
+def test_heads_that_a_checkpoint_has_not_start_untrained(
+    tiny_recipe: MakeRecipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "state.pt"
+    save_state(path, build_state(tiny_recipe(), "hash", CPU))
+    recipe = tiny_recipe("augment.transforms=diffaugment", "loss.augself_d=1", f"train.init={path}")
+    state = started(recipe, Console())
+    assert f"not in {path}: D's augself start untrained" in capsys.readouterr().err
+    assert "augself.color.bias" in state.discriminator.state_dict()
+
+
 def test_new_widths_start_from_the_average(tiny_recipe: MakeRecipe, parent: Path) -> None:
     state = started(tiny_recipe("ema.power=[0.05, 0.2]", f"train.init={parent}"))
     content = read_state(RunFolder(parent).state(16))
