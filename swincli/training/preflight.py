@@ -12,14 +12,12 @@ from swincli.console import Console
 from swincli.data.preparing.prepare import PrepareOptions, prepare
 from swincli.data.store.reader import Store, is_store
 from swincli.errors import DataError, RecipeError, ResourceError
-from swincli.model.discriminators.registry import make_discriminator
-from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
 from swincli.recipe import Recipe
 from swincli.system.atomic_files import free_bytes
 from swincli.system.distributed import Processes
 from swincli.training.run.folder import RunFolder
-from swincli.training.run.state import TrainingState, read_state, restore
+from swincli.training.run.state import TrainingState, make_networks, read_state, restore
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.freeze_d import frozen_parameters
 from swincli.training.step.labels import training_classes
@@ -69,7 +67,7 @@ def describe_plan(recipe: Recipe, console: Console, processes: int = 1) -> dict[
     """
     split = split_batch(recipe, processes)
     with meta_init():
-        generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
+        generator, discriminator = make_networks(recipe)
     frozen_parameters(discriminator, recipe.train.freeze_d)
     start = check_init(recipe, console)
     path = _data_path(recipe)

@@ -69,7 +69,7 @@ def check_init(recipe: Recipe, console: Console) -> str | None:
 
 
 def _load_networks(state: TrainingState, found: InitCheckpoint, console: Console) -> None:
-    """Load G, D and the EMA; with other classes only the layers that match, and report the others."""
+    """Load G, D and the EMA; with other classes or heads only the layers that match, and report the others."""
     snapshot = found.snapshot
     new = [f"G's {part}" for part in load_matching(state.average, snapshot.average)]
     load_matching(state.generator, snapshot.average if snapshot.generator is None else snapshot.generator)
@@ -78,10 +78,9 @@ def _load_networks(state: TrainingState, found: InitCheckpoint, console: Console
     for average in state.power:  # the best guess at the EMAs' past
         average.load_state_dict(state.average.state_dict())
     if new:
-        console.say(
-            f"{state.recipe.model.classes} classes here, {snapshot.recipe.model.classes} in {found.path}: "
-            f"{', '.join(new)} start untrained"
-        )
+        here, there = state.recipe.model.classes, snapshot.recipe.model.classes
+        reason = f"{here} classes here, {there} in {found.path}" if here != there else f"not in {found.path}"
+        console.say(f"{reason}: {', '.join(new)} start untrained")
 
 
 def _load_progress(state: TrainingState, found: InitCheckpoint) -> None:
