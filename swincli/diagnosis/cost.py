@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from swincli.model.blocks.conditioning import forward_with_labels
-from swincli.model.discriminators.registry import make_discriminator
-from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
 from swincli.training.preflight import disk_needs, state_bytes
+from swincli.training.run.state import make_networks
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def recipe_cost(recipe: Recipe) -> RecipeCost:
         UsageError: the networks cannot be built.
     """
     with meta_init():
-        generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
+        generator, discriminator = make_networks(recipe)
     model = recipe.model
     z = torch.empty(1, model.latent_dim, device="meta")
     image = torch.empty(1, 3, model.size, model.size, device="meta")

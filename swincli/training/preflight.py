@@ -13,15 +13,13 @@ from swincli.console import Console
 from swincli.data.preparing.prepare import PrepareOptions, prepare
 from swincli.data.store.reader import Store, is_store
 from swincli.errors import DataError, RecipeError, ResourceError
-from swincli.model.discriminators.registry import make_discriminator
-from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
 from swincli.recipe import Recipe
 from swincli.system.atomic_files import free_bytes
 from swincli.system.distributed import Processes
 from swincli.system.resources import total_memory
 from swincli.training.run.folder import RunFolder
-from swincli.training.run.state import TrainingState, read_state, restore
+from swincli.training.run.state import TrainingState, make_networks, read_state, restore
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.freeze_d import frozen_parameters
 from swincli.training.step.labels import training_classes
@@ -77,7 +75,7 @@ def open_existing_store(recipe: Recipe) -> Store | None:
 def build_on_meta(recipe: Recipe) -> tuple[Generator, nn.Module]:
     """G and D without values, for their shapes."""
     with meta_init():
-        return Generator(recipe.model), make_discriminator(recipe.model)
+        return make_networks(recipe)
 
 
 def describe_plan(

@@ -9,12 +9,12 @@ from swincli.errors import CheckpointError, UsageError
 from swincli.metrics.networks.detectors import load_detector
 from swincli.metrics.networks.stlpips import WEIGHTS, load_perceptual
 from swincli.metrics.networks.weight_files import find_detector_weights
-from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.files.model_file import Model, read_snapshot
 from swincli.model.files.snapshot import Snapshot
 from swincli.projection.losses import FeatureNetwork
 from swincli.projection.networks import DetectorNetwork, DiscriminatorNetwork, ScriptedNetwork, StlpipsNetwork
 from swincli.training.run.folder import RunFolder
+from swincli.training.run.state import make_networks
 from swincli.training.transfer.checkpoint_sources import read_init_checkpoint
 
 NAMES = ("discriminator", "stlpips", "inception", "none")
@@ -105,6 +105,6 @@ def _build_discriminator(snapshot: Snapshot, model: Model, path: Path) -> Featur
     section = snapshot.recipe.model
     if snapshot.discriminator is None or section.size != model.recipe.model.size:
         return None
-    discriminator = make_discriminator(section)
+    _, discriminator = make_networks(snapshot.recipe)
     discriminator.load_state_dict(snapshot.discriminator)
     return DiscriminatorNetwork(discriminator.to(model.device), section.pixel_mean, section.pixel_std, path.name)

@@ -43,13 +43,6 @@ def is_used(recipe: Recipe) -> bool:
     return bool(recipe.loss.augself_d or recipe.loss.augself_g)
 
 
-def with_heads(discriminator: nn.Module, recipe: Recipe) -> nn.Module:
-    """D, to which the heads are added if the recipe uses them."""
-    if is_used(recipe):
-        discriminator.add_module(NAME, AugSelfHeads(recipe))
-    return discriminator
-
-
 def augself_d(phase: DPhase) -> Tensor:
     """`sum_g MSE(p_g(real), w_g) + MSE(p_g(fake), -w_g)`; w_g are the augmentation's parameters in [0, 1]."""
     of_reals = _errors(phase.setting, phase.real, phase.reals, phase.batch, "d_real")

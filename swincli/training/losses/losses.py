@@ -205,13 +205,14 @@ def _add_terms(
 
 
 def _d_scalars(loss: Tensor, phase: DPhase, *, paired: bool) -> Scalars:
-    """What D's phase reports. `d/real_sign` is ADA's r_t; with paired logits, only their differences have a sign."""
+    """What D's phase reports. `d/real_sign` is ADA's r_t. With paired logits, only their differences have a sign."""
     real, fake = phase.real.logits.detach(), phase.fake.logits.detach()
+    high, low = (real - fake, fake - real) if paired else (real, fake)
     return {
         "loss/d": loss.detach(),
-        "d/real_accuracy": (real > 0).float().mean(),
-        "d/fake_accuracy": (fake < 0).float().mean(),
+        "d/real_accuracy": (high > 0).float().mean(),
+        "d/fake_accuracy": (low < 0).float().mean(),
         "d/real_logit": real.mean(),
         "d/fake_logit": fake.mean(),
-        "d/real_sign": (real - fake if paired else real).sign().mean(),
+        "d/real_sign": high.sign().mean(),
     }

@@ -62,11 +62,19 @@ class TrainingState:
     memory: Memory = field(default_factory=Memory)
 
 
+def make_networks(recipe: Recipe) -> tuple[Generator, nn.Module]:
+    """New G and D of a run; with AugSelf, D has its heads."""
+    generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
+    if augself.is_used(recipe):
+        discriminator.add_module(augself.NAME, augself.AugSelfHeads(recipe))
+    return generator, discriminator
+
+
 def build_state(recipe: Recipe, data_hash: str, device: torch.device) -> TrainingState:
     """A new training state; the weights depend on the recipe's seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(recipe.train.seed, "weights").initial_seed())
-        generator, discriminator = Generator(recipe.model), augself.with_heads(make_discriminator(recipe.model), recipe)
+        generator, discriminator = make_networks(recipe)
     generator, discriminator = generator.to(device), discriminator.to(device)
     average = copy.deepcopy(generator).eval()
     for network in (generator, discriminator, average):

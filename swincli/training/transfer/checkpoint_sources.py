@@ -8,15 +8,12 @@ from typing import Any
 
 from swincli.console import Console
 from swincli.errors import CheckpointError, RecipeError
-from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.files.find_checkpoint import find_checkpoint
 from swincli.model.files.model_file import check_fit, read_snapshot
 from swincli.model.files.snapshot import Snapshot, Weights
-from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
-from swincli.training.losses import augself
 from swincli.training.run.folder import RunFolder, read_verified_state
-from swincli.training.run.state import is_state, recipe_of
+from swincli.training.run.state import is_state, make_networks, recipe_of
 from swincli.training.step.freeze_d import trained_parameters
 from swincli.training.step.optimizers import name_moments
 
@@ -64,7 +61,7 @@ def _of_state(path: Path, content: dict[str, Any]) -> InitCheckpoint:
     except RecipeError as error:  # written by a later version
         raise CheckpointError(error.message, "Another version of swincli wrote it.") from error
     with meta_init():
-        generator, discriminator = Generator(recipe.model), augself.with_heads(make_discriminator(recipe.model), recipe)
+        generator, discriminator = make_networks(recipe)
     power = dict(zip(recipe.ema.power, content.get("power", []), strict=False))
     try:
         for network, weights in (

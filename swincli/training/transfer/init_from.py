@@ -69,7 +69,7 @@ def check_init(recipe: Recipe, console: Console) -> str | None:
 
 
 def _load_networks(state: TrainingState, found: InitCheckpoint, console: Console) -> None:
-    """Load G, D and the EMA; with other classes only the layers that match, and report the others."""
+    """Load G, D and the EMA; with other classes or heads only the layers that match, and report the others."""
     snapshot = found.snapshot
     new = [f"G's {part}" for part in load_matching(state.average, snapshot.average)]
     load_matching(state.generator, snapshot.average if snapshot.generator is None else snapshot.generator)
@@ -78,8 +78,8 @@ def _load_networks(state: TrainingState, found: InitCheckpoint, console: Console
     for average in state.power:  # the best guess at the EMAs' past
         average.load_state_dict(state.average.state_dict())
     if new:
-        now, then = state.recipe.model.classes, snapshot.recipe.model.classes
-        reason = f"{now} classes here, {then} in {found.path}" if now != then else f"not in {found.path}"
+        here, there = state.recipe.model.classes, snapshot.recipe.model.classes
+        reason = f"{here} classes here, {there} in {found.path}" if here != there else f"not in {found.path}"
         console.say(f"{reason}: {', '.join(new)} start untrained")
 
 

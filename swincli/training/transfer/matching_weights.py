@@ -1,4 +1,4 @@
-"""Transfer of weights between networks with different numbers of classes: layers with matching shapes are loaded."""
+"""Transfer of weights between networks with other classes or heads: layers with matching shapes are loaded."""
 
 from __future__ import annotations
 

@@ -46,6 +46,7 @@ def test_the_phases_minimise_them(name: str) -> None:
     g = plain_losses(Pictures(), Said(fake, real), section).g_loss(batch)
     assert (d["loss/d"].item(), g["loss/g"].item()) == pytest.approx(EXPECTED[name], abs=1e-6)
     assert (d["d/real_logit"].item(), d["d/fake_logit"].item()) == (1.0, -0.75)
+    assert d["d/real_accuracy"].item() == 0.5
     assert d["d/real_sign"].item() == (0.0 if name == "relativistic" else 0.5)  # signs of 4, -0.5; of 2, 0
 
 

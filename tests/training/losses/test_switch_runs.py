@@ -1,0 +1,81 @@
+"""Whole runs with switches that remember: killed, resumed, used as the start of other runs, and projected with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from loss_switches import COMBINED, keys_of
+from same_run import assert_same_run
+
+from swincli.commands.project.perception import find_discriminator
+from swincli.console import Console
+from swincli.data.store.reader import Store
+from swincli.model.files.model_file import load_model
+from swincli.recipe import Recipe
+from swincli.training import loop
+from swincli.training.loop import train
+from swincli.training.run.folder import RunFolder
+from swincli.training.run.state import build_state
+from swincli.training.transfer.init_from import init_from_checkpoint
+
+CPU = torch.device("cpu")
+MakeRecipe = Callable[..., Recipe]
+[REMEMBERING] = [names for names in COMBINED if "mee entropy" in names]
+HEADS = ("augment.transforms=diffaugment", "loss.augself_d=1", "run.tensorboard=false")
+
+
+def run(recipe: Recipe, store: Store, out: Path) -> None:
+    train(recipe, store, out, CPU, Console(quiet=True), resume=True)
+
+
+def test_a_killed_run_with_memory_ends_as_an_unbroken_one(
+    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe(*keys_of((*REMEMBERING, "path length")), "run.tensorboard=false", "train.total=12")
+    run(recipe, store, tmp_path / "whole")
+    original, steps = loop.run_step, iter(range(2))
+
+    def dying(*arguments: object) -> object:
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+        return original(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "run_step", dying)
+        with pytest.raises(KeyboardInterrupt):
+            run(recipe, store, tmp_path / "broken")
+    run(recipe, store, tmp_path / "broken")
+    assert_same_run(tmp_path / "broken", tmp_path / "whole")
+
+
+@pytest.fixture(scope="module")
+def run_with_heads(tiny_recipe: MakeRecipe, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("heads") / "run"
+    run(tiny_recipe(*HEADS, "train.total=8"), store, out)
+    return out
+
+
+def test_a_run_with_heads_starts_one_without(
+    tiny_recipe: MakeRecipe, store: Store, run_with_heads: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = build_state(tiny_recipe("train.total=40"), store.content_hash, CPU)
+    init_from_checkpoint(state, str(run_with_heads), Console())
+    assert state.images_seen == 8
+    assert "untrained" not in capsys.readouterr().err
+
+
+def test_a_run_without_heads_starts_one_with_them(
+    tiny_recipe: MakeRecipe, store: Store, trained_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = build_state(tiny_recipe(*HEADS, "train.total=40"), store.content_hash, CPU)
+    init_from_checkpoint(state, str(trained_run), Console())
+    assert f"not in {RunFolder(trained_run).state(8)}: D's augself start untrained" in capsys.readouterr().err
+    assert state.images_seen == 8
+
+
+def test_a_discriminator_with_heads_compares_pictures(run_with_heads: Path) -> None:
+    model = load_model(RunFolder(run_with_heads).model(8), CPU)
+    assert find_discriminator(model, Console(quiet=True)) is not None
