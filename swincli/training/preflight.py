@@ -13,6 +13,7 @@ from swincli.console import Console
 from swincli.data.preparing.prepare import PrepareOptions, prepare
 from swincli.data.store.reader import Store, is_store
 from swincli.errors import DataError, RecipeError, ResourceError
+from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
 from swincli.recipe import Recipe
 from swincli.system.atomic_files import free_bytes
