@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import FrameType
 from typing import Final
 
@@ -28,7 +29,7 @@ def end_on_signals() -> None:
     if is_secondary():
         return
     first: list[float] = []
-    terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
+    terminals = open_terminals()
 
     def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         mute_closed(terminals)
@@ -47,6 +48,15 @@ def end_on_signals() -> None:
 def reason_and_code(error: KeyboardInterrupt) -> tuple[str, int]:
     """Why a command was interrupted, such as "terminated", and its exit code: 128 plus the number of the signal."""
     return (error.args[0], error.args[1]) if len(error.args) == 2 else (INTERRUPTED, 128 + signal.SIGINT)
+
+
+def open_terminals() -> list[int]:
+    """The file descriptors of output that are terminals: stdout, stderr, and the copy that `sys.stderr` may have."""
+    descriptors = {1, 2}
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # none, closed, or in the hands of a notebook or test
+            descriptors.add(stream.fileno())
+    return [descriptor for descriptor in sorted(descriptors) if os.isatty(descriptor)]
 
 
 def mute_closed(terminals: list[int]) -> None:

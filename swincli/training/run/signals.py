@@ -18,7 +18,7 @@ from typing import Literal
 import psutil
 
 from swincli.console import Console
-from swincli.system.stop_signals import mute_closed
+from swincli.system.stop_signals import mute_closed, open_terminals
 
 # Under torchrun one Ctrl-C arrives twice: from the terminal and from torchrun's agent.
 SAME_CTRL_C = 2.0  # seconds
@@ -118,7 +118,7 @@ def catch_stop_signals(console: Console, max_time: float | None = None) -> Itera
         yield stop  # only the main thread can handle signals
         return
 
-    terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
+    terminals = open_terminals()
 
     def request(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         mute_closed(terminals)
