@@ -22,6 +22,7 @@ from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState, read_state, restore
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.freeze_d import frozen_parameters
+from swincli.training.step.held_out import open_held_out
 from swincli.training.step.labels import training_classes
 from swincli.training.transfer.init_from import check_init
 from swincli.units import format_bytes
@@ -77,6 +78,7 @@ def describe_plan(recipe: Recipe, console: Console, processes: int = 1) -> dict[
     if path.exists() or recipe.data.source is None:
         store = Store.open(path)
         check_data(recipe, store)
+        open_held_out(recipe, store)
         images = len(store)
     return {
         "generator parameters": sum(p.numel() for p in generator.parameters()),

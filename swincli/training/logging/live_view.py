@@ -28,6 +28,9 @@ _WORDS = {
     "loss/tv": "variation",
     "d/real_accuracy": "D(real)>0",
     "d/fake_accuracy": "D(fake)<0",
+    "d/real_logit": "D(real)",
+    "d/held_out_logit": "D(held out)",
+    "d/fake_logit": "D(fake)",
     "grad/d": "gradient D",
     "grad/g": "gradient G",
 }
