@@ -44,8 +44,9 @@ from swincli.training.schedules import crossed
 from swincli.training.step.batch_shards import BatchSplit, split_batch
 from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.engine import start_engine
+from swincli.training.step.held_out import HeldOutLogits, open_held_out
 from swincli.training.step.labels import training_classes
-from swincli.training.step.phases import Phase, make_phases
+from swincli.training.step.phases import Phase, make_phases, make_setting
 from swincli.training.step.prefetch import open_loader
 from swincli.training.transfer.init_from import init_from_checkpoint
 from swincli.units import format_duration
@@ -100,6 +101,7 @@ def train(
     processes = processes or Processes()
     split = split_batch(recipe, processes.world_size)
     check_data(recipe, store)
+    open_held_out(recipe, store)
     with locked_run(out, processes) as lock:
         return _train(recipe, store, lock, device, console, processes, split, resume=resume, max_time=max_time)
 
@@ -124,6 +126,8 @@ def _train(
         phases = make_phases(
             state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine, state.memory
         )
+        setting = make_setting(state.generator, state.discriminator, recipe, engine, state.memory)
+        held_out = HeldOutLogits(open_held_out(recipe, store), setting, split, processes.rank)
     with (
         side_tasks(folder, state, console, processes) as tasks,
         explain_errors(folder, recipe, device, split, processes),
@@ -147,6 +151,7 @@ def _train(
                 started = time.monotonic()
                 with stop.timing("step"):
                     scalars, phase_of = run_step(state, phases, micro_batches())
+                    scalars |= held_out.measure_if_due(state.images_seen)
                 means = processes.mean({**scalars, "stop": float(stop.poll())})
                 stopping = means.pop("stop") > 0
                 remember(state, split, means, processes)
@@ -260,16 +265,16 @@ def start_run(
 def write_outputs(
     state: TrainingState, folder: RunFolder, report: Report | None, tasks: SideTasks | None, *, done: bool
 ) -> None:
-    """After a step: write the sample grid, power-function EMAs, model and state, each if due; all of them if `done`.
+    """After a step: write the sample grid, statistics, power-function EMAs, model and state, each if due.
 
-    Only rank 0 does it, and has a report and side tasks.
+    If `done`, all of them. Only rank 0 does it, and has a report and side tasks.
     """
     assert report is not None
     assert tasks is not None
     recipe, seen, batch = state.recipe, state.images_seen, state.recipe.train.batch
     if done or crossed(seen, batch, recipe.run.samples):
-        save_samples(folder, state)
-        report.sample_grid(state)
+        report.sample_grid(state, save_samples(folder, state))
+    report.write_stats(state)
     if done or crossed(seen, batch, recipe.ema.power_every):
         save_power_snapshots(folder, state)
     if done or is_save_due(state):
@@ -281,7 +286,7 @@ def write_outputs(
 def is_output_due(state: TrainingState) -> bool:
     """Whether the step that has just ended crossed anything that rank 0 writes alone, while the others wait."""
     recipe = state.recipe
-    intervals = (recipe.run.samples, recipe.ema.power_every)
+    intervals = (recipe.run.samples, recipe.run.log, recipe.ema.power_every)
     return is_save_due(state) or any(crossed(state.images_seen, recipe.train.batch, every) for every in intervals)
 
 

@@ -23,6 +23,7 @@ from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState, make_networks, read_state, restore
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.freeze_d import frozen_parameters
+from swincli.training.step.held_out import open_held_out
 from swincli.training.step.labels import training_classes
 from swincli.training.transfer.init_from import check_init
 from swincli.units import format_bytes
@@ -102,6 +103,8 @@ def describe_plan(
     frozen_parameters(discriminator, recipe.train.freeze_d)
     start = check_init(recipe, console) if new else None
     images = None if store is None else len(store)
+    if store is not None:
+        open_held_out(recipe, store)
     return {
         "generator parameters": sum(p.numel() for p in generator.parameters()),
         "discriminator parameters": sum(p.numel() for p in discriminator.parameters()),

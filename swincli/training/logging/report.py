@@ -21,6 +21,7 @@ from swincli.training.logging.live_view import LiveView, MemoryUse, RunStatus, r
 from swincli.training.logging.metric_history import MetricHistory, read_metric_history
 from swincli.training.logging.trackers import Trackers, open_trackers
 from swincli.training.run.folder import RunFolder
+from swincli.training.run.overfitting import DIVERSITY
 from swincli.training.run.running_stats import RecentMeans, RunningStats
 from swincli.training.run.state import TrainingState
 from swincli.training.schedules import crossed
@@ -46,6 +47,7 @@ class Report:
         self._trackers = Trackers(console)
         self._started = self._last_line = time.monotonic()
         self._measuring = False
+        self._diversity: float | None = None
         self._status: RunStatus | None = None
 
     @contextmanager
@@ -72,7 +74,7 @@ class Report:
             self._trackers.close()
 
     def step(self, state: TrainingState, scalars: dict[str, float], seconds: float) -> None:
-        """Add one step; write a line of stats.jsonl if it is due.
+        """Add one step.
 
         Args:
             state: The state after the step.
@@ -85,8 +87,6 @@ class Report:
         self._recent.add(scalars)
         self._eta.step(state.images_seen, seconds)
         self._measuring = "measure" in self._eta.due
-        if crossed(state.images_seen, train.batch, state.recipe.run.log) or state.images_seen >= train.total:
-            self._write_stats(state)
         now = time.monotonic()
         if self.console.live:
             if self._status is None or now - self._status.at >= STATUS_SECONDS or self._eta.due:
@@ -95,8 +95,19 @@ class Report:
             self._last_line = now
             self.console.say(status_line(self._status_of(state), memory_for_display(self.device)))
 
-    def sample_grid(self, state: TrainingState) -> None:
-        """Send the sample grid of this moment to the trackers."""
+    def write_stats(self, state: TrainingState) -> None:
+        """Write a line of stats.jsonl if it is due after the last step, and warn of new signs of overfitting."""
+        train = state.recipe.train
+        if crossed(state.images_seen, train.batch, state.recipe.run.log) or state.images_seen >= train.total:
+            self._write_stats(state)
+
+    def sample_grid(self, state: TrainingState, diversity: float) -> None:
+        """Send the sample grid of this moment to the trackers, and note its diversity for the next line of statistics.
+
+        Called before `write_stats`.
+        """
+        state.running_stats.note({DIVERSITY: diversity})
+        self._diversity = diversity
         self._trackers.image(state.images_seen, "samples", self.folder.samples(state.images_seen))
 
     def metrics(self, state: TrainingState, measured: dict[str, float]) -> None:
@@ -124,6 +135,8 @@ class Report:
         time_now = datetime.now(UTC).isoformat(timespec="seconds")
         append_json_line(self.folder.stats, {**values, "time": time_now})
         self._trackers.stats(state.images_seen, values)
+        for warning in state.signs.add(stats.means(), state.images_seen, state.recipe.train.total):
+            self.console.warn(warning)
         state.running_stats = RunningStats()
 
     def _status_of(self, state: TrainingState) -> RunStatus:
@@ -152,6 +165,8 @@ class Report:
 
     def _notes(self, recipe: Recipe) -> dict[str, str]:
         notes = {}
+        if self._diversity is not None:
+            notes["diversity"] = f"{self._diversity:.3f}"
         if self.processes > 1:
             notes["processes"] = str(self.processes)
         if choose_precision(recipe.run.precision, self.device) == torch.bfloat16:

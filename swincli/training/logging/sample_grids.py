@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from swincli.data.loader_order import training_indices
 from swincli.data.store.reader import Store
@@ -19,10 +23,16 @@ from swincli.synthesis.sampling import default_sampling_batch
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState
 
+_SIDE = 32  # pixels of the images whose distances are taken
+
 
 @torch.no_grad()
-def save_samples(folder: RunFolder, state: TrainingState) -> None:
-    """Write the grid of the first seeds, the same in the whole run; in a conditional model each row is one class."""
+def save_samples(folder: RunFolder, state: TrainingState) -> float:
+    """Write the grid of the first seeds, the same in the whole run; in a conditional model each row is one class.
+
+    Returns:
+        The diversity of its images; in a conditional model, the mean over rows.
+    """
     model, (columns, rows) = state.recipe.model, state.recipe.run.grid
     device, seeds, labels = next(state.average.parameters()).device, list(range(columns * rows)), None
     if model.classes:
@@ -35,7 +45,23 @@ def save_samples(folder: RunFolder, state: TrainingState) -> None:
         part = slice(start, start + default_sampling_batch(model.size))
         made = forward_with_labels(state.average, z[part], None if labels is None else labels[part])
         images.append(to_pictures(made, model.pixel_mean, model.pixel_std).cpu())
-    save_png(folder.samples(state.images_seen), tile(torch.cat(images), columns))
+    pictures = torch.cat(images)
+    save_png(folder.samples(state.images_seen), tile(pictures, columns))
+    groups = pictures.split(columns) if model.classes else [pictures]
+    return sum(map(diversity, groups)) / len(groups)
+
+
+def diversity(pictures: Tensor) -> float:
+    """Mean distance of two images, from 0 to 1: the root mean square difference of their pixels, at 32 px at most.
+
+    Args:
+        pictures: uint8 `[N, H, W, 3]`; the diversity of a single one is 0.
+    """
+    if len(pictures) < 2:
+        return 0.0
+    small = F.adaptive_avg_pool2d(pictures.permute(0, 3, 1, 2).float() / 255, min(_SIDE, pictures.shape[1]))
+    pixels = small.flatten(1)
+    return float(torch.pdist(pixels).mean()) / math.sqrt(pixels.shape[1])
 
 
 def save_reals(folder: RunFolder, recipe: Recipe, store: Store) -> None:

@@ -19,7 +19,7 @@ def check_finite(
 ) -> None:
     """Stop at the first loss or gradient norm that is not finite; it is not in any saved state yet.
 
-    The error names the phase of the first one. The others are only consequences.
+    The error names the phase of the first one. The others are only consequences. Logits at held-out images are D's.
 
     Raises:
         TrainingError: a scalar is not finite.
@@ -27,7 +27,7 @@ def check_finite(
     """
     broken = [name for name, value in scalars.items() if not math.isfinite(value)]
     if broken:
-        raise not_finite(f"phase {phase_of[broken[0]]}: {', '.join(broken)}", state, folder, processes)
+        raise not_finite(f"phase {phase_of.get(broken[0], 'D')}: {', '.join(broken)}", state, folder, processes)
 
 
 def check_weights(state: TrainingState, folder: RunFolder, processes: Processes | None = None) -> None:

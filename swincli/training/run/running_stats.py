@@ -31,6 +31,10 @@ class RunningStats:
         """Add one step."""
         self.images += images
         self.seconds += seconds
+        self.note(scalars)
+
+    def note(self, scalars: Mapping[str, float]) -> None:
+        """Add scalars of the last step that are known after it."""
         for name, value in scalars.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
             self.counts[name] = self.counts.get(name, 0) + 1

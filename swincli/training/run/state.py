@@ -23,6 +23,7 @@ from swincli.training.losses import augself
 from swincli.training.losses.memory import Memory
 from swincli.training.losses.remembered import new_memory
 from swincli.training.rng import derive
+from swincli.training.run.overfitting import OverfittingSigns
 from swincli.training.run.running_stats import RunningStats
 from swincli.training.step.optimizers import load_optimizer, make_optimizers
 
@@ -44,6 +45,7 @@ class TrainingState:
         seconds: Seconds of training so far, over all sessions.
         running_stats: Statistics since the last line of stats.jsonl.
         memory: What losses and augmentation remember, such as the probability of transforms.
+        signs: Signs of overfitting so far.
         classes: The classes of a conditional model; None for an unconditional one. Read from the store, not saved.
     """
 
@@ -60,6 +62,7 @@ class TrainingState:
     running_stats: RunningStats = field(default_factory=RunningStats)
     classes: Classes | None = None
     memory: Memory = field(default_factory=Memory)
+    signs: OverfittingSigns = field(default_factory=OverfittingSigns)
 
 
 def make_networks(recipe: Recipe) -> tuple[Generator, nn.Module]:
@@ -105,6 +108,7 @@ def state_content(state: TrainingState) -> dict[str, Any]:
         "images_seen": state.images_seen,
         "seconds": state.seconds,
         "window": state.running_stats.as_dict(),
+        "signs": state.signs.as_dict(),
         **{part: getattr(state, part).state_dict() for part in _NETWORKS + _OPTIMIZERS},
         **({"memory": state.memory.state_dict()} if state.memory.values else {}),
         "power": [average.state_dict() for average in state.power],
@@ -183,6 +187,7 @@ def restore(state: TrainingState, content: dict[str, Any]) -> None:
     state.images_seen = content["images_seen"]
     state.seconds = content["seconds"]
     state.running_stats = RunningStats.from_dict(content["window"])
+    state.signs = OverfittingSigns(**content.get("signs", {}))
 
 
 def recipe_of(content: dict[str, Any], path: Path) -> Recipe:

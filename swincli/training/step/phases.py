@@ -124,5 +124,10 @@ def make_phases(
 
 
 def _losses(g: nn.Module, d: nn.Module, recipe: Recipe, engine: Engine, memory: Memory | None) -> Losses:
+    return Losses(make_setting(g, d, recipe, engine, memory))
+
+
+def make_setting(g: nn.Module, d: nn.Module, recipe: Recipe, engine: Engine, memory: Memory | None) -> Setting:
+    """What losses share: the networks, wrapped or not, the augmentation and the memory."""
     networks = Networks(g, d, engine.precision, engine.compiled)
-    return Losses(Setting(recipe, networks, Augmentation(recipe.augment, recipe.model), memory or Memory()))
+    return Setting(recipe, networks, Augmentation(recipe.augment, recipe.model), memory or Memory())

@@ -35,6 +35,7 @@ def advance(report: Report, state: TrainingState, steps: int, seconds: float = 0
     for _ in range(steps):
         state.images_seen += state.recipe.train.batch
         report.step(state, {"loss/d": float(state.images_seen), "loss/g": 0.5}, seconds)
+        report.write_stats(state)
 
 
 def measurement(images_seen: int, value: float, num: int = 8, *, in_training: bool = True) -> dict[str, object]:

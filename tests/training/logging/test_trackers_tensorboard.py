@@ -63,7 +63,9 @@ class Session:
         self.report.step(state, {"loss/d": 1 / state.images_seen, "grad/g": 2.0}, 0.1)
         if state.images_seen % 8 == 0:
             draw(self.folder.samples(state.images_seen), (state.images_seen, 0, 0))
-            self.report.sample_grid(state)
+            self.report.sample_grid(state, 0.1)
+        self.report.write_stats(state)
+        if state.images_seen % 8 == 0:
             self.report.flush()
             self.report.metrics(state, {"fid": 100.0 - state.images_seen})
 
@@ -99,7 +101,7 @@ def test_what_a_run_writes(whole: Path) -> None:
     points = scalars(whole)
     assert points["loss/d"] == [(seen, pytest.approx((1 / seen + 1 / (seen - 4)) / 2)) for seen in (8, 16, 24, 32, 40)]
     assert points["metric/fid"] == [(seen, 100.0 - seen) for seen in (8, 16, 24, 32, 40)]
-    assert points.keys() == {"loss/d", "grad/g", "lr/g", "lr/d", "metric/fid"}
+    assert points.keys() == {"loss/d", "grad/g", "lr/g", "lr/d", "metric/fid", "samples/diversity"}
     line = json.loads((whole / "stats.jsonl").read_text().splitlines()[-1])
     of_line = {
         "time/seconds": line["seconds"],

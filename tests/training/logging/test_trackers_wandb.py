@@ -80,7 +80,8 @@ def session(recipe: Recipe, run: Path, start: int, stop: int, *, quiet: bool = T
         while state.images_seen < stop:
             state.images_seen += 4
             report.step(state, {"loss/d": float(state.images_seen)}, 0.1)
-        report.sample_grid(state)
+            report.write_stats(state)
+        report.sample_grid(state, 0.1)
         report.flush()
         report.metrics(state, {"fid": 7.0})
 

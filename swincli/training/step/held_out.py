@@ -1,0 +1,132 @@
+"""D's logits at held-out images (`evaluate.held_out`): as high as at training images, unless D memorises these."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from swincli.data.loader_order import training_indices
+from swincli.data.store.reader import Store, is_store
+from swincli.errors import DataError, SwincliError
+from swincli.model.pixels import to_network
+from swincli.recipe import Recipe
+from swincli.training.losses.batch import Batch
+from swincli.training.losses.draws import DRAWS
+from swincli.training.losses.phases import Setting
+from swincli.training.losses.views import view
+from swincli.training.rng import derive
+from swincli.training.schedules import crossed
+from swincli.training.step.batch_shards import BatchSplit
+from swincli.training.step.labels import training_classes
+
+HELD_OUT_LOGIT = "d/held_out_logit"
+_KEY = "evaluate.held_out"
+_DRAWS = ("augment/d_real", "blend/d_real")
+
+
+def open_held_out(recipe: Recipe, store: Store) -> Store | None:
+    """The store of `evaluate.held_out`; None without one.
+
+    Args:
+        recipe: The experiment.
+        store: The training images.
+
+    Raises:
+        DataError: it is no store, holds training images or may do so, or its images or labels do not fit the recipe.
+    """
+    if recipe.evaluate.held_out is None:
+        return None
+    path, size = Path(recipe.evaluate.held_out), recipe.model.size
+    split_hint = (
+        f"Make both with `swincli prepare-data SOURCE DEST --resolution {size} --split train:0.9,test:0.1`: "
+        "DEST/train is data.path, DEST/test is evaluate.held_out."
+    )
+    parts = sorted(part.name for part in path.iterdir() if is_store(part)) if path.is_dir() else []
+    if not is_store(path) and parts:
+        raise DataError(f"{_KEY}: {path} holds the stores {', '.join(parts)}", "Name the one that is not trained on.")
+    if not path.is_dir():
+        raise DataError(f"{_KEY}: {path} does not exist", split_hint)
+    try:
+        held_out = Store.open(path)
+        training_classes(recipe.model.classes, held_out)
+    except SwincliError as error:
+        raise DataError(f"{_KEY}: {error.message}", error.hint) from error
+    own, trained = held_out.manifest, store.manifest
+    if own.content_hash == trained.content_hash:
+        raise DataError(f"{_KEY}: {path} holds the training images of data.path, {store.path}", split_hint)
+    if held_out.resolution != size:
+        raise DataError(
+            f"{_KEY}: the images of {path} are {held_out.resolution} px, but model.size is {size}", split_hint
+        )
+    if own.split is None:
+        raise DataError(f"{_KEY}: {path} is not a part of a split, so it may hold training images", split_hint)
+    if own.split != trained.split or own.part == trained.part:
+        raise DataError(
+            f"{_KEY}: {path} may hold training images: it and data.path, {store.path}, are not two parts of one split",
+            split_hint,
+        )
+    return held_out
+
+
+class HeldOutLogits:
+    """Runs D on a batch of held-out images, as it runs on training images: with the same transforms and blends.
+
+    Every rank takes its share of the batch, in its micro-batches. Spectral norm's vectors stay as they are, and no
+    random number of training is drawn, so training is the same to the last bit.
+
+    Args:
+        store: The held-out images; without them there is nothing to measure.
+        setting: D, its augmentation and the recipe.
+        split: How a batch is split.
+        rank: Rank of this process.
+    """
+
+    def __init__(self, store: Store | None, setting: Setting, split: BatchSplit, rank: int) -> None:
+        self._store, self._setting, self._split = store, setting, split
+        self._mine = split.rank_indices(rank)
+
+    @torch.no_grad()
+    def measure_if_due(self, images_seen: int) -> dict[str, float]:
+        """This rank's mean logit, once for each line of stats.jsonl; the mean over ranks is that of the whole batch.
+
+        Args:
+            images_seen: Images shown so far, those of the last step included.
+
+        Raises:
+            DataError: the images cannot be read.
+        """
+        recipe = self._setting.recipe
+        is_due = crossed(images_seen, recipe.train.batch, recipe.run.log) or images_seen >= recipe.train.total
+        if self._store is None or not is_due:
+            return {}
+        networks, batch = self._setting.networks, self._batch(self._store, images_seen)
+        parts = [batch.take(self._split.micro_batch_indices(number)) for number in range(self._split.micro_batches)]
+        with networks.frozen_vectors(), networks.differentiable_twice():  # eagerly: a form less to compile
+            logits = [self._logits(part).mean() for part in parts]
+        return {HELD_OUT_LOGIT: float(torch.stack(logits).mean())}
+
+    def _logits(self, part: Batch) -> torch.Tensor:
+        setting = self._setting
+        seen = setting.augment(part.reals, part, "d_real")
+        section = setting.recipe.loss
+        return view(setting.networks, section, seen, part.labels, part.draws.get("blend/d_real")).logits.float()
+
+    def _batch(self, store: Store, images_seen: int) -> Batch:
+        """This rank's held-out images, their labels and random numbers."""
+        recipe, mine = self._setting.recipe, self._mine
+        seed, count = recipe.train.seed, recipe.train.batch
+        indices = training_indices(len(store), seed, images_seen, count)[mine.numpy()]
+        device = next(self._setting.networks.discriminator.parameters()).device
+        pixels = torch.from_numpy(store.fetch(indices)).to(device)
+        reals = to_network(pixels, recipe.model.pixel_mean, recipe.model.pixel_std)
+        draws = {
+            name: DRAWS[name].make(recipe, count, derive(seed, f"held out {name}", images_seen))[mine]
+            for name in _DRAWS
+            if DRAWS[name].wanted(recipe)
+        }
+        batch = Batch(reals, reals, reals, images_seen, draws=draws)
+        if store.labels is None or not recipe.model.classes:
+            return batch
+        return replace(batch, labels=torch.from_numpy(store.labels[indices]).to(device))
