@@ -1,1 +1,1 @@
-"""Augmentation on the device: horizontal flips, and the transforms of bCR."""
+"""What D sees: training flips, bCR, DiffAugment and ADA, and the probability of their transforms."""
