@@ -19,6 +19,7 @@ from swincli.training.logging.eta import EtaEstimator
 from swincli.training.logging.live_view import LiveView, MemoryUse, RunStatus, status_line
 from swincli.training.logging.metric_history import MetricHistory, read_metric_history
 from swincli.training.logging.trackers import Trackers, open_trackers
+from swincli.training.losses.terms import terms_of
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.running_stats import RecentMeans, RunningStats
 from swincli.training.run.state import TrainingState
@@ -183,9 +184,10 @@ def reported_scalars(recipe: Recipe) -> tuple[str, ...]:
     wanted = {
         "loss/d": True,
         "loss/g": True,
-        "loss/r1": loss.r1_gamma > 0,
-        "loss/bcr": loss.bcr_real > 0 or loss.bcr_fake > 0,
-        "loss/tv": loss.tv > 0,
+        "loss/r1": loss.has_r1,
+        "loss/r2": loss.has_r2,
+        **{f"loss/{name}": True for name in terms_of(loss)},
+        "loss/path_length": loss.path_length > 0,
         "d/real_accuracy": True,
         "d/fake_accuracy": True,
         "grad/d": True,

@@ -81,7 +81,7 @@ def test_pairs_with_both_penalties_find_every_mode() -> None:
 
 @pytest.mark.slow
 def test_adaptive_mix_makes_features_of_blends_blends_of_features(tiny_recipe: MakeRecipe, store: Store) -> None:
-    """At equal images and with the same logits, against a weight of almost nothing; on training images, without noise."""
+    """At equal images and with the same logits, against a weight of almost nothing; on reals, without noise."""
 
     def cosine_and_spread(weight: float) -> tuple[float, float]:
         keys = (f"loss.adaptive_mix={weight}", "model.spectral_norm=false", "model.d_width=16", "train.total=4000")
