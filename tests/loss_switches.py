@@ -17,7 +17,7 @@ from swincli.training.run.state import TrainingState, build_state, state_content
 from swincli.training.step.batch_shards import BatchSplit, split_batch
 from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.engine import Engine, start_engine
-from swincli.training.step.phases import Phase, make_phases
+from swincli.training.step.phases import make_phases
 
 CPU = torch.device("cpu")
 SWITCHES: dict[str, str] = {
@@ -92,17 +92,14 @@ class Steps:
         if double:
             for network in (self.state.generator, self.state.discriminator, self.state.average):
                 network.double()
+        engine = start_engine(recipe.run, self.state.generator, self.state.discriminator, CPU, self.processes)
+        self.make_phases(engine)
+
+    def make_phases(self, engine: Engine) -> None:
+        """Make the phases that `run` takes."""
         state = self.state
-        self.engine: Engine = start_engine(recipe.run, state.generator, state.discriminator, CPU, self.processes)
-        self.phases: list[Phase] = make_phases(
-            state.generator,
-            state.discriminator,
-            state.g_optimizer,
-            state.d_optimizer,
-            recipe,
-            self.engine,
-            state.memory,
-        )
+        networks, optimizers = (state.generator, state.discriminator), (state.g_optimizer, state.d_optimizer)
+        self.phases = make_phases(*networks, *optimizers, self.recipe, engine, state.memory)
 
     def run(self, count: int) -> list[dict[str, float]]:
         """Take some steps; their scalars."""

@@ -187,7 +187,7 @@ class TrainSection(Section):
     decay_from: ImageCount | None = None
     """Images after which both learning rates decay linearly to 0 at `total`. Left out: constant rates."""
     clip: Annotated[float, Field(ge=0)] = 5.0
-    """Gradient clipping: largest gradient norm of D's logistic loss; 0 for no clipping."""
+    """Gradient clipping: largest gradient norm of D's phase, without R1's; 0 for no clipping."""
 
     @model_validator(mode="after")
     def _transfer_has_a_source(self) -> Self:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from swincli.recipe import Recipe
 from swincli.training.augment.probability import AUGMENT_P, AUGMENT_R, is_adaptive
+from swincli.training.losses.terms import terms_of
 from swincli.units import format_bytes, format_count, format_duration
 
 WIDEST = 120
@@ -26,8 +27,21 @@ _WORDS = {
     "loss/d": "loss D",
     "loss/g": "loss G",
     "loss/r1": "R1",
+    "loss/r2": "R2",
     "loss/bcr": "bCR",
+    "loss/lecam": "LeCam",
+    "loss/zcr_d": "zCR D",
+    "loss/zcr_g": "zCR G",
+    "loss/augself_d": "AugSelf D",
+    "loss/augself_g": "AugSelf G",
+    "loss/adaptive_mix_d": "Mix D",
+    "loss/adaptive_mix_g": "Mix G",
+    "loss/mee_dlle": "DLLE",
+    "loss/mee_disomap": "DIsoMap",
+    "loss/mee_entropy_d": "entropy D",
+    "loss/mee_entropy_g": "entropy G",
     "loss/tv": "variation",
+    "loss/path_length": "path length",
     "d/real_accuracy": "D(real)>0",
     "d/fake_accuracy": "D(fake)<0",
     "augment/p": "augment p",
@@ -173,9 +187,10 @@ def reported_scalars(recipe: Recipe) -> tuple[str, ...]:
     wanted = {
         "loss/d": True,
         "loss/g": True,
-        "loss/r1": loss.r1_gamma > 0,
-        "loss/bcr": loss.bcr_real > 0 or loss.bcr_fake > 0,
-        "loss/tv": loss.tv > 0,
+        "loss/r1": loss.has_r1,
+        "loss/r2": loss.has_r2,
+        **{f"loss/{name}": True for name in terms_of(loss)},
+        "loss/path_length": loss.path_length > 0,
         "d/real_accuracy": True,
         "d/fake_accuracy": True,
         "d/real_logit": recipe.evaluate.held_out is not None,

@@ -15,6 +15,7 @@ from swincli.training.losses.phases import DPhase, GPhase
 from swincli.training.schedules import tv_weight
 
 P = TypeVar("P", DPhase, GPhase)
+LATE = 10**15  # images; later than any run
 
 
 @dataclass(frozen=True)
@@ -68,3 +69,9 @@ G_TERMS: tuple[Term[GPhase], ...] = (
     Term("adaptive_mix_g", lambda loss, _: loss.adaptive_mix, _blend_g),
     Term("mee_entropy_g", lambda loss, _: loss.mee_entropy, mee.entropy_g),
 )
+
+
+def terms_of(section: LossSection) -> list[str]:
+    """Names of the terms that have a weight at the start or late in a run."""
+    terms: tuple[Term[DPhase] | Term[GPhase], ...] = (*D_TERMS, *G_TERMS)
+    return [term.name for term in terms if term.weight(section, 0) or term.weight(section, LATE)]

@@ -16,6 +16,7 @@ from swincli.data.store.reader import Store
 from swincli.errors import RecipeError
 from swincli.recipe import Recipe
 from swincli.training.run.state import from_bytes, restore, to_bytes
+from swincli.training.step.engine import Engine, compile_networks
 
 MakeRecipe = Callable[..., Recipe]
 KEYS = ("train.total=400", "train.batch=4", "loss.r1_interval=2")
@@ -157,3 +158,17 @@ def test_an_old_state_without_what_a_switch_remembers_goes_on(tiny_recipe: MakeR
     restore(resumed.state, content)
     assert resumed.state.memory.number("lecam/steps") == 0
     assert resumed.run(2)[1]["loss/lecam"] >= 0
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+@pytest.mark.parametrize("names", COMBINED, ids=lambda names: names[0])
+def test_compiling_changes_nothing(tiny_recipe: MakeRecipe, store: Store, names: tuple[str, ...]) -> None:
+    """By the tracing half of torch.compile, which needs no C++ compiler."""
+    recipe = tiny_recipe(*KEYS, *keys_of(names))
+    plain, compiled = Steps(recipe, store, double=True), Steps(recipe, store, double=True)
+    compile_networks(compiled.state.generator, compiled.state.discriminator, backend="aot_eager")
+    compiled.make_phases(Engine(compiled=True))
+    for ours, theirs in zip(compiled.run(2), plain.run(2), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-7)
+    assert_close(compiled, plain)
