@@ -28,7 +28,7 @@ _WORDS = {
     "loss/tv": "variation",
     "d/real_accuracy": "D(real)>0",
     "d/fake_accuracy": "D(fake)<0",
-    "d/real_logit": "D(real)",
+    "d/trained_logit": "D(trained)",
     "d/held_out_logit": "D(held out)",
     "d/fake_logit": "D(fake)",
     "grad/d": "gradient D",

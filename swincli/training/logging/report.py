@@ -203,7 +203,7 @@ def reported_scalars(recipe: Recipe) -> tuple[str, ...]:
         "loss/tv": loss.tv > 0,
         "d/real_accuracy": True,
         "d/fake_accuracy": True,
-        "d/real_logit": recipe.evaluate.held_out is not None,
+        "d/trained_logit": recipe.evaluate.held_out is not None,
         "d/held_out_logit": recipe.evaluate.held_out is not None,
         "d/fake_logit": recipe.evaluate.held_out is not None,
         "grad/d": True,

@@ -69,7 +69,7 @@ def test_signs_of_overfitting_are_warned_of_once_and_kept_in_the_state(
 ) -> None:
     state = build_state(tiny_recipe("run.tensorboard=false", "train.total=400"), "", CPU)
     report = Report(Console(quiet=True), folder, CPU)
-    scalars = {"d/real_logit": 2.0, "d/held_out_logit": -2.0, "d/fake_logit": -2.0}
+    scalars = {"d/real_logit": 2.0, "d/trained_logit": 2.0, "d/held_out_logit": -2.0, "d/fake_logit": -2.0}
     with report.live(state):
         while state.images_seen < 200:
             state.images_seen += 4
