@@ -127,7 +127,7 @@ def _train(
             state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine, state.memory
         )
         setting = make_setting(state.generator, state.discriminator, recipe, engine, state.memory)
-        held_out = HeldOutLogits(open_held_out(recipe, store), setting, split, processes.rank)
+        held_out = HeldOutLogits(open_held_out(recipe, store), store, setting, split, processes.rank)
     with (
         side_tasks(folder, state, console, processes) as tasks,
         explain_errors(folder, recipe, device, split, processes),

@@ -1,8 +1,8 @@
 """Signs of overfitting: D memorises the training images, or G collapses. One warning each, in the training state.
 
-With held-out images, D memorises if its logits at them are nearer to those of generated images than to those of
-training images. This is ADA's r_v above 0.5 (Karras et al., 2020, eq. 1). Without them, it is ADA's r_t, the mean sign
-of D's logits at training images, which stays above 0.9.
+With held-out images, D memorises if its logits at them lie below those at training images by more than half of what
+those at generated images do. This is ADA's r_v above 0.5 (Karras et al., 2020, eq. 1). Without them, ADA's r_t decides,
+the mean sign of D's logits at training images: it stays above 0.9.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-REAL, HELD_OUT, FAKE, SIGN = "d/real_logit", "d/held_out_logit", "d/fake_logit", "d/real_sign"
+REAL, FAKE, SIGN = "d/real_logit", "d/fake_logit", "d/real_sign"
+TRAINED, HELD_OUT = "d/trained_logit", "d/held_out_logit"  # of one moment; the others are means over steps
 DIVERSITY = "samples/diversity"
 LARGEST_RV, LARGEST_RT = 0.5, 0.9
 LEAST_DIVERSITY = 0.3  # share of the largest one
@@ -46,7 +47,7 @@ class OverfittingSigns:
         Returns:
             New warnings.
         """
-        for name in (REAL, HELD_OUT, FAKE, SIGN):
+        for name in (REAL, FAKE, SIGN, TRAINED, HELD_OUT):
             if name in line:
                 mean = self.means.get(name, line[name])
                 self.means[name] = mean + _WEIGHT * (line[name] - mean)
@@ -70,14 +71,15 @@ class OverfittingSigns:
 
     def _d_memorises(self) -> bool:
         means = self.means
-        if HELD_OUT in means and REAL in means:
+        if {TRAINED, HELD_OUT, REAL, FAKE} <= means.keys():
             return self._overfitting_share() > LARGEST_RV
         return means.get(SIGN, 0.0) > LARGEST_RT
 
     def _overfitting_share(self) -> float:
         """ADA's r_v: 0 if D's logits at held-out images are those at training images, 1 if those at fakes."""
-        real, held_out, fake = (self.means[name] for name in (REAL, HELD_OUT, FAKE))
-        return (real - held_out) / (real - fake) if real > fake else 0.0
+        means = self.means
+        apart = means[REAL] - means[FAKE]
+        return (means[TRAINED] - means[HELD_OUT]) / apart if apart > 0 else 0.0
 
     def _g_collapses(self, line: Mapping[str, float]) -> bool:
         if DIVERSITY not in line:
@@ -92,7 +94,7 @@ class OverfittingSigns:
         )
         if HELD_OUT not in self.means:
             return f"D has begun to memorise: the mean sign of its logits at training images stays above 0.9. {change}"
-        real, held_out, fake = (f"{self.means[name]:.2f}" for name in (REAL, HELD_OUT, FAKE))
+        real, held_out, fake = (f"{self.means[name]:.2f}" for name in (TRAINED, HELD_OUT, FAKE))
         return (
             f"D has begun to memorise the training images: its mean logit is {real} at them, {held_out} at held-out "
             f"ones and {fake} at generated ones. {change}"

@@ -1,4 +1,4 @@
-"""D's logits at held-out images (`evaluate.held_out`): as high as at training images, unless D memorises these."""
+"""D's logits at held-out images (`evaluate.held_out`): as high as at training images, unless D memorises those."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from swincli.training.schedules import crossed
 from swincli.training.step.batch_shards import BatchSplit
 from swincli.training.step.labels import training_classes
 
-HELD_OUT_LOGIT = "d/held_out_logit"
+HELD_OUT_LOGIT, TRAINED_LOGIT = "d/held_out_logit", "d/trained_logit"
 _KEY = "evaluate.held_out"
 _DRAWS = ("augment/d_real", "blend/d_real")
 
@@ -46,7 +46,7 @@ def open_held_out(recipe: Recipe, store: Store) -> Store | None:
     parts = sorted(part.name for part in path.iterdir() if is_store(part)) if path.is_dir() else []
     if not is_store(path) and parts:
         raise DataError(f"{_KEY}: {path} holds the stores {', '.join(parts)}", "Name the one that is not trained on.")
-    if not path.is_dir():
+    if not path.exists():
         raise DataError(f"{_KEY}: {path} does not exist", split_hint)
     try:
         held_out = Store.open(path)
@@ -71,25 +71,27 @@ def open_held_out(recipe: Recipe, store: Store) -> Store | None:
 
 
 class HeldOutLogits:
-    """Runs D on a batch of held-out images, as it runs on training images: with the same transforms and blends.
+    """Runs D at one moment on a batch of held-out images and on one of training images, with equal transforms.
 
-    Every rank takes its share of the batch, in its micro-batches. Spectral norm's vectors stay as they are, and no
-    random number of training is drawn, so training is the same to the last bit.
+    Logits of different steps cannot be compared: all of them rise and fall with D's bias. Every rank takes its share of
+    the batches, in its micro-batches. Spectral norm's vectors stay as they are, and no random number of training is
+    drawn, so training is the same to the last bit.
 
     Args:
-        store: The held-out images; without them there is nothing to measure.
+        held_out: The held-out images; without them there is nothing to measure.
+        trained: The training images.
         setting: D, its augmentation and the recipe.
         split: How a batch is split.
         rank: Rank of this process.
     """
 
-    def __init__(self, store: Store | None, setting: Setting, split: BatchSplit, rank: int) -> None:
-        self._store, self._setting, self._split = store, setting, split
+    def __init__(self, held_out: Store | None, trained: Store, setting: Setting, split: BatchSplit, rank: int) -> None:
+        self._held_out, self._trained, self._setting, self._split = held_out, trained, setting, split
         self._mine = split.rank_indices(rank)
 
     @torch.no_grad()
     def measure_if_due(self, images_seen: int) -> dict[str, float]:
-        """This rank's mean logit, once for each line of stats.jsonl; the mean over ranks is that of the whole batch.
+        """This rank's mean logits, once for each line of stats.jsonl; the means over ranks are those of whole batches.
 
         Args:
             images_seen: Images shown so far, those of the last step included.
@@ -99,13 +101,16 @@ class HeldOutLogits:
         """
         recipe = self._setting.recipe
         is_due = crossed(images_seen, recipe.train.batch, recipe.run.log) or images_seen >= recipe.train.total
-        if self._store is None or not is_due:
+        if self._held_out is None or not is_due:
             return {}
-        networks, batch = self._setting.networks, self._batch(self._store, images_seen)
-        parts = [batch.take(self._split.micro_batch_indices(number)) for number in range(self._split.micro_batches)]
+        stores = {TRAINED_LOGIT: self._trained, HELD_OUT_LOGIT: self._held_out}
+        return {name: self._mean_logit(self._batch(store, images_seen)) for name, store in stores.items()}
+
+    def _mean_logit(self, batch: Batch) -> float:
+        networks, split = self._setting.networks, self._split
+        parts = [batch.take(split.micro_batch_indices(number)) for number in range(split.micro_batches)]
         with networks.frozen_vectors(), networks.differentiable_twice():  # eagerly: a form less to compile
-            logits = [self._logits(part).mean() for part in parts]
-        return {HELD_OUT_LOGIT: float(torch.stack(logits).mean())}
+            return float(torch.stack([self._logits(part).mean() for part in parts]).mean())
 
     def _logits(self, part: Batch) -> torch.Tensor:
         setting = self._setting
@@ -114,10 +119,10 @@ class HeldOutLogits:
         return view(setting.networks, section, seen, part.labels, part.draws.get("blend/d_real")).logits.float()
 
     def _batch(self, store: Store, images_seen: int) -> Batch:
-        """This rank's held-out images, their labels and random numbers."""
+        """This rank's images of a store, in an order of their own, their labels and random numbers."""
         recipe, mine = self._setting.recipe, self._mine
         seed, count = recipe.train.seed, recipe.train.batch
-        indices = training_indices(len(store), seed, images_seen, count)[mine.numpy()]
+        indices = training_indices(len(store), (seed + 2) % 2**32, images_seen, count)[mine.numpy()]
         device = next(self._setting.networks.discriminator.parameters()).device
         pixels = torch.from_numpy(store.fetch(indices)).to(device)
         reals = to_network(pixels, recipe.model.pixel_mean, recipe.model.pixel_std)

@@ -18,7 +18,8 @@ from swincli.training.logging.live_view import reported_scalars
 from swincli.training.logging.metric_history import MetricHistory, read_metric_history
 from swincli.training.logging.report import Report
 from swincli.training.run.folder import RunFolder
-from swincli.training.run.state import TrainingState, build_state
+from swincli.training.run.overfitting import OverfittingSigns
+from swincli.training.run.state import TrainingState, build_state, restore, state_content
 
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]
@@ -62,6 +63,31 @@ def test_statistics_are_means_since_the_last_line(tiny_recipe: MakeRecipe, folde
     assert second["memory/cpu"] > 2**20
     assert state.running_stats.images == 4
     assert sorted(path.name for path in folder.path.iterdir()) == ["stats.jsonl"]
+
+
+def test_signs_of_overfitting_are_warned_of_once_and_kept_in_the_state(
+    tiny_recipe: MakeRecipe, folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = build_state(tiny_recipe("run.tensorboard=false", "train.total=400"), "", CPU)
+    report = Report(Console(quiet=True), folder, CPU)
+    scalars = {"d/real_logit": 2.0, "d/trained_logit": 2.0, "d/held_out_logit": -2.0, "d/fake_logit": -2.0}
+    with report.live(state):
+        while state.images_seen < 200:
+            state.images_seen += 4
+            report.step(state, scalars, 0.5)
+            if state.images_seen == 160:
+                report.sample_grid(state, 0.5)
+            report.write_stats(state)
+    said = capsys.readouterr().err
+    assert said.count("warning:") == said.count("D has begun to memorise") == 1
+    assert [line["images_seen"] for line in lines(folder.stats) if line.get("samples/diversity") == 0.5] == [160]
+    again = build_state(state.recipe, "", CPU)
+    restore(again, state_content(state))
+    assert again.signs == state.signs
+    assert again.signs.told == ["memorises"]
+    older = {key: value for key, value in state_content(state).items() if key != "signs"}
+    restore(again, older)
+    assert again.signs == OverfittingSigns()
 
 
 def test_off_a_terminal_there_is_a_line_now_and_then(

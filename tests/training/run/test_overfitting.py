@@ -7,7 +7,13 @@ import pytest
 from swincli.training.run.overfitting import OverfittingSigns
 
 TOTAL = 10_000
-MEMORISING = {"d/real_logit": 2.0, "d/held_out_logit": -0.5, "d/fake_logit": -2.0, "d/real_sign": 0.5}
+MEMORISING = {
+    "d/real_logit": 2.0,
+    "d/fake_logit": -2.0,
+    "d/real_sign": 0.5,
+    "d/trained_logit": 2.5,
+    "d/held_out_logit": -0.5,
+}
 HEALTHY = {**MEMORISING, "d/held_out_logit": 1.5}
 
 
@@ -20,7 +26,7 @@ def warnings(lines: list[dict[str, float]], signs: OverfittingSigns | None = Non
 def test_logits_far_below_at_held_out_images_are_told_once() -> None:
     (told,) = warnings([MEMORISING] * 100)
     assert told.startswith("after 1,000 images: D has begun to memorise")
-    assert "2.00 at them, -0.50 at held-out ones and -2.00 at generated ones" in told
+    assert "2.50 at them, -0.50 at held-out ones and -2.00 at generated ones" in told
     assert "augment" in told
 
 

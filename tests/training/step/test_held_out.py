@@ -24,7 +24,7 @@ from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state, read_state
 from swincli.training.step.batch_shards import BatchSplit
 from swincli.training.step.engine import Engine
-from swincli.training.step.held_out import HELD_OUT_LOGIT, HeldOutLogits, open_held_out
+from swincli.training.step.held_out import HELD_OUT_LOGIT, TRAINED_LOGIT, HeldOutLogits, open_held_out
 from swincli.training.step.phases import make_setting
 
 CPU = torch.device("cpu")
@@ -58,7 +58,7 @@ def test_held_out_images_are_in_the_log_and_change_no_bit(tiny_recipe: MakeRecip
     plain, _ = trained(recipe, store, tmp_path / "plain")
     state, lines = trained(recipe.model_copy(update={"evaluate": section}), store, tmp_path / "held-out")
     assert state == plain
-    assert [HELD_OUT_LOGIT in line for line in lines] == [True, True]
+    assert [{HELD_OUT_LOGIT, TRAINED_LOGIT} <= line.keys() for line in lines] == [True, True]
     assert lines[1]["samples/diversity"] > 0
 
 
@@ -72,7 +72,9 @@ def test_ranks_and_micro_batches_give_the_mean_of_the_whole_batch(
     before = [buffer.clone() for buffer in state.discriminator.buffers()]
 
     def measured(split: BatchSplit, rank: int = 0) -> float:
-        return HeldOutLogits(store, setting, split, rank).measure_if_due(16)[HELD_OUT_LOGIT]
+        logits = HeldOutLogits(store, store, setting, split, rank).measure_if_due(16)
+        assert logits[HELD_OUT_LOGIT] == logits[TRAINED_LOGIT]  # of one store, at one moment
+        return logits[HELD_OUT_LOGIT]
 
     whole, ranks = BatchSplit(8, 2), BatchSplit(8, 2, processes=2)
     assert measured(replace(whole, micro_batches=4)) == pytest.approx(measured(whole), rel=1e-5)
@@ -81,12 +83,12 @@ def test_ranks_and_micro_batches_give_the_mean_of_the_whole_batch(
     assert state.discriminator.training
 
 
-def test_nothing_is_measured_between_two_lines_or_without_images(tiny_recipe: MakeRecipe, parts: Path) -> None:
+def test_nothing_is_measured_between_two_lines_or_without_images(tiny_recipe: MakeRecipe, store: Store) -> None:
     recipe = tiny_recipe("run.log=8")
     state = build_state(recipe, "", CPU)
     setting = make_setting(state.generator, state.discriminator, recipe, Engine(), state.memory)
-    assert HeldOutLogits(Store.open(parts / "test"), setting, BatchSplit(4), 0).measure_if_due(12) == {}
-    assert HeldOutLogits(None, setting, BatchSplit(4), 0).measure_if_due(16) == {}
+    assert HeldOutLogits(store, store, setting, BatchSplit(4), 0).measure_if_due(12) == {}
+    assert HeldOutLogits(None, store, setting, BatchSplit(4), 0).measure_if_due(16) == {}
 
 
 def test_a_held_out_store_that_cannot_show_overfitting_is_one_error(

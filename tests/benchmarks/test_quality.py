@@ -1,0 +1,160 @@
+"""The lab: its rows are recipes, what is measured is kept, and its table says what the measurements say."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from swincli.console import Console
+from swincli.data.preparing.prepare import PrepareOptions, prepare
+from swincli.data.store.reader import Store
+from swincli.recipe import load_recipe
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def quality(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("quality")
+
+
+@pytest.fixture
+def lab(quality: ModuleType, tmp_path: Path) -> Any:
+    sets = importlib.import_module("quality_sets")
+    base = tmp_path / "base.toml"
+    base.write_text(sets._BASE.format(size=32, networks=sets._NETWORKS[32], few="few", batch=sets.BATCH))
+    prepared = sets.Prepared(tmp_path / "few", tmp_path / "rest", tmp_path / "full", base, 1309)
+    return quality.Lab(tmp_path / "cells", prepared, "640", 100)
+
+
+class Machine:
+    """Stands in for the commands: writes what they write, and counts them."""
+
+    def __init__(self) -> None:
+        self.commands: list[str] = []
+        self.problem = ""
+
+    def __call__(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        self.commands.append(arguments[0])
+        if self.problem:
+            return subprocess.CompletedProcess(arguments, 1, "", f"warning: odd\n{self.problem}\n")
+        if arguments[0] == "evaluate":
+            values = {"fid": 50.0, "kid": 0.02, "precision": 0.5, "recall": 0.25, "authenticity": 0.75}
+            return subprocess.CompletedProcess(
+                arguments, 0, json.dumps({"metrics": values, "intervals": {"fid": [48, 52]}}), ""
+            )
+        run = Path(arguments[arguments.index("--out") + 1])
+        total = next(int(part.split("=")[1]) for part in arguments if part.startswith("train.total="))
+        (run / "samples").mkdir(parents=True)
+        images = range(160, total + 1, 160)
+        for seen in (0, *images):
+            (run / f"model-{seen:012d}.safetensors").touch()
+        Image.new("RGB", (64, 32)).save(run / "samples/fakes-000000000640.png")
+        line = {"sec_per_kimg": 30.0, "memory/cpu": 2**30}
+        lines = [{**line, "images_seen": seen, "seconds": seen / 1000 * 30} for seen in images]
+        (run / "stats.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+        return subprocess.CompletedProcess(arguments, 0, "", "")
+
+
+@pytest.fixture
+def machine(quality: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    stand_in = Machine()
+    monkeypatch.setattr(quality, "_swincli", stand_in)
+    return stand_in
+
+
+def test_every_row_is_a_recipe(quality: ModuleType, lab: Any) -> None:
+    for overrides in quality.RECIPES.values():
+        load_recipe(str(lab.data.base), quality._filled([*overrides, "train.total=25000"], 25_000))
+
+
+def test_a_cell_is_trained_once_and_each_model_is_measured_once(lab: Any, machine: Machine) -> None:
+    cell = lab.cell("plain", 0)
+    assert machine.commands == ["train", *["evaluate"] * 4]
+    assert [point.images for point in cell.points] == [160, 320, 480, 640]
+    assert (cell.pace, cell.memory, cell.last.seconds) == (30.0, 1.0, pytest.approx(19.2))
+    (lab.out / "plain-0" / "measured-000000000320-of-100.json").unlink()
+    assert lab.cell("plain", 0) == cell
+    assert machine.commands[5:] == ["evaluate"]
+
+
+def test_a_time_is_divided_by_the_speed_of_a_short_run(quality: ModuleType, lab: Any, machine: Machine) -> None:
+    timed = quality.Lab(lab.out, lab.data, "36s", 100)  # at 30 seconds per 1,000 images
+    assert timed.cell("hinge", 1).last.images == 1120
+    assert timed._total(lab.out / "hinge-1", []) == 1200
+    assert machine.commands.count("train") == 2
+
+
+def test_a_recipe_that_fails_is_a_row(lab: Any, machine: Machine, tmp_path: Path) -> None:
+    machine.problem = "error: phase D: loss/d not finite after 96 images"
+    cell = lab.cell("hinge", 0)
+    assert cell.problem == machine.problem
+    report = importlib.import_module("quality_report")
+    table = report.write_report(tmp_path, "people-200", 1309, [cell], 100)
+    assert "| hinge | 0, 1 failed | - |" in table
+
+
+def test_the_table_compares_with_plain_and_shows_one_seeds_interval_or_the_range_of_several(
+    lab: Any, machine: Machine, tmp_path: Path
+) -> None:
+    report = importlib.import_module("quality_report")
+    plain = lab.cell("plain", 0)
+    better = [
+        report.Cell(
+            "apa", seed, plain.run, [report.Point(640, 19.2, {**plain.last.values, "fid": fid}, {})], plain.stats
+        )
+        for seed, fid in enumerate((20.0, 30.0))
+    ]
+    table = report.write_report(tmp_path, "people-200", 1309, [plain, *better], 100)
+    assert (
+        "| plain | 1 | 0.6 | 50.0 [48.0, 52.0] | 1.00 | 50.0 (0.2) | 20.0 | 0.50 | 0.25 | 0.75 | 30.0 | 1.00 |" in table
+    )
+    assert "| apa | 2 | 0.6 | 25.0 [20.0, 30.0] | 0.50 |" in table
+    assert (tmp_path / "table.md").read_text() == table + "\n"
+    with Image.open(tmp_path / "grids.png") as grids:
+        assert grids.size == (64 * 2 + report.GAP, 32 + report.LABEL_HEIGHT)
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+    assert machine.commands.count("train") == 1
+
+
+@pytest.mark.parametrize(("text", "is_time"), [("25k", False), ("12m", True), ("90s", True), ("12M", False)])
+def test_budgets(quality: ModuleType, text: str, is_time: bool) -> None:
+    assert quality._budget(text) == text
+    assert quality._is_time(text) is is_time
+
+
+@pytest.mark.parametrize("text", ["", "0", "0s", "ten", "-5"])
+def test_what_is_no_budget_is_said(quality: ModuleType, text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        quality._budget(text)
+
+
+@pytest.mark.usefixtures("quality")
+def test_a_set_has_exactly_the_wanted_images_to_train_on_and_all_others_held_out(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = importlib.import_module("quality_sets")
+
+    def source(_: Path) -> tuple[str, list[tuple[str, bytes]]]:
+        return str(pictures), [(path.name, path.read_bytes()) for path in pictures.iterdir()]
+
+    def prepare_data(text: str, target: Path, image_set: Any, *options: str) -> None:
+        split = options[1] if options else None
+        prepare(text, target, PrepareOptions(image_set.size, split=split, workers=1), Console(quiet=True))
+
+    monkeypatch.setitem(sets.SETS, "tiny", sets.ImageSet(3, 32, "1k", source))
+    monkeypatch.setattr(sets, "_prepare_data", prepare_data)
+    prepared = sets.prepare("tiny", tmp_path)
+    assert (len(Store.open(prepared.few)), len(Store.open(prepared.rest)), prepared.images) == (3, 7, 10)
+    assert load_recipe(str(prepared.base)).data.path == prepared.few.as_posix()
+    assert sets.prepare("tiny", tmp_path) == prepared
