@@ -103,7 +103,7 @@ def test_heads_alone_learn_from_a_fixed_discriminator_with_opposite_signs() -> N
         wanted.append(side * parameters("cutout", draws[f"augment/{name}"], 16, cutout))
     heads = augself.AugSelfHeads(recipe)
     optimizer = torch.optim.Adam(heads.parameters(), lr=0.1)
-    for _ in range(400):
+    for _ in range(150):
         optimizer.zero_grad()
         errors = [(heads(x)["cutout"] - y).square().mean() for x, y in zip(differences, wanted, strict=True)]
         (errors[0] + errors[1]).backward()
