@@ -38,7 +38,7 @@ DIFFAUGMENT = ('augment.transforms="diffaugment"',)
 BCR = ("loss.bcr_real=10", "loss.bcr_fake=10")
 R3GAN = ('loss.adversarial="relativistic"', "loss.joint_penalty=true", "loss.r2_gamma=0.5")
 AUGSELF = ("loss.augself_d=1", "loss.augself_g=0.2")
-LECAM = ("loss.lecam=0.01", "loss.lecam_from={warm_steps}")
+LECAM = ("loss.lecam=0.01", "loss.lecam_from={tenth}")
 
 RECIPES: dict[str, tuple[str, ...]] = {
     "plain": (),
@@ -62,7 +62,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "diffaugment+relativistic-r2": (*DIFFAUGMENT, *R3GAN),
     "diffaugment+mee-entropy": (*DIFFAUGMENT, "loss.mee_entropy=5e-4"),
 }
-"""Overrides of the base recipe. {tenth} is a tenth of the run in images, {warm_steps} a tenth of it in steps."""
+"""Overrides of the base recipe. {tenth} is a tenth of the run in images."""
 
 
 @dataclass(frozen=True)
@@ -143,10 +143,7 @@ def _swincli(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _filled(overrides: Sequence[str], total: int) -> list[str]:
-    parts = {"{tenth}": str(max(1, total // 10)), "{warm_steps}": str(total // 10 // BATCH)}
-    for name, value in parts.items():
-        overrides = [override.replace(name, value) for override in overrides]
-    return list(overrides)
+    return [override.replace("{tenth}", str(max(1, total // 10))) for override in overrides]
 
 
 def _models(run: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-CATS = ROOT.parent / "shared" / "data" / "afhq_cat_256.zip"
+CATS = Path(os.environ.get("AFHQ_CATS", ROOT / "datasets" / "afhq_cat_256.zip"))
+"""AFHQ's cats at 256 px as a zip of WebP files, if there is one: $AFHQ_CATS, or in datasets/."""
 
 # The networks of recipes/quickstart.toml, at 32 px and at 64 px.
 _NETWORKS = {
