@@ -174,7 +174,7 @@ def test_a_disk_that_is_full_from_the_start(recipe: Path, small_disk: Path, caps
     assert_clear(capsys.readouterr().err, "the run needs at least")
 
 
-@pytest.mark.parametrize(("limit", "fails"), [(300, "stats.jsonl"), (20_000, "model-00"), (100_000, "state-00")])
+@pytest.mark.parametrize(("limit", "fails"), [(300, "samples/fakes-00"), (20_000, "model-00"), (100_000, "state-00")])
 def test_files_that_may_not_grow(
     recipe: Path, begun: Path, tmp_path: Path, unbroken: Path, befall: Befall, capsys: Capture, limit: int, fails: str
 ) -> None:

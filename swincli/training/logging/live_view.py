@@ -15,7 +15,7 @@ from rich.text import Text
 
 from swincli.recipe import Recipe
 from swincli.training.augment.probability import AUGMENT_P, AUGMENT_R, is_adaptive
-from swincli.training.losses.terms import terms_of
+from swincli.training.losses.weights import terms_of
 from swincli.units import format_bytes, format_count, format_duration
 
 WIDEST = 120

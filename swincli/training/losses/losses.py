@@ -26,6 +26,7 @@ from swincli.training.losses.path_length import PATH_MEAN, path_lengths
 from swincli.training.losses.phases import DPhase, GPhase, Setting
 from swincli.training.losses.terms import D_TERMS, G_TERMS, P, Term
 from swincli.training.losses.views import view
+from swincli.training.losses.weights import WEIGHTS
 from swincli.training.schedules import r1_weight, r2_weight, top_k_share
 
 Scalars = dict[str, Tensor]
@@ -196,7 +197,7 @@ def _add_terms(
 ) -> Tensor:
     """Add the terms that have a weight to a loss, and their values to the scalars."""
     for term in terms:
-        weight = term.weight(section, images_seen)
+        weight = WEIGHTS[term.name](section, images_seen)
         if weight:
             value = term.value(phase)
             scalars[f"loss/{term.name}"] = value.detach()

@@ -1,4 +1,4 @@
-"""The terms that are added to D's and to G's adversarial loss, as tables."""
+"""The terms that are added to D's and to G's adversarial loss, as tables; `weights` has their weights."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from typing import Generic, TypeVar
 
 from torch import Tensor
 
-from swincli.recipe.objective import LossSection
 from swincli.training.losses import augself, consistency, mee
 from swincli.training.losses.lecam import lecam
 from swincli.training.losses.phases import DPhase, GPhase
-from swincli.training.schedules import tv_weight
 
 P = TypeVar("P", DPhase, GPhase)
-LATE = 10**15  # images; later than any run
 
 
 @dataclass(frozen=True)
@@ -23,13 +20,11 @@ class Term(Generic[P]):
     """A term of a loss.
 
     Attributes:
-        name: Name of its value in reports: "loss/NAME".
-        weight: Its weight after some images; 0 leaves it out, with all its forwards.
+        name: Name of its weight in `WEIGHTS`, and of its value in reports: "loss/NAME".
         value: The term without the weight.
     """
 
     name: str
-    weight: Callable[[LossSection, int], float]
     value: Callable[[P], Tensor]
 
 
@@ -53,25 +48,19 @@ def total_variation(images: Tensor) -> Tensor:
 
 
 D_TERMS: tuple[Term[DPhase], ...] = (
-    Term("bcr", lambda loss, _: 1.0 if loss.bcr_real or loss.bcr_fake else 0.0, consistency.bcr),
-    Term("lecam", lambda loss, seen: loss.lecam if seen >= loss.lecam_from else 0.0, lecam),
-    Term("zcr_d", lambda loss, _: loss.zcr_d, consistency.zcr_d),
-    Term("augself_d", lambda loss, _: loss.augself_d, augself.augself_d),
-    Term("adaptive_mix_d", lambda loss, _: loss.adaptive_mix, _blend_d),
-    Term("mee_dlle", lambda loss, _: loss.mee_dlle, mee.dlle),
-    Term("mee_disomap", lambda loss, _: loss.mee_disomap, mee.disomap),
-    Term("mee_entropy_d", lambda loss, _: loss.mee_entropy, mee.entropy_d),
+    Term("bcr", consistency.bcr),
+    Term("lecam", lecam),
+    Term("zcr_d", consistency.zcr_d),
+    Term("augself_d", augself.augself_d),
+    Term("adaptive_mix_d", _blend_d),
+    Term("mee_dlle", mee.dlle),
+    Term("mee_disomap", mee.disomap),
+    Term("mee_entropy_d", mee.entropy_d),
 )
 G_TERMS: tuple[Term[GPhase], ...] = (
-    Term("tv", lambda loss, seen: tv_weight(seen, loss), lambda phase: total_variation(phase.images)),
-    Term("zcr_g", lambda loss, _: loss.zcr_g, consistency.zcr_g),
-    Term("augself_g", lambda loss, _: loss.augself_g, augself.augself_g),
-    Term("adaptive_mix_g", lambda loss, _: loss.adaptive_mix, _blend_g),
-    Term("mee_entropy_g", lambda loss, _: loss.mee_entropy, mee.entropy_g),
+    Term("tv", lambda phase: total_variation(phase.images)),
+    Term("zcr_g", consistency.zcr_g),
+    Term("augself_g", augself.augself_g),
+    Term("adaptive_mix_g", _blend_g),
+    Term("mee_entropy_g", mee.entropy_g),
 )
-
-
-def terms_of(section: LossSection) -> list[str]:
-    """Names of the terms that have a weight at the start or late in a run."""
-    terms: tuple[Term[DPhase] | Term[GPhase], ...] = (*D_TERMS, *G_TERMS)
-    return [term.name for term in terms if term.weight(section, 0) or term.weight(section, LATE)]

@@ -37,6 +37,7 @@ def test_bytes_held_do_not_grow_by_pictures(
     many: Path, tmp_path: Path, kind: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_hash, "_WAITING", 0)  # 16 MiB may wait to be hashed, more than all these pictures
+    monkeypatch.setattr(file_hash, "_PORTION", 1)
 
     def peak(images: int) -> int:
         options = PrepareOptions(SIDE, max_images=images, workers=1, **kind)
