@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -92,7 +93,7 @@ class Lab:
         finished = self._kept(folder, -(-total // BATCH) * BATCH).exists()
         problem = "" if finished else self._train(run, [*_filled(overrides, total), *settings])
         stats = _lines(run / "stats.jsonl") if (run / "stats.jsonl").exists() else []
-        models = [] if problem else _models(run)
+        models = [] if problem else _models(run, every)
         points = [self._measured(folder, model, stats, whole=model == models[-1]) for model in models]
         return Cell(recipe, seed, run, points, stats, problem)
 
@@ -124,7 +125,7 @@ class Lab:
 
     def _measured(self, folder: Path, model: Path, stats: list[dict[str, Any]], *, whole: bool) -> Point:
         """The measurement of a model: all metrics with intervals, or FID. Kept in the cell's folder, not made twice."""
-        images = int(model.stem.split("-")[1])
+        images = _images(model)
         kept = self._kept(folder, images)
         if not kept.exists():
             metrics = ["--metric", METRICS, "--intervals"] if whole else ["--metric", "fid", "--no-intervals"]
@@ -139,16 +140,30 @@ class Lab:
 
 
 def _swincli(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "swincli", *arguments], capture_output=True, text=True, check=False)
+    """Run a command to its end. If the lab is stopped, the command is stopped too: training saves its state."""
+    command, pipe = [sys.executable, "-m", "swincli", *arguments], subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        try:
+            out, error = process.communicate()
+        except BaseException:  # Ctrl-C, or SIGTERM by `main`
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, error)
 
 
 def _filled(overrides: Sequence[str], total: int) -> list[str]:
     return [override.replace("{tenth}", str(max(1, total // 10))) for override in overrides]
 
 
-def _models(run: Path) -> list[Path]:
-    """The trained models of a run, oldest first."""
-    return [path for path in sorted(run.glob("model-*.safetensors")) if int(path.stem.split("-")[1])]
+def _models(run: Path, every: int) -> list[Path]:
+    """The models to measure, oldest first, without those that a stopped lab has saved in between."""
+    paths = sorted(run.glob("model-*.safetensors"))
+    return [path for path in paths[1:] if path == paths[-1] or not _images(path) % every]
+
+
+def _images(model: Path) -> int:
+    return int(model.stem.split("-")[1])
 
 
 def _lines(log: Path) -> list[dict[str, Any]]:
@@ -190,6 +205,7 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Run the cells that are missing, and print the table after each."""
     options = read_options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if options.list:
         _say(f"sets: {', '.join(SETS)}; the harder one here is {HARDER}")
         for name, overrides in RECIPES.items():

@@ -54,14 +54,15 @@ class Machine:
                 arguments, 0, json.dumps({"metrics": values, "intervals": {"fid": [48, 52]}}), ""
             )
         run = Path(arguments[arguments.index("--out") + 1])
-        total = next(int(part.split("=")[1]) for part in arguments if part.startswith("train.total="))
+        settings = dict(part.split("=", 1) for part in arguments if "=" in part)
+        total, every = int(settings["train.total"]), int(settings["run.snapshot"])
         (run / "samples").mkdir(parents=True)
-        images = range(160, total + 1, 160)
-        for seen in (0, *images):
+        images = range(every, total + 1, every)
+        for seen in (0, 56, *images):  # at 56 images the lab was stopped
             (run / f"model-{seen:012d}.safetensors").touch()
         Image.new("RGB", (64, 32)).save(run / "samples/fakes-000000000640.png")
         line = {"sec_per_kimg": 30.0, "memory/cpu": 2**30}
-        lines = [{**line, "images_seen": seen, "seconds": seen / 1000 * 30} for seen in images]
+        lines = [{**line, "images_seen": seen, "seconds": seen / 1000 * 30} for seen in range(80, total + 1, 80)]
         (run / "stats.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
         return subprocess.CompletedProcess(arguments, 0, "", "")
 
@@ -80,17 +81,17 @@ def test_every_row_is_a_recipe(quality: ModuleType, lab: Any) -> None:
 
 def test_a_cell_is_trained_once_and_each_model_is_measured_once(lab: Any, machine: Machine) -> None:
     cell = lab.cell("plain", 0)
-    assert machine.commands == ["train", *["evaluate"] * 4]
-    assert [point.images for point in cell.points] == [160, 320, 480, 640]
+    assert machine.commands == ["train", *["evaluate"] * 5]
+    assert [point.images for point in cell.points] == [128, 256, 384, 512, 640]
     assert (cell.pace, cell.memory, cell.last.seconds) == (30.0, 1.0, pytest.approx(19.2))
-    (lab.out / "plain-0" / "measured-000000000320-of-100.json").unlink()
+    (lab.out / "plain-0" / "measured-000000000256-of-100.json").unlink()
     assert lab.cell("plain", 0) == cell
-    assert machine.commands[5:] == ["evaluate"]
+    assert machine.commands[6:] == ["evaluate"]
 
 
 def test_a_time_is_divided_by_the_speed_of_a_short_run(quality: ModuleType, lab: Any, machine: Machine) -> None:
     timed = quality.Lab(lab.out, lab.data, "36s", 100)  # at 30 seconds per 1,000 images
-    assert timed.cell("hinge", 1).last.images == 1120
+    assert timed.cell("hinge", 1).last.images == 1200
     assert timed._total(lab.out / "hinge-1", []) == 1200
     assert machine.commands.count("train") == 2
 
@@ -117,7 +118,7 @@ def test_the_table_compares_with_plain_and_shows_one_seeds_interval_or_the_range
     ]
     table = report.write_report(tmp_path, "people-200", 1309, [plain, *better], 100)
     assert (
-        "| plain | 1 | 0.6 | 50.0 [48.0, 52.0] | 1.00 | 50.0 (0.2) | 20.0 | 0.50 | 0.25 | 0.75 | 30.0 | 1.00 |" in table
+        "| plain | 1 | 0.6 | 50.0 [48.0, 52.0] | 1.00 | 50.0 (0.1) | 20.0 | 0.50 | 0.25 | 0.75 | 30.0 | 1.00 |" in table
     )
     assert "| apa | 2 | 0.6 | 25.0 [20.0, 30.0] | 0.50 |" in table
     assert (tmp_path / "table.md").read_text() == table + "\n"
