@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
+import pytest
 import torch
 
 from swincli.model.generator import Generator
@@ -23,6 +24,7 @@ def kept_after_a_forward(size: int) -> int:
     return kept
 
 
+@pytest.mark.slow
 def test_tables_and_masks_do_not_grow_with_the_area() -> None:
     at_64, at_128 = kept_after_a_forward(64), kept_after_a_forward(128)
     assert at_128 - at_64 < 2**16  # masks of all windows would be 0.75 MiB more

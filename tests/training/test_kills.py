@@ -87,7 +87,7 @@ def send() -> Iterator[Send]:
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(22, marks=pytest.mark.slow)])  # for each of two recipes
-@pytest.mark.parametrize("measured", [False, True])
+@pytest.mark.parametrize("measured", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_kills_at_random_moments_change_no_bit(
     send: Send, store: Store, tmp_path: Path, measured: bool, kills: int
 ) -> None:

@@ -91,6 +91,7 @@ def test_codes_of_files_and_kept_layers(model: Path, tmp_path: Path) -> None:
     assert np.abs(mixed[0] - frames(tmp_path / "seeds")[0]).max() > 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("stlpips_pytorch") is None, reason="no weights of the perceptual distance")
 def test_a_perceptual_pace_is_more_even(model: Path, tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "walk"

@@ -71,6 +71,7 @@ def test_files_and_figures(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_edits_go_on_from_the_files(trained_run: Path, photos: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert project(trained_run, out, photos[0], "--space", "w+", "--tune", "--tune-steps", "2") == 0
@@ -105,6 +106,7 @@ def test_what_is_there_is_left_and_what_is_missing_is_made_again(
     assert "made with other settings" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_other_settings_need_force(trained_run: Path, photos: list[str], tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "out"
     assert project(trained_run, out, photos[0]) == 0
@@ -118,6 +120,7 @@ def test_other_settings_need_force(trained_run: Path, photos: list[str], tmp_pat
     assert contents(out)["one.npz"] != first["one.npz"]
 
 
+@pytest.mark.slow
 @needs_av
 def test_a_video_of_the_search(trained_run: Path, photos: list[str], tmp_path: Path) -> None:
     import av

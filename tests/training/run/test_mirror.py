@@ -39,6 +39,7 @@ def visible(folder: Path) -> list[str]:
     return [name for name in files(folder) if not name.startswith(".") and "/." not in name]
 
 
+@pytest.mark.slow
 def test_a_run_is_restored_from_its_mirror_and_goes_on_to_the_same_bits(
     tiny_recipe: MakeRecipe, store: Store, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,7 +82,10 @@ def assert_same_training(one: Steps, other: Steps) -> None:
             torch.testing.assert_close(value, weights[key], rtol=1e-8, atol=1e-10, msg=f"{name}.{key}")
 
 
-@pytest.mark.parametrize("discriminator", ["wavelet", "plain", "patch"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("plain", "patch")]
+
+
+@pytest.mark.parametrize("discriminator", ["wavelet", *SLOW])
 def test_gradient_accumulation_changes_nothing(
     tiny_recipe: MakeRecipe, store: Store, plain_runs: Callable[[str], Steps], discriminator: str
 ) -> None:
@@ -167,6 +170,7 @@ def test_compiled_kernels_train_the_same(tiny_recipe: MakeRecipe, store: Store) 
             torch.testing.assert_close(value, weights[key], rtol=1e-3, atol=2e-5, msg=f"{name}.{key}")
 
 
+@pytest.mark.slow
 def test_bf16_trains_about_the_same_with_float32_kept_where_it_matters(tiny_recipe: MakeRecipe, store: Store) -> None:
     plain, half = (
         three_steps(tiny_recipe(*FULL, f"run.precision={precision}"), store, double=False)
