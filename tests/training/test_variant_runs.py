@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from dying_runs import dies_after
 from first_steps import next_step_micro_batches
 
 from swincli.console import Console
@@ -15,7 +16,6 @@ from swincli.model.files.model_file import load_model
 from swincli.recipe import Recipe
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sampling import generate
-from swincli.training import loop
 from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state, read_state, restore, save_state
@@ -102,17 +102,8 @@ def test_with_adabn_stopping_and_going_on_gives_the_same_bits(
 ) -> None:
     recipe = tiny_recipe("model.style=adabn", "train.total=16", "run.snapshot=8")
     train(recipe, store, tmp_path / "whole", CPU, Console(quiet=True), resume=True)
-    original, steps = loop.run_step, iter(range(3))
-
-    def dying(*arguments: object) -> object:
-        if next(steps, None) is None:
-            raise KeyboardInterrupt
-        return original(*arguments)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "run_step", dying)
-        with pytest.raises(KeyboardInterrupt):
-            train(recipe, store, tmp_path / "broken", CPU, Console(quiet=True), resume=True)
+    with dies_after(3, monkeypatch):
+        train(recipe, store, tmp_path / "broken", CPU, Console(quiet=True), resume=True)
     train(recipe, store, tmp_path / "broken", CPU, Console(quiet=True), resume=True)
     whole, broken = (read_state(RunFolder(tmp_path / name).state(16)) for name in ("whole", "broken"))
     for part in ("generator", "discriminator", "average"):

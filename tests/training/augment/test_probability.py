@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from dying_runs import dies_after
 from first_steps import next_step_micro_batches
 from same_run import assert_same_run
 from torchrun import torchrun
@@ -17,7 +18,6 @@ from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
 from swincli.recipe.objective import AugmentSection
 from swincli.system.distributed import Processes
-from swincli.training import loop
 from swincli.training.augment.probability import ADJUST_EVERY, adjusted_probability, planned_probability
 from swincli.training.loop import remember, run_step, train
 from swincli.training.losses.memory import Step
@@ -108,17 +108,8 @@ def test_stopping_and_going_on_gives_the_same_bits(
 ) -> None:
     recipe = tiny_recipe(*ADAPTIVE, "augment.apa=true", "run.snapshot=16", "run.tensorboard=false")
     train(recipe, store, tmp_path / "whole", CPU, Console(quiet=True), resume=True)
-    original, steps = loop.run_step, iter(range(5))
-
-    def dying(*arguments: object) -> object:
-        if next(steps, None) is None:
-            raise KeyboardInterrupt
-        return original(*arguments)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "run_step", dying)
-        with pytest.raises(KeyboardInterrupt):
-            train(recipe, store, tmp_path / "broken", CPU, Console(quiet=True), resume=True)
+    with dies_after(5, monkeypatch):
+        train(recipe, store, tmp_path / "broken", CPU, Console(quiet=True), resume=True)
     train(recipe, store, tmp_path / "broken", CPU, Console(quiet=True), resume=True)
     assert_same_run(tmp_path / "broken", tmp_path / "whole")
     end = read_state(RunFolder(tmp_path / "whole").state(24))["memory"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from dying_runs import dies_after
 from loss_switches import COMBINED, keys_of
 from same_run import assert_same_run
 
@@ -15,7 +16,6 @@ from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.model.files.model_file import load_model
 from swincli.recipe import Recipe
-from swincli.training import loop
 from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state
@@ -36,17 +36,8 @@ def test_a_killed_run_with_memory_ends_as_an_unbroken_one(
 ) -> None:
     recipe = tiny_recipe(*keys_of((*REMEMBERING, "path length")), "run.tensorboard=false", "train.total=12")
     run(recipe, store, tmp_path / "whole")
-    original, steps = loop.run_step, iter(range(2))
-
-    def dying(*arguments: object) -> object:
-        if next(steps, None) is None:
-            raise KeyboardInterrupt
-        return original(*arguments)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "run_step", dying)
-        with pytest.raises(KeyboardInterrupt):
-            run(recipe, store, tmp_path / "broken")
+    with dies_after(2, monkeypatch):
+        run(recipe, store, tmp_path / "broken")
     run(recipe, store, tmp_path / "broken")
     assert_same_run(tmp_path / "broken", tmp_path / "whole")
 
