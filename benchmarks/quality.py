@@ -1,13 +1,15 @@
-"""The lab: recipes for few images, trained one after another at equal images or equal time, and measured alike.
+"""The lab: recipes for few images, trained at equal images or equal time, and measured alike.
 
     python benchmarks/quality.py [--sets people-200] [--only plain diffaugment ...] [--seeds 0 1 2] [--budget 25k]
 
-Every cell is a recipe of the table below with one seed. It is trained on a few images of a set (`quality_sets.py`). Its
-models are measured against the full set at five points of the run. The time of measuring is not training time. The
-table and the pictures in OUT/SET-BUDGET are written after every cell (`quality_report.py`).
+Every cell is a recipe of the table below with one seed. It is trained on a few images of a set (`quality_sets.py`), and
+its last model is measured against the full set by two detectors. With `--curves`, so are four models before it, by FID
+alone. The table and the pictures in OUT/SET/BUDGET are written after every cell (`quality_report.py`).
 
-A budget such as 25k counts images. A budget such as 12m or 90s is training time: `train` first runs for 640 images, and
-the speed of these gives the length of the run. A lab that was killed goes on where it was: a run resumes, and what is
+First each recipe trains for 640 images by itself: this is its speed in the table. A budget such as 25k counts images. A
+budget such as 12m or 90s is training time: the speed gives the number of images. So once the speeds are known, other
+programs on the machine do not change what is compared. With `--jobs 2`, two cells run at the same time, each with half
+of the cores; small networks then get more done. A lab that was killed goes on where it was: a run resumes, and what is
 measured is not measured again. On two idle cores a cell takes about 12 minutes, and 3 more to be measured.
 """
 
@@ -20,8 +22,9 @@ import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,9 @@ from swincli.units import parse_count, parse_duration
 
 POINTS = 5
 SPEED_IMAGES = 640
-METRICS = "fid,kid,pr,memorization"
+METRICS = {"": "fid,kid,pr,memorization", "-efficientnet": "fid,kid"}
+"""What is measured of the last model, by the ending of the file of the measurement: two detectors."""
+Swincli = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 ADAPTIVE = ('augment.control="adaptive"', "augment.speed={tenth}")
 DIFFAUGMENT = ('augment.transforms="diffaugment"',)
 BCR = ("loss.bcr_real=10", "loss.bcr_fake=10")
@@ -66,6 +71,38 @@ RECIPES: dict[str, tuple[str, ...]] = {
 """Overrides of the base recipe. {tenth} is a tenth of the run in images."""
 
 
+class Commands:
+    """Runs commands of swincli, each with a number of threads. `stop` ends all that run: training saves its state."""
+
+    def __init__(self, threads: int) -> None:
+        self._environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopped = False
+
+    def __call__(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end.
+
+        Raises:
+            SystemExit: `stop` was called.
+        """
+        command, pipe = [sys.executable, "-m", "swincli", *arguments], subprocess.PIPE
+        with subprocess.Popen(
+            command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=self._environment
+        ) as process:
+            self._running.add(process)
+            out, error = process.communicate()
+            self._running.discard(process)
+        if self._stopped:
+            raise SystemExit(1)
+        return subprocess.CompletedProcess(command, process.returncode, out, error)
+
+    def stop(self) -> None:
+        """Interrupt the commands that run; no other starts."""
+        self._stopped = True
+        for process in list(self._running):
+            process.send_signal(signal.SIGINT)
+
+
 @dataclass(frozen=True)
 class Lab:
     """What all cells of one set share.
@@ -75,81 +112,90 @@ class Lab:
         data: The stores and the base recipe.
         budget: As typed.
         fakes: Generated images of a measurement.
+        curves: Measure all models of a run, not only the last one.
+        swincli: Runs a command.
+        speeds: Folder of the speeds.
     """
 
     out: Path
     data: Prepared
     budget: str
     fakes: int
+    curves: bool
+    swincli: Swincli
+    speeds: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "speeds", self.out.parent / "speeds")
+
+    def speed(self, recipe: str) -> dict[str, float]:
+        """Seconds per 1,000 images of a recipe, and its peak memory, by a short run that nothing else should disturb.
+
+        Raises:
+            SystemExit: the run fails.
+        """
+        kept = self.speeds / f"{recipe}.json"
+        if not kept.exists():
+            settings = [f"train.total={SPEED_IMAGES}", f"run.snapshot={SPEED_IMAGES}", f"run.samples={SPEED_IMAGES}"]
+            if problem := self._train(self.speeds / recipe, [*_filled(RECIPES[recipe], SPEED_IMAGES), *settings]):
+                raise SystemExit(f"{recipe}: {problem}")
+            lines = _lines(self.speeds / recipe / "stats.jsonl")
+            pace = statistics.median(line["sec_per_kimg"] for line in lines[1:])
+            memory = max(line.get("memory/gpu", line["memory/cpu"]) for line in lines)
+            _write_json(kept, {"sec_per_kimg": pace, "memory": memory})
+        return dict(json.loads(kept.read_text()))
 
     def cell(self, recipe: str, seed: int) -> Cell:
         """Train and measure one cell, or what is missing of it."""
-        folder = self.out / f"{recipe}-{seed}"
-        overrides = [f"train.seed={seed}", *RECIPES[recipe]]
-        total = self._total(folder, overrides)
+        folder, speed = self.out / f"{recipe}-{seed}", self.speed(recipe)
+        total = self._total(speed["sec_per_kimg"])
         run, every = folder / "run", -(-total // (POINTS * BATCH)) * BATCH
+        overrides = _filled([f"train.seed={seed}", *RECIPES[recipe]], total)
         settings = [f"train.total={total}", f"train.decay_from={total * 4 // 5}", f"run.snapshot={every}"]
         settings += [f"run.samples={every}", f"evaluate.held_out={json.dumps(self.data.rest.as_posix())}"]
         finished = self._kept(folder, -(-total // BATCH) * BATCH).exists()
-        problem = "" if finished else self._train(run, [*_filled(overrides, total), *settings])
-        stats = _lines(run / "stats.jsonl") if (run / "stats.jsonl").exists() else []
+        problem = "" if finished else self._train(run, [*overrides, *settings])
         models = [] if problem else _models(run, every)
-        points = [self._measured(folder, model, stats, whole=model == models[-1]) for model in models]
-        return Cell(recipe, seed, run, points, stats, problem)
+        chosen = models if self.curves else models[-1:]
+        points = [self._measured(folder, model, speed, whole=model == models[-1]) for model in chosen]
+        return Cell(recipe, seed, run, points, speed["sec_per_kimg"], speed["memory"], problem)
 
-    def _total(self, folder: Path, overrides: Sequence[str]) -> int:
-        """Images of the run, at least a batch for each point. A time is divided by the speed of a short run, once."""
+    def _total(self, pace: float) -> int:
+        """Images of the run, at least a batch for each point."""
         if not _is_time(self.budget):
             return max(parse_count(self.budget), POINTS * BATCH)
-        plan = folder / "plan.json"
-        if not plan.exists():
-            settings = [f"train.total={SPEED_IMAGES}", f"run.snapshot={SPEED_IMAGES}", f"run.samples={SPEED_IMAGES}"]
-            if problem := self._train(folder / "speed", [*_filled(overrides, SPEED_IMAGES), *settings]):
-                raise SystemExit(problem)
-            pace = statistics.median(line["sec_per_kimg"] for line in _lines(folder / "speed" / "stats.jsonl")[1:])
-            total = max(int(1000 * parse_duration(self.budget) / pace) // BATCH, POINTS) * BATCH
-            _write_json(plan, {"total": total, "sec_per_kimg": pace})
-        return int(json.loads(plan.read_text())["total"])
+        return max(int(1000 * parse_duration(self.budget) / pace) // BATCH, POINTS) * BATCH
 
     def _train(self, run: Path, settings: Sequence[str]) -> str:
         """Train, or go on with a run; returns what is wrong, or nothing."""
         command = ["train", str(self.data.base), "--out", str(run), "--quiet"]
-        done = _swincli(command + [part for setting in settings for part in ("--set", setting)])
+        done = self.swincli(command + [part for setting in settings for part in ("--set", setting)])
         if done.returncode == 0:
             return ""
         return next((line for line in done.stderr.splitlines() if line.startswith("error:")), done.stderr[-500:])
 
-    def _kept(self, folder: Path, images: int) -> Path:
+    def _kept(self, folder: Path, images: int, ending: str = "") -> Path:
         """The file of a measurement."""
-        return folder / f"measured-{images:012d}-of-{self.fakes}.json"
+        return folder / f"measured-{images:012d}-of-{self.fakes}{ending}.json"
 
-    def _measured(self, folder: Path, model: Path, stats: list[dict[str, Any]], *, whole: bool) -> Point:
+    def _measured(self, folder: Path, model: Path, speed: dict[str, float], *, whole: bool) -> Point:
         """The measurement of a model: all metrics with intervals, or FID. Kept in the cell's folder, not made twice."""
         images = _images(model)
-        kept = self._kept(folder, images)
-        if not kept.exists():
-            metrics = ["--metric", METRICS, "--intervals"] if whole else ["--metric", "fid", "--no-intervals"]
-            command = ["evaluate", "--checkpoint", str(model), "--data", str(self.data.full), *metrics]
-            done = _swincli([*command, "--num", str(self.fakes), "--json", "--quiet"])
-            if done.returncode:
-                raise SystemExit(f"{model}: {done.stderr}")
-            _write_json(kept, json.loads(done.stdout))
-        result = json.loads(kept.read_text())
-        seconds = next((line["seconds"] for line in stats if line["images_seen"] >= images), stats[-1]["seconds"])
-        return Point(images, seconds, result["metrics"], result.get("intervals", {}))
-
-
-def _swincli(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end. If the lab is stopped, the command is stopped too: training saves its state."""
-    command, pipe = [sys.executable, "-m", "swincli", *arguments], subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
-        try:
-            out, error = process.communicate()
-        except BaseException:  # Ctrl-C, or SIGTERM by `main`
-            process.send_signal(signal.SIGINT)
-            process.communicate()
-            raise
-    return subprocess.CompletedProcess(command, process.returncode, out, error)
+        values: dict[str, float] = {}
+        intervals: dict[str, list[float]] = {}
+        for ending, metrics in METRICS.items() if whole else [("", "fid")]:
+            kept = self._kept(folder, images, ending)
+            if not kept.exists():
+                command = ["evaluate", "--checkpoint", str(model), "--data", str(self.data.full), "--metric", metrics]
+                command += ["--num", str(self.fakes), "--intervals" if whole else "--no-intervals", "--json", "--quiet"]
+                done = self.swincli(command + (["--detector", ending[1:]] if ending else []))
+                if done.returncode:
+                    raise SystemExit(f"{model}: {done.stderr}")
+                _write_json(kept, json.loads(done.stdout))
+            result = json.loads(kept.read_text())
+            values |= {name + ending: value for name, value in result["metrics"].items()}
+            intervals |= {name + ending: ends for name, ends in result.get("intervals", {}).items()}
+        return Point(images, images / 1000 * speed["sec_per_kimg"], values, intervals)
 
 
 def _filled(overrides: Sequence[str], total: int) -> list[str]:
@@ -197,13 +243,38 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N")
     parser.add_argument("--budget", type=_budget, help="images (25k) or time (12m) of a run; default: by the set")
     parser.add_argument("--num", type=int, default=1000, help="generated images of a measurement")
+    parser.add_argument("--curves", action="store_true", help="measure five models of a run, not only the last one")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cells at a time, with shares of the cores")
     parser.add_argument("--out", type=Path, default=Path("runs/quality"))
     parser.add_argument("--list", action="store_true", help="list the sets and the recipes, and end")
     return parser.parse_args(arguments)
 
 
+def run_set(name: str, options: argparse.Namespace, commands: Commands) -> bool:
+    """Run the cells of a set that are missing, and print the table after each; returns whether all could be trained."""
+    budget = options.budget or SETS[name].budget
+    data, out = prepare(name, options.out / name), options.out / name / budget
+    lab = Lab(out, data, budget, options.num, options.curves, commands)
+    for recipe in options.only:
+        _say(f"{name}: {recipe} trains at {lab.speed(recipe)['sec_per_kimg']:.1f} s per 1,000 images")
+    wanted = [(recipe, seed) for seed in options.seeds for recipe in options.only]
+    done: dict[tuple[str, int], Cell] = {}
+    with ThreadPoolExecutor(options.jobs) as pool:
+        running = {pool.submit(lab.cell, *cell): cell for cell in wanted}
+        try:
+            for future in as_completed(running):
+                cell = done[running[future]] = future.result()
+                _say(f"{name}, {budget}: {cell.recipe}, seed {cell.seed}: {cell.problem or 'measured'}")
+                _say(write_report(out, name, data.images, [done[key] for key in wanted if key in done], options.num))
+        except BaseException:  # Ctrl-C, SIGTERM by `main`, or a measurement that failed
+            commands.stop()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return not any(cell.problem for cell in done.values())
+
+
 def main() -> None:
-    """Run the cells that are missing, and print the table after each."""
+    """Run the sets one after another."""
     options = read_options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if options.list:
@@ -211,20 +282,9 @@ def main() -> None:
         for name, overrides in RECIPES.items():
             _say(f"{name}: {' '.join(overrides) or 'the base recipe'}")
         return
-    failed = False
-    for name in options.sets:
-        budget = options.budget or SETS[name].budget
-        lab = Lab(options.out / f"{name}-{budget}", prepare(name, options.out / name), budget, options.num)
-        cells: list[Cell] = []
-        for seed in options.seeds:
-            for recipe in options.only:
-                _say(f"{name}, {budget}: {recipe}, seed {seed} (load {os.getloadavg()[0]:.1f})")
-                cells.append(lab.cell(recipe, seed))
-                if cells[-1].problem:
-                    failed = True
-                    _say(f"{recipe}, seed {seed}: {cells[-1].problem}")
-                _say(write_report(lab.out, name, lab.data.images, cells, options.num))
-    raise SystemExit(int(failed))
+    commands = Commands(max(1, (os.cpu_count() or 1) // options.jobs))
+    results = [run_set(name, options, commands) for name in options.sets]
+    raise SystemExit(int(not all(results)))
 
 
 def _say(text: str) -> None:

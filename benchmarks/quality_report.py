@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageDraw
 
@@ -24,7 +23,8 @@ class Point:
     """A measurement.
 
     Attributes:
-        images, seconds: Images shown and time in steps until then.
+        images: Images shown until then.
+        seconds: Training time until then, by the speed of the recipe.
         values: Metrics by name.
         intervals: Ends of their 95 % intervals.
     """
@@ -44,7 +44,8 @@ class Cell:
         seed: Seed.
         run: The run folder.
         points: Its measurements, oldest first; none if it failed.
-        stats: The lines of stats.jsonl.
+        pace: Seconds per 1,000 images.
+        memory: Peak memory in bytes: of the GPU if there is one, else of the process.
         problem: Why it failed; empty if it did not.
     """
 
@@ -52,7 +53,8 @@ class Cell:
     seed: int
     run: Path
     points: list[Point]
-    stats: list[dict[str, Any]]
+    pace: float
+    memory: float
     problem: str = ""
 
     @property
@@ -65,24 +67,15 @@ class Cell:
         """The measurement with the lowest FID."""
         return min(self.points, key=lambda point: point.values["fid"])
 
-    @property
-    def pace(self) -> float:
-        """Seconds per 1,000 images: the median over the log, which other programs disturb less than the mean."""
-        return statistics.median(line["sec_per_kimg"] for line in self.stats)
-
-    @property
-    def memory(self) -> float:
-        """Peak memory in GiB: of the GPU if there is one, else of the process at the lines of the log."""
-        return max(line.get("memory/gpu", line["memory/cpu"]) for line in self.stats) / 2**30
-
 
 def write_report(out: Path, name: str, reals: int, cells: Sequence[Cell], fakes: int) -> str:
-    """Write table.md, curves.png and grids.png into a folder; returns the table."""
+    """Write table.md, grids.png and, if there are curves, curves.png into a folder; returns the table."""
     good = [cell for cell in cells if cell.points]
     text = _table(name, reals, cells, fakes)
     write_atomically(out / "table.md", lambda path: path.write_text(text + "\n", encoding="utf-8"))
-    if good:
+    if any(len(cell.points) > 1 for cell in good):
         _draw_curves(good, out / "curves.png")
+    if good:
         _draw_grids(good, out / "grids.png")
     return text
 
@@ -94,13 +87,15 @@ def _table(name: str, reals: int, cells: Sequence[Cell], fakes: int) -> str:
         by_recipe.setdefault(cell.recipe, []).append(cell)
     plain = [cell for cell in by_recipe.get("plain", []) if cell.points]
     reference = statistics.mean(cell.last.values["fid"] for cell in plain) if plain else None
-    header = "recipe|seeds|kimg|FID|of plain's|best FID (kimg)|KID x 1000|precision|recall|authenticity|sec/kimg|GiB"
+    header = "recipe|seeds|kimg|FID|of plain's|best FID (kimg)|KID x 1000|precision|recall|authenticity"
+    header += "|FID, EfficientNet|sec/kimg|GiB"
     rows = [_row(header.split("|")), _row(["---", *["---:"] * header.count("|")])]
     rows += [_cells_row(recipe, group, reference) for recipe, group in by_recipe.items()]
     about = (
         f"{name}: {fakes:,} generated images against all {reals:,}; {datetime.now(UTC):%Y-%m-%d}, "
         f"swincli {__version__}, {cpu_name()}, {os.cpu_count()} cores. All values but the best FID are those of the "
-        "last model. In brackets: 95 % intervals of one seed, or the lowest and the highest of several."
+        "last model; they are by Inception unless said otherwise. In brackets: 95 % intervals of one seed, or the "
+        "lowest and the highest of several."
     )
     return "\n".join([about, "", *rows])
 
@@ -109,7 +104,7 @@ def _cells_row(recipe: str, group: Sequence[Cell], reference: float | None) -> s
     good = [cell for cell in group if cell.points]
     seeds = f"{len(good)}" + (f", {len(group) - len(good)} failed" if len(good) < len(group) else "")
     if not good:
-        return _row([recipe, seeds, *["-"] * 10])
+        return _row([recipe, seeds, *["-"] * 11])
     fid = statistics.mean(cell.last.values["fid"] for cell in good)
     best, at = (
         statistics.mean(value(cell) for cell in good)
@@ -121,11 +116,12 @@ def _cells_row(recipe: str, group: Sequence[Cell], reference: float | None) -> s
         f"{statistics.mean(cell.last.images for cell in good) / 1000:.1f}",
         _with_interval(good, "fid", 1, 1),
         "-" if reference is None else f"{fid / reference:.2f}",
-        f"{best:.1f} ({at:.1f})",
+        f"{best:.1f} ({at:.1f})" if any(len(cell.points) > 1 for cell in good) else "-",
         _with_interval(good, "kid", 1000, 1),
         *(_with_interval(good, metric, 1, 2) for metric in ("precision", "recall", "authenticity")),
+        _with_interval(good, "fid-efficientnet", 1, 1),
         f"{statistics.mean(cell.pace for cell in good):.1f}",
-        f"{max(cell.memory for cell in good):.2f}",
+        f"{max(cell.memory for cell in good) / 2**30:.2f}",
     ]
     return _row(values)
 

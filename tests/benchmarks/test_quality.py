@@ -6,6 +6,7 @@ import argparse
 import importlib
 import json
 import subprocess
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -34,7 +35,7 @@ def lab(quality: ModuleType, tmp_path: Path) -> Any:
     base = tmp_path / "base.toml"
     base.write_text(sets._BASE.format(size=32, networks=sets._NETWORKS[32], few="few", batch=sets.BATCH))
     prepared = sets.Prepared(tmp_path / "few", tmp_path / "rest", tmp_path / "full", base, 1309)
-    return quality.Lab(tmp_path / "cells", prepared, "640", 100)
+    return quality.Lab(tmp_path / "set" / "cells", prepared, "640", 100, True, Machine())
 
 
 class Machine:
@@ -50,8 +51,10 @@ class Machine:
             return subprocess.CompletedProcess(arguments, 1, "", f"warning: odd\n{self.problem}\n")
         if arguments[0] == "evaluate":
             values = {"fid": 50.0, "kid": 0.02, "precision": 0.5, "recall": 0.25, "authenticity": 0.75}
+            if "--detector" in arguments:
+                values = {"fid": 5.0, "kid": 0.002}
             return subprocess.CompletedProcess(
-                arguments, 0, json.dumps({"metrics": values, "intervals": {"fid": [48, 52]}}), ""
+                arguments, 0, json.dumps({"metrics": values, "intervals": {"fid": [values["fid"] - 2, 52]}}), ""
             )
         run = Path(arguments[arguments.index("--out") + 1])
         settings = dict(part.split("=", 1) for part in arguments if "=" in part)
@@ -68,9 +71,8 @@ class Machine:
 
 
 @pytest.fixture
-def machine(quality: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    stand_in = Machine()
-    monkeypatch.setattr(quality, "_swincli", stand_in)
+def machine(lab: Any) -> Machine:
+    stand_in: Machine = lab.swincli
     return stand_in
 
 
@@ -81,22 +83,36 @@ def test_every_row_is_a_recipe(quality: ModuleType, lab: Any) -> None:
 
 def test_a_cell_is_trained_once_and_each_model_is_measured_once(lab: Any, machine: Machine) -> None:
     cell = lab.cell("plain", 0)
-    assert machine.commands == ["train", *["evaluate"] * 5]
+    assert machine.commands == ["train", "train", *["evaluate"] * 6]  # the speed, the run; two detectors at the end
     assert [point.images for point in cell.points] == [128, 256, 384, 512, 640]
-    assert (cell.pace, cell.memory, cell.last.seconds) == (30.0, 1.0, pytest.approx(19.2))
+    assert (cell.pace, cell.memory, cell.last.seconds) == (30.0, 2**30, pytest.approx(19.2))
     (lab.out / "plain-0" / "measured-000000000256-of-100.json").unlink()
     assert lab.cell("plain", 0) == cell
-    assert machine.commands[6:] == ["evaluate"]
+    assert machine.commands[8:] == ["evaluate"]
+
+
+def test_without_curves_only_the_last_model_is_measured(quality: ModuleType, lab: Any, machine: Machine) -> None:
+    cell = quality.Lab(lab.out, lab.data, "640", 100, False, machine).cell("plain", 0)
+    assert [point.images for point in cell.points] == [640]
+    assert machine.commands == ["train", "train", "evaluate", "evaluate"]
 
 
 def test_a_time_is_divided_by_the_speed_of_a_short_run(quality: ModuleType, lab: Any, machine: Machine) -> None:
-    timed = quality.Lab(lab.out, lab.data, "36s", 100)  # at 30 seconds per 1,000 images
+    timed = quality.Lab(lab.out, lab.data, "36s", 100, False, machine)  # at 30 seconds per 1,000 images
     assert timed.cell("hinge", 1).last.images == 1200
-    assert timed._total(lab.out / "hinge-1", []) == 1200
-    assert machine.commands.count("train") == 2
+    assert timed.cell("hinge", 2).last.images == 1200
+    assert machine.commands.count("train") == 3
+
+
+def test_what_is_stopped_interrupts_its_commands(quality: ModuleType) -> None:
+    commands = quality.Commands(threads=1)
+    threading.Timer(0.2, commands.stop).start()
+    with pytest.raises(SystemExit):
+        commands(["train", "--help"])
 
 
 def test_a_recipe_that_fails_is_a_row(lab: Any, machine: Machine, tmp_path: Path) -> None:
+    lab.speed("hinge")
     machine.problem = "error: phase D: loss/d not finite after 96 images"
     cell = lab.cell("hinge", 0)
     assert cell.problem == machine.problem
@@ -112,20 +128,19 @@ def test_the_table_compares_with_plain_and_shows_one_seeds_interval_or_the_range
     plain = lab.cell("plain", 0)
     better = [
         report.Cell(
-            "apa", seed, plain.run, [report.Point(640, 19.2, {**plain.last.values, "fid": fid}, {})], plain.stats
+            "apa", seed, plain.run, [report.Point(640, 19.2, {**plain.last.values, "fid": fid}, {})], 30.0, 2**30
         )
         for seed, fid in enumerate((20.0, 30.0))
     ]
     table = report.write_report(tmp_path, "people-200", 1309, [plain, *better], 100)
-    assert (
-        "| plain | 1 | 0.6 | 50.0 [48.0, 52.0] | 1.00 | 50.0 (0.1) | 20.0 | 0.50 | 0.25 | 0.75 | 30.0 | 1.00 |" in table
-    )
+    row = "| plain | 1 | 0.6 | 50.0 [48.0, 52.0] | 1.00 | 50.0 (0.1) | 20.0 | 0.50 | 0.25 | 0.75 | 5.0 [3.0, 52.0] |"
+    assert row + " 30.0 | 1.00 |" in table
     assert "| apa | 2 | 0.6 | 25.0 [20.0, 30.0] | 0.50 |" in table
     assert (tmp_path / "table.md").read_text() == table + "\n"
     with Image.open(tmp_path / "grids.png") as grids:
         assert grids.size == (64 * 2 + report.GAP, 32 + report.LABEL_HEIGHT)
     assert (tmp_path / "curves.png").stat().st_size > 1000
-    assert machine.commands.count("train") == 1
+    assert machine.commands.count("train") == 2
 
 
 @pytest.mark.parametrize(("text", "is_time"), [("25k", False), ("12m", True), ("90s", True), ("12M", False)])
