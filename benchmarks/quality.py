@@ -1,22 +1,23 @@
 """The lab: recipes for few images, trained at equal images or equal time, and measured alike.
 
-    python benchmarks/quality.py [--sets people-200] [--only plain diffaugment ...] [--seeds 0 1 2] [--budget 25k]
+    python benchmarks/quality.py [--sets people-200] [--only plain diffaugment ...] [--seeds 0 1 2] [--equal time]
 
 Every cell is a recipe of the table below with one seed. It is trained on a few images of a set (`quality_sets.py`), and
 its last model is measured against the full set by two detectors. With `--curves`, so are four models before it, by FID
-alone. The table and the pictures in OUT/SET/BUDGET are written after every cell (`quality_report.py`).
+alone. The table and the pictures in OUT/SET are written after every cell (`quality_report.py`).
 
-First each recipe trains for 640 images by itself: this is its speed in the table. A budget such as 25k counts images. A
-budget such as 12m or 90s is training time: the speed gives the number of images. So once the speeds are known, other
-programs on the machine do not change what is compared. With `--jobs 2`, two cells run at the same time, each with half
-of the cores; small networks then get more done. A lab that was killed goes on where it was: a run resumes, and what is
-measured is not measured again. On two idle cores a cell takes about 12 minutes, and 3 more to be measured.
+All runs show the same number of images, or with `--equal time` as many as take the time that plain takes. That is CPU
+time: two short runs give the seconds of one thread per 1,000 images (on CUDA by the clock). So other programs on the
+machine do not change what is compared. With `--jobs 2`, two cells run at the same time, each with half of the cores;
+small networks then get more done. A lab that was killed goes on where it was: a run resumes, and what is measured is
+not measured again. On two idle cores two cells take about 20 minutes, and 5 more to be measured.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import statistics
@@ -24,7 +25,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,11 @@ from quality_report import Cell, Point, write_report
 from quality_sets import BATCH, HARDER, SETS, Prepared, prepare
 
 from swincli.system.atomic_files import write_atomically
-from swincli.units import parse_count, parse_duration
+from swincli.units import parse_count
 
 POINTS = 5
-SPEED_IMAGES = 640
+SHORT, LONG = 128, 640
+"""Images of the two runs that measure a speed: their difference is a multiple of 16 steps, for lazy penalties."""
 METRICS = {"": "fid,kid,pr,memorization", "-efficientnet": "fid,kid"}
 """What is measured of the last model, by the ending of the file of the measurement: two detectors."""
 Swincli = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
@@ -108,9 +110,10 @@ class Lab:
     """What all cells of one set share.
 
     Attributes:
-        out: Folder of the set and the budget.
+        out: Folder of the cells.
         data: The stores and the base recipe.
-        budget: As typed.
+        images: Images of a run of plain.
+        equal_time: Give all recipes the time of plain, not its images.
         fakes: Generated images of a measurement.
         curves: Measure all models of a run, not only the last one.
         swincli: Runs a command.
@@ -119,7 +122,8 @@ class Lab:
 
     out: Path
     data: Prepared
-    budget: str
+    images: int
+    equal_time: bool
     fakes: int
     curves: bool
     swincli: Swincli
@@ -129,18 +133,23 @@ class Lab:
         object.__setattr__(self, "speeds", self.out.parent / "speeds")
 
     def speed(self, recipe: str) -> dict[str, float]:
-        """Seconds per 1,000 images of a recipe, and its peak memory, by a short run that nothing else should disturb.
+        """Seconds per 1,000 images of a recipe, and its peak memory in bytes, by two short runs. Nothing else may run.
 
         Raises:
-            SystemExit: the run fails.
+            SystemExit: a run fails.
         """
         kept = self.speeds / f"{recipe}.json"
         if not kept.exists():
-            settings = [f"train.total={SPEED_IMAGES}", f"run.snapshot={SPEED_IMAGES}", f"run.samples={SPEED_IMAGES}"]
-            if problem := self._train(self.speeds / recipe, [*_filled(RECIPES[recipe], SPEED_IMAGES), *settings]):
-                raise SystemExit(f"{recipe}: {problem}")
-            lines = _lines(self.speeds / recipe / "stats.jsonl")
+            seconds: dict[int, float] = {}
+            for images in SHORT, LONG:
+                run, before = self.speeds / f"{recipe}-{images}", _children_seconds()
+                if problem := self._train(run, [*_filled(RECIPES[recipe], images), *_whole_run(images)]):
+                    raise SystemExit(f"{recipe}: {problem}")
+                seconds[images] = _children_seconds() - before
+                lines = _lines(run / "stats.jsonl")
             pace = statistics.median(line["sec_per_kimg"] for line in lines[1:])
+            if seconds[LONG] and "memory/gpu" not in lines[-1]:  # Windows does not tell
+                pace = (seconds[LONG] - seconds[SHORT]) / (LONG - SHORT) * 1000
             memory = max(line.get("memory/gpu", line["memory/cpu"]) for line in lines)
             _write_json(kept, {"sec_per_kimg": pace, "memory": memory})
         return dict(json.loads(kept.read_text()))
@@ -153,7 +162,7 @@ class Lab:
         overrides = _filled([f"train.seed={seed}", *RECIPES[recipe]], total)
         settings = [f"train.total={total}", f"train.decay_from={total * 4 // 5}", f"run.snapshot={every}"]
         settings += [f"run.samples={every}", f"evaluate.held_out={json.dumps(self.data.rest.as_posix())}"]
-        finished = self._kept(folder, -(-total // BATCH) * BATCH).exists()
+        finished = self._kept(folder, total).exists()
         problem = "" if finished else self._train(run, [*overrides, *settings])
         models = [] if problem else _models(run, every)
         chosen = models if self.curves else models[-1:]
@@ -161,10 +170,9 @@ class Lab:
         return Cell(recipe, seed, run, points, speed["sec_per_kimg"], speed["memory"], problem)
 
     def _total(self, pace: float) -> int:
-        """Images of the run, at least a batch for each point."""
-        if not _is_time(self.budget):
-            return max(parse_count(self.budget), POINTS * BATCH)
-        return max(int(1000 * parse_duration(self.budget) / pace) // BATCH, POINTS) * BATCH
+        """Images of a run, in whole batches, and at least a batch for each point."""
+        share = self.speed("plain")["sec_per_kimg"] / pace if self.equal_time else 1.0
+        return max(math.ceil(self.images * share / BATCH), POINTS) * BATCH
 
     def _train(self, run: Path, settings: Sequence[str]) -> str:
         """Train, or go on with a run; returns what is wrong, or nothing."""
@@ -198,6 +206,16 @@ class Lab:
         return Point(images, images / 1000 * speed["sec_per_kimg"], values, intervals)
 
 
+def _whole_run(images: int) -> list[str]:
+    return [f"train.total={images}", f"run.snapshot={images}", f"run.samples={images}"]
+
+
+def _children_seconds() -> float:
+    """CPU time of the commands that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def _filled(overrides: Sequence[str], total: int) -> list[str]:
     return [override.replace("{tenth}", str(max(1, total // 10))) for override in overrides]
 
@@ -221,18 +239,14 @@ def _write_json(path: Path, value: object) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(json.dumps(value, indent=1) + "\n"))
 
 
-def _is_time(budget: str) -> bool:
-    return budget[-1:] in "smh"
-
-
-def _budget(text: str) -> str:
+def _budget(text: str) -> int:
     try:
-        positive = parse_duration(text) > 0 if _is_time(text) else parse_count(text) > 0
+        images = parse_count(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-    if not positive:
+    if images <= 0:
         raise argparse.ArgumentTypeError("must be above 0")
-    return text
+    return images
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -241,7 +255,8 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=["people-200"], metavar="SET")
     parser.add_argument("--only", nargs="+", choices=RECIPES, default=list(RECIPES), metavar="RECIPE")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N")
-    parser.add_argument("--budget", type=_budget, help="images (25k) or time (12m) of a run; default: by the set")
+    parser.add_argument("--budget", type=_budget, help="images of a run, such as 25k; default: by the set")
+    parser.add_argument("--equal", choices=("images", "time"), default="images", help="what all runs have in common")
     parser.add_argument("--num", type=int, default=1000, help="generated images of a measurement")
     parser.add_argument("--curves", action="store_true", help="measure five models of a run, not only the last one")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cells at a time, with shares of the cores")
@@ -252,11 +267,12 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def run_set(name: str, options: argparse.Namespace, commands: Commands) -> bool:
     """Run the cells of a set that are missing, and print the table after each; returns whether all could be trained."""
-    budget = options.budget or SETS[name].budget
-    data, out = prepare(name, options.out / name), options.out / name / budget
-    lab = Lab(out, data, budget, options.num, options.curves, commands)
-    for recipe in options.only:
-        _say(f"{name}: {recipe} trains at {lab.speed(recipe)['sec_per_kimg']:.1f} s per 1,000 images")
+    images = options.budget or parse_count(SETS[name].budget)
+    data, out = prepare(name, options.out / name), options.out / name / f"{images}-equal-{options.equal}"
+    lab = Lab(out, data, images, options.equal == "time", options.num, options.curves, commands)
+    alone = replace(lab, swincli=Commands(1))
+    for recipe in dict.fromkeys(["plain", *options.only] if lab.equal_time else options.only):
+        _say(f"{name}: {recipe} takes {alone.speed(recipe)['sec_per_kimg']:.1f} s per 1,000 images")
     wanted = [(recipe, seed) for seed in options.seeds for recipe in options.only]
     done: dict[tuple[str, int], Cell] = {}
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -264,7 +280,7 @@ def run_set(name: str, options: argparse.Namespace, commands: Commands) -> bool:
         try:
             for future in as_completed(running):
                 cell = done[running[future]] = future.result()
-                _say(f"{name}, {budget}: {cell.recipe}, seed {cell.seed}: {cell.problem or 'measured'}")
+                _say(f"{name}: {cell.recipe}, seed {cell.seed}: {cell.problem or 'measured'}")
                 _say(write_report(out, name, data.images, [done[key] for key in wanted if key in done], options.num))
         except BaseException:  # Ctrl-C, SIGTERM by `main`, or a measurement that failed
             commands.stop()
