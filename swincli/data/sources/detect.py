@@ -11,6 +11,7 @@ from swincli.data.images.formats import require_image
 from swincli.data.images.rejected import ImageError
 from swincli.data.sources.arrays import MAGIC, open_array, open_arrays
 from swincli.data.sources.builtin import open_builtin
+from swincli.data.sources.composed import is_composed, open_composed
 from swincli.data.sources.entries import COPY_AGAIN, Source, reading
 from swincli.data.sources.folder import open_folder
 from swincli.data.sources.lmdb_file import LMDB_FILE, open_lmdb
@@ -23,8 +24,8 @@ from swincli.errors import DataError
 
 _HEAD: Final = 512
 _HINT: Final = (
-    "SOURCE can be a folder, .zip, .tar, LMDB, .npy or .npz array, .txt list of paths, builtin:emoji or "
-    "builtin:emoji-faces."
+    "SOURCE can be a folder, .zip, .tar, LMDB, .npy or .npz array, .txt list of paths, or builtin:emoji, emoji-faces, "
+    "cats or robots."
 )
 
 
@@ -61,6 +62,8 @@ def _only_folder(source: Source) -> str:
 
 
 def _open(text: str, resolution: int | None) -> Source:
+    if is_composed(text):
+        return open_composed(text, resolution)
     if text.startswith("builtin:"):
         return open_builtin(text)
     path = Path(text)

@@ -61,7 +61,7 @@ def test_the_artwork_is_credited(emoji: Source, faces: Source) -> None:
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r'no such source; did you mean "builtin:emoji-faces"\?') as caught:
         open_source("builtin:emoji-face")
-    assert caught.value.hint == "Choose builtin:emoji or builtin:emoji-faces."
+    assert caught.value.hint == "Choose builtin:emoji or builtin:emoji-faces or builtin:cats or builtin:robots."
 
 
 def test_missing_artwork_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
