@@ -6,11 +6,12 @@ Every cell is a recipe of the table below with one seed. It is trained on a few 
 its last model is measured against the full set by two detectors. With `--curves`, so are four models before it, by FID
 alone. The table and the pictures in OUT/SET are written after every cell (`quality_report.py`).
 
-All runs show the same number of images, or with `--equal time` as many as take the time that plain takes. That is CPU
-time: two short runs give the seconds of one thread per 1,000 images (on CUDA by the clock). So other programs on the
-machine do not change what is compared. With `--jobs 2`, two cells run at the same time, each with half of the cores;
-small networks then get more done. A lab that was killed goes on where it was: a run resumes, and what is measured is
-not measured again. On two idle cores two cells take about 20 minutes, and 5 more to be measured.
+All runs show the same number of images, or with `--equal time` as many as take the time that plain takes. Each recipe's
+speed is measured by two short runs, before the cells or, with equal images, after them: CPU seconds of one thread per
+1,000 images, on CUDA seconds by the clock. The machine should be idle then; cells may run beside other work. With
+`--jobs 2`, two cells run at the same time, each with half of the cores; small networks then get more done. A lab that
+was killed goes on where it was: a run resumes, and what is measured is not measured again. On two idle cores two cells
+take about 20 minutes, and 5 more to be measured.
 """
 
 from __future__ import annotations
@@ -156,8 +157,7 @@ class Lab:
 
     def cell(self, recipe: str, seed: int) -> Cell:
         """Train and measure one cell, or what is missing of it."""
-        folder, speed = self.out / f"{recipe}-{seed}", self.speed(recipe)
-        total = self._total(speed["sec_per_kimg"])
+        folder, total = self.out / f"{recipe}-{seed}", self._total(recipe)
         run, every = folder / "run", -(-total // (POINTS * BATCH)) * BATCH
         overrides = _filled([f"train.seed={seed}", *RECIPES[recipe]], total)
         settings = [f"train.total={total}", f"train.decay_from={total * 4 // 5}", f"run.snapshot={every}"]
@@ -166,12 +166,18 @@ class Lab:
         problem = "" if finished else self._train(run, [*overrides, *settings])
         models = [] if problem else _models(run, every)
         chosen = models if self.curves else models[-1:]
-        points = [self._measured(folder, model, speed, whole=model == models[-1]) for model in chosen]
-        return Cell(recipe, seed, run, points, speed["sec_per_kimg"], speed["memory"], problem)
+        points = [self._measured(folder, model, whole=model == models[-1]) for model in chosen]
+        return Cell(recipe, seed, run, points, problem)
 
-    def _total(self, pace: float) -> int:
+    def known_speeds(self) -> dict[str, dict[str, float]]:
+        """The speeds that are measured already, by recipe."""
+        return {path.stem: json.loads(path.read_text()) for path in sorted(self.speeds.glob("*.json"))}
+
+    def _total(self, recipe: str) -> int:
         """Images of a run, in whole batches, and at least a batch for each point."""
-        share = self.speed("plain")["sec_per_kimg"] / pace if self.equal_time else 1.0
+        share = 1.0
+        if self.equal_time:
+            share = self.speed("plain")["sec_per_kimg"] / self.speed(recipe)["sec_per_kimg"]
         return max(math.ceil(self.images * share / BATCH), POINTS) * BATCH
 
     def _train(self, run: Path, settings: Sequence[str]) -> str:
@@ -186,7 +192,7 @@ class Lab:
         """The file of a measurement."""
         return folder / f"measured-{images:012d}-of-{self.fakes}{ending}.json"
 
-    def _measured(self, folder: Path, model: Path, speed: dict[str, float], *, whole: bool) -> Point:
+    def _measured(self, folder: Path, model: Path, *, whole: bool) -> Point:
         """The measurement of a model: all metrics with intervals, or FID. Kept in the cell's folder, not made twice."""
         images = _images(model)
         values: dict[str, float] = {}
@@ -203,7 +209,7 @@ class Lab:
             result = json.loads(kept.read_text())
             values |= {name + ending: value for name, value in result["metrics"].items()}
             intervals |= {name + ending: ends for name, ends in result.get("intervals", {}).items()}
-        return Point(images, images / 1000 * speed["sec_per_kimg"], values, intervals)
+        return Point(images, values, intervals)
 
 
 def _whole_run(images: int) -> list[str]:
@@ -270,22 +276,34 @@ def run_set(name: str, options: argparse.Namespace, commands: Commands) -> bool:
     images = options.budget or parse_count(SETS[name].budget)
     data, out = prepare(name, options.out / name), options.out / name / f"{images}-equal-{options.equal}"
     lab = Lab(out, data, images, options.equal == "time", options.num, options.curves, commands)
-    alone = replace(lab, swincli=Commands(1))
-    for recipe in dict.fromkeys(["plain", *options.only] if lab.equal_time else options.only):
-        _say(f"{name}: {recipe} takes {alone.speed(recipe)['sec_per_kimg']:.1f} s per 1,000 images")
     wanted = [(recipe, seed) for seed in options.seeds for recipe in options.only]
     done: dict[tuple[str, int], Cell] = {}
+
+    def report() -> None:
+        cells = [done[key] for key in wanted if key in done]
+        _say(write_report(out, name, data.images, cells, lab.known_speeds(), options.num))
+
+    def measure_speeds() -> None:
+        alone = replace(lab, swincli=Commands(1))
+        for recipe in dict.fromkeys(["plain", *options.only]):
+            _say(f"{name}: {recipe} takes {alone.speed(recipe)['sec_per_kimg']:.1f} s per 1,000 images")
+
+    if lab.equal_time:
+        measure_speeds()
     with ThreadPoolExecutor(options.jobs) as pool:
         running = {pool.submit(lab.cell, *cell): cell for cell in wanted}
         try:
             for future in as_completed(running):
                 cell = done[running[future]] = future.result()
                 _say(f"{name}: {cell.recipe}, seed {cell.seed}: {cell.problem or 'measured'}")
-                _say(write_report(out, name, data.images, [done[key] for key in wanted if key in done], options.num))
+                report()
         except BaseException:  # Ctrl-C, SIGTERM by `main`, or a measurement that failed
             commands.stop()
             pool.shutdown(cancel_futures=True)
             raise
+    if not lab.equal_time:
+        measure_speeds()
+    report()
     return not any(cell.problem for cell in done.values())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,19 +18,21 @@ from swincli.version import __version__
 LABEL_HEIGHT, GAP, COLUMNS = 14, 6, 4  # of the grids: pixels, pixels, number
 
 
+Speeds = Mapping[str, Mapping[str, float]]
+"""By recipe: sec_per_kimg, and memory, the peak in bytes of the GPU if there is one, else of the process."""
+
+
 @dataclass(frozen=True)
 class Point:
     """A measurement.
 
     Attributes:
         images: Images shown until then.
-        seconds: Training time until then, by the speed of the recipe.
         values: Metrics by name.
         intervals: Ends of their 95 % intervals.
     """
 
     images: int
-    seconds: float
     values: dict[str, float]
     intervals: dict[str, list[float]]
 
@@ -44,8 +46,6 @@ class Cell:
         seed: Seed.
         run: The run folder.
         points: Its measurements, oldest first; none if it failed.
-        pace: Seconds per 1,000 images.
-        memory: Peak memory in bytes: of the GPU if there is one, else of the process.
         problem: Why it failed; empty if it did not.
     """
 
@@ -53,8 +53,6 @@ class Cell:
     seed: int
     run: Path
     points: list[Point]
-    pace: float
-    memory: float
     problem: str = ""
 
     @property
@@ -68,19 +66,19 @@ class Cell:
         return min(self.points, key=lambda point: point.values["fid"])
 
 
-def write_report(out: Path, name: str, reals: int, cells: Sequence[Cell], fakes: int) -> str:
+def write_report(out: Path, name: str, reals: int, cells: Sequence[Cell], speeds: Speeds, fakes: int) -> str:
     """Write table.md, grids.png and, if there are curves, curves.png into a folder; returns the table."""
     good = [cell for cell in cells if cell.points]
-    text = _table(name, reals, cells, fakes)
+    text = _table(name, reals, cells, speeds, fakes)
     write_atomically(out / "table.md", lambda path: path.write_text(text + "\n", encoding="utf-8"))
     if any(len(cell.points) > 1 for cell in good):
-        _draw_curves(good, out / "curves.png")
+        _draw_curves(good, speeds, out / "curves.png")
     if good:
         _draw_grids(good, out / "grids.png")
     return text
 
 
-def _table(name: str, reals: int, cells: Sequence[Cell], fakes: int) -> str:
+def _table(name: str, reals: int, cells: Sequence[Cell], speeds: Speeds, fakes: int) -> str:
     """Rows of recipes; values are means over seeds."""
     by_recipe: dict[str, list[Cell]] = {}
     for cell in cells:
@@ -90,7 +88,7 @@ def _table(name: str, reals: int, cells: Sequence[Cell], fakes: int) -> str:
     header = "recipe|seeds|kimg|FID|of plain's|best FID (kimg)|KID x 1000|precision|recall|authenticity"
     header += "|FID, EfficientNet|sec/kimg|GiB"
     rows = [_row(header.split("|")), _row(["---", *["---:"] * header.count("|")])]
-    rows += [_cells_row(recipe, group, reference) for recipe, group in by_recipe.items()]
+    rows += [_cells_row(recipe, group, speeds, reference) for recipe, group in by_recipe.items()]
     about = (
         f"{name}: {fakes:,} generated images against all {reals:,}; {datetime.now(UTC):%Y-%m-%d}, "
         f"swincli {__version__}, {cpu_name()}, {os.cpu_count()} cores. All values but the best FID are those of the "
@@ -100,7 +98,7 @@ def _table(name: str, reals: int, cells: Sequence[Cell], fakes: int) -> str:
     return "\n".join([about, "", *rows])
 
 
-def _cells_row(recipe: str, group: Sequence[Cell], reference: float | None) -> str:
+def _cells_row(recipe: str, group: Sequence[Cell], speeds: Speeds, reference: float | None) -> str:
     good = [cell for cell in group if cell.points]
     seeds = f"{len(good)}" + (f", {len(group) - len(good)} failed" if len(good) < len(group) else "")
     if not good:
@@ -120,8 +118,8 @@ def _cells_row(recipe: str, group: Sequence[Cell], reference: float | None) -> s
         _with_interval(good, "kid", 1000, 1),
         *(_with_interval(good, metric, 1, 2) for metric in ("precision", "recall", "authenticity")),
         _with_interval(good, "fid-efficientnet", 1, 1),
-        f"{statistics.mean(cell.pace for cell in good):.1f}",
-        f"{max(cell.memory for cell in good) / 2**30:.2f}",
+        f"{speeds[recipe]['sec_per_kimg']:.1f}" if recipe in speeds else "-",
+        f"{speeds[recipe]['memory'] / 2**30:.2f}" if recipe in speeds else "-",
     ]
     return _row(values)
 
@@ -139,30 +137,29 @@ def _row(values: Sequence[str]) -> str:
     return "| " + " | ".join(values) + " |"
 
 
-def _draw_curves(cells: Sequence[Cell], path: Path) -> None:
-    """FID over images and over time, one line a cell."""
+def _draw_curves(cells: Sequence[Cell], speeds: Speeds, path: Path) -> None:
+    """FID over images and over time, one line a cell; over time those of known speed."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
-    places: tuple[tuple[str, Callable[[Point], float]], ...] = (
-        ("1,000 images", lambda point: point.images / 1000),
-        ("minutes of training", lambda point: point.seconds / 60),
-    )
+    minutes = {recipe: speed["sec_per_kimg"] / 60 for recipe, speed in speeds.items()}
+    places = (("1,000 images", {cell.recipe: 1.0 for cell in cells}), ("minutes of training", minutes))
     names = list(dict.fromkeys(cell.recipe for cell in cells))
-    for panel, (label, place) in zip(figure.subplots(1, 2), places, strict=True):
-        for cell in cells:
+    for panel, (label, per_kimg) in zip(figure.subplots(1, 2), places, strict=True):
+        for cell in (each for each in cells if each.recipe in per_kimg):
             number = names.index(cell.recipe)
             style = {"color": f"C{number % 10}", "linestyle": "-" if number < 10 else "--", "marker": "o"}
             first = cell is next(each for each in cells if each.recipe == cell.recipe)
-            x, y = [place(point) for point in cell.points], [point.values["fid"] for point in cell.points]
+            x = [point.images / 1000 * per_kimg[cell.recipe] for point in cell.points]
+            y = [point.values["fid"] for point in cell.points]
             panel.plot(x, y, markersize=3.5, label=cell.recipe if first else None, **style)
         panel.set_xlabel(label)
         panel.set_ylabel("FID")
         panel.set_yscale("log")
         panel.grid(alpha=0.3, which="both")
-    handles, labels = panel.get_legend_handles_labels()
+    handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
 

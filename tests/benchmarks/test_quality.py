@@ -83,18 +83,17 @@ def test_every_row_is_a_recipe(quality: ModuleType, lab: Any) -> None:
 
 def test_a_cell_is_trained_once_and_each_model_is_measured_once(lab: Any, machine: Machine) -> None:
     cell = lab.cell("plain", 0)
-    assert machine.commands == ["train"] * 3 + ["evaluate"] * 6  # the speed, the run; two detectors at the end
+    assert machine.commands == ["train"] + ["evaluate"] * 6  # two detectors at the end
     assert [point.images for point in cell.points] == [128, 256, 384, 512, 640]
-    assert (cell.pace, cell.memory, cell.last.seconds) == (30.0, 2**30, pytest.approx(19.2))
     (lab.out / "plain-0" / "measured-000000000256-of-100.json").unlink()
     assert lab.cell("plain", 0) == cell
-    assert machine.commands[9:] == ["evaluate"]
+    assert machine.commands[7:] == ["evaluate"]
 
 
 def test_without_curves_only_the_last_model_is_measured(quality: ModuleType, lab: Any, machine: Machine) -> None:
     cell = quality.Lab(lab.out, lab.data, 640, False, 100, False, machine).cell("plain", 0)
     assert [point.images for point in cell.points] == [640]
-    assert machine.commands == ["train"] * 3 + ["evaluate"] * 2
+    assert machine.commands == ["train"] + ["evaluate"] * 2
 
 
 def test_equal_time_gives_a_slow_recipe_fewer_images(quality: ModuleType, lab: Any, machine: Machine) -> None:
@@ -104,7 +103,6 @@ def test_equal_time_gives_a_slow_recipe_fewer_images(quality: ModuleType, lab: A
         (lab.speeds / f"{recipe}.json").write_text(json.dumps({"sec_per_kimg": pace, "memory": 2**30}))
     plain, slow = timed.cell("plain", 0), timed.cell("hinge", 0)
     assert (plain.last.images, slow.last.images) == (1280, 960)
-    assert plain.last.seconds == slow.last.seconds == pytest.approx(38.4)
 
 
 def test_the_speed_is_cpu_time_where_the_system_tells_it(
@@ -124,12 +122,11 @@ def test_what_is_stopped_interrupts_its_commands(quality: ModuleType) -> None:
 
 
 def test_a_recipe_that_fails_is_a_row(lab: Any, machine: Machine, tmp_path: Path) -> None:
-    lab.speed("hinge")
     machine.problem = "error: phase D: loss/d not finite after 96 images"
     cell = lab.cell("hinge", 0)
     assert cell.problem == machine.problem
     report = importlib.import_module("quality_report")
-    table = report.write_report(tmp_path, "people-200", 1309, [cell], 100)
+    table = report.write_report(tmp_path, "people-200", 1309, [cell], {}, 100)
     assert "| hinge | 0, 1 failed | - |" in table
 
 
@@ -139,12 +136,12 @@ def test_the_table_compares_with_plain_and_shows_one_seeds_interval_or_the_range
     report = importlib.import_module("quality_report")
     plain = lab.cell("plain", 0)
     better = [
-        report.Cell(
-            "apa", seed, plain.run, [report.Point(640, 19.2, {**plain.last.values, "fid": fid}, {})], 30.0, 2**30
-        )
+        report.Cell("apa", seed, plain.run, [report.Point(640, {**plain.last.values, "fid": fid}, {})])
         for seed, fid in enumerate((20.0, 30.0))
     ]
-    table = report.write_report(tmp_path, "people-200", 1309, [plain, *better], 100)
+    table = report.write_report(
+        tmp_path, "people-200", 1309, [plain, *better], {"plain": {"sec_per_kimg": 30.0, "memory": 2**30}}, 100
+    )
     row = "| plain | 1 | 0.6 | 50.0 [48.0, 52.0] | 1.00 | 50.0 (0.1) | 20.0 | 0.50 | 0.25 | 0.75 | 5.0 [3.0, 52.0] |"
     assert row + " 30.0 | 1.00 |" in table
     assert "| apa | 2 | 0.6 | 25.0 [20.0, 30.0] | 0.50 |" in table
@@ -152,7 +149,7 @@ def test_the_table_compares_with_plain_and_shows_one_seeds_interval_or_the_range
     with Image.open(tmp_path / "grids.png") as grids:
         assert grids.size == (64 * 2 + report.GAP, 32 + report.LABEL_HEIGHT)
     assert (tmp_path / "curves.png").stat().st_size > 1000
-    assert machine.commands.count("train") == 3
+    assert machine.commands.count("train") == 1
 
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "ten", "-5"])
