@@ -59,6 +59,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "apa": ("augment.apa=true", *ADAPTIVE),
     "lecam": LECAM,
     "hinge": ('loss.adversarial="hinge"',),
+    "weak-r1": ("loss.r1_gamma=0.05",),
     "relativistic-r2": R3GAN,
     "augself": (*DIFFAUGMENT, *AUGSELF),
     "adaptive-mix": ("loss.adaptive_mix=1",),
