@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from swincli.model.blocks.conditioning import Through
 from swincli.model.blocks.layers import SLOPE, SpectralWeight
+from swincli.model.discriminators.epilogue import deviation_group
 from swincli.model.pretrained import efficientnet
 from swincli.model.pretrained.packaged import PackagedWeights
 from swincli.ops.precision import in_float32
@@ -113,7 +114,7 @@ class GroupNormOverImages(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, H, W] -> [B, C, H, W]`."""
         batch, channels, height, width = x.shape
-        group = next(size for size in range(min(NORM_GROUP, batch), 0, -1) if batch % size == 0)
+        group = deviation_group(batch, NORM_GROUP)
         grouped = x.view(group, batch // group * channels, height, width)
         repeats = batch // group
         out = F.batch_norm(
@@ -184,6 +185,7 @@ class FrozenFeatureDiscriminator(nn.Module):
 
     def __init__(self, config: ModelSection) -> None:
         super().__init__()
+        BACKBONES[config.features].weights.require()
         self.backbone = config.features
         self.side = config.features_side or BACKBONES[config.features].side
         self.range = config.pixel_mean, config.pixel_std
