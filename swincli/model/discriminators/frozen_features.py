@@ -115,12 +115,12 @@ class GroupNormOverImages(nn.Module):
         """`[B, C, H, W] -> [B, C, H, W]`."""
         batch, channels, height, width = x.shape
         group = deviation_group(batch, NORM_GROUP)
-        grouped = x.view(group, batch // group * channels, height, width)
+        grouped = x.reshape(group, batch // group * channels, height, width)
         repeats = batch // group
         out = F.batch_norm(
             grouped, None, None, self.weight.repeat(repeats), self.bias.repeat(repeats), training=True, eps=1e-5
         )
-        return out.view_as(x)
+        return out.view(x.shape)
 
 
 class SeparableBlock(nn.Module):

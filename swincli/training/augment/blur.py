@@ -1,4 +1,4 @@
-"""A Gaussian blur of everything that D sees, which fades, so that details count late (StyleGAN-XL, Sauer et al., 2022)."""
+"""A Gaussian blur of everything that D sees, which fades: details count late (StyleGAN-XL, Sauer et al., 2022)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from swincli.recipe import Recipe
 from swincli.training.losses.phases import DPhase, GPhase
 
-NAME = "features"
+NAME = "vision_aided"
 """Name of the second discriminator among D's modules."""
 
 
