@@ -190,9 +190,9 @@ FEATURES = (
 
 FROZEN = (
     Conflict(
-        _keys("r1_gamma", "r2_gamma"),
+        (*_keys("r1_gamma", "r2_gamma"), "model.discriminator"),
         lambda recipe: recipe.model.discriminator == "features" and (recipe.loss.has_r1 or recipe.loss.has_r2),
-        'model.discriminator = "features" is trained without R1 and R2; set their weights to 0',
+        'discriminator "features" is trained without R1 and R2; set loss.r1_gamma and loss.r2_gamma to 0',
     ),
     Conflict(
         "loss.features",
