@@ -14,6 +14,7 @@ from swincli.errors import DataError, SwincliError, UsageError
 from swincli.metrics.confidence.intervals import Interval
 from swincli.metrics.metric import Context, Intervals, Metric, Values
 from swincli.metrics.networks.detectors import Detector
+from swincli.metrics.networks.judges import check_judge, judge_cautions
 from swincli.metrics.protocol import DetectorRecord, Protocol, ReferenceRecord, library_versions
 from swincli.metrics.registry import METRICS
 from swincli.metrics.streams.features import FAKES_ONLY, SideStatistics, Statistic
@@ -63,6 +64,7 @@ def evaluate(
     intervals: bool | None = False,
     preset: str | None = None,
     processes: Processes | None = None,
+    force: bool = False,
 ) -> Evaluation:
     """Measure fakes against a reference.
 
@@ -82,14 +84,18 @@ def evaluate(
         intervals: Whether to add 95 % intervals; None adds them for metrics with too few images.
         preset: Name of the preset, recorded in the protocol.
         processes: The processes that measure together; all arguments but the share of the fakes are the same.
+        force: Measure also by the network that the model's D looked through.
 
     Raises:
         PeerFailedError: on ranks other than 0, if any rank fails; rank 0 raises the error itself.
         DataError: an image cannot be read, there are fewer images than stated or than a metric needs, or a file of
             statistics is of another detector or resize or lacks a statistic.
-        UsageError: a metric needs class logits and the detector has none, or it needs a model and there is none.
+        UsageError: a metric needs class logits and the detector has none, or it needs a model and there is none; or the
+            model's D looked through the detector.
     """
     processes = processes or Processes()
+    if not force:
+        processes.main_first(lambda: check_judge(fakes.record, detector))
     context = Context(seed, detector.device, model, console, processes)
     plan = processes.main_first(lambda: _make_plan(metrics, fakes, reference, detector, intervals, plots, context))
     batch = batch or default_detector_batch(detector)
@@ -107,6 +113,7 @@ def evaluate(
     protocol = _protocol(fakes, reals.record, detector, plan, seed, preset)
     cautions = [f"under {plan.rows[name].enough:,} images, {plan.rows[name].caution}" for name in plan.too_few]
     cautions += [*_size_cautions(fakes, reals.record), *_overlap_cautions(fakes, images), *reals.cautions]
+    cautions += judge_cautions(fakes.record, detector)
     found = processes.from_main(lambda: _intervals(plan, result_of, fake_statistics, reals.statistics, context))
     return Evaluation(values, protocol, cautions, found)
 

@@ -18,6 +18,14 @@ _LIBRARIES = ("torch", "numpy", "pillow", "clean-fid")
 
 
 @dataclass(frozen=True)
+class NetworkRecord:
+    """A pretrained network that is not the detector: one that a metric uses, or that D looked through."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class FakesRecord:
     """The fakes.
 
@@ -31,6 +39,7 @@ class FakesRecord:
         classes: How classes were drawn; None for an unconditional model.
         drawn_from: Number of images of the source if `num` of them were drawn, else None.
         drawn_with: Seed of the draw.
+        judged_by: Pretrained network that D looked through in training; None for none, or if it is not known.
     """
 
     source: str
@@ -42,6 +51,7 @@ class FakesRecord:
     classes: str | None = None
     drawn_from: int | None = None
     drawn_with: int | None = None
+    judged_by: NetworkRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -78,14 +88,6 @@ class DetectorRecord:
 
 
 @dataclass(frozen=True)
-class NetworkRecord:
-    """A network that a metric uses besides the detector."""
-
-    name: str
-    sha256: str
-
-
-@dataclass(frozen=True)
 class Protocol:
     """How a measurement was made.
 
@@ -117,7 +119,7 @@ class Protocol:
 
     def rows(self) -> list[tuple[str, str]]:
         """Name and text of each row of the printed protocol."""
-        fakes, reference = self.fakes, self.reference
+        fakes, reference, judge = self.fakes, self.reference, self.fakes.judged_by
         drawn = [f"{fakes.num:,} of {fakes.source}", *_drawn(fakes), _side(fakes.resolution)]
         if fakes.images_seen is not None:
             drawn.append(f"after {fakes.images_seen:,} images")
@@ -128,6 +130,7 @@ class Protocol:
         return [
             *([("protocol", self.preset)] if self.preset else []),
             ("fakes", ", ".join(drawn)),
+            *([("judged by", f"D on features of {judge.name}, sha256 {judge.sha256[:12]}")] if judge else []),
             ("reference", _describe(reference)),
             ("detector", f"{self.detector.name}, sha256 {self.detector.sha256[:12]}, on {self.device}"),
             *((f"{metric} by", f"{each.name}, sha256 {each.sha256[:12]}") for metric, each in self.networks.items()),

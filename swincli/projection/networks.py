@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from swincli.errors import ResourceError
 from swincli.metrics.networks.detectors import Detector
 from swincli.metrics.networks.perceptual_input import averaged_down
-from swincli.metrics.networks.pretrained import first_line, load_torchscript
 from swincli.metrics.networks.resize import filter_weights
 from swincli.metrics.networks.stlpips import PerceptualDistance
+from swincli.model.pretrained.packaged import first_line, load_torchscript
 
 MIN_SIDE = 64  # pixels; networks for photographs see little in smaller images
 

@@ -53,6 +53,10 @@ def _is_paired(recipe: AnyRecipe) -> bool:
     return bool(recipe.loss.adversarial == "relativistic")
 
 
+def _looks_at_features(recipe: AnyRecipe) -> bool:
+    return bool(recipe.model.discriminator == "features" or recipe.loss.features)
+
+
 def _has_groups(recipe: AnyRecipe) -> bool:
     """Whether the minibatch standard deviation has groups of two or more images."""
     batch = recipe.train.batch
@@ -146,8 +150,11 @@ LOGITS = (
 FEATURES = (
     Conflict(
         "model.discriminator",
-        lambda recipe: recipe.model.discriminator == "patch" and _uses(recipe, *AUGSELF, *MEE, "adaptive_mix"),
-        '"patch" has no feature vector of an image, which AugSelf, AdaptiveMix and MEE need; use "wavelet" or "plain"',
+        lambda recipe: (
+            recipe.model.discriminator in ("patch", "features") and _uses(recipe, *AUGSELF, *MEE, "adaptive_mix")
+        ),
+        '"patch" and "features" have no feature vector of an image, which AugSelf, AdaptiveMix and MEE need; use '
+        '"wavelet" or "plain"',
     ),
     Conflict(
         "loss.mee_disomap",
@@ -181,14 +188,43 @@ FEATURES = (
     ),
 )
 
+FROZEN = (
+    Conflict(
+        (*_keys("r1_gamma", "r2_gamma"), "model.discriminator"),
+        lambda recipe: recipe.model.discriminator == "features" and (recipe.loss.has_r1 or recipe.loss.has_r2),
+        'discriminator "features" is trained without R1 and R2; set loss.r1_gamma and loss.r2_gamma to 0',
+    ),
+    Conflict(
+        "loss.features",
+        lambda recipe: recipe.model.discriminator == "features" and _uses(recipe, "features"),
+        'adds a second D on frozen features, and model.discriminator = "features" is that already',
+    ),
+    Conflict(
+        "model.classes",
+        lambda recipe: recipe.model.discriminator == "features" and recipe.model.classes > 0,
+        'model.discriminator = "features" knows no classes; use loss.features beside another D',
+    ),
+    Conflict(
+        "model.size",
+        lambda recipe: _looks_at_features(recipe) and recipe.model.size < 32,
+        "is too small for frozen features, which need 32 px or more",
+    ),
+    Conflict(
+        _keys("features_from", "features"),
+        lambda recipe: _uses(recipe, "features") and recipe.loss.features_from >= recipe.train.total > 0,
+        "the second D starts after loss.features_from images, which must be below train.total",
+    ),
+)
+
 SCHEDULES = (
+    _ends_late("augment", "blur_until"),
     _ends_late("loss", "gamma_until"),
     _ends_late("augment", "p_until"),
     _ends_late("train", "beta2_until"),
     _ends_late("ema", "half_life_until"),
 )
 
-CONFLICTS = TRANSFORMS + LOGITS + FEATURES + SCHEDULES
+CONFLICTS = TRANSFORMS + LOGITS + FEATURES + FROZEN + SCHEDULES
 
 
 def check_conflicts(recipe: AnyRecipe) -> None:

@@ -87,6 +87,11 @@ class LossSection(Section):
     mee_buffer: Annotated[int, Field(ge=2)] = 1_024
     """Number of earlier features that MEE's entropy compares with."""
 
+    features: Weight = 0.0
+    """Weight of a second D on frozen features (vision-aided GAN): hinge loss of `model.features`; 1 in the paper."""
+    features_from: ImageCount = 0
+    """Images after which the second D starts; the paper waits until fakes are decent."""
+
     @model_validator(mode="after")
     def _schedules_are_complete(self) -> Self:
         if self.gamma_until is None and (self.r1_gamma_end is not None or self.r2_gamma_end is not None):
@@ -143,6 +148,10 @@ class AugmentSection(Section):
     """DiffAugment's largest shift as a share of the side."""
     cutout: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Side of DiffAugment's hole as a share of the image's."""
+    blur: Weight = 0.0
+    """Standard deviation in pixels of a Gaussian blur of all that D sees; it fades linearly (StyleGAN-XL: 2)."""
+    blur_until: PositiveImageCount | None = None
+    """Images until the blur is gone."""
 
     @model_validator(mode="after")
     def _groups_exist(self) -> Self:
@@ -154,6 +163,13 @@ class AugmentSection(Section):
         unknown = [name for name in self.groups if name not in known]
         if unknown or not self.groups or len(set(self.groups)) < len(self.groups):
             raise inconsistent("groups", f"must name some of {', '.join(known)}, each once")
+        return self
+
+    @model_validator(mode="after")
+    def _blur_ends(self) -> Self:
+        if bool(self.blur) != (self.blur_until is not None):
+            key = "blur" if self.blur else "blur_until"
+            raise inconsistent(key, "needs augment.blur and augment.blur_until")
         return self
 
     @model_validator(mode="after")

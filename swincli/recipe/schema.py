@@ -69,8 +69,15 @@ class ModelSection(Section):
     """Position encoding added after each upsampling of G: sinusoidal, learned per row and column, or none."""
     upsampling: Literal["bilinear", "nearest"] = "bilinear"
     """Upsampling of G's feature maps."""
-    discriminator: Literal["wavelet", "plain", "patch"] = "wavelet"
-    """Discriminator: with wavelet coefficients at every scale, StyleGAN2's residual one, or a patch discriminator."""
+    discriminator: Literal["wavelet", "plain", "patch", "features"] = "wavelet"
+    """Discriminator: wavelet coefficients at every scale, StyleGAN2's residual one, a patch discriminator, or one that
+    looks at the frozen features of a pretrained network (Projected GAN)."""
+    features: Literal["efficientnet"] = "efficientnet"
+    """Pretrained network of discriminator = "features" and of `loss.features`."""
+    feature_heads: Literal["separable", "full"] = "separable"
+    """Convolutions of the heads on frozen features."""
+    features_side: Annotated[int, Field(ge=128)] | None = None
+    """Side in pixels to which smaller images are enlarged for the pretrained network; its own, 224, if left out."""
     wavelet: str = "haar"
     """Wavelet of the wavelet discriminator, as named in PyWavelets."""
     std_group: Annotated[int, Field(ge=1)] = 4

@@ -77,6 +77,18 @@ BASES: dict[str, tuple[str, dict[str, Any]]] = {  # recipe -> recipe to compare 
     "few-mee-dlle": (PLAIN, {"loss.mee_dlle": 1.0}),
     "few-mee-disomap": (PLAIN, {"loss.mee_disomap": 1.0}),
     "few-mee-entropy": (PLAIN, {"loss.mee_entropy": 5e-4}),
+    "few-vision-aided": ("ablations/few-diffaugment", {"loss.features": 1.0, "loss.features_from": 50_000}),
+    "few-projected": (
+        "ablations/few-diffaugment",
+        {
+            "model.discriminator": "features",
+            "loss.adversarial": "hinge",
+            "loss.r1_gamma": 0.0,
+            "augment.cutout": 0.2,
+            "augment.blur": 2.0,
+            "augment.blur_until": 100_000,
+        },
+    ),
 }
 
 

@@ -171,6 +171,37 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         "loss.adaptive_mix",
         "train.batch to a multiple",
     ),
+    "R1 through frozen features": (
+        '[model]\ndiscriminator = "features"',
+        2,
+        "model.discriminator",
+        "without R1 and R2",
+    ),
+    "frozen features twice": (
+        '[loss]\nfeatures = 1.0\nr1_gamma = 0.0\n[model]\ndiscriminator = "features"',
+        2,
+        "loss.features",
+        "is that already",
+    ),
+    "frozen features and classes": (
+        '[model]\nclasses = 2\ndiscriminator = "features"\n[loss]\nr1_gamma = 0.0',
+        2,
+        "model.classes",
+        "knows no classes",
+    ),
+    "frozen features of tiny images": ("[model]\nsize = 16\n[loss]\nfeatures = 1.0", 2, "model.size", "32 px or more"),
+    "frozen features after the run": (
+        '[loss]\nfeatures = 1.0\nfeatures_from = "2M"\n[train]\ntotal = "1M"',
+        3,
+        "loss.features_from",
+        "must be below train.total",
+    ),
+    "a blur after the run": (
+        '[augment]\nblur_until = "2M"\nblur = 2.0\n[train]\ntotal = "1M"',
+        2,
+        "augment.blur_until",
+        "within train.total",
+    ),
     **{
         f"AdaptiveMix and {line}": (f"[loss]\n{line}\nadaptive_mix = 1.0", 2, f"loss.{line.split(' ')[0]}", "of blends")
         for line in (

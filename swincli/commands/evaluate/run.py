@@ -99,6 +99,7 @@ def run(
             intervals=request.intervals,
             preset=request.numbers.preset,
             processes=processes,
+            force=request.force,
         )
     cautions = [*result.cautions, *mismatches, *_too_few_reals(request, reference), *_too_few_fakes(request, stream)]
     if processes.is_main:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from swincli.errors import ResourceError
-from swincli.metrics.networks.efficientnet import load_efficientnet
-from swincli.metrics.networks.pretrained import first_line, load_torchscript
 from swincli.metrics.networks.resize import Resize, choose_resize
 from swincli.metrics.networks.weight_files import DetectorWeights
+from swincli.model.pretrained.efficientnet import load_efficientnet
+from swincli.model.pretrained.packaged import first_line, load_torchscript
 from swincli.ops.precision import exact_float32
 
 Network = Callable[[Tensor], tuple[Tensor, Tensor | None]]

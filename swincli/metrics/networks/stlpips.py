@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.metrics.networks.pretrained import PackagedWeights
+from swincli.model.pretrained.packaged import PackagedWeights
 from swincli.ops.constants import cached_constant
 
 WEIGHTS = PackagedWeights(

@@ -13,9 +13,9 @@ from typing import Literal
 
 from swincli.console import Console
 from swincli.errors import ResourceError, UsageError, did_you_mean
-from swincli.metrics.networks import efficientnet
-from swincli.metrics.networks.pretrained import PackagedWeights
 from swincli.metrics.networks.resize import INCEPTION_SIDE
+from swincli.model.pretrained import efficientnet
+from swincli.model.pretrained.packaged import PackagedWeights
 from swincli.system.atomic_files import write_atomically
 from swincli.system.cache import find_cached, write_cached
 from swincli.system.file_hash import file_sha256

@@ -22,6 +22,7 @@ from swincli.data.sources import open_source
 from swincli.data.sources.entries import Entry, Source
 from swincli.data.store.reader import Store, is_store
 from swincli.errors import DataError, UsageError
+from swincli.metrics.networks.judges import judge_of
 from swincli.metrics.protocol import FakesRecord
 from swincli.metrics.streams.appearance import Appearance, of_generated, of_source, of_store
 from swincli.metrics.streams.content_hash import remembered_hash
@@ -108,6 +109,7 @@ def model_record(model: Model, seeds: range, truncation: float) -> FakesRecord:
         truncation=truncation,
         images_seen=model.images_seen,
         classes="drawn as in the training images" if model.classes else None,
+        judged_by=judge_of(model.recipe),
     )
 
 

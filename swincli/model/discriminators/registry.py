@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from swincli.model.discriminators.frozen_features import FrozenFeatureDiscriminator
 from swincli.model.discriminators.residual import PatchDiscriminator, ResidualDiscriminator
 from swincli.model.discriminators.wavelet import WaveletDiscriminator
 from swincli.recipe.schema import ModelSection
@@ -14,6 +15,7 @@ DISCRIMINATORS: dict[str, Callable[[ModelSection], nn.Module]] = {
     "wavelet": WaveletDiscriminator,
     "plain": ResidualDiscriminator,
     "patch": PatchDiscriminator,
+    "features": FrozenFeatureDiscriminator,
 }
 """Builders from the recipe's [model] section; a discriminator maps images `[B, 3, size, size]` to logits `[B, ...]`."""
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from swincli.model.blocks.conditioning import forward_with_labels
 from swincli.recipe.objective import LossSection
 from swincli.training.augment.probability import AUGMENT_P, AUGMENT_R, is_adaptive
-from swincli.training.losses import augself
+from swincli.training.losses.added_modules import used_modules
 from swincli.training.losses.adversarial import ADVERSARIAL
 from swincli.training.losses.apa import swapped
 from swincli.training.losses.batch import Batch
@@ -142,9 +142,8 @@ class Losses:
 
     def _touched_heads(self) -> Tensor | float:
         """0, with a gradient of 0 for heads that a phase does not use: DDP waits for a gradient of every parameter."""
-        if not augself.is_used(self.recipe):
-            return 0.0
-        return 0.0 * sum(parameter.sum() for parameter in self.networks.module(augself.NAME).parameters())
+        modules = [self.networks.module(name) for name in used_modules(self.recipe)]
+        return sum((0.0 * parameter.sum() for module in modules for parameter in module.parameters()), 0.0)
 
     def g_loss(self, batch: Batch) -> Scalars:
         """G's adversarial loss and terms."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from swincli.recipe import Recipe
+from swincli.training.augment.blur import blur_sigma, gaussian_blur
 from swincli.training.augment.pipe import Augmentation
 from swincli.training.augment.probability import AUGMENT_P, is_adaptive, planned_probability
 from swincli.training.losses.batch import Batch
@@ -37,13 +38,15 @@ class Setting:
         return self.memory.number(AUGMENT_P) if is_adaptive(section) else planned_probability(section, images_seen)
 
     def augment(self, images: Tensor, batch: Batch, view: str) -> Tensor:
-        """The images as D sees them.
+        """The images as D sees them: blurred, then transformed.
 
         Args:
             images: `[B, 3, H, W]` in the networks' range.
             batch: Has the random numbers.
             view: Whose numbers to take; one of `draws.VIEWS`.
         """
+        sigma = blur_sigma(batch.images_seen, self.recipe.augment)
+        images = gaussian_blur(images, sigma) if sigma else images
         if not self.augmentation.is_on:
             return images
         return self.augmentation.apply(images, batch.draws[f"augment/{view}"], self.probability(batch.images_seen))

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from torch import Tensor
 
-from swincli.training.losses import augself, consistency, mee
+from swincli.training.losses import augself, consistency, mee, vision_aided
 from swincli.training.losses.lecam import lecam
 from swincli.training.losses.phases import DPhase, GPhase
 
@@ -56,6 +56,7 @@ D_TERMS: tuple[Term[DPhase], ...] = (
     Term("mee_dlle", mee.dlle),
     Term("mee_disomap", mee.disomap),
     Term("mee_entropy_d", mee.entropy_d),
+    Term("features_d", vision_aided.features_d),
 )
 G_TERMS: tuple[Term[GPhase], ...] = (
     Term("tv", lambda phase: total_variation(phase.images)),
@@ -63,4 +64,5 @@ G_TERMS: tuple[Term[GPhase], ...] = (
     Term("augself_g", augself.augself_g),
     Term("adaptive_mix_g", _blend_g),
     Term("mee_entropy_g", mee.entropy_g),
+    Term("features_g", vision_aided.features_g),
 )

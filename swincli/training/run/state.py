@@ -19,7 +19,7 @@ from swincli.model.generator import Generator
 from swincli.recipe import Recipe, dump_recipe
 from swincli.recipe.loading import parse_recipe
 from swincli.system.atomic_files import write_atomically
-from swincli.training.losses import augself
+from swincli.training.losses.added_modules import used_modules
 from swincli.training.losses.memory import Memory
 from swincli.training.losses.remembered import new_memory
 from swincli.training.rng import derive
@@ -66,10 +66,10 @@ class TrainingState:
 
 
 def make_networks(recipe: Recipe) -> tuple[Generator, nn.Module]:
-    """New G and D of a run; with AugSelf, D has its heads."""
+    """New G and D of a run; D has the modules that its losses add."""
     generator, discriminator = Generator(recipe.model), make_discriminator(recipe.model)
-    if augself.is_used(recipe):
-        discriminator.add_module(augself.NAME, augself.AugSelfHeads(recipe))
+    for name, module in used_modules(recipe).items():
+        discriminator.add_module(name, module.build(recipe))
     return generator, discriminator
 
 

@@ -7,6 +7,7 @@ whole batch at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from swincli.errors import RecipeError
 from swincli.model.blocks.style import STYLES
 from swincli.model.discriminators.epilogue import deviation_group
+from swincli.model.discriminators.frozen_features import NORM_GROUP
 from swincli.recipe import Recipe
 
 _NEED_THE_WHOLE_BATCH: tuple[tuple[str, str, Callable[[Recipe], bool], str], ...] = (
@@ -89,6 +91,14 @@ def _part(images: int, group: int, parts: int, number: int) -> Tensor:
     return torch.arange(images).view(group, parts, -1)[:, number].flatten()
 
 
+def _group(recipe: Recipe) -> int:
+    """Images that D compares: groups of the minibatch standard deviation, and of batch norm in heads on features."""
+    batch, kind = recipe.train.batch, recipe.model.discriminator
+    deviation = 1 if kind in ("patch", "features") else deviation_group(batch, recipe.model.std_group)
+    norm = deviation_group(batch, NORM_GROUP) if kind == "features" or recipe.loss.features else 1
+    return math.lcm(deviation, norm)
+
+
 def split_batch(recipe: Recipe, processes: int) -> BatchSplit:
     """Split a recipe's batch over `processes` ranks, in micro-batches of at most `run.micro_batch` images.
 
@@ -96,8 +106,7 @@ def split_batch(recipe: Recipe, processes: int) -> BatchSplit:
         RecipeError: the batch cannot be split over this number of processes without splitting a group.
     """
     batch, largest = recipe.train.batch, recipe.run.micro_batch
-    grouped = recipe.model.discriminator != "patch"  # it has no minibatch standard deviation
-    group = deviation_group(batch, recipe.model.std_group) if grouped else 1
+    group = _group(recipe)
     groups = batch // group
     if groups % processes:
         counts = [str(count) for count in range(1, groups + 1) if groups % count == 0]

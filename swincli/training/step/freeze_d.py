@@ -7,6 +7,7 @@ import itertools
 from torch import nn
 
 from swincli.errors import RecipeError
+from swincli.model.discriminators.frozen_features import FrozenFeatureDiscriminator
 from swincli.model.discriminators.residual import PatchDiscriminator, ResidualDiscriminator
 from swincli.model.discriminators.wavelet import WaveletDiscriminator
 
@@ -26,6 +27,8 @@ def resolution_layers(discriminator: nn.Module) -> list[list[nn.Module]]:
     if isinstance(discriminator, ResidualDiscriminator | PatchDiscriminator):
         from_rgb, *blocks = discriminator.trunk
         return [[from_rgb, blocks[0]], *([block] for block in blocks[1:])]
+    if isinstance(discriminator, FrozenFeatureDiscriminator):
+        return []
     raise TypeError(f"{type(discriminator).__name__} is not one of swincli's discriminators")
 
 

@@ -19,13 +19,13 @@ from swincli.metrics.evaluate import evaluate
 from swincli.metrics.metric import Context
 from swincli.metrics.networks import perceptual_input, stlpips
 from swincli.metrics.networks.detectors import Detector
-from swincli.metrics.networks.pretrained import PackagedWeights
 from swincli.metrics.networks.stlpips import PerceptualDistance
 from swincli.metrics.registry import METRICS
 from swincli.metrics.streams.images import open_images, stream_subset
 from swincli.model.files.classes import Classes
 from swincli.model.files.model_file import Model
 from swincli.model.generator import Generator
+from swincli.model.pretrained.packaged import PackagedWeights
 from swincli.recipe import Recipe
 
 CPU = torch.device("cpu")

@@ -16,8 +16,8 @@ from shared_material import CATS
 from swincli.console import Console
 from swincli.errors import ResourceError, UsageError
 from swincli.metrics.networks.detectors import Detector, load_detector
-from swincli.metrics.networks.efficientnet import WEIGHTS, EfficientNetLite0, load_efficientnet
 from swincli.metrics.networks.weight_files import choose_detector, find_detector_weights
+from swincli.model.pretrained.efficientnet import WEIGHTS, EfficientNetLite0, load_efficientnet
 
 CPU = torch.device("cpu")
 needs_weights = pytest.mark.skipif(

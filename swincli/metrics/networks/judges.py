@@ -1,0 +1,57 @@
+"""Models whose D looked through a pretrained network: their values by that network, or by one like it, mean less.
+
+A D on ImageNet features lowers FID by Inception without making pictures better for people (Kynkäänniemi et al., ICLR
+2023).
+"""
+
+from __future__ import annotations
+
+from swincli.errors import UsageError
+from swincli.metrics.networks.detectors import Detector
+from swincli.metrics.networks.weight_files import KNOWN_NAMES
+from swincli.metrics.protocol import FakesRecord, NetworkRecord
+from swincli.model.discriminators.frozen_features import BACKBONES
+from swincli.model.pretrained import efficientnet
+from swincli.recipe import Recipe
+
+_ON_IMAGENET = {*KNOWN_NAMES, efficientnet.WEIGHTS.sha256}
+
+
+def judge_of(recipe: Recipe) -> NetworkRecord | None:
+    """The pretrained network that D looks through in a recipe; None without one."""
+    if recipe.model.discriminator != "features" and not recipe.loss.features:
+        return None
+    weights = BACKBONES[recipe.model.features].weights
+    return NetworkRecord(weights.network, weights.sha256)
+
+
+def check_judge(fakes: FakesRecord, detector: Detector) -> None:
+    """Refuse to measure a model by the network that its D looked through.
+
+    Raises:
+        UsageError: it is that network.
+    """
+    if _is_judge(fakes, detector):
+        raise UsageError(
+            f"--detector: the model was trained against features of {detector.name}, so a distance in them is void",
+            "Use --detector inception, or --force to measure it all the same.",
+        )
+
+
+def judge_cautions(fakes: FakesRecord, detector: Detector) -> list[str]:
+    """What to know about values of a model whose D looked through a pretrained network."""
+    if fakes.judged_by is None:
+        return []
+    judge = fakes.judged_by.name
+    if _is_judge(fakes, detector):
+        return [f"the model was trained against features of {judge}: these values say nothing about its pictures"]
+    if detector.sha256 not in _ON_IMAGENET:
+        return []
+    learned = f"the model was trained against {judge}, which learned from ImageNet as {detector.name} did"
+    return [
+        f"{learned}: see KID and pr too, and a detector that did not learn from it; FID is better than the pictures"
+    ]
+
+
+def _is_judge(fakes: FakesRecord, detector: Detector) -> bool:
+    return fakes.judged_by is not None and fakes.judged_by.sha256 == detector.sha256

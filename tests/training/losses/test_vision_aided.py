@@ -1,0 +1,131 @@
+"""Frozen features in training: a second D beside the ordinary one, or alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from loss_switches import Steps
+from PIL import Image
+from tiny_backbone import TinyBackbone, install_tiny_backbone
+
+from swincli.console import Console
+from swincli.data.preparing.prepare import PrepareOptions, prepare
+from swincli.data.store.reader import Store
+from swincli.errors import RecipeError
+from swincli.recipe import Recipe
+from swincli.training.losses import vision_aided
+from swincli.training.run.state import from_bytes, restore, to_bytes
+from swincli.training.step.freeze_d import frozen_parameters
+
+MakeRecipe = Callable[..., Recipe]
+KEYS = (
+    "model.size=32",
+    "model.g_channels=[8,8,8,8]",
+    "model.d_channels=[8,8,8,8]",
+    "train.total=400",
+    "train.batch=4",
+    "loss.r1_interval=2",
+)
+ASIDE = ("loss.features=1",)
+ALONE = ("model.discriminator=features", "loss.adversarial=hinge", "loss.r1_gamma=0")
+BOTH_WAYS = pytest.mark.parametrize(
+    "keys", [pytest.param(ASIDE, id="aside"), pytest.param(ALONE, id="alone", marks=pytest.mark.slow)]
+)
+
+
+@pytest.fixture(scope="module")
+def larger_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    folder, random = tmp_path_factory.mktemp("larger"), np.random.default_rng(1)
+    for index in range(12):
+        Image.fromarray(random.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / f"{index}.png")
+    path = tmp_path_factory.mktemp("larger-stores") / "store"
+    prepare(str(folder), path, PrepareOptions(32, workers=1), Console(quiet=True))
+    return Store.open(path)
+
+
+@pytest.fixture(autouse=True)
+def backbone(monkeypatch: pytest.MonkeyPatch) -> TinyBackbone:
+    return install_tiny_backbone(monkeypatch)
+
+
+def steps(tiny_recipe: MakeRecipe, store: Store, *keys: str, double: bool = False) -> Steps:
+    return Steps(tiny_recipe(*KEYS, *keys), store, double=double)
+
+
+@BOTH_WAYS
+def test_it_trains_and_resumes_to_the_bit(tiny_recipe: MakeRecipe, larger_store: Store, keys: tuple[str, ...]) -> None:
+    unbroken = steps(tiny_recipe, larger_store, *keys)
+    first = unbroken.run(1)
+    content = from_bytes(to_bytes(unbroken.state))
+    resumed = steps(tiny_recipe, larger_store, *keys)
+    restore(resumed.state, content)
+    assert resumed.run(1) == unbroken.run(1)
+    ours, theirs = resumed.tensors(), unbroken.tensors()
+    assert [name for name, value in theirs.items() if not torch.equal(ours[name], value)] == []
+    assert not any("backbone" in name for name in theirs)
+    if keys == ASIDE:
+        assert first[0]["loss/features_d"] == pytest.approx(2.0, abs=1.0)
+
+
+def test_before_its_start_the_second_d_changes_nothing(tiny_recipe: MakeRecipe, larger_store: Store) -> None:
+    plain = steps(tiny_recipe, larger_store)
+    later = steps(tiny_recipe, larger_store, *ASIDE, "loss.features_from=8")
+    plain.run(2)
+    assert "loss/features_d" not in later.run(2)[1]
+    ours = later.tensors()
+    theirs = {name: value for name, value in plain.tensors().items() if name.startswith(("/generator", "/average"))}
+    assert [name for name, value in theirs.items() if not torch.equal(ours[name], value)] == []
+    assert later.run(1)[0]["loss/features_g"] != 0
+
+
+def test_zero_logits_have_a_hinge_loss_of_two(tiny_recipe: MakeRecipe, larger_store: Store) -> None:
+    made = steps(tiny_recipe, larger_store, *ASIDE)
+    second = made.state.discriminator.get_submodule(vision_aided.NAME)
+    for name, parameter in second.named_parameters():
+        if name.endswith("norm.weight"):
+            torch.nn.init.zeros_(parameter)  # what follows is the same everywhere: leaky ReLU of 0
+    assert made.run(1)[0]["loss/features_d"] == pytest.approx(2.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keys", [ASIDE, ALONE], ids=["aside", "alone"])
+def test_micro_batches_change_nothing(
+    tiny_recipe: MakeRecipe, larger_store: Store, backbone: TinyBackbone, keys: tuple[str, ...]
+) -> None:
+    backbone.double()
+    whole = steps(tiny_recipe, larger_store, "train.batch=16", *keys, double=True)
+    parts = steps(tiny_recipe, larger_store, "train.batch=16", *keys, "run.micro_batch=8", double=True)
+    for ours, theirs in zip(parts.run(2), whole.run(2), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-7)
+
+
+def test_a_micro_batch_below_the_groups_of_batch_norm_is_refused(tiny_recipe: MakeRecipe, larger_store: Store) -> None:
+    with pytest.raises(RecipeError, match=r"run\.micro_batch"):
+        steps(tiny_recipe, larger_store, *ASIDE, "train.batch=8", "run.micro_batch=4")
+
+
+def test_no_layer_of_it_can_be_frozen(tiny_recipe: MakeRecipe, larger_store: Store) -> None:
+    made = steps(tiny_recipe, larger_store, *ALONE)
+    assert frozen_parameters(made.state.discriminator, 0) == set()
+    with pytest.raises(RecipeError, match=r"train\.freeze_d"):
+        frozen_parameters(made.state.discriminator, 1)
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ((*ALONE, "loss.r1_gamma=1"), "loss.r1_gamma"),
+        ((*ALONE, "loss.r2_gamma=1"), "loss.r2_gamma"),
+        ((*ALONE, "loss.features=1"), "loss.features"),
+        ((*ALONE, "model.classes=3"), "model.classes"),
+        ((*ALONE, "loss.mee_entropy=1"), "model.discriminator"),
+        ((*ASIDE, "model.size=16", "model.g_channels=[8,8,8]", "model.d_channels=[8,8,8]"), "model.size"),
+        ((*ASIDE, "loss.features_from=400"), "loss.features_from"),
+    ],
+)
+def test_what_contradicts_it_is_refused(tiny_recipe: MakeRecipe, keys: tuple[str, ...], named: str) -> None:
+    with pytest.raises(RecipeError, match=named.replace(".", r"\.")):
+        tiny_recipe(*KEYS, *keys)
