@@ -149,7 +149,7 @@ def run(
     from swincli.system import runtime
 
     recipe = request.loaded_recipe
-    runtime.configure(tf32=recipe is not None and recipe.run.tf32)
+    runtime.configure(tf32=recipe is not None and recipe.run.tf32, fixed_shapes=recipe is not None)
     machine = inspect_machine(device)
     findings, facts = check_machine(machine), machine.to_dict()
     lines = render_lines(machine_report(machine, findings))

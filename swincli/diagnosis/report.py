@@ -17,6 +17,7 @@ from swincli.diagnosis.diagnosis import Diagnosis
 from swincli.diagnosis.estimate import RunEstimate
 from swincli.diagnosis.findings import Finding, worst_severity
 from swincli.diagnosis.machine import Machine
+from swincli.system.device_facts import device_facts, uses_tf32
 from swincli.units import (
     format_bytes,
     format_count,
@@ -207,7 +208,7 @@ def _settings(diagnosis: Diagnosis) -> str:
     run = diagnosis.recipe.run
     parts = [
         diagnosis.precision,
-        "TF32" if run.tf32 else "",
+        "TF32" if uses_tf32(run.tf32, device_facts(diagnosis.device)) else "",
         f"micro_batch {run.micro_batch}" if run.micro_batch else "",
         f"recompute from {run.recompute_from} px" if run.recompute_from else "",
         "compiled" if run.compile else "",
