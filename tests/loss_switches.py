@@ -11,9 +11,9 @@ from torch import Tensor
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
 from swincli.system.distributed import Processes
-from swincli.training.loop import remember, run_step
 from swincli.training.losses.batch import Batch
 from swincli.training.run.state import TrainingState, build_state, state_content
+from swincli.training.run_step import remember, run_step
 from swincli.training.step.batch_shards import BatchSplit, split_batch
 from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.engine import Engine, start_engine
@@ -105,9 +105,9 @@ class Steps:
         """Take some steps; their scalars."""
         reported = []
         for _ in range(count):
-            scalars, _ = run_step(self.state, self.phases, self.micro_batches())
-            means = self.processes.mean(scalars)
-            remember(self.state, self.split, means, self.processes)
+            step = run_step(self.state, self.phases, self.micro_batches())
+            means = self.processes.mean(step.get())
+            remember(self.state, step.images_seen, means)
             reported.append(means)
         return reported
 

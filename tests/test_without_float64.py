@@ -63,7 +63,7 @@ def test_transforms_of_what_d_sees(device: WithoutFloat64, transforms: str) -> N
     section = AugmentSection.model_validate({"transforms": transforms, "groups": list(GROUPS[transforms]), "p": 0.9})
     augmentation = Augmentation(section, ModelSection(size=16))
     images = torch.nn.Parameter(torch.ones(4, 3, 16, 16))
-    changed = augmentation.apply(images, augmentation.draw(4, derive(0, "a")), 0.9)
+    changed = augmentation.apply(images, augmentation.plan(augmentation.draw(4, derive(0, "a")), 0.9))
     changed.square().sum().backward()
     assert device.seen
     assert images.grad is not None

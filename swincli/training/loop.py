@@ -24,7 +24,7 @@ from swincli.training.logging.trackers import check_trackers
 from swincli.training.losses.batch import Batch
 from swincli.training.preflight import check_data, check_disk, smoke_test_step
 from swincli.training.run.environment import note_environment
-from swincli.training.run.finite_checks import check_finite, check_weights
+from swincli.training.run.finite_checks import check_weights
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.lock import RunLock, locked_run
 from swincli.training.run.out_of_memory import is_out_of_memory, out_of_memory_error
@@ -39,7 +39,7 @@ from swincli.training.run.state import (
     to_bytes,
 )
 from swincli.training.run.stop_file import listen_for_stop
-from swincli.training.run_step import remember, run_all, run_step
+from swincli.training.run_step import run_all, run_step
 from swincli.training.schedules import crossed
 from swincli.training.step.batch_shards import BatchSplit, split_batch
 from swincli.training.step.batches import next_micro_batches
@@ -48,6 +48,7 @@ from swincli.training.step.held_out import HeldOutLogits, open_held_out
 from swincli.training.step.labels import training_classes
 from swincli.training.step.phases import Phase, make_phases, make_setting
 from swincli.training.step.prefetch import open_loader
+from swincli.training.step_reports import StepReports, reads_late
 from swincli.training.transfer.init_from import init_from_checkpoint
 from swincli.units import format_duration
 
@@ -137,7 +138,8 @@ def _train(
     ):
 
         def micro_batches() -> list[Batch]:
-            return next_micro_batches(recipe, store, state.images_seen, split, processes.rank, device, loader)
+            seen, p = state.images_seen, setting.probability(state.images_seen)
+            return next_micro_batches(recipe, store, seen, split, processes.rank, device, loader, p)
 
         metrics = InTrainingMetrics(folder, state, store, console, processes) if recipe.evaluate.every else None
         if processes.is_main:
@@ -147,23 +149,22 @@ def _train(
         start_run(folder, state, store, phases, micro_batches, stop, console, processes, timed=max_time is not None)
         with live_report(folder, state, device, console, processes) as report:
             measure_if_due(state, folder, report, metrics, stop, tasks)
+            late = reads_late(device)
+            reports = StepReports(state, folder, report, processes, late=late)
             while state.images_seen < recipe.train.total:
                 started = time.monotonic()
                 with stop.timing("step"):
-                    scalars, phase_of = run_step(state, phases, micro_batches())
-                    scalars |= held_out.measure_if_due(state.images_seen)
-                means = processes.mean({**scalars, "stop": float(stop.poll())})
-                stopping = means.pop("stop") > 0
-                remember(state, split, means, processes)
+                    step = run_step(state, phases, micro_batches())
+                    step.note(held_out.measure_if_due(state.images_seen))
+                    reports.queue(step, started)
+                stopping = processes.any_rank(stop.poll(2 if late else 1))
                 if stopping:
                     stop.ask("another process was asked to stop")
                 done = stopping or state.images_seen >= recipe.train.total
-                check_finite(means, phase_of, state, folder, processes)
+                if done or is_output_due(state) or reports.is_due:
+                    reports.settle()
                 if done or is_save_due(state):
                     check_weights(state, folder, processes)
-                if report:
-                    folder.check_exists()
-                    report.step(state, means, time.monotonic() - started)
                 if done or is_output_due(state):
                     with stop.timing("save"):
                         processes.from_main(partial(write_outputs, state, folder, report, tasks, done=done))

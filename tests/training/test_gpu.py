@@ -45,7 +45,7 @@ def three_steps(recipe: Recipe, store: Store, device: torch.device = CUDA) -> tu
         torch.cuda.reset_peak_memory_stats()
     split = split_batch(recipe, 1)
     steps = [
-        run_step(state, phases, next_micro_batches(recipe, store, state.images_seen, split, 0, device))[0]
+        run_step(state, phases, next_micro_batches(recipe, store, state.images_seen, split, 0, device)).get()
         for _ in range(3)
     ]
     return steps, torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
@@ -72,7 +72,7 @@ def test_transforms_are_those_of_the_cpu_with_gradients_that_repeat(transforms: 
     plain = torch.randn(8, 3, 32, 32, generator=derive(0, "images"))
     for device in (torch.device("cpu"), CUDA, CUDA):
         images = plain.to(device).requires_grad_()
-        loss = augmentation.apply(images, draws, 0.7).pow(3).sum()
+        loss = augmentation.apply(images, augmentation.plan(draws, 0.7)).pow(3).sum()
         (gradient,) = torch.autograd.grad(loss, images, create_graph=True)
         (second,) = torch.autograd.grad(gradient.square().sum(), images)
         results.append((gradient.detach().cpu(), second.cpu()))

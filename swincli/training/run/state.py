@@ -85,7 +85,7 @@ def build_state(recipe: Recipe, data_hash: str, device: torch.device) -> Trainin
     optimizers = make_optimizers(generator, discriminator, recipe)
     power = [copy.deepcopy(average) for _ in recipe.ema.power]
     return TrainingState(
-        recipe, data_hash, generator, discriminator, average, *optimizers, power, memory=new_memory(recipe)
+        recipe, data_hash, generator, discriminator, average, *optimizers, power, memory=new_memory(recipe, device)
     )
 
 
