@@ -27,7 +27,7 @@ def send(tree: T, device: torch.device) -> T:
     if device.type == "cpu":
         return tree
     if device.type == "mps":
-        sent: T = _mapped(tree, lambda value: (value.float() if value.dtype == torch.float64 else value).to(device))
+        sent: T = map_tensors(tree, lambda value: (value.float() if value.dtype == torch.float64 else value).to(device))
         return sent
     return send_packed(tree, device)
 
@@ -45,7 +45,7 @@ def send_packed(tree: T, device: torch.device) -> T:
         _part(host, start, value).copy_(value)
     there = host.to(device, non_blocking=True)
     parts = iter([_part(there, start, value) for start, value in zip(starts, tensors, strict=True)])
-    sent: T = _mapped(tree, lambda value: next(parts) if value.device.type == "cpu" else value)
+    sent: T = map_tensors(tree, lambda value: next(parts) if value.device.type == "cpu" else value)
     return sent
 
 
@@ -55,16 +55,16 @@ def _part(buffer: Tensor, start: int, like: Tensor) -> Tensor:
     return buffer[start:end].view(like.dtype).view(like.shape)
 
 
-def _mapped(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The tree with its tensors changed, in the order of `_tensors`."""
+def map_tensors(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The tree with its tensors changed, each once and in a fixed order."""
     if isinstance(tree, Tensor):
         return change(tree)
     if isinstance(tree, dict):
-        return {name: _mapped(value, change) for name, value in tree.items()}
+        return {name: map_tensors(value, change) for name, value in tree.items()}
     if isinstance(tree, tuple | list):
-        return type(tree)(_mapped(value, change) for value in tree)
+        return type(tree)(map_tensors(value, change) for value in tree)
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        values = {each.name: _mapped(getattr(tree, each.name), change) for each in dataclasses.fields(tree)}
+        values = {each.name: map_tensors(getattr(tree, each.name), change) for each in dataclasses.fields(tree)}
         return type(tree)(**values)
     return tree
 
@@ -76,7 +76,7 @@ def _tensors(tree: Any) -> Iterator[Tensor]:
         found.append(value)
         return value
 
-    _mapped(tree, note)
+    map_tensors(tree, note)
     yield from found
 
 

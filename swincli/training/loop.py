@@ -29,15 +29,10 @@ from swincli.training.run.folder import RunFolder
 from swincli.training.run.lock import RunLock, locked_run
 from swincli.training.run.out_of_memory import is_out_of_memory, out_of_memory_error
 from swincli.training.run.same_run import check_new_run, check_same_run
+from swincli.training.run.shared_state import share_state
 from swincli.training.run.side_tasks import SideTasks, side_tasks
 from swincli.training.run.signals import StopRequest, catch_stop_signals
-from swincli.training.run.state import (
-    TrainingState,
-    build_state,
-    from_bytes,
-    restore,
-    to_bytes,
-)
+from swincli.training.run.state import TrainingState, build_state, restore
 from swincli.training.run.stop_file import listen_for_stop
 from swincli.training.run_step import run_all, run_step
 from swincli.training.schedules import crossed
@@ -194,7 +189,8 @@ def open_run(
     state = build_state(recipe, store.content_hash, device)
     state.classes = training_classes(recipe.model.classes, store)
 
-    def on_main() -> None:
+    def on_main() -> bool:
+        """Open the run; whether the state is still the one that was built."""
         check_trackers(recipe)
         found = folder.newest_state(console)
         if found and not resume:
@@ -211,12 +207,10 @@ def open_run(
         folder.prepare(recipe)
         folder.rewind(state.images_seen, recipe, console)
         note_environment(folder.environment, device, processes.world_size, console)
+        return not found and recipe.train.init is None
 
-    processes.from_main(on_main)
-    if processes.world_size > 1:
-        data = processes.from_main(lambda: to_bytes(state))
-        if not processes.is_main:
-            restore(state, from_bytes(data))
+    fresh = processes.from_main(on_main)
+    share_state(state, device, processes, fresh=fresh)
     return state
 
 
