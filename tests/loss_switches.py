@@ -46,13 +46,16 @@ SWITCHES: dict[str, str] = {
     "mee disomap": "loss.mee_disomap=1",
     "mee entropy": "loss.mee_entropy=0.1 loss.mee_buffer=20",
     "diffaugment": "augment.transforms=diffaugment augment.p=0.6",
+    "ada": (
+        'augment.transforms=ada augment.groups=["blit","geometry","color","filter","noise","cutout"] augment.p=0.5'
+    ),
     "adaptive": "augment.transforms=diffaugment augment.control=adaptive augment.speed=40 augment.p=0.2",
     "apa": "augment.apa=true augment.p=0.4",
     "apa adaptive": "augment.apa=true augment.control=adaptive augment.speed=40 augment.p=0.4",
 }
 COMBINED = (
     ("hinge", "r2", "lecam", "zcr", "tv", "augself"),
-    ("joint penalty", "schedules", "mee dlle"),
+    ("joint penalty", "schedules", "mee dlle", "ada"),
     ("wasserstein", "path length", "bcr", "mee disomap"),
     ("least-squares", "adaptive mix", "diffaugment", "apa"),
     ("relativistic", "augself of g"),

@@ -97,14 +97,17 @@ def train(
     processes = processes or Processes()
     split = split_batch(recipe, processes.world_size)
     check_data(recipe, store)
-    open_held_out(recipe, store)
+    held_out = open_held_out(recipe, store)
     with locked_run(out, processes) as lock:
-        return _train(recipe, store, lock, device, console, processes, split, resume=resume, max_time=max_time)
+        return _train(
+            recipe, store, held_out, lock, device, console, processes, split, resume=resume, max_time=max_time
+        )
 
 
 def _train(
     recipe: Recipe,
     store: Store,
+    held_out_store: Store | None,
     lock: RunLock,
     device: torch.device,
     console: Console,
@@ -123,7 +126,7 @@ def _train(
             state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine, state.memory
         )
         setting = make_setting(state.generator, state.discriminator, recipe, engine, state.memory)
-        held_out = HeldOutLogits(open_held_out(recipe, store), store, setting, split, processes.rank)
+        held_out = HeldOutLogits(held_out_store, store, setting, split, processes.rank)
     with (
         side_tasks(folder, state, console, processes) as tasks,
         explain_errors(folder, recipe, device, split, processes),

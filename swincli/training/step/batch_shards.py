@@ -31,6 +31,11 @@ _NEED_THE_WHOLE_BATCH: tuple[tuple[str, str, Callable[[Recipe], bool], str], ...
 """Keys that need the batch in one forward: section and key, whether a recipe uses it, and why."""
 
 
+def needs_whole_batch(recipe: Recipe) -> bool:
+    """Whether a recipe needs the batch in one forward, so that it can be split neither over ranks nor in time."""
+    return any(applies(recipe) for _, _, applies, _ in _NEED_THE_WHOLE_BATCH)
+
+
 @dataclass(frozen=True)
 class BatchSplit:
     """How a batch is split.

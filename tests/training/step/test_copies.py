@@ -25,11 +25,10 @@ from swincli.training.step.engine import start_engine
 from swincli.training.step.phases import make_phases, make_setting
 
 META = torch.device("meta")
-ADA = 'augment.transforms=ada augment.groups=["blit","geometry","color","filter","noise","cutout"] augment.p=0.7'
 RECIPES = {
     "plain": ["augment.flip=true"],
     "bcr": ["augment.flip=true", "loss.bcr_real=1", "loss.bcr_fake=1"],
-    "ada": ADA.split(),
+    "ada": keys_of(("ada",)),
     **{" + ".join(names): keys_of(names) for names in COMBINED},
 }
 
