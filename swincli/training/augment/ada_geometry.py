@@ -18,6 +18,7 @@ from swincli.ops.bilinear import sample_bilinear
 from swincli.ops.constants import cached_constant
 from swincli.ops.precision import in_float32
 from swincli.training.augment.ada_draws import TRANSFORMS, Chosen, Drawn, change_some, choose
+from swincli.training.augment.bcr import image_numbers
 
 WAVELET = "sym6"
 TAPS = 12
@@ -136,7 +137,7 @@ def blit(images: Tensor, maps: Tensor) -> Tensor:
     pixel = torch.arange(size, dtype=maps.dtype, device=maps.device) + 0.5 - size / 2
     x, y = _sources(maps, pixel)
     columns, rows = (reflected((axis - 0.5 + size / 2).round().long(), size) for axis in (x, y))
-    image = torch.arange(len(images), device=images.device)[:, None, None]
+    image = image_numbers(len(images), device=images.device)
     return images.permute(0, 2, 3, 1)[image, rows, columns].permute(0, 3, 1, 2)
 
 

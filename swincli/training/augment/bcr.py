@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from swincli.ops.constants import cached_constant
+
 TRANSLATION = 1 / 8
 CUTOUT = 1 / 2
 
@@ -102,9 +104,15 @@ def translate(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """
     rows, columns = rows.to(images.device), columns.to(images.device)
     padded = torch.nn.functional.pad(images, (1, 1, 1, 1))
-    index = torch.arange(len(images), device=images.device)[:, None, None]
+    index = image_numbers(len(images), device=images.device)
     picked = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]
     return picked.permute(0, 3, 1, 2)
+
+
+@cached_constant
+def image_numbers(count: int, *, device: torch.device | None = None) -> Tensor:
+    """0 to `count` - 1 as int64 `[count, 1, 1]`, to index images by pixel."""
+    return torch.arange(count, device=device)[:, None, None]
 
 
 def source_coordinates(side: int, offset: Tensor) -> Tensor:

@@ -95,7 +95,7 @@ class PrefetchLoader:
         if self._next is None or self._next_at != following:
             self._next_at, self._next = following, self._thread.submit(self._read, following)
         # PyTorch's allocator does not reuse pinned memory before its asynchronous copy has ended
-        return batch.to(self._device, non_blocking=self._device.type == "cuda")
+        return batch.to(self._device, non_blocking=self._device.type != "mps")
 
     def _read(self, images_seen: int) -> Tensor:
         indices = self._sampler.at(images_seen)
