@@ -50,7 +50,10 @@ def next_micro_batches(
     model, seed, count = recipe.model, recipe.train.seed, recipe.train.batch
     mine = split.rank_indices(rank)
     sampler = RankSampler(recipe, len(store), mine)
-    pixels = loader.images(images_seen) if loader else torch.from_numpy(store.fetch(sampler.at(images_seen))).to(device)
+    if loader is None:
+        pixels = send(torch.from_numpy(store.fetch(sampler.at(images_seen))), device)
+    else:
+        pixels = loader.images(images_seen)
     everything = to_network(pixels, model.pixel_mean, model.pixel_std)
     reals, g_reals = everything[: len(mine)], everything[len(mine) :]
     d_latents, g_latents = torch.randn(2, count, model.latent_dim, generator=derive(seed, "latents", images_seen))
