@@ -44,17 +44,19 @@ def counted_recipe(name: str, batch: int, *settings: str) -> Recipe:
 
 
 class CountedTraining:
-    """A training of a recipe whose tensors have no values.
+    """A training whose data set is made up; on the meta device, so that it can be counted, or on a real one.
 
     Args:
-        recipe: Recipe to count.
+        recipe: Recipe to train.
+        state: Its state on `device`; by default one without values.
+        device: Device of the networks.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe, self.state = recipe, meta_state(recipe)
+    def __init__(self, recipe: Recipe, state: TrainingState | None = None, device: torch.device = META) -> None:
+        self.recipe, self.device, self.state = recipe, device, state or meta_state(recipe)
         self.store = cast("Store", MadeUpStore(recipe.model.size))
         state = self.state
-        engine = start_engine(recipe.run, state.generator, state.discriminator, META, Processes())
+        engine = start_engine(recipe.run, state.generator, state.discriminator, device, Processes())
         self.phases = make_phases(
             state.generator,
             state.discriminator,
@@ -72,13 +74,13 @@ class CountedTraining:
         split = split_batch(self.recipe, 1)
         with ThreadPoolExecutor(1) as thread:
             sampler = RankSampler(self.recipe, IMAGES, split.rank_indices(0))
-            yield PrefetchLoader(self.store, sampler, META, thread)
+            yield PrefetchLoader(self.store, sampler, self.device, thread)
 
     def micro_batches(self, loader: PrefetchLoader) -> list[Batch]:
         """The data of the next step, as the loop takes it."""
         split, seen = split_batch(self.recipe, 1), self.state.images_seen
         p = self.setting.probability(seen)
-        return next_micro_batches(self.recipe, self.store, seen, split, 0, META, loader, p)
+        return next_micro_batches(self.recipe, self.store, seen, split, 0, self.device, loader, p)
 
     def step(self, loader: PrefetchLoader, phases: list[Phase]) -> None:
         """One whole step of the loop, from the images to the numbers that are reported."""
