@@ -29,7 +29,7 @@ from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.engine import start_engine
 from swincli.training.step.optimizers import make_optimizers
-from swincli.training.step.phases import Phase, make_phases
+from swincli.training.step.phases import Phase, make_phases, make_setting
 from swincli.training.step.prefetch import PrefetchLoader, RankSampler
 
 CASES = {"ffhq256": 4, "ffhq1024": 2}
@@ -66,6 +66,7 @@ class CountedTraining:
             engine,
             state.memory,
         )
+        self.setting = make_setting(state.generator, state.discriminator, recipe, engine, state.memory)
 
     @contextmanager
     def data(self) -> Iterator[PrefetchLoader]:
@@ -77,13 +78,14 @@ class CountedTraining:
 
     def micro_batches(self, loader: PrefetchLoader) -> list[Batch]:
         """The data of the next step, as the loop takes it."""
-        split = split_batch(self.recipe, 1)
-        return next_micro_batches(self.recipe, self.store, self.state.images_seen, split, 0, self.device, loader)
+        split, seen = split_batch(self.recipe, 1), self.state.images_seen
+        p = self.setting.probability(seen)
+        return next_micro_batches(self.recipe, self.store, seen, split, 0, self.device, loader, p)
 
     def step(self, loader: PrefetchLoader, phases: list[Phase]) -> None:
         """One whole step of the loop, from the images to the numbers that are reported."""
-        scalars, _ = run_step(self.state, phases, self.micro_batches(loader))
-        remember(self.state, split_batch(self.recipe, 1), scalars, Processes())
+        step = run_step(self.state, phases, self.micro_batches(loader))
+        remember(self.state, step.images_seen, step.get())
 
 
 def count_step(recipe: Recipe) -> dict[str, Counts]:
@@ -129,7 +131,9 @@ def meta_state(recipe: Recipe) -> TrainingState:
         for group in optimizer.param_groups:
             group["fused"], group["foreach"] = True, False
     power = [copy.deepcopy(average) for _ in recipe.ema.power]
-    return TrainingState(recipe, "", generator, discriminator, average, *optimizers, power, memory=new_memory(recipe))
+    return TrainingState(
+        recipe, "", generator, discriminator, average, *optimizers, power, memory=new_memory(recipe, META)
+    )
 
 
 class MadeUpStore:

@@ -11,9 +11,9 @@ from torch import Tensor
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
 from swincli.system.distributed import Processes
-from swincli.training.loop import remember, run_step
 from swincli.training.losses.batch import Batch
 from swincli.training.run.state import TrainingState, build_state, state_content
+from swincli.training.run_step import remember, run_step
 from swincli.training.step.batch_shards import BatchSplit, split_batch
 from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.engine import Engine, start_engine
@@ -46,13 +46,16 @@ SWITCHES: dict[str, str] = {
     "mee disomap": "loss.mee_disomap=1",
     "mee entropy": "loss.mee_entropy=0.1 loss.mee_buffer=20",
     "diffaugment": "augment.transforms=diffaugment augment.p=0.6",
+    "ada": (
+        'augment.transforms=ada augment.groups=["blit","geometry","color","filter","noise","cutout"] augment.p=0.5'
+    ),
     "adaptive": "augment.transforms=diffaugment augment.control=adaptive augment.speed=40 augment.p=0.2",
     "apa": "augment.apa=true augment.p=0.4",
     "apa adaptive": "augment.apa=true augment.control=adaptive augment.speed=40 augment.p=0.4",
 }
 COMBINED = (
     ("hinge", "r2", "lecam", "zcr", "tv", "augself"),
-    ("joint penalty", "schedules", "mee dlle"),
+    ("joint penalty", "schedules", "mee dlle", "ada"),
     ("wasserstein", "path length", "bcr", "mee disomap"),
     ("least-squares", "adaptive mix", "diffaugment", "apa"),
     ("relativistic", "augself of g"),
@@ -105,9 +108,9 @@ class Steps:
         """Take some steps; their scalars."""
         reported = []
         for _ in range(count):
-            scalars, _ = run_step(self.state, self.phases, self.micro_batches())
-            means = self.processes.mean(scalars)
-            remember(self.state, self.split, means, self.processes)
+            step = run_step(self.state, self.phases, self.micro_batches())
+            means = self.processes.mean(step.get())
+            remember(self.state, step.images_seen, means)
             reported.append(means)
         return reported
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from swincli.system.device_copy import map_tensors
+
+T = TypeVar("T")
 HOST = (Tensor.numpy, Tensor.tolist, Tensor.item)
 
 
@@ -21,6 +24,17 @@ class WithoutFloat64(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.seen = 0
+
+    def sent(self, tree: T, device: torch.device) -> T:  # noqa: ARG002
+        """`device_copy.send` to the device."""
+
+        def there(value: Tensor) -> Tensor:
+            copied = (value.float() if value.dtype == torch.float64 else value).clone()
+            copied.on_device = True  # type: ignore[attr-defined]
+            return copied
+
+        moved: T = map_tensors(tree, there)
+        return moved
 
     def __torch_function__(
         self,

@@ -17,7 +17,7 @@ from swincli.errors import UsageError
 from swincli.model.files.model_file import Model
 from swincli.synthesis.latents.codes import codes_of_z
 from swincli.synthesis.sample_set import render_samples, seed_samples
-from swincli.synthesis.sampling import default_sampling_batch, render
+from swincli.synthesis.sampling import render_all, sampling_batch
 from swincli.system import runtime
 
 
@@ -88,7 +88,7 @@ class LoadedModel:
             truncation_centres: Truncate towards the nearest of K cluster centres of w.
             classes: Of a conditional model, a class by name or number, or several as "cat,dog"; each seed then gives
                 one image of every class, class by class. By default a class is drawn for each seed.
-            batch: Images at once; as many as fit a modest machine by default.
+            batch: Images at once; as many as fit a modest machine or half of the GPU by default.
 
         Returns:
             uint8 `[N, H, W, 3]`, RGB.
@@ -98,7 +98,7 @@ class LoadedModel:
         """
         cut = read_truncation(self.core, truncation, truncation_layers, truncation_centres)
         drawing = seed_samples(self.core, list(seeds), None if classes is None else str(classes), cut)
-        most = batch or default_sampling_batch(self.resolution)
+        most = batch or sampling_batch(self.core.recipe.model, self.core.device)
         return self._gather(render_samples(self.core, drawing, range(len(drawing)), min(most, max(1, len(drawing)))))
 
     def map(
@@ -142,7 +142,7 @@ class LoadedModel:
 
         Args:
             w: w `[N, latent_dim]` or w+ `[N, num_ws, latent_dim]`, such as `map` returns or `project` saves.
-            batch: Images at once; as many as fit a modest machine by default.
+            batch: Images at once; as many as fit a modest machine or half of the GPU by default.
 
         Returns:
             uint8 `[N, H, W, 3]`, RGB.
@@ -152,8 +152,8 @@ class LoadedModel:
         """
         codes = self._codes(w, (2, 3))
         w_plus = codes if codes.ndim == 3 else self.core.generator.broadcast(codes)
-        step = batch or default_sampling_batch(self.resolution)
-        return self._gather(render(self.core, part) for part in w_plus.split(step) if len(part))
+        step = batch or sampling_batch(self.core.recipe.model, self.core.device)
+        return self._gather(render_all(self.core, (part for part in w_plus.split(step) if len(part))))
 
     def _codes(self, values: Any, dims: tuple[int, ...]) -> Tensor:
         codes = torch.as_tensor(np.asarray(values, np.float32), device=self.core.device)

@@ -75,7 +75,10 @@ def draw_augment_page(recipe: Recipe, store: Store) -> AugmentPage:
     draws = augmentation.draw(count, derive(seed, "augment/d_real"))
     key, own = final_probability(recipe.augment)
     probabilities = tuple(sorted({*PROBABILITIES, own}))
-    rows = [to_pictures(augmentation.apply(images, draws, p), model.pixel_mean, model.pixel_std) for p in probabilities]
+    rows = [
+        to_pictures(augmentation.apply(images, augmentation.plan(draws, p)), model.pixel_mean, model.pixel_std)
+        for p in probabilities
+    ]
     labels = GridLabels(
         title=f"What D sees: {recipe.augment.transforms} ({', '.join(recipe.augment.chosen)})",
         rows=[f"p = {p:g}" + (f" ({key})" if p == own else "") for p in probabilities],

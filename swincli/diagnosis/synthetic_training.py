@@ -16,7 +16,7 @@ from swincli.diagnosis.step_size import StepSize
 from swincli.model.pixels import to_network
 from swincli.recipe import Recipe
 from swincli.system.distributed import Processes
-from swincli.training.augment.probability import final_probability
+from swincli.training.augment.probability import final_probability, planned_probability
 from swincli.training.ema.ema import update_emas
 from swincli.training.losses.adversarial import ADVERSARIAL
 from swincli.training.losses.batch import Batch
@@ -24,7 +24,7 @@ from swincli.training.preflight import parameter_bytes
 from swincli.training.rng import derive
 from swincli.training.run.state import build_state
 from swincli.training.step.batch_shards import BatchSplit
-from swincli.training.step.batches import with_draws
+from swincli.training.step.batches import send_micro_batches, with_draws
 from swincli.training.step.engine import start_engine
 from swincli.training.step.phases import make_phases
 
@@ -112,15 +112,13 @@ def synthetic_batch(recipe: Recipe, size: StepSize, device: torch.device) -> lis
     model, count, random = recipe.model, size.total, derive(recipe.train.seed, "noise")
     pixels = torch.randint(0, 256, (count, model.size, model.size, 3), dtype=torch.uint8, generator=random)
     reals = to_network(pixels.to(device), model.pixel_mean, model.pixel_std)
-    latents = torch.randn(2, count, model.latent_dim, generator=random).to(device)
+    latents = torch.randn(2, count, model.latent_dim, generator=random)
     sized = recipe.model_copy(update={"train": recipe.train.model_copy(update={"batch": count})})
     batch = with_draws(Batch(reals, *latents), sized, torch.arange(count))
     if ADVERSARIAL[recipe.loss.adversarial].paired:
         batch = replace(batch, g_reals=reals)
     if model.classes:
-        labels, d_labels, g_labels = torch.randint(model.classes, (3, count), generator=random).to(device)
+        labels, d_labels, g_labels = torch.randint(model.classes, (3, count), generator=random)
         batch = replace(batch, labels=labels, d_labels=d_labels, g_labels=g_labels)
-    if size.micro_batches == 1:
-        return [batch]
-    split = BatchSplit(count, micro_batches=size.micro_batches)
-    return [batch.take(split.micro_batch_indices(number)) for number in range(size.micro_batches)]
+    split, planned = BatchSplit(count, micro_batches=size.micro_batches), planned_probability(recipe.augment, 0)
+    return send_micro_batches(batch, recipe, split, device, planned)

@@ -16,7 +16,7 @@ from swincli.synthesis.latents.classes import class_caption, draw_labels
 from swincli.synthesis.latents.codes import codes_of_latents, codes_of_seeds, z_from_seeds
 from swincli.synthesis.latents.files import Latents, LatentSpace
 from swincli.synthesis.latents.truncation import Truncation
-from swincli.synthesis.sampling import default_sampling_batch, render
+from swincli.synthesis.sampling import render_all, sampling_batch
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ def render_samples(model: Model, samples: SampleSet, chosen: Sequence[int], batc
     An image does not depend on the other images of its batch beyond rounding: no channel differs by more than one level
     of 255.
     """
-    for part in _batches(chosen, batch or default_sampling_batch(model.recipe.model.size)):
-        yield render(model, samples.codes(part))
+    step = batch or sampling_batch(model.recipe.model, model.device)
+    yield from render_all(model, map(samples.codes, _batches(chosen, step)))
 
 
 def collect_latents(model: Model, samples: SampleSet, space: LatentSpace) -> Latents:

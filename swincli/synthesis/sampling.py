@@ -2,22 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from swincli.model.files.model_file import Model
 from swincli.model.pixels import to_pictures
+from swincli.recipe.schema import ModelSection
 from swincli.synthesis.latents.codes import codes_of_seeds
 from swincli.synthesis.latents.truncation import NO_TRUNCATION, Truncation
+from swincli.system.device_copy import HostCopy
 
+MAX_BATCH = 64
 MAX_BATCH_PIXELS = 2**20  # of the default batch
+MEMORY_SHARE = 0.5  # of a GPU's free memory, for one forward pass
 
 
 def default_sampling_batch(size: int) -> int:
     """Default number of images per forward pass, by image side: 64 at 128 px, 16 at 256 px, 1 at 1024 px."""
-    return max(1, min(64, MAX_BATCH_PIXELS // size**2))
+    return max(1, min(MAX_BATCH, MAX_BATCH_PIXELS // size**2))
+
+
+def sampling_batch(model: ModelSection, device: torch.device, free: int | None = None) -> int:
+    """Number of images per forward pass of G where the user gives none.
+
+    On CUDA it is the largest power of two up to `MAX_BATCH` that takes at most half of the free memory. Elsewhere it is
+    `default_sampling_batch`. GPUs differ in it, so it must not decide which rank draws which image.
+
+    Args:
+        model: The recipe's [model] section.
+        device: Where G runs.
+        free: Free bytes of a CUDA device; asked for by default.
+    """
+    if device.type != "cuda":
+        return default_sampling_batch(model.size)
+    free = free_bytes(device) if free is None else free
+    fitting = int(MEMORY_SHARE * free) // forward_bytes(model)
+    return min(MAX_BATCH, 1 << max(0, fitting.bit_length() - 1))
+
+
+def forward_bytes(model: ModelSection) -> int:
+    """An upper bound of the memory that G's forward pass takes for an image, without gradients, in float32.
+
+    The largest level decides. Its MLP holds 15 to 20 times the channels at once. The attention holds 64 weights of each
+    token and head, and some more. Both were counted at 128 to 1024 px, with every operation on whole maps.
+    """
+    return max(
+        side**2 * 4 * (20 * channels + 96 * model.heads(channels)) for side, channels in model.channels("g").items()
+    )
+
+
+def free_bytes(device: torch.device) -> int:
+    """Free memory of a CUDA device, with what PyTorch has reserved of it and does not use."""
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
 
 
 def generate(
@@ -36,17 +75,44 @@ def generate(
         model: A model from `load_model`.
         seeds: One per image.
         truncation: Of w, towards the model's mean w unless it has its own centres.
-        batch: Images per forward pass. Default: `default_sampling_batch`.
+        batch: Images per forward pass. Default: `sampling_batch`.
         labels: For a conditional model: one label per image, int64 `[N]`. Default: drawn as in `w_of_seeds`.
     """
-    step = batch or default_sampling_batch(model.recipe.model.size)
-    for start in range(0, len(seeds), step):
-        part = slice(start, start + step)
-        yield render(model, codes_of_seeds(model, seeds[part], truncation, None if labels is None else labels[part]))
+    step = batch or sampling_batch(model.recipe.model, model.device)
+    parts = [slice(start, start + step) for start in range(0, len(seeds), step)]
+    codes = (codes_of_seeds(model, seeds[part], truncation, None if labels is None else labels[part]) for part in parts)
+    yield from render_all(model, codes)
+
+
+def render_all(model: Model, batches: Iterable[Tensor], *, late: bool | None = None) -> Iterator[Tensor]:
+    """Images of batches of w+, `[B, L, latent_dim]`: uint8 `[B, H, W, 3]` on the CPU.
+
+    Args:
+        model: The model.
+        batches: The codes.
+        late: Queue a batch before the images of the one before are waited for. By default on CUDA, where images are
+            copied out while the next ones are computed.
+    """
+    late = model.device.type == "cuda" if late is None else late
+    queued: HostCopy | None = None
+    for w_plus in batches:
+        images = HostCopy(_render(model, w_plus))
+        if queued is not None:
+            yield queued.get()
+        queued = images
+        if not late:
+            yield images.get()
+            queued = None
+    if queued is not None:
+        yield queued.get()
+
+
+def render(model: Model, w_plus: Tensor) -> Tensor:
+    """Images of w+ `[B, L, latent_dim]` in one forward pass: uint8 `[B, H, W, 3]` on the CPU."""
+    return _render(model, w_plus).cpu()
 
 
 @torch.inference_mode()
-def render(model: Model, w_plus: Tensor) -> Tensor:
-    """Images of w+ `[B, L, latent_dim]` in one forward pass: uint8 `[B, H, W, 3]` on the CPU."""
+def _render(model: Model, w_plus: Tensor) -> Tensor:
     section = model.recipe.model
-    return to_pictures(model.generator.synthesise(w_plus), section.pixel_mean, section.pixel_std).cpu()
+    return to_pictures(model.generator.synthesise(w_plus), section.pixel_mean, section.pixel_std)

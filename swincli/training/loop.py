@@ -24,22 +24,17 @@ from swincli.training.logging.trackers import check_trackers
 from swincli.training.losses.batch import Batch
 from swincli.training.preflight import check_data, check_disk, smoke_test_step
 from swincli.training.run.environment import note_environment
-from swincli.training.run.finite_checks import check_finite, check_weights
+from swincli.training.run.finite_checks import check_weights
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.lock import RunLock, locked_run
 from swincli.training.run.out_of_memory import is_out_of_memory, out_of_memory_error
 from swincli.training.run.same_run import check_new_run, check_same_run
+from swincli.training.run.shared_state import share_state
 from swincli.training.run.side_tasks import SideTasks, side_tasks
 from swincli.training.run.signals import StopRequest, catch_stop_signals
-from swincli.training.run.state import (
-    TrainingState,
-    build_state,
-    from_bytes,
-    restore,
-    to_bytes,
-)
+from swincli.training.run.state import TrainingState, build_state, restore
 from swincli.training.run.stop_file import listen_for_stop
-from swincli.training.run_step import remember, run_all, run_step
+from swincli.training.run_step import run_all, run_step
 from swincli.training.schedules import crossed
 from swincli.training.step.batch_shards import BatchSplit, split_batch
 from swincli.training.step.batches import next_micro_batches
@@ -48,6 +43,7 @@ from swincli.training.step.held_out import HeldOutLogits, open_held_out
 from swincli.training.step.labels import training_classes
 from swincli.training.step.phases import Phase, make_phases, make_setting
 from swincli.training.step.prefetch import open_loader
+from swincli.training.step_reports import StepReports, reads_late
 from swincli.training.transfer.init_from import init_from_checkpoint
 from swincli.units import format_duration
 
@@ -101,14 +97,17 @@ def train(
     processes = processes or Processes()
     split = split_batch(recipe, processes.world_size)
     check_data(recipe, store)
-    open_held_out(recipe, store)
+    held_out = open_held_out(recipe, store)
     with locked_run(out, processes) as lock:
-        return _train(recipe, store, lock, device, console, processes, split, resume=resume, max_time=max_time)
+        return _train(
+            recipe, store, held_out, lock, device, console, processes, split, resume=resume, max_time=max_time
+        )
 
 
 def _train(
     recipe: Recipe,
     store: Store,
+    held_out_store: Store | None,
     lock: RunLock,
     device: torch.device,
     console: Console,
@@ -127,7 +126,7 @@ def _train(
             state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine, state.memory
         )
         setting = make_setting(state.generator, state.discriminator, recipe, engine, state.memory)
-        held_out = HeldOutLogits(open_held_out(recipe, store), store, setting, split, processes.rank)
+        held_out = HeldOutLogits(held_out_store, store, setting, split, processes.rank)
     with (
         side_tasks(folder, state, console, processes) as tasks,
         explain_errors(folder, recipe, device, split, processes),
@@ -137,7 +136,8 @@ def _train(
     ):
 
         def micro_batches() -> list[Batch]:
-            return next_micro_batches(recipe, store, state.images_seen, split, processes.rank, device, loader)
+            seen, p = state.images_seen, setting.probability(state.images_seen)
+            return next_micro_batches(recipe, store, seen, split, processes.rank, device, loader, p)
 
         metrics = InTrainingMetrics(folder, state, store, console, processes) if recipe.evaluate.every else None
         if processes.is_main:
@@ -147,23 +147,22 @@ def _train(
         start_run(folder, state, store, phases, micro_batches, stop, console, processes, timed=max_time is not None)
         with live_report(folder, state, device, console, processes) as report:
             measure_if_due(state, folder, report, metrics, stop, tasks)
+            late = reads_late(device)
+            reports = StepReports(state, folder, report, processes, late=late)
             while state.images_seen < recipe.train.total:
                 started = time.monotonic()
                 with stop.timing("step"):
-                    scalars, phase_of = run_step(state, phases, micro_batches())
-                    scalars |= held_out.measure_if_due(state.images_seen)
-                means = processes.mean({**scalars, "stop": float(stop.poll())})
-                stopping = means.pop("stop") > 0
-                remember(state, split, means, processes)
+                    step = run_step(state, phases, micro_batches())
+                    step.note(held_out.measure_if_due(state.images_seen))
+                    reports.queue(step, started)
+                stopping = processes.any_rank(stop.poll(2 if late else 1))
                 if stopping:
                     stop.ask("another process was asked to stop")
                 done = stopping or state.images_seen >= recipe.train.total
-                check_finite(means, phase_of, state, folder, processes)
+                if done or is_output_due(state) or reports.is_due:
+                    reports.settle()
                 if done or is_save_due(state):
                     check_weights(state, folder, processes)
-                if report:
-                    folder.check_exists()
-                    report.step(state, means, time.monotonic() - started)
                 if done or is_output_due(state):
                     with stop.timing("save"):
                         processes.from_main(partial(write_outputs, state, folder, report, tasks, done=done))
@@ -193,7 +192,8 @@ def open_run(
     state = build_state(recipe, store.content_hash, device)
     state.classes = training_classes(recipe.model.classes, store)
 
-    def on_main() -> None:
+    def on_main() -> bool:
+        """Open the run; whether the state is still the one that was built."""
         check_trackers(recipe)
         found = folder.newest_state(console)
         if found and not resume:
@@ -210,12 +210,10 @@ def open_run(
         folder.prepare(recipe)
         folder.rewind(state.images_seen, recipe, console)
         note_environment(folder.environment, device, processes.world_size, console)
+        return not found and recipe.train.init is None
 
-    processes.from_main(on_main)
-    if processes.world_size > 1:
-        data = processes.from_main(lambda: to_bytes(state))
-        if not processes.is_main:
-            restore(state, from_bytes(data))
+    fresh = processes.from_main(on_main)
+    share_state(state, device, processes, fresh=fresh)
     return state
 
 

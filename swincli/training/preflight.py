@@ -20,6 +20,7 @@ from swincli.system.atomic_files import free_bytes
 from swincli.system.distributed import Processes
 from swincli.system.resources import total_memory
 from swincli.training.run.folder import RunFolder
+from swincli.training.run.shared_state import copy_in_memory
 from swincli.training.run.state import TrainingState, make_networks, read_state, restore
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.freeze_d import frozen_parameters
@@ -243,16 +244,18 @@ def check_space(
 def smoke_test_step(
     folder: RunFolder, state: TrainingState, step: Callable[[], object], processes: Processes | None = None
 ) -> None:
-    """Save the untrained state, run every phase once, then restore the saved state.
+    """Save the untrained state, run every phase once, then restore the state.
 
-    The saved state is a real one: a run killed before its first snapshot goes on from it.
+    The saved state is a real one: a run killed before its first snapshot goes on from it. One process alone reads it
+    again. Several restore a copy in memory each, so that nothing has to be sent.
     """
     processes = processes or Processes()
     processes.from_main(lambda: folder.save(state))
+    kept = copy_in_memory(state) if processes.world_size > 1 else None
     step()
     for optimizer in (state.g_optimizer, state.d_optimizer):
         optimizer.state.clear()
-    restore(state, processes.from_main(lambda: read_state(folder.state(state.images_seen))))
+    restore(state, read_state(folder.state(state.images_seen)) if kept is None else kept)
 
 
 def state_bytes(generator: nn.Module, discriminator: nn.Module, widths: int = 0) -> int:

@@ -67,6 +67,12 @@ def test_the_main_process_goes_first_and_gathers(told: list[dict[str, object]]) 
 
 
 @pytest.mark.slow
+def test_a_tree_of_tensors_is_the_main_process_s_on_every_rank(told: list[dict[str, object]]) -> None:
+    assert told[0]["tree"] == told[1]["tree"] == told[2]["tree"]
+    assert "[[0, 3], [1, 4], [2, 5]], 'torch.int64'" in str(told[2]["tree"])
+
+
+@pytest.mark.slow
 def test_progress_is_that_of_all(told: list[dict[str, object]]) -> None:
     assert sum(told[0]["advances"]) == 10 + 11 + 12
     assert [one["value"] for one in told] == [10, 11, 12]

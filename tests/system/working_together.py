@@ -13,6 +13,8 @@ import torch
 
 from swincli.console import Advance
 from swincli.errors import DataError, SwincliError
+from swincli.system.broadcast import broadcast
+from swincli.system.device_copy import map_tensors
 from swincli.system.distributed import Processes, init_distributed
 
 
@@ -22,6 +24,13 @@ def caught(work: Callable[[], object]) -> list[str | None]:
     except SwincliError as error:
         return [type(error).__name__, error.message, error.hint]
     return ["nothing", None, None]
+
+
+TREE = {"values": [torch.arange(6).view(2, 3).t(), torch.tensor(0.5)], 3: {"bits": torch.tensor([True, False])}, "n": 7}
+
+
+def plain(tree: Any) -> Any:
+    return str(map_tensors(tree, lambda value: (value.tolist(), str(value.dtype))))
 
 
 def find(folder: Path, processes: Processes) -> str:
@@ -69,6 +78,7 @@ def tell(folder: Path, processes: Processes) -> dict[str, Any]:
         "bug": caught(lambda: processes.run_on_all(divide)),
         "own": caught(lambda: processes.run_on_all(fail_everywhere)),
         "steps before the end": steps,
+        "tree": plain(broadcast(TREE if processes.is_main else None, torch.device("cpu"), processes)),
         "sum": 3 * processes.mean({"one": 1.0})["one"],
     }
 

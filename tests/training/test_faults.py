@@ -402,5 +402,5 @@ def test_the_phase_that_broke_first_is_named(
     phase_of = dict(zip(keys, ["D", "D", "D", "R1", "R1", "G", "G", "G"], strict=True))
     state = build_state(tiny_recipe(), store.content_hash, torch.device("cpu"))
     with pytest.raises(TrainingError, match=rf"phase {phase}: {', '.join(broken)} not finite") as caught:
-        check_finite(scalars, phase_of, state, RunFolder(unbroken), Processes())
+        check_finite(scalars, phase_of, state.images_seen, RunFolder(unbroken), Processes())
     assert str(unbroken / "state-000000000008.pt") in str(caught.value.hint)

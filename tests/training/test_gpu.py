@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from loss_switches import COMBINED, keys_of
 
 from swincli.console import Console
 from swincli.data.store.reader import Store
@@ -19,11 +20,11 @@ from swincli.training.augment.pipe import TRANSFORM_SETS, Augmentation
 from swincli.training.loop import train
 from swincli.training.rng import derive
 from swincli.training.run.state import build_state
-from swincli.training.run_step import run_all, run_step
+from swincli.training.run_step import remember, run_all, run_step
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.engine import start_engine
-from swincli.training.step.phases import make_phases
+from swincli.training.step.phases import make_phases, make_setting
 
 pytestmark = [
     pytest.mark.gpu,
@@ -45,7 +46,7 @@ def three_steps(recipe: Recipe, store: Store, device: torch.device = CUDA) -> tu
         torch.cuda.reset_peak_memory_stats()
     split = split_batch(recipe, 1)
     steps = [
-        run_step(state, phases, next_micro_batches(recipe, store, state.images_seen, split, 0, device))[0]
+        run_step(state, phases, next_micro_batches(recipe, store, state.images_seen, split, 0, device)).get()
         for _ in range(3)
     ]
     return steps, torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
@@ -72,13 +73,32 @@ def test_transforms_are_those_of_the_cpu_with_gradients_that_repeat(transforms: 
     plain = torch.randn(8, 3, 32, 32, generator=derive(0, "images"))
     for device in (torch.device("cpu"), CUDA, CUDA):
         images = plain.to(device).requires_grad_()
-        loss = augmentation.apply(images, draws, 0.7).pow(3).sum()
+        loss = augmentation.apply(images, augmentation.plan(draws, 0.7)).pow(3).sum()
         (gradient,) = torch.autograd.grad(loss, images, create_graph=True)
         (second,) = torch.autograd.grad(gradient.square().sum(), images)
         results.append((gradient.detach().cpu(), second.cpu()))
     for on_cpu, once, again in zip(*results, strict=True):
         torch.testing.assert_close(once, on_cpu, rtol=1e-3, atol=1e-3 * float(on_cpu.abs().max()))
         assert torch.equal(once, again)
+
+
+@pytest.mark.parametrize("names", [(), ("bcr",), *COMBINED])
+def test_nothing_waits_for_the_gpu_in_a_step(tiny_recipe: MakeRecipe, store: Store, names: tuple[str, ...]) -> None:
+    recipe = tiny_recipe(*keys_of(names), "augment.flip=true", "train.batch=4")
+    state, split = build_state(recipe, store.content_hash, CUDA), split_batch(recipe, 1)
+    networks = state.generator, state.discriminator
+    engine = start_engine(recipe.run, *networks, CUDA, Processes())
+    phases = make_phases(*networks, state.g_optimizer, state.d_optimizer, recipe, engine, state.memory)
+    setting = make_setting(*networks, recipe, engine, state.memory)
+    for mode in ("default", "error"):  # the first step makes the constants
+        state.images_seen = 0  # every phase is due, with the same numbers
+        torch.cuda.set_sync_debug_mode(mode)
+        try:
+            p = setting.probability(0)
+            step = run_step(state, phases, next_micro_batches(recipe, store, 0, split, 0, CUDA, probability=p))
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        remember(state, step.images_seen, step.get())
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from swincli.data.store.reader import Store
 from swincli.errors import DataError, RecipeError, TrainingError, UsageError
 from swincli.recipe import Recipe
 from swincli.training import loop
-from swincli.training.loop import check_finite, train
+from swincli.training.loop import train
 from swincli.training.losses.batch import Batch
+from swincli.training.run.finite_checks import check_finite
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state, read_state
 
@@ -219,12 +220,11 @@ def test_images_that_do_not_fit(
 
 
 def test_numbers_that_are_not_finite_stop_the_run_and_name_the_last_good_state(
-    tiny_recipe: MakeRecipe, store: Store, finished_run: Path
+    finished_run: Path,
 ) -> None:
-    state = build_state(tiny_recipe(), store.content_hash, CPU)
     with pytest.raises(TrainingError, match="loss/g not finite") as caught:
         check_finite(
-            {"loss/d": 1.0, "loss/g": float("nan")}, {"loss/d": "D", "loss/g": "G"}, state, RunFolder(finished_run)
+            {"loss/d": 1.0, "loss/g": float("nan")}, {"loss/d": "D", "loss/g": "G"}, 0, RunFolder(finished_run)
         )
     assert caught.value.hint is not None
     assert "state-000000000024.pt" in caught.value.hint

@@ -25,7 +25,7 @@ from swincli.synthesis.latents.layer_ranges import parse_code_layers
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.output.video import check_video, writing_video
 from swincli.synthesis.sample_set import describe_seeds
-from swincli.synthesis.sampling import default_sampling_batch
+from swincli.synthesis.sampling import sampling_batch
 from swincli.synthesis.walk.key_frames import KeyFrames, find_key_frames
 from swincli.synthesis.walk.perceptual_pace import (
     MEASURING_PASSES,
@@ -128,7 +128,7 @@ def make_plan(request: InterpolateRequest, model: Model) -> VideoPlan:
     walks = [
         make_walk(model, share, truncation, curve=request.curve, closed=request.loop, fixed=mixed) for share in shares
     ]
-    batch = request.batch or default_sampling_batch(model.recipe.model.size)
+    batch = request.batch or sampling_batch(model.recipe.model, model.device)
     if request.batch is None and request.pace == "perceptual":
         batch = max(1, batch // PERCEPTUAL_MEMORY)
     return VideoPlan(model, walks, segments, frames, batch)

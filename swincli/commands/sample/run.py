@@ -25,7 +25,7 @@ from swincli.synthesis.output.archives import PACKERS, Contents
 from swincli.synthesis.output.image_writer import ImageWriter
 from swincli.synthesis.output.provenance import NOTE, Output, encode_image, is_made, missing, read_picture, save_image
 from swincli.synthesis.sample_set import collect_latents, render_samples
-from swincli.synthesis.sampling import default_sampling_batch
+from swincli.synthesis.sampling import default_sampling_batch, sampling_batch
 from swincli.system.distributed import Processes
 from swincli.system.overwrite import numbered
 
@@ -163,9 +163,10 @@ def save_codes(plan: SamplePlan, output: Output) -> None:
 
 def _draw_images(plan: SamplePlan, pending: Sequence[int], processes: Processes, advance: Advance) -> None:
     """Draw and save this rank's share of the images."""
-    most = plan.batch or default_sampling_batch(plan.model.recipe.model.size)
-    batch = max(1, min(most, -(-len(pending) // processes.world_size)))
-    mine = [pending[index] for index in processes.shard(len(pending), batch)]
+    model, each = plan.model.recipe.model, max(1, -(-len(pending) // processes.world_size))
+    group = min(plan.batch or default_sampling_batch(model.size), each)  # the same on every rank
+    batch = min(plan.batch or sampling_batch(model, plan.model.device), each)
+    mine = [pending[index] for index in processes.shard(len(pending), group)]
     files = iter(plan.files[index] for index in mine)
     with ImageWriter() as writer:
         for images in render_samples(plan.model, plan.drawing, mine, batch):

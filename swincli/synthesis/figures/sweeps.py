@@ -12,7 +12,7 @@ from swincli.model.files.model_file import Model
 from swincli.synthesis.figures.labelled_grid import GridLabels, draw_labelled_grid
 from swincli.synthesis.latents.directions import METHODS, Directions
 from swincli.synthesis.latents.layer_ranges import format_code_layers, parse_code_layers
-from swincli.synthesis.sampling import default_sampling_batch, render
+from swincli.synthesis.sampling import render_all, sampling_batch
 
 NAMES = {"pca": "PCA", "sefa": "SeFa"}
 STEP_UNITS = {"pca": "steps in standard deviations of w", "sefa": "steps in standard deviations of w along PCA 0"}
@@ -83,8 +83,8 @@ def sweep_page(
 ) -> Tensor:
     """Draw the sweep of one w+ `[L, latent_dim]`, one row per direction: uint8 `[H, W, 3]`."""
     codes = sweep_codes(code, directions, sweep)
-    parts = codes.split(batch or default_sampling_batch(model.recipe.model.size))
-    pictures = [picture for part in parts for picture in render(model, part)]
+    parts = codes.split(batch or sampling_batch(model.recipe.model, model.device))
+    pictures = [picture for images in render_all(model, parts) for picture in images]
     name = NAMES[sweep.method]
     labels = GridLabels(
         title=f"{caption}: {name}, codes {format_code_layers(sweep.layers)}; {STEP_UNITS[sweep.method]}",

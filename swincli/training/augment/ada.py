@@ -6,6 +6,7 @@ Groups in their order: blit, geometry, color (the paper's bgc), filter, noise, c
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,29 +14,74 @@ from torch import Tensor
 from swincli.ops.constants import cached_constant
 from swincli.ops.precision import in_float32
 from swincli.recipe.objective import AugmentSection
-from swincli.training.augment.ada_draws import FILTER_BANDS, Drawn, change_some
-from swincli.training.augment.ada_geometry import geometric, reflected
+from swincli.training.augment.ada_draws import FILTER_BANDS, Chosen, Drawn, change_some, choose
+from swincli.training.augment.ada_geometry import Geometry, geometric, plan_geometry, reflected
+from swincli.training.augment.bcr import cutout
 
 FILTER_WAVELET = "sym2"
 EXPECTED_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # of images, in the bands from the lowest on
 NOISE = 0.1  # standard deviation of the noise's standard deviation
 HOLE = 0.5  # side of the cutout, of the image's
 
+COLORS = ("brightness", "contrast", "luma_flip", "hue", "saturation")
+
 _LUMA = torch.full((3,), 1 / math.sqrt(3), dtype=torch.float64)
 
 
-def apply(images: Tensor, draws: Tensor, p: float, section: AugmentSection) -> Tensor:
-    """Apply the groups of a recipe, each of their transforms to each image with probability `p`.
+@dataclass(frozen=True)
+class Plan:
+    """What happens to some images of side S, decided on the CPU. None stands for a group that happens to none of them.
+
+    Attributes:
+        geometry: Blits and geometry.
+        colors: `color_matrices`, float64 `[B, 3, 4]`.
+        filtered: The images whose frequency bands change.
+        gains: `filter_gains` of those images, float64 `[F, FILTER_BANDS]`.
+        noise: Noise with the strength of each image, float32 `[B, 3, S, S]`.
+        hidden: Rows and columns of the cutout, bool `[B, S]` each.
+    """
+
+    geometry: Geometry
+    colors: Tensor | None
+    filtered: Chosen | None
+    gains: Tensor | None
+    noise: Tensor | None
+    hidden: tuple[Tensor, Tensor] | None
+
+
+def plan(draws: Tensor, p: float, size: int, section: AugmentSection) -> Plan:
+    """Decide what happens to images, each transform with probability `p`.
 
     Args:
-        images: `[B, 3, S, S]` in [-1, 1].
         draws: Their numbers from `ada_draws.draw`, `[B, K]` on the CPU.
         p: Probability of each transform.
+        size: Side of the images.
         section: The groups.
     """
     drawn = Drawn(draws, p, section.chosen)
-    for change in (geometric, _color, _filter, _noise, _cutout):
-        images = change(images, drawn)
+    filtered = choose(torch.stack([drawn.happens(f"filter_{band}") for band in range(FILTER_BANDS)]).any(dim=0))
+    return Plan(
+        plan_geometry(drawn, size),
+        color_matrices(drawn) if any(bool(drawn.happens(name).any()) for name in COLORS) else None,
+        filtered,
+        filter_gains(drawn)[filtered.positions] if filtered else None,
+        _plan_noise(drawn, size),
+        _plan_cutout(drawn, size),
+    )
+
+
+def change(images: Tensor, plan: Plan, section: AugmentSection) -> Tensor:  # noqa: ARG001
+    """Apply a plan to its images `[B, 3, S, S]` in [-1, 1]."""
+    images = geometric(images, plan.geometry)
+    if plan.colors is not None:
+        images = _color(images, plan.colors)
+    if plan.filtered is not None and plan.gains is not None:
+        gains = plan.gains
+        images = change_some(images, plan.filtered, lambda some: filtered(some, gains))
+    if plan.noise is not None:
+        images = images + plan.noise.to(images)
+    if plan.hidden is not None:
+        images = cutout(images, *plan.hidden)
     return images
 
 
@@ -66,11 +112,8 @@ def color_matrices(drawn: Drawn) -> Tensor:
 
 
 @in_float32
-def _color(images: Tensor, drawn: Drawn) -> Tensor:
-    names = ("brightness", "contrast", "luma_flip", "hue", "saturation")
-    if not any(bool(drawn.happens(name).any()) for name in names):
-        return images
-    matrix = color_matrices(drawn).to(images)[..., None, None]  # [B, 3, 4, 1, 1]
+def _color(images: Tensor, matrices: Tensor) -> Tensor:
+    matrix = matrices.to(images)[..., None, None]  # [B, 3, 4, 1, 1]
     red, green, blue = images[:, 0:1], images[:, 1:2], images[:, 2:3]
     return matrix[:, :, 0] * red + matrix[:, :, 1] * green + matrix[:, :, 2] * blue + matrix[:, :, 3]
 
@@ -85,17 +128,6 @@ def filter_gains(drawn: Drawn) -> Tensor:
         own[:, band] = torch.where(drawn.happens(name), torch.exp2(drawn.normal(name)[:, 0]), 1.0)
         gains = gains * own / (own.square() @ power).sqrt()[:, None]
     return gains
-
-
-def _filter(images: Tensor, drawn: Drawn) -> Tensor:
-    happening = torch.stack([drawn.happens(f"filter_{band}") for band in range(FILTER_BANDS)]).any(dim=0)
-    gains = filter_gains(drawn) if bool(happening.any()) else None
-
-    def change(some: Tensor, positions: Tensor) -> Tensor:
-        assert gains is not None
-        return filtered(some, gains[positions])
-
-    return change_some(images, happening, change)
 
 
 @in_float32
@@ -158,20 +190,18 @@ def _stretched(taps: Tensor, factor: int) -> Tensor:
     return out
 
 
-def _noise(images: Tensor, drawn: Drawn) -> Tensor:
+def _plan_noise(drawn: Drawn, size: int) -> Tensor | None:
     happens = drawn.happens("noise")
     if not bool(happens.any()):
-        return images
+        return None
     strength = torch.where(happens, NOISE * drawn.normal("noise")[:, 0].abs(), 0.0).float()
-    return images + (strength[:, None, None, None] * drawn.noise(images.shape[-1])).to(images)
+    return strength[:, None, None, None] * drawn.noise(size)
 
 
-def _cutout(images: Tensor, drawn: Drawn) -> Tensor:
+def _plan_cutout(drawn: Drawn, size: int) -> tuple[Tensor, Tensor] | None:
     happens = drawn.happens("cutout")
     if not bool(happens.any()):
-        return images
-    size = images.shape[-1]
+        return None
     pixel = (torch.arange(size, dtype=torch.float64) + 0.5) / size
     columns, rows = ((pixel - drawn.uniform("cutout")[..., None]).abs() < HOLE / 2).unbind(dim=1)  # [B, S] each
-    hidden = rows[:, :, None] & columns[:, None, :] & happens[:, None, None]
-    return images.masked_fill(hidden[:, None].to(images.device), 0.0)
+    return rows & happens[:, None], columns

@@ -120,18 +120,28 @@ class Drawn:
         return self.draws[:, -CHANNELS * size**2 :].view(-1, CHANNELS, size, size)
 
 
-def change_some(images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Images of which some are changed; without work where there are none.
+@dataclass(frozen=True)
+class Chosen:
+    """Some images of a batch.
 
-    Args:
-        images: `[B, C, H, W]`.
-        chosen: Which ones, bool `[B]` on the CPU.
-        change: `(images, positions)` -> changed images; positions int64 in the batch, on the CPU.
+    Attributes:
+        positions: Their places in the batch, int64 `[N]`, in order.
+        everyone: Whether they are the whole batch.
     """
+
+    positions: Tensor
+    everyone: bool
+
+
+def choose(chosen: Tensor) -> Chosen | None:
+    """The chosen images of bool `[B]` on the CPU; None if there are none."""
     positions = chosen.nonzero()[:, 0]
-    if len(positions) == 0:
-        return images
-    if len(positions) == len(images):
-        return change(images, positions)
-    on_device = positions.to(images.device)
-    return images.index_copy(0, on_device, change(images.index_select(0, on_device), positions))
+    return Chosen(positions, len(positions) == len(chosen)) if len(positions) else None
+
+
+def change_some(images: Tensor, chosen: Chosen, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Images `[B, C, H, W]` of which the chosen ones are changed, in their order."""
+    if chosen.everyone:
+        return change(images)
+    positions = chosen.positions.to(images.device)
+    return images.index_copy(0, positions, change(images.index_select(0, positions)))

@@ -9,6 +9,7 @@ sampling, 2x down with the same filter. Up and then down is the identity. The fi
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,7 +17,8 @@ from torch import Tensor
 from swincli.ops.bilinear import sample_bilinear
 from swincli.ops.constants import cached_constant
 from swincli.ops.precision import in_float32
-from swincli.training.augment.ada_draws import TRANSFORMS, Drawn, change_some
+from swincli.training.augment.ada_draws import TRANSFORMS, Chosen, Drawn, change_some, choose
+from swincli.training.augment.bcr import image_numbers
 
 WAVELET = "sym6"
 TAPS = 12
@@ -25,14 +27,44 @@ SHIFT = 0.125  # blit: largest; geometry: standard deviation, of the side
 SPREAD = 0.2  # standard deviation of the scales' binary logarithm
 
 
-def geometric(images: Tensor, drawn: Drawn) -> Tensor:
-    """Blits and geometry of images `[B, 3, H, W]`."""
-    moved, blitted = (_any_happens(drawn, group) for group in ("geometry", "blit"))
-    if not bool((moved | blitted).any()):
-        return images
-    maps = inverse_maps(drawn, images.shape[-1])
-    images = change_some(images, blitted & ~moved, lambda some, positions: blit(some, maps[positions]))
-    return change_some(images, moved, lambda some, positions: warp(some, maps[positions]))
+@dataclass(frozen=True)
+class Geometry:
+    """What blits and geometry do to some images, decided on the CPU.
+
+    Attributes:
+        blitted: The images that are blitted alone; None if there are none.
+        blits: Their `inverse_maps`, `[N, 3, 3]`.
+        moved: The images that are resampled; None if there are none.
+        moves: Their `inverse_maps`, `[M, 3, 3]`.
+        margin: `margin_for` of those.
+    """
+
+    blitted: Chosen | None
+    blits: Tensor | None
+    moved: Chosen | None
+    moves: Tensor | None
+    margin: int
+
+
+def plan_geometry(drawn: Drawn, size: int) -> Geometry:
+    """Which images of a side are blitted and resampled, and how."""
+    moving, blitting = (_any_happens(drawn, group) for group in ("geometry", "blit"))
+    blitted, moved = choose(blitting & ~moving), choose(moving)
+    if blitted is None and moved is None:
+        return Geometry(None, None, None, None, 0)
+    maps = inverse_maps(drawn, size)
+    blits, moves = (None if some is None else maps[some.positions] for some in (blitted, moved))
+    return Geometry(blitted, blits, moved, moves, 0 if moves is None else margin_for(moves, size))
+
+
+def geometric(images: Tensor, plan: Geometry) -> Tensor:
+    """Blits and geometry of images `[B, 3, S, S]`."""
+    blits, moves = plan.blits, plan.moves
+    if plan.blitted is not None and blits is not None:
+        images = change_some(images, plan.blitted, lambda some: blit(some, blits))
+    if plan.moved is not None and moves is not None:
+        images = change_some(images, plan.moved, lambda some: warp(some, moves, plan.margin))
+    return images
 
 
 def rotation_probability(p: float) -> float:
@@ -99,13 +131,13 @@ def blit(images: Tensor, maps: Tensor) -> Tensor:
 
     Args:
         images: `[B, 3, S, S]`.
-        maps: `[B, 3, 3]` on the CPU, of flips, quarter turns and whole shifts.
+        maps: `[B, 3, 3]`, of flips, quarter turns and whole shifts.
     """
-    size = images.shape[-1]
-    pixel = torch.arange(size, dtype=torch.float64) + 0.5 - size / 2
+    size, maps = images.shape[-1], maps.to(images.device)
+    pixel = torch.arange(size, dtype=maps.dtype, device=maps.device) + 0.5 - size / 2
     x, y = _sources(maps, pixel)
-    columns, rows = (reflected((axis - 0.5 + size / 2).round().long(), size).to(images.device) for axis in (x, y))
-    image = torch.arange(len(images), device=images.device)[:, None, None]
+    columns, rows = (reflected((axis - 0.5 + size / 2).round().long(), size) for axis in (x, y))
+    image = image_numbers(len(images), device=images.device)
     return images.permute(0, 2, 3, 1)[image, rows, columns].permute(0, 3, 1, 2)
 
 
@@ -124,15 +156,15 @@ def reflected(indices: Tensor, size: int) -> Tensor:
 
 
 @in_float32
-def warp(images: Tensor, maps: Tensor) -> Tensor:
+def warp(images: Tensor, maps: Tensor, margin: int) -> Tensor:
     """Apply affine maps.
 
     Args:
         images: `[B, 3, S, S]`.
-        maps: `inverse_maps`, on the CPU.
+        maps: `inverse_maps`, `[B, 3, 3]`.
+        margin: Their `margin_for`.
     """
-    size = images.shape[-1]
-    margin = margin_for(maps, size)
+    size, maps = images.shape[-1], maps.to(images.device)
     up = upsampling(size, margin, device=images.device, dtype=images.dtype)
     down = upsampling(size, 0, device=images.device, dtype=images.dtype).T / 2  # the transposed filter
     doubled = up @ (images @ up.T)
@@ -141,7 +173,7 @@ def warp(images: Tensor, maps: Tensor) -> Tensor:
 
 
 def margin_for(maps: Tensor, size: int) -> int:
-    """Reflected pixels that the maps need on every side: at most `size - 1`, in steps of an eighth of the size."""
+    """Reflected pixels that maps (on the CPU) need on a side: at most `size - 1`, in steps of an eighth of the size."""
     corner = torch.tensor([-size / 2 - REACH, size / 2 + REACH], dtype=torch.float64)
     x, y = _sources(maps, corner)
     beyond = float(torch.stack([x, y]).abs().max()) - size / 2 + REACH
@@ -154,7 +186,7 @@ def _grid(maps: Tensor, size: int, margin: int) -> Tensor:
 
     Sample j of either lies at (j - REACH + 1) / 2 pixels from the edge: sym6 puts pixel i on sample 2 i.
     """
-    sample = torch.arange(2 * size + 2 * REACH, dtype=torch.float64)
+    sample = torch.arange(2 * size + 2 * REACH, dtype=maps.dtype, device=maps.device)
     sources = torch.stack(_sources(maps, (sample - REACH + 1) / 2 - size / 2), dim=-1)
     padded = size + 2 * margin
     index = (sources + padded / 2) * 2 + REACH - 1

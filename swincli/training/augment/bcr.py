@@ -1,7 +1,8 @@
 """Augmentation of images in the networks' range, `[B, 3, H, W]`: the training flip and bCR's transforms.
 
 Random parameters are drawn for the whole batch on the CPU and passed in, so that a micro-batch gets the same ones. The
-transforms run on any device and are differentiable with respect to the images.
+transforms run on any device and are differentiable with respect to the images. Parameters on the images' device are
+used without a copy.
 """
 
 from __future__ import annotations
@@ -11,33 +12,35 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from swincli.ops.constants import cached_constant
+
 TRANSLATION = 1 / 8
 CUTOUT = 1 / 2
 
 
 @dataclass(frozen=True)
 class BcrParams:
-    """Parameters of bCR's augmentation, one per image; all are CPU tensors of shape `[B]`.
+    """Parameters of bCR's augmentation of `B` images of side `S`.
 
     Attributes:
-        flip: Whether to mirror.
-        brightness: Added value, -0.5 to 0.5.
-        saturation: Factor of the distance from gray, 0 to 2.
-        contrast: Factor of the distance from the image's mean, 0.5 to 1.5.
-        down, across: Translation in pixels.
-        hole_row, hole_column: Centre of the cutout in pixels.
+        flip: Whether to mirror, `[B]`.
+        brightness: Added value, -0.5 to 0.5, `[B]`.
+        saturation: Factor of the distance from gray, 0 to 2, `[B]`.
+        contrast: Factor of the distance from the image's mean, 0.5 to 1.5, `[B]`.
+        rows, columns: Translation: `source_coordinates` of the pixels, `[B, S]`.
+        hidden_rows, hidden_columns: Cutout: `hole_coordinates`, `[B, S]`.
     """
 
     flip: Tensor
     brightness: Tensor
     saturation: Tensor
     contrast: Tensor
-    down: Tensor
-    across: Tensor
-    hole_row: Tensor
-    hole_column: Tensor
+    rows: Tensor
+    columns: Tensor
+    hidden_rows: Tensor
+    hidden_columns: Tensor
 
-    def take(self, positions: Tensor) -> BcrParams:
+    def take(self, positions: Tensor | slice) -> BcrParams:
         """The parameters of the images at some positions."""
         return BcrParams(*(getattr(self, field.name)[positions] for field in fields(self)))
 
@@ -65,10 +68,10 @@ def draw_bcr_params(count: int, size: int, random: torch.Generator) -> BcrParams
         brightness=number(-0.5, 0.5),
         saturation=number(0.0, 2.0),
         contrast=number(0.5, 1.5),
-        down=integer(-reach, reach),
-        across=integer(-reach, reach),
-        hole_row=integer(0, size),
-        hole_column=integer(0, size),
+        rows=source_coordinates(size, integer(-reach, reach)),
+        columns=source_coordinates(size, integer(-reach, reach)),
+        hidden_rows=hole_coordinates(size, integer(0, size)),
+        hidden_columns=hole_coordinates(size, integer(0, size)),
     )
 
 
@@ -89,30 +92,47 @@ def bcr_augment(images: Tensor, draws: BcrParams) -> Tensor:
     images = gray + (images - gray) * of_images(draws.saturation)
     level = images.mean(dim=(1, 2, 3), keepdim=True)
     images = level + (images - level) * of_images(draws.contrast)
-    return cutout(translate(images, draws.down, draws.across), draws.hole_row, draws.hole_column)
+    return cutout(translate(images, draws.rows, draws.columns), draws.hidden_rows, draws.hidden_columns)
 
 
-def translate(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """Shift each image by its own number of pixels; black (0) moves in."""
-    count, _, height, width = images.shape
-    rows, columns = _source_coordinates(height, down), _source_coordinates(width, across)
+def translate(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Shift each image by its own number of pixels; black (0) moves in.
+
+    Args:
+        images: `[B, C, S, S]`.
+        rows, columns: `source_coordinates` of its shift down and across, int64 `[B, S]`.
+    """
+    rows, columns = rows.to(images.device), columns.to(images.device)
     padded = torch.nn.functional.pad(images, (1, 1, 1, 1))
-    index = torch.arange(count)[:, None, None]
+    index = image_numbers(len(images), device=images.device)
     picked = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]
     return picked.permute(0, 3, 1, 2)
 
 
-def _source_coordinates(side: int, offset: Tensor) -> Tensor:
+@cached_constant
+def image_numbers(count: int, *, device: torch.device | None = None) -> Tensor:
+    """0 to `count` - 1 as int64 `[count, 1, 1]`, to index images by pixel."""
+    return torch.arange(count, device=device)[:, None, None]
+
+
+def source_coordinates(side: int, offset: Tensor) -> Tensor:
     """Source coordinate of every target pixel along one side that is padded by 1, `[B, side]`; the padding is black."""
     return (torch.arange(side)[None] + offset[:, None] + 1).clamp(0, side + 1)
 
 
-def cutout(images: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """Set a square of half the side around each image's centre point to black (0)."""
-    inside = []
-    for side, center in ((images.shape[2], row[:, None]), (images.shape[3], column[:, None])):
-        hole = int(side * CUTOUT + 0.5)
-        position = torch.arange(side)[None]
-        inside.append((position >= center - hole // 2) & (position < center - hole // 2 + hole))
-    hidden = inside[0][:, None, :, None] & inside[1][:, None, None, :]
-    return images.masked_fill(hidden.to(images.device), 0.0)
+def cutout(images: Tensor, hidden_rows: Tensor, hidden_columns: Tensor) -> Tensor:
+    """Set the pixels in a hidden row and a hidden column, bool `[B, S]` each, to black (0)."""
+    rows, columns = hidden_rows.to(images.device), hidden_columns.to(images.device)
+    return images.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0.0)
+
+
+def hole_coordinates(side: int, center: Tensor) -> Tensor:
+    """Which coordinates along one side a square of half the side around each image's centre point hides, `[B, side]`.
+
+    Args:
+        side: Of the image in pixels.
+        center: In pixels, `[B]`.
+    """
+    hole = int(side * CUTOUT + 0.5)
+    first, position = center[:, None] - hole // 2, torch.arange(side)[None]
+    return (position >= first) & (position < first + hole)

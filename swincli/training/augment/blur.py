@@ -26,7 +26,7 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     reach = min(math.floor(_REACH * sigma), images.shape[-1] - 1, images.shape[-2] - 1)
     if sigma < _LEAST or reach < 1:
         return images
-    offsets = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    offsets = torch.arange(-reach, reach + 1, dtype=torch.float32, device=images.device)
     kernel = torch.exp(-0.5 * (offsets / sigma).square())
     kernel = (kernel / kernel.sum()).to(images)
     channels = images.shape[1]

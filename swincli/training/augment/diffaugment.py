@@ -5,13 +5,13 @@ Each group is applied to each image with a probability, 1 in the paper. Values a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from swincli.recipe.objective import AugmentSection
-from swincli.training.augment.bcr import translate
+from swincli.training.augment.bcr import cutout, source_coordinates, translate
 
 COLUMNS = {"color": slice(0, 3), "translation": slice(3, 5), "cutout": slice(5, 7)}
 """Columns of the random numbers that each group uses."""
@@ -25,20 +25,52 @@ def draw(section: AugmentSection, size: int, count: int, random: torch.Generator
     return torch.rand(count, WIDTH, generator=random)
 
 
-def apply(images: Tensor, draws: Tensor, p: float, section: AugmentSection) -> Tensor:
-    """Apply the groups of a recipe, each to each image with probability `p`.
+@dataclass(frozen=True)
+class Plan:
+    """What happens to some images of side S.
+
+    Attributes:
+        draws: Their numbers from `draw`, `[B, WIDTH]`.
+        happens: The groups that happen to any image: to which ones, bool `[B]`.
+        coordinates: Rows and columns of translation (`bcr.source_coordinates`) and of cutout (hidden ones), `[B, S]`.
+    """
+
+    draws: Tensor
+    happens: dict[str, Tensor]
+    coordinates: dict[str, tuple[Tensor, Tensor]]
+
+
+def plan(draws: Tensor, p: float, size: int, section: AugmentSection) -> Plan:
+    """Decide what happens to images, each group with probability `p`.
 
     Args:
-        images: `[B, 3, H, W]` in [-1, 1].
         draws: Their numbers from `draw`, `[B, WIDTH]` on the CPU.
         p: Probability of each group.
+        size: Side of the images.
         section: Groups and strengths.
     """
-    for group in section.chosen:
-        happens = draws[:, GATES[group]] < p
-        if bool(happens.any()):
-            changed = _GROUPS[group](images, draws[:, COLUMNS[group]], section)
-            images = torch.where(happens[:, None, None, None].to(images.device), changed, images)
+    gates = {group: draws[:, GATES[group]] < p for group in section.chosen}
+    happens = {group: gate for group, gate in gates.items() if bool(gate.any())}
+    coordinates = {}
+    if "translation" in happens:
+        shifts = _shifts(draws[:, COLUMNS["translation"]], _reach(size, section)).long()
+        coordinates["translation"] = source_coordinates(size, shifts[:, 0]), source_coordinates(size, shifts[:, 1])
+    if "cutout" in happens:
+        hole, position = _hole(size, section), torch.arange(size)
+        first = _centre(draws[:, COLUMNS["cutout"]], size, hole)[:, :, None] - hole // 2  # of the hole, [B, 2, 1]
+        rows, columns = ((position >= first) & (position < first + hole)).unbind(dim=1)
+        coordinates["cutout"] = rows, columns
+    return Plan(draws, happens, coordinates)
+
+
+def change(images: Tensor, plan: Plan, section: AugmentSection) -> Tensor:
+    """Apply a plan to its images `[B, 3, S, S]` in [-1, 1]."""
+    for group, happens in plan.happens.items():
+        if group == "color":
+            changed = _color(images, plan.draws[:, COLUMNS[group]], section)
+        else:
+            changed = _MOVES[group](images, *plan.coordinates[group])
+        images = torch.where(happens.to(images.device)[:, None, None, None], changed, images)
     return images
 
 
@@ -67,20 +99,6 @@ def _color(images: Tensor, draws: Tensor, section: AugmentSection) -> Tensor:
     return level + (images - level) * (1 + (contrast - 0.5) * section.color)
 
 
-def _translation(images: Tensor, draws: Tensor, section: AugmentSection) -> Tensor:
-    shifts = _shifts(draws, _reach(images.shape[-1], section)).long()
-    return translate(images, shifts[:, 0], shifts[:, 1])
-
-
-def _cutout(images: Tensor, draws: Tensor, section: AugmentSection) -> Tensor:
-    size = images.shape[-1]
-    hole = _hole(size, section)
-    first = _centre(draws, size, hole)[:, :, None] - hole // 2  # of the hole, [B, 2, 1]
-    position = torch.arange(size)
-    rows, columns = ((position >= first) & (position < first + hole)).unbind(dim=1)
-    return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None].to(images.device), 0.0)
-
-
 def _reach(size: int, section: AugmentSection) -> int:
     """The largest shift in pixels."""
     return int(size * section.translation + 0.5)
@@ -106,8 +124,4 @@ def _whole(draws: Tensor, count: int) -> Tensor:
     return (draws * count).floor().clamp(max=count - 1)  # the product can be rounded up to `count`
 
 
-_GROUPS: dict[str, Callable[[Tensor, Tensor, AugmentSection], Tensor]] = {
-    "color": _color,
-    "translation": _translation,
-    "cutout": _cutout,
-}
+_MOVES = {"translation": translate, "cutout": cutout}

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from swincli.model.pixels import channel_values
 from swincli.recipe.objective import AugmentSection
 from swincli.recipe.schema import ModelSection
 from swincli.training.augment import ada, ada_draws, diffaugment
@@ -23,18 +25,21 @@ class TransformSet:
 
     Attributes:
         draw: `(section, size, count, random)` -> random numbers, float32 `[count, K]` on the CPU.
-        apply: `(images, draws, p, section)` -> images; images `[B, 3, S, S]` in [-1, 1], draws `[B, K]` on the CPU, so
-            that nothing waits for a device, p the probability of each transform. Differentiable twice with respect to
-            the images. What happens to an image depends on its own numbers alone.
+        plan: `(draws, p, size, section)` -> what happens to each image, from draws `[B, K]` on the CPU and the
+            probability p of each transform. All decisions are made here, so that nothing waits for a device. The plan
+            is a dataclass: its tensors may be copied to the device, its numbers stay on the host.
+        change: `(images, plan, section)` -> images; `[B, 3, S, S]` in [-1, 1]. Differentiable twice with respect to the
+            images. What happens to an image depends on its own numbers alone.
     """
 
     draw: Callable[[AugmentSection, int, int, torch.Generator], Tensor]
-    apply: Callable[[Tensor, Tensor, float, AugmentSection], Tensor]
+    plan: Callable[[Tensor, float, int, AugmentSection], Any]
+    change: Callable[[Tensor, Any, AugmentSection], Tensor]
 
 
 TRANSFORM_SETS: dict[str, TransformSet] = {
-    "diffaugment": TransformSet(diffaugment.draw, diffaugment.apply),
-    "ada": TransformSet(ada_draws.draw, ada.apply),
+    "diffaugment": TransformSet(diffaugment.draw, diffaugment.plan, diffaugment.change),
+    "ada": TransformSet(ada_draws.draw, ada.plan, ada.change),
 }
 
 
@@ -59,21 +64,29 @@ class Augmentation:
         """Random numbers for `count` images, float32 `[count, K]`."""
         return TRANSFORM_SETS[self.section.transforms].draw(self.section, self.model.size, count, random)
 
-    def apply(self, images: Tensor, draws: Tensor, p: float) -> Tensor:
+    def plan(self, draws: Tensor, p: float) -> Any:
+        """What happens to images, a plan of the recipe's set.
+
+        Args:
+            draws: Their random numbers, `[B, K]` on the CPU.
+            p: Probability of each transform.
+        """
+        return TRANSFORM_SETS[self.section.transforms].plan(draws, p, self.model.size, self.section)
+
+    def apply(self, images: Tensor, plan: Any) -> Tensor:
         """The images as D sees them.
 
         Args:
             images: `[B, 3, S, S]` in the networks' range; bfloat16 becomes float32.
-            draws: Their random numbers, `[B, K]` on the CPU.
-            p: Probability of each transform.
+            plan: What happens to them.
         """
-        change = TRANSFORM_SETS[self.section.transforms].apply
+        change = TRANSFORM_SETS[self.section.transforms].change
         images = images.float() if images.dtype == torch.bfloat16 else images
         if self.model.pixel_mean == self.model.pixel_std == (0.5, 0.5, 0.5):
-            return change(images, draws, p, self.section)
+            return change(images, plan, self.section)
         mean, std = (
-            torch.tensor(values, dtype=images.dtype, device=images.device)[:, None, None]
-            for values in (self.model.pixel_mean, self.model.pixel_std)
+            channel_values(values, device=images.device, dtype=images.dtype)[:, None, None]
+            for values in (tuple(self.model.pixel_mean), tuple(self.model.pixel_std))
         )
-        changed = change((images * std + mean) * 2 - 1, draws, p, self.section)
+        changed = change((images * std + mean) * 2 - 1, plan, self.section)
         return ((changed + 1) / 2 - mean) / std

@@ -82,19 +82,20 @@ class Report:
         finally:
             self._trackers.close()
 
-    def step(self, state: TrainingState, scalars: dict[str, float], seconds: float) -> None:
+    def step(self, state: TrainingState, scalars: dict[str, float], seconds: float, images_seen: int) -> None:
         """Add one step.
 
         Args:
-            state: The state after the step.
+            state: The state after the step, or after the next one.
             scalars: The scalars that its phases report.
             seconds: Duration of the step.
+            images_seen: Images shown so far, those of the step included.
         """
         train = state.recipe.train
         state.running_stats.add(scalars, train.batch, seconds)
         state.seconds += seconds
         self._recent.add(scalars)
-        self._eta.step(state.images_seen, seconds)
+        self._eta.step(images_seen, seconds)
         self._measuring = "measure" in self._eta.due
         now = time.monotonic()
         if self.console.live:

@@ -19,7 +19,7 @@ from swincli.synthesis.figures.grids import tile
 from swincli.synthesis.latents.classes import labels_by_row, seeds_by_row
 from swincli.synthesis.latents.codes import z_from_seeds
 from swincli.synthesis.output.provenance import save_png
-from swincli.synthesis.sampling import default_sampling_batch
+from swincli.synthesis.sampling import sampling_batch
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState
 
@@ -40,9 +40,9 @@ def save_samples(folder: RunFolder, state: TrainingState) -> float:
         seeds = [seed for row in seeds_by_row(of_rows, columns) for seed in row]
         labels = torch.tensor(of_rows, device=device).repeat_interleave(columns)
     z = z_from_seeds(seeds, model.latent_dim).to(device)
-    images = []
-    for start in range(0, len(z), default_sampling_batch(model.size)):
-        part = slice(start, start + default_sampling_batch(model.size))
+    images, step = [], sampling_batch(model, device)
+    for start in range(0, len(z), step):
+        part = slice(start, start + step)
         made = forward_with_labels(state.average, z[part], None if labels is None else labels[part])
         images.append(to_pictures(made, model.pixel_mean, model.pixel_std).cpu())
     pictures = torch.cat(images)

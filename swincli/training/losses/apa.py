@@ -25,9 +25,9 @@ def swapped(
     Returns:
         Images `[B, 3, H, W]` and labels.
     """
-    chosen = (batch.draws["apa"] < p).to(batch.reals.device)
-    if not bool(chosen.any()):
+    if not bool((batch.draws["apa"] < p).any()):  # of the host's numbers: nothing waits for the device
         return batch.reals, batch.labels
+    chosen = batch.draw("apa").to(batch.reals.device) < p
     with torch.no_grad():
         fakes = generate(batch.g_latents, batch.g_labels)
     images = torch.where(chosen[:, None, None, None], fakes, batch.reals)

@@ -9,7 +9,7 @@ from swincli.model.blocks.layers import Linear
 from swincli.model.discriminators.epilogue import LAST_RESOLUTION
 from swincli.ops.precision import in_float32
 from swincli.recipe import Recipe
-from swincli.training.augment.diffaugment import parameters
+from swincli.training.augment.diffaugment import Plan, parameters
 from swincli.training.losses.batch import Batch
 from swincli.training.losses.phases import DPhase, GPhase, Setting
 from swincli.training.losses.views import View, hidden_only
@@ -62,13 +62,15 @@ def _errors(setting: Setting, seen: View, plain: Tensor, batch: Batch, view: str
     The forward of the plain images leaves spectral norm's vectors alone.
     """
     networks = setting.networks
+    plan = setting.plan(batch, view, plain.device)
+    assert isinstance(plan, Plan)
     assert seen.hidden is not None
     with networks.frozen_vectors():
         hidden = networks.look(hidden_only, plain, seen.labels)
     predicted = networks.module(NAME)(seen.hidden - hidden)
     towards, away = seen.logits.new_zeros(()), seen.logits.new_zeros(())
     for group, values in predicted.items():
-        wanted = parameters(group, batch.draws[f"augment/{view}"], plain.shape[-1], setting.recipe.augment).to(values)
+        wanted = parameters(group, plan.draws, plain.shape[-1], setting.recipe.augment).to(values)
         towards = towards + F.mse_loss(values, wanted)
         away = away + F.mse_loss(values, -wanted)
     return towards, away

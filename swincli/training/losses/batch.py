@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from torch import Tensor
 
@@ -24,7 +25,9 @@ class Batch:
         d_labels: Labels of D's latents.
         g_labels: Labels of G's latents.
         g_reals: Other training images, for losses that compare G's images with reals; None without such a loss.
-        draws: Random numbers of the losses by name, each `[B, ...]`; see `draws.DRAWS`.
+        draws: Random numbers of the losses by name, each `[B, ...]` on the CPU; see `draws.DRAWS`.
+        sent: Copies of draws on the device, by name.
+        plans: What the transforms of views do, by view; views without a plan get one where they are transformed.
     """
 
     reals: Tensor
@@ -38,16 +41,21 @@ class Batch:
     g_labels: Tensor | None = None
     g_reals: Tensor | None = None
     draws: dict[str, Tensor] = field(default_factory=dict)
+    sent: dict[str, Tensor] = field(default_factory=dict)
+    plans: dict[str, Any] = field(default_factory=dict)
 
-    def take(self, positions: Tensor) -> Batch:
-        """The images at some positions of the batch, with their latents, labels and random numbers."""
-        on_device = positions.to(self.reals.device)
+    def draw(self, name: str) -> Tensor:
+        """Random numbers by name, on the device if they have been sent there."""
+        return self.sent.get(name, self.draws[name])
 
-        def part(value: object) -> object:
+    def take(self, images: slice) -> Batch:
+        """Some of the images with their latents, labels and random numbers, as views; without plans."""
+
+        def part(value: Any) -> Any:
             if isinstance(value, Tensor):
-                return value[on_device]
+                return value[images]
             if isinstance(value, dict):
-                return {name: tensor[positions.to(tensor.device)] for name, tensor in value.items()}
-            return value.take(positions) if isinstance(value, BcrParams) else value
+                return {name: tensor[images] for name, tensor in value.items()}
+            return value.take(images) if isinstance(value, BcrParams) else value
 
-        return Batch(**{field.name: part(getattr(self, field.name)) for field in fields(self)})  # type: ignore[arg-type]
+        return Batch(**{each.name: part(getattr(self, each.name)) for each in fields(self) if each.name != "plans"})

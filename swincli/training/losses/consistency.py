@@ -33,7 +33,7 @@ def zcr_d(phase: DPhase) -> Tensor:
     """Latent consistency of D: `E (D(G(z)) - D(G(z + s n)))²`."""
     setting, batch = phase.setting, phase.batch
     with torch.no_grad():
-        close = _images_of_close_latents(setting, batch.d_latents, batch.draws["zcr_d"], batch.d_labels)
+        close = _images_of_close_latents(setting, batch.d_latents, batch.draw("zcr_d"), batch.d_labels)
     with setting.networks.frozen_vectors():
         logits = setting.networks.judge(setting.augment(close, batch, "d_fake"), batch.d_labels)
     return (phase.fake.logits - logits).flatten(1).mean(dim=1).square().mean()
@@ -42,7 +42,7 @@ def zcr_d(phase: DPhase) -> Tensor:
 def zcr_g(phase: GPhase) -> Tensor:
     """Latent diversity of G: `-E |G(z) - G(z + s n)|²`, as a mean over pixels."""
     batch = phase.batch
-    close = _images_of_close_latents(phase.setting, batch.g_latents, batch.draws["zcr_g"], batch.g_labels)
+    close = _images_of_close_latents(phase.setting, batch.g_latents, batch.draw("zcr_g"), batch.g_labels)
     return -(phase.images - close).square().mean()
 
 

@@ -1,4 +1,4 @@
-"""The random numbers of the losses as a table: drawn for the whole batch by (seed, name, images seen), on the CPU."""
+"""Random numbers of flips and losses as a table: of a whole batch, by (seed, name, images seen), on the CPU."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from torch import Tensor
 from swincli.data.store.manifest import CHANNELS
 from swincli.model.discriminators.epilogue import LAST_RESOLUTION
 from swincli.recipe import Recipe
+from swincli.training.augment.bcr import draw_flips
 from swincli.training.augment.pipe import Augmentation
 from swincli.training.losses.adversarial import ADVERSARIAL
 from swincli.training.losses.views import draw_blend
 from swincli.training.rng import derive
 
+AUGMENT = "augment/"  # what the names of the transforms' numbers start with
 VIEWS = ("d_real", "d_fake", "g_fake", "g_real", "r1", "r2")
 """Images that D sees: reals and fakes in its own phase, fakes and reals in G's, reals of R1 and fakes of R2."""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """Random numbers of one loss.
+    """Random numbers of one purpose.
 
     Attributes:
         wanted: Whether a recipe needs them.
-        make: `(recipe, count, random)` -> float32 `[count, ...]`.
+        make: `(recipe, count, random)` -> float32 or bool, `[count, ...]`.
     """
 
     wanted: Callable[[Recipe], bool]
@@ -72,13 +74,19 @@ def _uniform(recipe: Recipe, count: int, random: torch.Generator) -> Tensor:  # 
     return torch.rand(count, generator=random)
 
 
+def _flips(recipe: Recipe, count: int, random: torch.Generator) -> Tensor:  # noqa: ARG001
+    return draw_flips(count, random)
+
+
 def _shared(recipe: Recipe, count: int, random: torch.Generator) -> Tensor:  # noqa: ARG001
     """One number for the whole batch."""
     return torch.rand(1, generator=random).expand(count)
 
 
 DRAWS: dict[str, Draw] = {
-    **{f"augment/{name}": Draw(_wants_view(name), _augment) for name in VIEWS},
+    "flip": Draw(lambda recipe: recipe.augment.flip, _flips),
+    "flip g_reals": Draw(lambda recipe: recipe.augment.flip and ADVERSARIAL[recipe.loss.adversarial].paired, _flips),
+    **{f"{AUGMENT}{name}": Draw(_wants_view(name), _augment) for name in VIEWS},
     "apa": Draw(lambda recipe: recipe.augment.apa, _uniform),
     "zcr_d": Draw(lambda recipe: recipe.loss.zcr_d > 0, _normal_latents),
     "zcr_g": Draw(lambda recipe: recipe.loss.zcr_g > 0, _normal_latents),
@@ -93,7 +101,7 @@ DRAWS: dict[str, Draw] = {
 
 
 def draw_all(recipe: Recipe, images_seen: int) -> dict[str, Tensor]:
-    """All random numbers that a recipe's losses need for the step after `images_seen` images, `[batch, ...]` each."""
+    """The numbers that a recipe needs for the step after `images_seen` images, `[batch, ...]` each."""
     return {
         name: each.make(recipe, recipe.train.batch, derive(recipe.train.seed, name, images_seen))
         for name, each in DRAWS.items()

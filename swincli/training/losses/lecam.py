@@ -40,4 +40,5 @@ REMEMBERED = Remembered(
     wanted=lambda recipe: recipe.loss.lecam > 0,
     start=lambda _: {REAL: scalar(0.0), FAKE: scalar(0.0), STEPS: scalar(0.0)},
     update=_update,
+    reads_last=lambda recipe, _, images_seen: images_seen >= recipe.loss.lecam_from,
 )

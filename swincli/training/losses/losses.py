@@ -25,7 +25,7 @@ from swincli.training.losses.batch import Batch
 from swincli.training.losses.path_length import PATH_MEAN, path_lengths
 from swincli.training.losses.phases import DPhase, GPhase, Setting
 from swincli.training.losses.terms import D_TERMS, G_TERMS, P, Term
-from swincli.training.losses.views import view
+from swincli.training.losses.views import blend_of, view
 from swincli.training.losses.weights import WEIGHTS
 from swincli.training.schedules import r1_weight, r2_weight, top_k_share
 
@@ -64,12 +64,12 @@ class Losses:
 
     def _d_phase(self, batch: Batch, reals: Tensor, real_labels: Tensor | None, fakes: Tensor) -> DPhase:
         """D's main forwards, first of the fakes and then of the reals."""
-        setting, draws = self.setting, batch.draws
+        setting = self.setting
         if self.section.joint_penalty:
             setting = replace(setting, networks=replace(self.networks, precision=torch.float32))
         seen_fakes, seen_reals = setting.augment(fakes, batch, "d_fake"), setting.augment(reals, batch, "d_real")
-        fake = view(setting.networks, self.section, seen_fakes, batch.d_labels, draws.get("blend/d_fake"))
-        real = view(setting.networks, self.section, seen_reals, real_labels, draws.get("blend/d_real"))
+        fake = view(setting.networks, self.section, seen_fakes, batch.d_labels, blend_of(batch, "d_fake"))
+        real = view(setting.networks, self.section, seen_reals, real_labels, blend_of(batch, "d_real"))
         return DPhase(setting, batch, reals, fakes, real, fake)
 
     def _add_penalties(self, phase: DPhase, loss: Tensor, scalars: Scalars) -> Tensor:
@@ -131,14 +131,14 @@ class Losses:
         return swapped(self.networks.generate, batch, p)
 
     def _augment_scalars(self, batch: Batch) -> Scalars:
-        """The probability of the transforms in this step and, once the controller has measured it, r_t."""
+        """The probability of the transforms in this step and, once the controller has measured it, r_t: on the CPU."""
         if not self.recipe.augment.is_on:
             return {}
         scalars = {AUGMENT_P: torch.tensor(self.setting.probability(batch.images_seen))}
         measured = self.setting.memory.values.get(AUGMENT_R)
         if measured is not None and not measured.isnan():
             scalars[AUGMENT_R] = measured.float()
-        return {name: value.to(batch.reals.device) for name, value in scalars.items()}
+        return scalars
 
     def _touched_heads(self) -> Tensor | float:
         """0, with a gradient of 0 for heads that a phase does not use: DDP waits for a gradient of every parameter."""
@@ -149,7 +149,7 @@ class Losses:
         """G's adversarial loss and terms."""
         images = self.networks.generate(batch.g_latents, batch.g_labels)
         seen = self.setting.augment(images, batch, "g_fake")
-        fake = view(self.networks, self.section, seen, batch.g_labels, batch.draws.get("blend/g_fake"))
+        fake = view(self.networks, self.section, seen, batch.g_labels, blend_of(batch, "g_fake"))
         per_logit = self.adversarial.g(fake.logits, self._real_logits(batch) if self.adversarial.paired else None)
         share = top_k_share(batch.images_seen, self.section)
         loss = per_logit.mean() if share >= 1 else _mean_of_best(per_logit, fake.logits, share)
@@ -169,7 +169,7 @@ class Losses:
 
         a is the moving average of the mean lengths of earlier phases, so it is the same however the batch is split.
         """
-        through = partial(path_lengths, noise=batch.draws["path_length"])
+        through = partial(path_lengths, noise=batch.draw("path_length"))
         lengths = self.networks.trace(through, batch.g_latents, batch.g_labels)
         mean = lengths.mean()
         penalty = (lengths - self.setting.memory.number(PATH_MEAN)).square().mean()

@@ -29,12 +29,11 @@ def dlle(phase: DPhase) -> Tensor:
 
     The whole batch is flipped along one random axis. The changed images' codes are constants.
     """
-    draws = phase.batch.draws
-    axis = 2 if float(draws["mee/axis"][0]) < 0.5 else 3
+    axis = 2 if float(phase.batch.draws["mee/axis"][0]) < 0.5 else 3  # of the host's numbers: nothing waits
     total = phase.real.logits.new_zeros(())
     for seen, name in ((phase.real, "mee/real"), (phase.fake, "mee/fake")):
         with torch.no_grad():
-            changed = seen.images.flip(axis) + JITTER * draws[name].to(seen.images)
+            changed = seen.images.flip(axis) + JITTER * phase.batch.draw(name).to(seen.images)
             target = _codes_of(phase.setting, changed, seen)
         total = total + _distance(_code(seen), target).mean()
     return total
@@ -42,10 +41,10 @@ def dlle(phase: DPhase) -> Tensor:
 
 def disomap(phase: DPhase) -> Tensor:
     """Global structure: the code of a blend of a real and a fake is the blend of their codes."""
-    weight = phase.batch.draws["mee/blend"].to(phase.real.images)
+    weight = phase.batch.draw("mee/blend").to(phase.real.images)
     images = weight[:, None, None, None] * phase.real.images + (1 - weight)[:, None, None, None] * phase.fake.images
     target = weight[:, None] * _code(phase.real) + (1 - weight)[:, None] * _code(phase.fake)
-    noise = TARGET_NOISE / math.sqrt(target.shape[1]) * phase.batch.draws["mee/target"].to(target)
+    noise = TARGET_NOISE / math.sqrt(target.shape[1]) * phase.batch.draw("mee/target").to(target)
     return _distance(_codes_of(phase.setting, images, phase.real), (target + noise).detach()).mean()
 
 
@@ -103,13 +102,14 @@ def _start(recipe: Recipe) -> dict[str, Tensor]:
 
 
 def _update(values: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
-    """Write the step's codes into the rings, over the oldest ones."""
+    """Write the step's codes into the rings, over the oldest ones; nothing waits for a device."""
     changed = {}
     for name, codes in step.features.items():
         ring, start = values[name].clone(), int(values[f"{name}/next"])
-        size, codes = len(ring), codes[-len(ring) :].cpu()
-        places = (start + torch.arange(len(codes))) % size
-        ring[places] = codes
+        size, codes = len(ring), codes[-len(ring) :].to(ring.device)
+        before_end = min(len(codes), size - start)
+        ring[start : start + before_end] = codes[:before_end]
+        ring[: len(codes) - before_end] = codes[before_end:]
         changed[name] = ring
         changed[f"{name}/next"] = scalar((start + len(codes)) % size)
         changed[f"{name}/count"] = scalar(min(int(values[f"{name}/count"]) + len(codes), size))

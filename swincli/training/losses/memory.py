@@ -13,10 +13,11 @@ from swincli.recipe import Recipe
 
 @dataclass
 class Memory:
-    """Tensors by name on the CPU, saved with the training state. All ranks hold the same values.
+    """Tensors by name, saved with the training state. All ranks hold the same values.
 
-    Losses read `values` and never write it. After a step, `Remembered.update` changes it from the means of the step's
-    scalars over all ranks and from the features that were noted.
+    Scalars are on the CPU, larger tensors on the networks' device. Losses read `values` and never write it. After a
+    step, `Remembered.update` changes it from the means of the step's scalars over all ranks, or from the features that
+    were noted.
 
     Attributes:
         values: The tensors; empty if no loss of the recipe remembers anything.
@@ -48,7 +49,7 @@ class Memory:
             if name in self.values:
                 if value.shape != self.values[name].shape:
                     raise ValueError(f"{name} has the shape {tuple(value.shape)}, not {tuple(self.values[name].shape)}")
-                self.values[name] = value.clone()
+                self.values[name] = value.to(self.values[name].device, copy=True)
         self.noted.clear()
 
 
@@ -59,8 +60,8 @@ class Step:
     Attributes:
         recipe: The experiment.
         images_seen: Images shown before the step.
-        means: Mean of each scalar over micro-batches and ranks.
-        features: Noted features of the whole batch, in its order, `[batch, C]`, by name.
+        means: Mean of each scalar over micro-batches and ranks; empty while they are computed.
+        features: Noted features of the whole batch, in its order, `[batch, C]`, by name; empty after the step.
     """
 
     recipe: Recipe
@@ -77,12 +78,16 @@ class Remembered:
         wanted: Whether a recipe needs it.
         start: Its tensors by name at the start of a run.
         update: New values after a step, from the old ones.
-        features: Names of the features that it is updated from.
+        reads_last: `(recipe, values, images_seen)` -> whether the step after `images_seen` images reads what the means
+            of the step before it change. `values` lack that change.
+        features: Names of the features that it is updated from, within the step; then it is not updated from means.
+            They need the whole batch in one forward.
     """
 
     wanted: Callable[[Recipe], bool]
     start: Callable[[Recipe], dict[str, Tensor]]
     update: Callable[[Mapping[str, Tensor], Step], dict[str, Tensor]]
+    reads_last: Callable[[Recipe, Mapping[str, Tensor], int], bool] = lambda *_: False
     features: tuple[str, ...] = ()
 
 

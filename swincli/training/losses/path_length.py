@@ -41,5 +41,8 @@ def _update(values: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
 
 
 REMEMBERED = Remembered(
-    wanted=lambda recipe: recipe.loss.path_length > 0, start=lambda _: {PATH_MEAN: scalar(0.0)}, update=_update
+    wanted=lambda recipe: recipe.loss.path_length > 0,
+    start=lambda _: {PATH_MEAN: scalar(0.0)},
+    update=_update,
+    reads_last=lambda recipe, _, images_seen: images_seen // recipe.train.batch % recipe.loss.path_length_interval == 0,
 )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from swincli.recipe import Recipe
+from swincli.system.device_copy import send
 from swincli.training.augment.blur import blur_sigma, gaussian_blur
 from swincli.training.augment.pipe import Augmentation
 from swincli.training.augment.probability import AUGMENT_P, is_adaptive, planned_probability
@@ -37,6 +40,13 @@ class Setting:
         section = self.recipe.augment
         return self.memory.number(AUGMENT_P) if is_adaptive(section) else planned_probability(section, images_seen)
 
+    def plan(self, batch: Batch, view: str, device: torch.device) -> Any:
+        """What the transforms of a view do, with its tensors on a device."""
+        if view in batch.plans:
+            return batch.plans[view]
+        plan = self.augmentation.plan(batch.draws[f"augment/{view}"], self.probability(batch.images_seen))
+        return send(plan, device)
+
     def augment(self, images: Tensor, batch: Batch, view: str) -> Tensor:
         """The images as D sees them: blurred, then transformed.
 
@@ -49,7 +59,7 @@ class Setting:
         images = gaussian_blur(images, sigma) if sigma else images
         if not self.augmentation.is_on:
             return images
-        return self.augmentation.apply(images, batch.draws[f"augment/{view}"], self.probability(batch.images_seen))
+        return self.augmentation.apply(images, self.plan(batch, view, images.device))
 
 
 @dataclass(frozen=True)

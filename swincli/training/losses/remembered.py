@@ -46,6 +46,7 @@ REMEMBERED: tuple[Remembered, ...] = (
         wanted=lambda recipe: is_adaptive(recipe.augment),
         start=_start_of_probability,
         update=_update_probability,
+        reads_last=lambda _, values, __: int(values[STEPS]) + 1 >= ADJUST_EVERY,
     ),
     lecam.REMEMBERED,
     path_length.REMEMBERED,
@@ -53,25 +54,29 @@ REMEMBERED: tuple[Remembered, ...] = (
 )
 
 
-def new_memory(recipe: Recipe) -> Memory:
-    """The memory of a recipe at the start of a run."""
+def new_memory(recipe: Recipe, device: torch.device | None = None) -> Memory:
+    """The memory of a recipe at the start of a run; tensors other than scalars are on the device."""
     values: dict[str, Tensor] = {}
     for each in REMEMBERED:
         if each.wanted(recipe):
             values |= each.start(recipe)
-    return Memory(values)
+    return Memory({name: value.to(device) if value.dim() else value for name, value in values.items()})
 
 
 def noted_features(memory: Memory) -> dict[str, Tensor]:
-    """The features that this rank noted in a step, `[per_rank, C]` in the order of its micro-batches; forgets them."""
+    """The features that were noted in a step, `[batch, C]`; forgets them."""
     features = {name: torch.cat(parts) for name, parts in memory.noted.items()}
     memory.noted.clear()
     return features
 
 
 def update_memory(memory: Memory, step: Step) -> None:
-    """Change what is remembered after a step; every rank gets the same means and features."""
+    """Change what is remembered of a step: of its means or of its features, whichever are given."""
     for each in REMEMBERED:
-        if each.wanted(step.recipe):
-            features = {name: step.features[name] for name in each.features}
-            memory.values |= each.update(memory.values, Step(step.recipe, step.images_seen, step.means, features))
+        if each.wanted(step.recipe) and (step.features if each.features else step.means):
+            memory.values |= each.update(memory.values, step)
+
+
+def reads_last_step(memory: Memory, recipe: Recipe, images_seen: int) -> bool:
+    """Whether the step after `images_seen` images reads what the means of the step before it change in the memory."""
+    return any(each.wanted(recipe) and each.reads_last(recipe, memory.values, images_seen) for each in REMEMBERED)

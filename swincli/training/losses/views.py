@@ -13,6 +13,7 @@ from torch import Tensor
 
 from swincli.model.discriminators.epilogue import deviation_group, hidden_of, logits_of
 from swincli.recipe.objective import LossSection
+from swincli.training.losses.batch import Batch
 from swincli.training.losses.networks import Networks
 
 
@@ -42,7 +43,31 @@ def needs_hidden(section: LossSection) -> bool:
     )
 
 
-def view(networks: Networks, section: LossSection, images: Tensor, labels: Tensor | None, draws: Tensor | None) -> View:
+@dataclass(frozen=True)
+class Blend:
+    """AdaptiveMix's random numbers of some images, from `draw_blend`.
+
+    Attributes:
+        weight: Of an image in its blend.
+        place: Chooses the partners.
+        noise: N(0, 1), `[B, C * 16]`.
+    """
+
+    weight: float
+    place: float
+    noise: Tensor
+
+
+def blend_of(batch: Batch, view: str) -> Blend | None:
+    """AdaptiveMix's random numbers of a view; None without AdaptiveMix."""
+    name = f"blend/{view}"
+    if name not in batch.draws:
+        return None
+    weight, place = batch.draws[name][0, :2].tolist()  # of the host's numbers: nothing waits for the device
+    return Blend(weight, place, batch.draw(name)[:, 2:])
+
+
+def view(networks: Networks, section: LossSection, images: Tensor, labels: Tensor | None, blend: Blend | None) -> View:
     """Run D on images once; the forward moves spectral norm's vectors once.
 
     Args:
@@ -50,11 +75,11 @@ def view(networks: Networks, section: LossSection, images: Tensor, labels: Tenso
         section: Decides what is needed.
         images: `[B, 3, H, W]`, augmented.
         labels: Their labels.
-        draws: AdaptiveMix's random numbers of the images, `[B, 2 + C * 16]`.
+        blend: AdaptiveMix's random numbers of the images.
     """
     if section.adaptive_mix:
-        assert draws is not None
-        blended = partial(_blended, networks=networks, draws=draws, noise=section.adaptive_mix_noise)
+        assert blend is not None
+        blended = partial(_blended, networks=networks, numbers=blend, noise=section.adaptive_mix_noise)
         return View(images, labels, **networks.look(blended, images, labels))
     if needs_hidden(section):
         return View(images, labels, **networks.look(_with_hidden, images, labels))
@@ -92,15 +117,14 @@ def partners(x: Tensor, group: int, draw: float) -> Tensor:
 
 
 def _blended(
-    network: Any, images: Tensor, labels: Tensor | None, *, networks: Networks, draws: Tensor, noise: float
+    network: Any, images: Tensor, labels: Tensor | None, *, networks: Networks, numbers: Blend, noise: float
 ) -> dict[str, Tensor]:
     """AdaptiveMix (Liu et al., CVPR 2023): logits of blended features plus those of blended images, and the loss."""
-    weight, place = draws[0, :2].tolist()
     group = deviation_group(len(images), network.std_group)
     features = network.features(images)
-    blend = _mixer(group, weight, place)
+    blend = _mixer(group, numbers.weight, numbers.place)
     blended = blend(features)
-    target = (blended + noise * draws[:, 2:].view_as(blended).to(blended)).detach()
+    target = (blended + noise * numbers.noise.view_as(blended).to(blended)).detach()
     logits = logits_of(network, hidden_of(network, blended), labels)
     with networks.frozen_vectors():
         of_blend = network.features(blend(images))

@@ -13,7 +13,7 @@ from swincli.training.run.state import TrainingState, has_finite_weights
 def check_finite(
     scalars: dict[str, float],
     phase_of: dict[str, str],
-    state: TrainingState,
+    images_seen: int,
     folder: RunFolder,
     processes: Processes | None = None,
 ) -> None:
@@ -27,7 +27,7 @@ def check_finite(
     """
     broken = [name for name, value in scalars.items() if not math.isfinite(value)]
     if broken:
-        raise not_finite(f"phase {phase_of.get(broken[0], 'D')}: {', '.join(broken)}", state, folder, processes)
+        raise not_finite(f"phase {phase_of.get(broken[0], 'D')}: {', '.join(broken)}", images_seen, folder, processes)
 
 
 def check_weights(state: TrainingState, folder: RunFolder, processes: Processes | None = None) -> None:
@@ -39,18 +39,18 @@ def check_weights(state: TrainingState, folder: RunFolder, processes: Processes 
     """
     networks = {"G": state.generator, "D": state.discriminator}
     if broken := [name for name, network in networks.items() if not has_finite_weights(network)]:
-        raise not_finite(f"the weights of {' and '.join(broken)}", state, folder, processes)
+        raise not_finite(f"the weights of {' and '.join(broken)}", state.images_seen, folder, processes)
 
 
 def not_finite(
-    what: str, state: TrainingState, folder: RunFolder, processes: Processes | None
+    what: str, images_seen: int, folder: RunFolder, processes: Processes | None
 ) -> TrainingError | PeerFailedError:
     """The error of training that has broken down; for rank 0 with the last good state."""
     if processes is not None and not processes.is_main:
         return PeerFailedError(f"process {processes.rank}: {what} not finite")
     states = folder.states()
     return TrainingError(
-        f"{what} not finite after {state.images_seen:,} images",
+        f"{what} not finite after {images_seen:,} images",
         f"The last good state is {states[0] if states else 'none'}. The same command would fail in the same way. "
         "Start a new run with lower train.d_lr and train.g_lr, or a higher loss.r1_gamma.",
     )

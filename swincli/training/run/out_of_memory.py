@@ -9,13 +9,12 @@ import torch
 from pydantic import ValidationError
 
 from swincli.errors import ResourceError
-from swincli.model.blocks.style import STYLES
 from swincli.model.discriminators.epilogue import deviation_group
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
 from swincli.system.process_limits import OUT_OF_MEMORY, memory_limit_hint
 from swincli.system.runtime import choose_precision
-from swincli.training.step.batch_shards import split_batch
+from swincli.training.step.batch_shards import needs_whole_batch, split_batch
 from swincli.units import format_bytes
 
 # Resolutions from 64 px up hold most activations, those below 16 px almost none. Recomputing only the largest one saves
@@ -108,7 +107,7 @@ def _another_experiment(recipe: Recipe, at_most: int, processes: int) -> list[tu
     """Changes of [model] that reduce memory, with the effect of each."""
     changes: list[tuple[Options, str]] = []
     group = split_batch(recipe, processes).group
-    if 1 <= at_most < group and not STYLES[recipe.model.style].whole_batch:
+    if 1 <= at_most < group and not needs_whole_batch(recipe):
         part = deviation_group(recipe.train.batch, at_most)
         changes.append(
             ({"run.micro_batch": part, "model.std_group": part}, f"D compares groups of {part} images, not {group}")
@@ -124,7 +123,7 @@ def smaller_micro_batch(recipe: Recipe, images: int, at_most: int, processes: in
 
     If even one group is larger than `at_most`, its size; None if that is not smaller than `images`.
     """
-    if STYLES[recipe.model.style].whole_batch:
+    if needs_whole_batch(recipe):
         return None
     split = split_batch(recipe, processes)
     sizes = [size for size in range(split.group, images, split.group) if split.per_rank % size == 0]

@@ -53,13 +53,16 @@ class StopRequest:
         """Have `poll` ask one more source, which returns a reason or None."""
         self._sources.append(source)
 
-    def poll(self) -> bool:
+    def poll(self, steps: int = 1) -> bool:
         """Look at the time limit and at all sources; returns whether training should stop.
 
-        The time limit is a request as soon as a save, a step and another save might not fit before it.
+        The time limit is a request as soon as a save, the steps and another save might not fit before it.
+
+        Args:
+            steps: Steps that may still run before the next poll could stop training.
         """
         if self._asked is None and self._deadline is not None:
-            ahead = max(self._steps, default=0.0) + 2 * self._longest_save
+            ahead = steps * max(self._steps, default=0.0) + 2 * self._longest_save
             if time.monotonic() + SPARE * ahead + LEAVING > self._deadline:
                 self.ask(TIME_LIMIT)
         for source in self._sources:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +84,7 @@ def build_state(recipe: Recipe, data_hash: str, device: torch.device) -> Trainin
     optimizers = make_optimizers(generator, discriminator, recipe)
     power = [copy.deepcopy(average) for _ in recipe.ema.power]
     return TrainingState(
-        recipe, data_hash, generator, discriminator, average, *optimizers, power, memory=new_memory(recipe)
+        recipe, data_hash, generator, discriminator, average, *optimizers, power, memory=new_memory(recipe, device)
     )
 
 
@@ -113,19 +112,6 @@ def state_content(state: TrainingState) -> dict[str, Any]:
         **({"memory": state.memory.state_dict()} if state.memory.values else {}),
         "power": [average.state_dict() for average in state.power],
     }
-
-
-def to_bytes(state: TrainingState) -> bytes:
-    """The state in the bytes of a state file, to send to other ranks."""
-    buffer = io.BytesIO()
-    torch.save(state_content(state), buffer)
-    return buffer.getvalue()
-
-
-def from_bytes(data: bytes) -> dict[str, Any]:
-    """The inverse of `to_bytes`, for `restore`; tensors on the CPU."""
-    content: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    return content
 
 
 def save_state(path: Path, state: TrainingState) -> None:

@@ -8,7 +8,7 @@ whole batch at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +31,11 @@ _NEED_THE_WHOLE_BATCH: tuple[tuple[str, str, Callable[[Recipe], bool], str], ...
     ),
 )
 """Keys that need the batch in one forward: section and key, whether a recipe uses it, and why."""
+
+
+def needs_whole_batch(recipe: Recipe) -> bool:
+    """Whether a recipe needs the batch in one forward, so that it can be split neither over ranks nor in time."""
+    return any(applies(recipe) for _, _, applies, _ in _NEED_THE_WHOLE_BATCH)
 
 
 @dataclass(frozen=True)
@@ -60,28 +65,15 @@ class BatchSplit:
         return self.per_rank // self.micro_batches
 
     def rank_indices(self, rank: int) -> Tensor:
-        """Positions of a rank's images in the batch, int64 `[per_rank]`."""
-        return _part(self.batch, self.group, self.processes, rank)
+        """Positions of a rank's images in the batch, those of the first micro-batch first, int64 `[per_rank]`."""
+        mine = _part(self.batch, self.group, self.processes, rank)
+        parts = [_part(self.per_rank, self.group, self.micro_batches, number) for number in range(self.micro_batches)]
+        return mine[torch.cat(parts)]
 
-    def micro_batch_indices(self, number: int) -> Tensor:
-        """Positions of a micro-batch's images among the rank's images, int64 `[micro_batch_size]`."""
-        return _part(self.per_rank, self.group, self.micro_batches, number)
-
-    def whole_batch(self, parts: Sequence[Tensor]) -> Tensor:
-        """Put rows together in the order of the batch.
-
-        Args:
-            parts: Of each rank, `[per_rank, ...]` in the order of its micro-batches.
-        """
-        places = torch.cat(
-            [
-                self.rank_indices(rank)[self.micro_batch_indices(number)]
-                for rank in range(self.processes)
-                for number in range(self.micro_batches)
-            ]
-        )
-        rows = torch.cat(list(parts))
-        return torch.empty_like(rows).index_copy_(0, places.to(rows.device), rows)
+    def micro_batch_slices(self) -> list[slice]:
+        """Of each micro-batch, where its images lie among the rank's images."""
+        size = self.micro_batch_size
+        return [slice(number * size, (number + 1) * size) for number in range(self.micro_batches)]
 
 
 def _part(images: int, group: int, parts: int, number: int) -> Tensor:

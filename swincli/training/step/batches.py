@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,9 +11,11 @@ from torch import Tensor
 from swincli.data.store.reader import Store
 from swincli.model.pixels import to_network
 from swincli.recipe import Recipe
-from swincli.training.augment.bcr import draw_bcr_params, draw_flips, flip
+from swincli.system.device_copy import send
+from swincli.training.augment.bcr import draw_bcr_params, flip
+from swincli.training.augment.pipe import Augmentation
 from swincli.training.losses.batch import Batch
-from swincli.training.losses.draws import draw_all
+from swincli.training.losses.draws import AUGMENT, draw_all
 from swincli.training.rng import derive
 from swincli.training.step.batch_shards import BatchSplit
 from swincli.training.step.labels import batch_labels
@@ -27,6 +30,7 @@ def next_micro_batches(
     rank: int,
     device: torch.device,
     loader: ImageLoader | None = None,
+    probability: float | None = None,
 ) -> list[Batch]:
     """The micro-batches of one rank for the next step. All random numbers are drawn for the whole batch, then sliced.
 
@@ -38,6 +42,7 @@ def next_micro_batches(
         rank: Rank of this process.
         device: Device of the networks.
         loader: Loads the images; by default they are read from the store now.
+        probability: Of the transforms in this step, which are then planned now; by default where they are applied.
 
     Raises:
         DataError: the images cannot be read.
@@ -45,28 +50,25 @@ def next_micro_batches(
     model, seed, count = recipe.model, recipe.train.seed, recipe.train.batch
     mine = split.rank_indices(rank)
     sampler = RankSampler(recipe, len(store), mine)
-    pixels = loader.images(images_seen) if loader else torch.from_numpy(store.fetch(sampler.at(images_seen))).to(device)
+    if loader is None:
+        pixels = send(torch.from_numpy(store.fetch(sampler.at(images_seen))), device)
+    else:
+        pixels = loader.images(images_seen)
     everything = to_network(pixels, model.pixel_mean, model.pixel_std)
     reals, g_reals = everything[: len(mine)], everything[len(mine) :]
-    if recipe.augment.flip:
-        reals = flip(reals, draw_flips(count, derive(seed, "flip", images_seen))[mine])
-        if sampler.paired:
-            g_reals = flip(g_reals, draw_flips(count, derive(seed, "flip g_reals", images_seen))[mine])
-    latents = torch.randn(2, count, model.latent_dim, generator=derive(seed, "latents", images_seen))[:, mine]
-    d_latents, g_latents = latents.to(device)
-    batch = with_draws(Batch(reals, d_latents, g_latents, images_seen), recipe, mine)
-    if model.classes:
-        labels, d_labels, g_labels = _labels(store, sampler, seed, images_seen)[:, mine].to(device)
-        batch = replace(batch, labels=labels, d_labels=d_labels, g_labels=g_labels)
+    d_latents, g_latents = torch.randn(2, count, model.latent_dim, generator=derive(seed, "latents", images_seen))
+    batch = with_draws(Batch(reals, d_latents[mine], g_latents[mine], images_seen), recipe, mine)
     if sampler.paired:
         batch = replace(batch, g_reals=g_reals)
-    if split.micro_batches == 1:
-        return [batch]
-    return [batch.take(split.micro_batch_indices(number)) for number in range(split.micro_batches)]
+    if model.classes:
+        labels, d_labels, g_labels = _labels(store, sampler, seed, images_seen)[:, mine]
+        batch = replace(batch, labels=labels, d_labels=d_labels, g_labels=g_labels)
+    batches = send_micro_batches(batch, recipe, split, device, probability)
+    return [_flipped(part) for part in batches] if recipe.augment.flip else batches
 
 
 def with_draws(batch: Batch, recipe: Recipe, mine: Tensor) -> Batch:
-    """The batch with all random numbers of the recipe's losses, of the images at some positions of the whole batch."""
+    """The batch with all random numbers of a step, of the images at some positions of the whole batch, on the CPU."""
     draws = {name: values[mine] for name, values in draw_all(recipe, batch.images_seen).items()}
     if not (recipe.loss.bcr_real or recipe.loss.bcr_fake):
         return replace(batch, draws=draws)
@@ -74,6 +76,43 @@ def with_draws(batch: Batch, recipe: Recipe, mine: Tensor) -> Batch:
     count, size = recipe.train.batch, recipe.model.size
     real_augment, fake_augment = (draw_bcr_params(count, size, random).take(mine) for _ in range(2))
     return replace(batch, draws=draws, real_augment=real_augment, fake_augment=fake_augment)
+
+
+def send_micro_batches(
+    batch: Batch, recipe: Recipe, split: BatchSplit, device: torch.device, probability: float | None = None
+) -> list[Batch]:
+    """The micro-batches of a rank's images, with everything that is still on the CPU copied to the device at once.
+
+    Args:
+        batch: A rank's images, in the order of `BatchSplit.rank_indices`.
+        recipe: The experiment.
+        split: How the batch is split.
+        device: Device of the networks.
+        probability: As in `next_micro_batches`.
+    """
+    slices = split.micro_batch_slices()
+    plans = [{} if probability is None else _plans(batch, recipe, part, probability) for part in slices]
+    draws = batch.draws
+    sent = {name: values for name, values in draws.items() if not name.startswith(AUGMENT)}  # of those, the plans
+    batch, plans = send((replace(batch, draws={}, sent=sent), plans), device)
+    batch = replace(batch, draws=draws)
+    return [replace(batch.take(part), plans=own) for part, own in zip(slices, plans, strict=True)]
+
+
+def _plans(batch: Batch, recipe: Recipe, part: slice, probability: float) -> dict[str, Any]:
+    """What the transforms do to some of the images, by view."""
+    augmentation = Augmentation(recipe.augment, recipe.model)
+    return {
+        name.removeprefix(AUGMENT): augmentation.plan(values[part], probability)
+        for name, values in batch.draws.items()
+        if name.startswith(AUGMENT)
+    }
+
+
+def _flipped(batch: Batch) -> Batch:
+    """The batch with its training flips."""
+    batch = replace(batch, reals=flip(batch.reals, batch.draw("flip")))
+    return batch if batch.g_reals is None else replace(batch, g_reals=flip(batch.g_reals, batch.draw("flip g_reals")))
 
 
 def _labels(store: Store, sampler: RankSampler, seed: int, images_seen: int) -> Tensor:

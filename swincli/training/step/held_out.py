@@ -15,7 +15,7 @@ from swincli.recipe import Recipe
 from swincli.training.losses.batch import Batch
 from swincli.training.losses.draws import DRAWS
 from swincli.training.losses.phases import Setting
-from swincli.training.losses.views import view
+from swincli.training.losses.views import blend_of, view
 from swincli.training.rng import derive
 from swincli.training.schedules import crossed
 from swincli.training.step.batch_shards import BatchSplit
@@ -108,7 +108,7 @@ class HeldOutLogits:
 
     def _mean_logit(self, batch: Batch) -> float:
         networks, split = self._setting.networks, self._split
-        parts = [batch.take(split.micro_batch_indices(number)) for number in range(split.micro_batches)]
+        parts = [batch.take(part) for part in split.micro_batch_slices()]
         with networks.frozen_vectors(), networks.differentiable_twice():  # eagerly: a form less to compile
             return float(torch.stack([self._logits(part).mean() for part in parts]).mean())
 
@@ -116,7 +116,7 @@ class HeldOutLogits:
         setting = self._setting
         seen = setting.augment(part.reals, part, "d_real")
         section = setting.recipe.loss
-        return view(setting.networks, section, seen, part.labels, part.draws.get("blend/d_real")).logits.float()
+        return view(setting.networks, section, seen, part.labels, blend_of(part, "d_real")).logits.float()
 
     def _batch(self, store: Store, images_seen: int) -> Batch:
         """This rank's images of a store, in an order of their own, their labels and random numbers."""

@@ -20,6 +20,7 @@ from swincli.data.store.manifest import CHANNELS
 from swincli.data.store.reader import Store
 from swincli.errors import ResourceError
 from swincli.recipe import Recipe
+from swincli.system.device_copy import send
 from swincli.system.resources import available_memory
 from swincli.training.losses.adversarial import ADVERSARIAL
 from swincli.training.step.batch_shards import BatchSplit
@@ -74,7 +75,8 @@ class RankSampler:
 class PrefetchLoader:
     """Reads from disk. A thread reads the next batch while the networks train on the current one.
 
-    On CUDA the batch is read into pinned memory and copied asynchronously.
+    On CUDA the batch is read into pinned memory, and nothing waits for its copy. The copy is queued with the step's
+    other work: 3 MiB of images at 256 px take the device 0.1 ms.
     """
 
     def __init__(self, store: Store, sampler: RankSampler, device: torch.device, thread: ThreadPoolExecutor) -> None:
@@ -92,12 +94,12 @@ class PrefetchLoader:
         following = images_seen + self._sampler.batch
         if self._next is None or self._next_at != following:
             self._next_at, self._next = following, self._thread.submit(self._read, following)
-        return batch.to(self._device, non_blocking=True)
+        # PyTorch's allocator does not reuse pinned memory before its asynchronous copy has ended
+        return batch.to(self._device, non_blocking=self._device.type != "mps")
 
     def _read(self, images_seen: int) -> Tensor:
         indices = self._sampler.at(images_seen)
         side = self._store.resolution
-        # PyTorch's allocator does not reuse pinned memory before its asynchronous copy has ended.
         pinned = self._device.type == "cuda"
         batch = torch.empty((len(indices), side, side, CHANNELS), dtype=torch.uint8, pin_memory=pinned)
         self._store.fetch(indices, batch.numpy())
@@ -113,7 +115,7 @@ class InMemoryLoader:
     def images(self, images_seen: int) -> Tensor:
         """See `ImageLoader.images`."""
         indices = torch.from_numpy(self._sampler.at(images_seen))
-        return self._everything.index_select(0, indices.to(self._everything.device))
+        return self._everything.index_select(0, send(indices, self._everything.device))
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from swincli.training.augment.ada_geometry import (
     geometric,
     inverse_maps,
     margin_for,
+    plan_geometry,
     reflected,
     rotation_probability,
     upsampling,
@@ -33,6 +34,14 @@ X_FLIP = torch.diag(torch.tensor([-1.0, 1, 1], dtype=torch.float64))[None]
 
 def images(count: int = 2, size: int = 8, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(0), dtype=dtype)
+
+
+def warped(images: Tensor, maps: Tensor) -> Tensor:
+    return warp(images, maps, margin_for(maps, images.shape[-1]))
+
+
+def apply(images: Tensor, draws: Tensor, p: float, section: AugmentSection = SECTION) -> Tensor:
+    return ada.change(images, ada.plan(draws, p, images.shape[-1], section), section)
 
 
 def drawn(p: float, count: int = 16, name: str = "a", size: int = 8) -> Drawn:
@@ -52,14 +61,14 @@ def shifted(x: float, y: float) -> Tensor:
 def test_through_the_filters_the_identity_returns_the_image(size: int) -> None:
     for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
         before = images(1, size, dtype)
-        assert (warp(before, IDENTITY) - before).abs().max() < tolerance
+        assert (warped(before, IDENTITY) - before).abs().max() < tolerance
     rows = upsampling(size, 0)
     torch.testing.assert_close(rows.T @ rows / 2, torch.eye(size, dtype=torch.float64), atol=1e-10, rtol=0)
 
 
 def test_p_of_0_returns_the_very_images() -> None:
     before = images(16)
-    assert ada.apply(before, drawn(0.0).draws, 0.0, SECTION) is before
+    assert apply(before, drawn(0.0).draws, 0.0) is before
 
 
 def test_blits_alone_are_exact() -> None:
@@ -77,7 +86,7 @@ def test_the_way_through_the_filters_agrees_with_the_blits() -> None:
     angle = torch.arange(32, dtype=torch.float64) * (2 * math.pi / 16)
     before = ((angle + 0.3).sin() * (angle[:, None] + 1).cos()).expand(1, 3, 32, 32)
     for maps, tolerance in ((shifted(2, -1), 1e-10), (X_FLIP, 0.05), (turned(1), 0.05)):  # sym6 is not quite symmetric
-        apart = (warp(before, maps) - blit(before, maps))[..., 6:-6, 6:-6]
+        apart = (warped(before, maps) - blit(before, maps))[..., 6:-6, 6:-6]
         assert apart.square().mean().sqrt() < tolerance * before.std()
 
 
@@ -121,7 +130,7 @@ def _look_up(image: NDArray[np.float64], y: float, x: float) -> float:
 def test_the_warp_equals_a_plain_twin() -> None:
     before, maps = images(3, 6), inverse_maps(drawn(1.0, 40), 6)
     maps = torch.stack([maps[0], shifted(0.3, -0.8)[0], (turned(1) @ shifted(9, 0))[0]])  # the last leaves the padding
-    after = warp(before, maps)
+    after = warped(before, maps)
     for image, result, inverse in zip(before, after, maps, strict=True):
         for channel in range(3):
             expected = plain_warp(image[channel].numpy(), inverse.numpy())
@@ -131,7 +140,7 @@ def test_the_warp_equals_a_plain_twin() -> None:
 def test_an_image_is_changed_alone_as_among_others() -> None:
     before, draws = images(12), drawn(0.7, 12).draws
     chosen = torch.tensor([7, 0, 11])
-    alone, among = ada.apply(before[chosen], draws[chosen], 0.7, SECTION), ada.apply(before, draws, 0.7, SECTION)
+    alone, among = apply(before[chosen], draws[chosen], 0.7), apply(before, draws, 0.7)
     torch.testing.assert_close(alone, among[chosen])
 
 
@@ -176,7 +185,7 @@ def test_the_ranges_of_what_is_drawn() -> None:
 def test_whole_shifts_of_an_eighth_are_shifts_of_pixels() -> None:
     only_shift = Drawn(drawn(0.0, 400).draws, 1.0, ("blit",))
     before = images(400, 16)
-    after = geometric(before, only_shift)
+    after = geometric(before, plan_geometry(only_shift, 16))
     values = [set(image.flatten().tolist()) for image in before]
     assert all(set(image.flatten().tolist()) <= own for image, own in zip(after, values, strict=True))
 
@@ -186,7 +195,7 @@ def test_second_gradients() -> None:
     draws = draw(SECTION, 4, 2, derive(0, "d"))
 
     def change(x: Tensor) -> Tensor:
-        return ada.apply(x, draws, 1.0, SECTION).pow(3)
+        return apply(x, draws, 1.0).pow(3)
 
     assert torch.autograd.gradcheck(change, before)
     assert torch.autograd.gradgradcheck(change, before, fast_mode=True)

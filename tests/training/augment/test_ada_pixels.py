@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from swincli.recipe.objective import AugmentSection
-from swincli.training.augment.ada import apply, band_filters, color_matrices, filter_gains, filtered
+from swincli.training.augment.ada import band_filters, change, color_matrices, filter_gains, filtered, plan
 from swincli.training.augment.ada_draws import Drawn, draw
 from swincli.training.rng import derive
 
@@ -29,7 +29,8 @@ def drawn(group: str, count: int, p: float = 1.0, size: int = 8) -> Drawn:
 
 def changed(images: Tensor, group: str, p: float = 1.0) -> Tensor:
     section = only(group)
-    return apply(images, draw(section, images.shape[-1], len(images), derive(0, group)), p, section)
+    draws = draw(section, images.shape[-1], len(images), derive(0, group))
+    return change(images, plan(draws, p, images.shape[-1], section), section)
 
 
 def images(count: int = 4, size: int = 8) -> Tensor:

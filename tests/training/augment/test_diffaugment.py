@@ -7,11 +7,15 @@ import torch
 from torch import Tensor
 
 from swincli.recipe.objective import AugmentSection
-from swincli.training.augment.diffaugment import GATES, WIDTH, apply, draw, parameters
+from swincli.training.augment.diffaugment import GATES, WIDTH, change, draw, parameters, plan
 from swincli.training.rng import derive
 
 SECTION = AugmentSection(transforms="diffaugment")
 WIDER = AugmentSection(transforms="diffaugment", color=0.5, translation=0.25, cutout=0.4)
+
+
+def apply(images: Tensor, draws: Tensor, p: float, section: AugmentSection) -> Tensor:
+    return change(images, plan(draws, p, images.shape[-1], section), section)
 
 
 def only(group: str) -> AugmentSection:

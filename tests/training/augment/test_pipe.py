@@ -32,15 +32,15 @@ def test_an_imported_pixel_range_sees_the_same_transforms(transforms: str) -> No
     own, imported = (augmentation(transforms, model) for model in (ModelSection(size=16), IMAGENET))
     draws = own.draw(4, derive(0, "a"))
     assert torch.equal(imported.draw(4, derive(0, "a")), draws)
-    expected = (own.apply(pixels * 2 - 1, draws, 0.7) + 1) / 2
-    torch.testing.assert_close(imported.apply((pixels - mean) / std, draws, 0.7) * std + mean, expected)
+    expected = (own.apply(pixels * 2 - 1, own.plan(draws, 0.7)) + 1) / 2
+    torch.testing.assert_close(imported.apply((pixels - mean) / std, imported.plan(draws, 0.7)) * std + mean, expected)
 
 
 def test_what_moves_in_is_mid_gray_in_every_pixel_range() -> None:
     section = AugmentSection(transforms="diffaugment", groups=["cutout"], cutout=1.0)
     imported = Augmentation(section, IMAGENET)
     draws = torch.full((1, 10), 0.5)
-    hidden = imported.apply(torch.zeros(1, 3, 16, 16), draws, 1.0)[0, :, 8, 8]
+    hidden = imported.apply(torch.zeros(1, 3, 16, 16), imported.plan(draws, 1.0))[0, :, 8, 8]
     torch.testing.assert_close(hidden, (0.5 - torch.tensor(MEAN)) / torch.tensor(STD))
 
 
@@ -49,9 +49,9 @@ def test_bfloat16_images_are_transformed_in_float32(transforms: str) -> None:
     change, half = augmentation(transforms, ModelSection(size=16)), images(torch.bfloat16)
     draws = change.draw(4, derive(0, "a"))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        after = change.apply(half, draws, 0.7)
+        after = change.apply(half, change.plan(draws, 0.7))
     assert after.dtype == torch.float32
-    torch.testing.assert_close(after, change.apply(half.float(), draws, 0.7))
+    torch.testing.assert_close(after, change.apply(half.float(), change.plan(draws, 0.7)))
 
 
 class Sum(nn.Module):
@@ -74,7 +74,7 @@ def test_r1_is_the_gradient_at_the_images_before_the_transforms(transforms: str)
     losses = plain_losses(nn.Identity(), discriminator, LossSection(r1_gamma=2.0, r1_interval=1), section, model=model)
     scalars = losses.d_penalties(Batch(reals, reals, reals, draws={"augment/r1": draws}))
     leaf = reals.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(discriminator(change.apply(leaf, draws, 0.7)).sum(), leaf)
+    (gradient,) = torch.autograd.grad(discriminator(change.apply(leaf, change.plan(draws, 0.7))).sum(), leaf)
     expected = gradient.square().sum(dim=(1, 2, 3)).mean()
     torch.testing.assert_close(scalars["loss/r1"], expected)
     assert discriminator.weight.grad is not None  # R1 is quadratic in the weight

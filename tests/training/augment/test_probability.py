@@ -17,13 +17,12 @@ from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
 from swincli.recipe.objective import AugmentSection
-from swincli.system.distributed import Processes
 from swincli.training.augment.probability import ADJUST_EVERY, adjusted_probability, planned_probability
-from swincli.training.loop import remember, run_step, train
 from swincli.training.losses.memory import Step
 from swincli.training.losses.remembered import new_memory, update_memory
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState, build_state, read_state, restore, save_state
+from swincli.training.run_step import remember, run_step, train
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.phases import make_phases
@@ -125,8 +124,8 @@ def after_steps(recipe: Recipe, store: Store, steps: int) -> TrainingState:
     optimizers = state.g_optimizer, state.d_optimizer
     phases = make_phases(state.generator, state.discriminator, *optimizers, recipe, memory=state.memory)
     for _ in range(steps):
-        means, _ = run_step(state, phases, next_step_micro_batches(state, store))
-        remember(state, split_batch(recipe, 1), means, Processes())
+        step = run_step(state, phases, next_step_micro_batches(state, store))
+        remember(state, step.images_seen, step.get())
     return state
 
 

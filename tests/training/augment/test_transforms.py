@@ -50,14 +50,16 @@ def test_what_is_drawn_stays_within_its_ranges() -> None:
         values = getattr(draws, name)
         assert low <= values.min() < low + 0.01
         assert high - 0.01 < values.max() <= high
-    for name, (low, high) in {"down": (-2, 2), "across": (-2, 2), "hole_row": (0, 16), "hole_column": (0, 16)}.items():
-        assert set(getattr(draws, name).tolist()) == set(range(low, high + 1))
+    for name in ("rows", "columns"):
+        assert set(getattr(draws, name)[:, 8].tolist()) == set(range(7, 12))  # of pixel 8, with a padding of 1
+    for name in ("hidden_rows", "hidden_columns"):
+        assert {*getattr(draws, name).sum(dim=1).tolist()} == {4, 5, 6, 7, 8}
 
 
 def test_translation_is_a_shift_of_at_most_an_eighth_with_black_moving_in() -> None:
     before = images(200)
     draws = draw_bcr_params(200, 16, derive(0, "t"))
-    after = translate(before, draws.down, draws.across)
+    after = translate(before, draws.rows, draws.columns)
     shifts = set()
     for image, moved in zip(before, after, strict=True):
         found = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if torch.equal(_shift(image, dy, dx), moved)]
@@ -77,7 +79,7 @@ def _shift(image: torch.Tensor, dy: int, dx: int) -> torch.Tensor:
 
 def test_cutout_blackens_at_most_a_square_of_half_the_side() -> None:
     draws = draw_bcr_params(300, 16, derive(0, "c"))
-    after = cutout(torch.ones(300, 3, 16, 16), draws.hole_row, draws.hole_column)
+    after = cutout(torch.ones(300, 3, 16, 16), draws.hidden_rows, draws.hidden_columns)
     hidden = (after[:, 0] == 0).flatten(1).sum(dim=1)
     assert hidden.max() == 64
     assert 16 <= hidden.min() < 64

@@ -35,7 +35,7 @@ def advance(report: Report, state: TrainingState, steps: int, seconds: float = 0
     """Steps of four images whose loss of D is the images seen."""
     for _ in range(steps):
         state.images_seen += state.recipe.train.batch
-        report.step(state, {"loss/d": float(state.images_seen), "loss/g": 0.5}, seconds)
+        report.step(state, {"loss/d": float(state.images_seen), "loss/g": 0.5}, seconds, state.images_seen)
         report.write_stats(state)
 
 
@@ -74,7 +74,7 @@ def test_signs_of_overfitting_are_warned_of_once_and_kept_in_the_state(
     with report.live(state):
         while state.images_seen < 200:
             state.images_seen += 4
-            report.step(state, scalars, 0.5)
+            report.step(state, scalars, 0.5, state.images_seen)
             if state.images_seen == 160:
                 report.sample_grid(state, 0.5)
             report.write_stats(state)

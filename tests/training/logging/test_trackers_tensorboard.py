@@ -60,7 +60,7 @@ class Session:
     def step(self) -> None:
         state = self.state
         state.images_seen += 4
-        self.report.step(state, {"loss/d": 1 / state.images_seen, "grad/g": 2.0}, 0.1)
+        self.report.step(state, {"loss/d": 1 / state.images_seen, "grad/g": 2.0}, 0.1, state.images_seen)
         if state.images_seen % 8 == 0:
             draw(self.folder.samples(state.images_seen), (state.images_seen, 0, 0))
             self.report.sample_grid(state, 0.1)

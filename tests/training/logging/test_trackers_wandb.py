@@ -79,7 +79,7 @@ def session(recipe: Recipe, run: Path, start: int, stop: int, *, quiet: bool = T
     with report.live(state):
         while state.images_seen < stop:
             state.images_seen += 4
-            report.step(state, {"loss/d": float(state.images_seen)}, 0.1)
+            report.step(state, {"loss/d": float(state.images_seen)}, 0.1, state.images_seen)
             report.write_stats(state)
         report.sample_grid(state, 0.1)
         report.flush()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from swincli.recipe.objective import LossSection
 from swincli.training.losses.batch import Batch
-from swincli.training.losses.views import draw_blend, partners, view
+from swincli.training.losses.views import Blend, draw_blend, partners, view
 
 BATCH = 8
 
@@ -19,6 +19,10 @@ def draws(weight: float, place: float = 0.0) -> Tensor:
     values = draw_blend(WIDTH, BATCH, torch.Generator().manual_seed(0))
     values[:, 0], values[:, 1] = weight, place
     return values
+
+
+def blend_of(weight: float, place: float = 0.0) -> Blend:
+    return Blend(weight, place, draws(weight, place)[:, 2:])
 
 
 def images(seed: int = 0) -> Tensor:
@@ -32,7 +36,7 @@ def networks_of(discriminator: object, section: LossSection):  # type: ignore[no
 def test_a_linear_trunk_has_the_loss_minus_one_without_noise() -> None:
     section = LossSection(adaptive_mix=1.0, adaptive_mix_noise=0.0)
     for weight in (0.2, 0.7):
-        seen = view(networks_of(LinearTrunk(), section), section, images(), None, draws(weight, 0.9))
+        seen = view(networks_of(LinearTrunk(), section), section, images(), None, blend_of(weight, 0.9))
         assert seen.blend_loss is not None
         assert seen.blend_loss.item() == pytest.approx(-1.0, abs=1e-6)
     noisy = view(
@@ -40,7 +44,7 @@ def test_a_linear_trunk_has_the_loss_minus_one_without_noise() -> None:
         LossSection(adaptive_mix=1.0),
         images(),
         None,
-        draws(0.2),
+        blend_of(0.2),
     )
     assert noisy.blend_loss is not None
     assert -1.0 < noisy.blend_loss.item() < -0.9
@@ -49,7 +53,7 @@ def test_a_linear_trunk_has_the_loss_minus_one_without_noise() -> None:
 def test_a_blend_of_weight_one_doubles_the_logits() -> None:
     section = LossSection(adaptive_mix=1.0)
     discriminator = small_discriminator().eval()
-    seen = view(networks_of(discriminator, section), section, images(), None, draws(1.0, 0.5))
+    seen = view(networks_of(discriminator, section), section, images(), None, blend_of(1.0, 0.5))
     torch.testing.assert_close(seen.logits, 2 * discriminator(images()))
 
 
@@ -99,7 +103,7 @@ def test_only_the_blended_image_s_features_carry_the_loss() -> None:
     section = LossSection(adaptive_mix=1.0)
     discriminator = small_discriminator().eval()
     leaf = images().requires_grad_()
-    seen = view(networks_of(discriminator, section), section, leaf, None, draws(0.3, 0.5))
+    seen = view(networks_of(discriminator, section), section, leaf, None, blend_of(0.3, 0.5))
     assert seen.blend_loss is not None
     (ours,) = torch.autograd.grad(seen.blend_loss, leaf)
     again = images().requires_grad_()

@@ -97,7 +97,8 @@ def test_heads_alone_learn_from_a_fixed_discriminator_with_opposite_signs() -> N
     differences, wanted = [], []
     for name, side in (("d_real", 1.0), ("d_fake", -1.0)):
         images = side + 0.1 * torch.randn(256, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-        seen = Augmentation(cutout, model).apply(images, draws[f"augment/{name}"], 1.0)
+        transforms = Augmentation(cutout, model)
+        seen = transforms.apply(images, transforms.plan(draws[f"augment/{name}"], 1.0))
         with torch.no_grad():
             differences.append(hidden_only(discriminator, seen, None) - hidden_only(discriminator, images, None))
         wanted.append(side * parameters("cutout", draws[f"augment/{name}"], 16, cutout))

@@ -147,6 +147,6 @@ def test_it_runs_in_its_interval(tiny_recipe: MakeRecipe, store: Store) -> None:
     phases = make_phases(
         state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, memory=state.memory
     )
-    steps = [run_step(state, phases, next_step_micro_batches(state, store))[0] for _ in range(3)]
+    steps = [run_step(state, phases, next_step_micro_batches(state, store)).get() for _ in range(3)]
     assert ["loss/path_length" in step for step in steps] == [True, False, True]
     assert steps[0]["loss/path_length"] > 0

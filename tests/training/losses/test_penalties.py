@@ -60,7 +60,7 @@ def test_in_every_step_the_gradient_is_that_of_the_formula(adversarial: str, aug
 
     reals, fakes = batch.reals.clone().requires_grad_(), generator(batch.d_latents).requires_grad_()
     real, fake = (
-        plain(augmentation.apply(images, draws[f"augment/{name}"], 1.0) if augmented else images)
+        plain(augmentation.apply(images, augmentation.plan(draws[f"augment/{name}"], 1.0)) if augmented else images)
         for images, name in ((reals, "d_real"), (fakes, "d_fake"))
     )
     paired = adversarial == "relativistic"

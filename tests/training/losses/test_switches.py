@@ -15,7 +15,8 @@ from loss_switches import COMBINED, FEATURES, SWITCHES, UNCONDITIONAL, WHOLE_BAT
 from swincli.data.store.reader import Store
 from swincli.errors import RecipeError
 from swincli.recipe import Recipe
-from swincli.training.run.state import from_bytes, restore, to_bytes
+from swincli.training.run.shared_state import copy_in_memory
+from swincli.training.run.state import restore
 from swincli.training.step.engine import Engine, compile_networks
 
 MakeRecipe = Callable[..., Recipe]
@@ -64,7 +65,7 @@ def test_a_killed_run_goes_on_to_the_bit(tiny_recipe: MakeRecipe, store: Store, 
     recipe = tiny_recipe(*KEYS, *keys_of(names))
     unbroken = Steps(recipe, store)
     first = unbroken.run(3)
-    saved = to_bytes(unbroken.state)
+    saved = copy_in_memory(unbroken.state)
     last = unbroken.run(1)
     assert all(math.isfinite(value) for step in (*first, *last) for value in step.values())
     assert len({step["loss/d"] for step in (*first, *last)}) == 4
@@ -72,7 +73,7 @@ def test_a_killed_run_goes_on_to_the_bit(tiny_recipe: MakeRecipe, store: Store, 
     broken.run(1)  # what a rehearsal leaves must not stay
     for optimizer in (broken.state.g_optimizer, broken.state.d_optimizer):
         optimizer.state.clear()
-    restore(broken.state, from_bytes(saved))
+    restore(broken.state, saved)
     assert broken.run(1) == last
     assert_same_bits(broken, unbroken)
 
@@ -152,7 +153,7 @@ def test_an_old_state_without_what_a_switch_remembers_goes_on(tiny_recipe: MakeR
     recipe = tiny_recipe(*KEYS, *SWITCHES["lecam"].split())
     steps = Steps(recipe, store)
     steps.run(2)
-    content = from_bytes(to_bytes(steps.state))
+    content = copy_in_memory(steps.state)
     del content["memory"]
     resumed = Steps(recipe, store)
     restore(resumed.state, content)

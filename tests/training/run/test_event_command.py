@@ -77,7 +77,7 @@ def test_a_best_model_and_a_stop_are_told(
         WITHOUT_BOARD, f'run.on_event="cat >> {log}"', "evaluate.every=8", "evaluate.num=4", "train.total=8"
     )
     with monkeypatch.context() as patch:
-        patch.setattr(loop.StopRequest, "poll", lambda stop: stop.ask("stop requested") or True)
+        patch.setattr(loop.StopRequest, "poll", lambda stop, *_: stop.ask("stop requested") or True)
         train(recipe, store, out, torch.device("cpu"), Console(quiet=True), resume=True)
     events = {each["event"]: each for each in told(log)}
     assert events["stopped"]["reason"] == "stop requested"

@@ -104,8 +104,9 @@ def test_a_known_limit_is_taken_over_half() -> None:
     assert smaller_micro_batch(recipe, 4, 2) is None
 
 
-def test_statistics_over_the_batch_cannot_be_parted() -> None:
-    recipe = load_recipe("ffhq256", ["model.style=adabn"])
+@pytest.mark.parametrize("key", ["model.style=adabn", "loss.top_k=0.9", "loss.mee_entropy=1"])
+def test_what_needs_the_whole_batch_cannot_be_parted(key: str) -> None:
+    recipe = load_recipe("ffhq256", [key, "loss.bcr_real=0", "loss.bcr_fake=0"])
     assert smaller_micro_batch(recipe, 32, 16) is None
     assert "micro_batch" not in memory_hint(recipe, CPU, 4)
 

@@ -30,8 +30,8 @@ def test_every_image_is_seen_once_and_judged_with_the_same_others(
     seen = []
     for rank in range(processes):
         mine = split.rank_indices(rank)
-        for number in range(micro_batches):
-            positions = mine[split.micro_batch_indices(number)]
+        for part in split.micro_batch_slices():
+            positions = mine[part]
             assert len(positions) == split.micro_batch_size
             torch.testing.assert_close(append_minibatch_std(features[positions], group), whole[positions])
             seen += positions.tolist()

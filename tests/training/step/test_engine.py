@@ -51,7 +51,7 @@ def three_steps(recipe: Recipe, store: Store, backend: str | None = None, *, dou
         batches = next_step_micro_batches(state, store)
         if double:
             batches = [doubled(batch) for batch in batches]
-        steps.append(run_step(state, phases, batches)[0])
+        steps.append(run_step(state, phases, batches).get())
     return state, steps
 
 

@@ -99,7 +99,7 @@ def test_the_loop_tells_the_losses_how_far_it_is(tiny_recipe: Callable[..., Reci
     recipe = tiny_recipe("loss.tv=1", "loss.tv_until=8")
     state = build_state(recipe, store.content_hash, CPU)
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe)
-    reported = ["loss/tv" in run_step(state, phases, next_step_micro_batches(state, store))[0] for _ in range(4)]
+    reported = ["loss/tv" in run_step(state, phases, next_step_micro_batches(state, store)).get() for _ in range(4)]
     assert reported == [True, True, False, False]
 
 

@@ -109,7 +109,7 @@ def test_three_golden_steps(tiny_recipe: Callable[..., Recipe], store: Store) ->
     """Losses of a fixed seed, so that no change to networks, losses, data order or seeds goes unseen."""
     state = build_state(tiny_recipe(), store.content_hash, CPU)
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, state.recipe)
-    steps = [run_step(state, phases, next_step_micro_batches(state, store))[0] for _ in range(3)]
+    steps = [run_step(state, phases, next_step_micro_batches(state, store)).get() for _ in range(3)]
     got = [step[key] for step in steps for key in ("loss/d", "loss/g")]
     assert got == pytest.approx([1.4249, 0.6371, 1.4054, 0.6376, 1.4173, 0.6376], abs=2e-4)
     assert ["loss/r1" in step for step in steps] == [True, False, True]

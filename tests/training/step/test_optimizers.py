@@ -13,7 +13,8 @@ from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
 from swincli.system.distributed import Processes
-from swincli.training.run.state import TrainingState, build_state, from_bytes, restore, save_state, to_bytes
+from swincli.training.run.shared_state import copy_in_memory
+from swincli.training.run.state import TrainingState, build_state, restore, save_state
 from swincli.training.run_step import run_step
 from swincli.training.step.engine import start_engine
 from swincli.training.step.optimizers import make_optimizer
@@ -60,7 +61,7 @@ def first_session(tiny_recipe: MakeRecipe, store: Store, layout: str) -> Trainin
 def never_switched(first_session: TrainingState, store: Store) -> TrainingState:
     """The same session, two steps later, in the same layout."""
     state = build_state(first_session.recipe, store.content_hash, CPU)
-    restore(state, from_bytes(to_bytes(first_session)))
+    restore(state, copy_in_memory(first_session))
     return train_steps(state, phases_of(state), store, 2)
 
 
@@ -72,7 +73,7 @@ def test_a_run_goes_on_in_another_layout(
     tiny_recipe: MakeRecipe, store: Store, layout: str, first_session: TrainingState, never_switched: TrainingState
 ) -> None:
     switched = build_state(tiny_recipe(other_layout(layout)), store.content_hash, CPU)
-    restore(switched, from_bytes(to_bytes(first_session)))
+    restore(switched, copy_in_memory(first_session))
     assert_same_weights(train_steps(switched, phases_of(switched), store, 2), never_switched)
 
 
@@ -82,7 +83,7 @@ def test_a_state_restored_into_running_phases_fits_their_layout(
     """As after the smoke test of a new run."""
     switched = build_state(tiny_recipe(other_layout(layout)), store.content_hash, CPU)
     phases = phases_of(switched)
-    restore(switched, from_bytes(to_bytes(first_session)))
+    restore(switched, copy_in_memory(first_session))
     assert_same_weights(train_steps(switched, phases, store, 2), never_switched)
 
 
@@ -123,7 +124,7 @@ def test_a_state_keeps_the_adam_of_the_machine(tiny_recipe: MakeRecipe, store: S
     """A state of another machine may name another implementation; its settings of the experiment stay."""
     saved = build_state(tiny_recipe(), store.content_hash, CPU)
     train_steps(saved, phases_of(saved), store, 1)
-    content = from_bytes(to_bytes(saved))
+    content = copy_in_memory(saved)
     for part in ("g_optimizer", "d_optimizer"):
         content[part]["param_groups"][0] |= {"fused": False, "foreach": False, "capturable": True, "betas": (0.5, 0.9)}
     state = build_state(tiny_recipe(), store.content_hash, CPU)
