@@ -110,7 +110,7 @@ def test_it_works_in_every_condition_or_is_refused(
     if condition == "patches":
         refused = FEATURES & set(names)
         for name in refused:
-            with pytest.raises(RecipeError, match='"patch" has no feature vector'):
+            with pytest.raises(RecipeError, match='"patch" and "features" have no feature vector'):
                 tiny_recipe(*keys, *keys_of((name,)))
     recipe = tiny_recipe(*keys, *keys_of(tuple(name for name in names if name not in refused)))
     [scalars] = Steps(recipe, store).run(1)

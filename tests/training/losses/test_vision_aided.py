@@ -17,7 +17,8 @@ from swincli.data.store.reader import Store
 from swincli.errors import RecipeError
 from swincli.recipe import Recipe
 from swincli.training.losses import vision_aided
-from swincli.training.run.state import from_bytes, restore, to_bytes
+from swincli.training.run.shared_state import copy_in_memory
+from swincli.training.run.state import restore
 from swincli.training.step.freeze_d import frozen_parameters
 
 MakeRecipe = Callable[..., Recipe]
@@ -59,7 +60,7 @@ def steps(tiny_recipe: MakeRecipe, store: Store, *keys: str, double: bool = Fals
 def test_it_trains_and_resumes_to_the_bit(tiny_recipe: MakeRecipe, larger_store: Store, keys: tuple[str, ...]) -> None:
     unbroken = steps(tiny_recipe, larger_store, *keys)
     first = unbroken.run(1)
-    content = from_bytes(to_bytes(unbroken.state))
+    content = copy_in_memory(unbroken.state)
     resumed = steps(tiny_recipe, larger_store, *keys)
     restore(resumed.state, content)
     assert resumed.run(1) == unbroken.run(1)
