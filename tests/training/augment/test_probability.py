@@ -18,11 +18,12 @@ from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
 from swincli.recipe.objective import AugmentSection
 from swincli.training.augment.probability import ADJUST_EVERY, adjusted_probability, planned_probability
+from swincli.training.loop import train
 from swincli.training.losses.memory import Step
 from swincli.training.losses.remembered import new_memory, update_memory
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState, build_state, read_state, restore, save_state
-from swincli.training.run_step import remember, run_step, train
+from swincli.training.run_step import remember, run_step
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.phases import make_phases
