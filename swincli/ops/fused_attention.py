@@ -317,7 +317,8 @@ def kernel_is_right(device: torch.device, dtype: torch.dtype, dim: int, side: in
     return _passes(device, dtype, dim, side)
 
 
-torch.compiler.assume_constant_result(kernel_is_right)
+# What torch.compiler.assume_constant_result does; that would import the compiler, which takes two seconds.
+kernel_is_right._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @functools.cache
