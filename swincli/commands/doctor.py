@@ -91,6 +91,8 @@ class DoctorRequest:
 def doctor(request: DoctorRequest, device: torch.device, console: Console) -> Result:
     """Check this machine: PyTorch, devices, cores, memory, disk, weights.
 
+    On a GPU, also compare a forward and a step of small networks with the CPU.
+
     With a recipe, also measure its networks and the time and memory of training, in a few steps on noise.
 
     Exits with 1 if something cannot work. Writes nothing but the picture of --augment.
@@ -143,16 +145,21 @@ def run(
     Raises:
         SwincliError: as `diagnose` does.
     """
+    from swincli.diagnosis.device_check import check_device
     from swincli.diagnosis.diagnosis import diagnose
     from swincli.diagnosis.machine import check_machine, inspect_machine
     from swincli.diagnosis.report import findings_report, machine_report, recipe_report, render_lines
     from swincli.system import runtime
 
     recipe = request.loaded_recipe
-    runtime.configure(tf32=recipe is not None and recipe.run.tf32)
+    runtime.configure(tf32=recipe is not None and recipe.run.tf32, fixed_shapes=recipe is not None)
     machine = inspect_machine(device)
     findings, facts = check_machine(machine), machine.to_dict()
-    lines = render_lines(machine_report(machine, findings))
+    check = check_device(device, console) if device.type != "cpu" else None
+    if check is not None:
+        findings += check.findings()
+        facts["check"] = check.to_dict()
+    lines = render_lines(machine_report(machine, findings, check))
     if print_machine is not None:
         print_machine(lines)
         lines = []

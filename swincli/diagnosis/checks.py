@@ -17,7 +17,8 @@ from swincli.diagnosis.findings import Finding, from_error, warning
 from swincli.diagnosis.machine import DETECTOR, Machine
 from swincli.errors import SwincliError
 from swincli.recipe import Recipe
-from swincli.system.runtime import choose_precision, has_tf32_units
+from swincli.system.device_facts import IDLE_HINT, DeviceFacts, device_facts, idle_units
+from swincli.system.runtime import choose_precision
 from swincli.training.logging.trackers import check_trackers
 from swincli.training.preflight import check_data
 from swincli.training.step.batch_shards import split_batch
@@ -74,7 +75,7 @@ def check_recipe(recipe: Recipe, machine: Machine, device: torch.device, files: 
     ]
     return [
         *findings,
-        *_precision_findings(recipe, machine, device),
+        *precision_findings(recipe, replace(device_facts(device), cpu_bf16=machine.processor.fast_bf16)),
         *_compile_findings(recipe, machine, device),
         *_file_findings(recipe, machine, files),
     ]
@@ -96,13 +97,16 @@ def _run_check(about: str, check: Callable[[], object]) -> list[Finding]:
     return []
 
 
-def _precision_findings(recipe: Recipe, machine: Machine, device: torch.device) -> list[Finding]:
+def precision_findings(recipe: Recipe, facts: DeviceFacts) -> list[Finding]:
+    """Warnings about precision and recomputing: keys without effect on a device, and units that a run leaves idle."""
     run, found = recipe.run, []
-    if run.precision == "bf16" and device.type == "cpu" and not machine.processor.fast_bf16:
+    if run.precision == "bf16" and facts.kind == "cpu" and not facts.has_bf16:
         message = "run.precision: this CPU emulates bf16, which is several times slower than fp32"
         found.append(warning("settings", message, "Set run.precision=auto, which is fp32 here."))
-    if run.tf32 and not has_tf32_units(device):
-        found.append(warning("settings", f"run.tf32: has no effect on {device}, which has no TF32"))
+    if run.tf32 is True and not facts.has_tf32:
+        found.append(warning("settings", f"run.tf32: has no effect on {facts.title}, which has no TF32"))
+    if idle := idle_units(run.precision, run.tf32, facts):
+        found.append(warning("settings", idle, IDLE_HINT))
     size = recipe.model.size
     if run.recompute_from is not None and run.recompute_from > size:
         message = f"run.recompute_from: {run.recompute_from} has no effect on networks of {size} px"

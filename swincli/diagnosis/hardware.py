@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from swincli.system.device_facts import build_mismatch, device_facts
 from swincli.system.resources import cpu_name, usable_cores
 from swincli.system.runtime import has_bf16_units
 
@@ -41,6 +42,8 @@ class Accelerator:
         free: Free bytes now.
         bf16: Whether it computes bfloat16 products in hardware.
         capability: CUDA compute capability, such as "9.0"; empty elsewhere.
+        mismatch: Why this PyTorch has no code for it; empty if it has.
+        remedy: The PyTorch to install then.
     """
 
     device: str
@@ -49,6 +52,8 @@ class Accelerator:
     free: int
     bf16: bool
     capability: str = ""
+    mismatch: str = ""
+    remedy: str = ""
 
 
 def inspect_cpu() -> CpuInfo:
@@ -84,13 +89,17 @@ def list_accelerators() -> tuple[list[Accelerator], list[str]]:
 def _cuda(index: int) -> Accelerator:
     properties = torch.cuda.get_device_properties(index)
     free, total = torch.cuda.mem_get_info(index)
+    facts = device_facts(torch.device("cuda", index))
+    mismatch, remedy = build_mismatch(facts) or ("", "")
     return Accelerator(
         device=f"cuda:{index}",
         name=properties.name,
         memory=total,
         free=free,
-        bf16=has_bf16_units(torch.device("cuda", index)),
+        bf16=facts.has_bf16,
         capability=f"{properties.major}.{properties.minor}",
+        mismatch=mismatch,
+        remedy=remedy,
     )
 
 

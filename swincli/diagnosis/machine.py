@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from swincli.diagnosis.findings import Finding, warning
+from swincli.diagnosis.findings import Finding, Severity, warning
 from swincli.diagnosis.hardware import Accelerator, CpuInfo, inspect_cpu, list_accelerators
 from swincli.diagnosis.software import (
     OPTIONAL_PACKAGES,
@@ -157,6 +157,9 @@ def _device_findings(machine: Machine) -> list[Finding]:
         hint = "Install a build that fits the driver: https://pytorch.org/get-started/locally"
         found.append(warning("GPU", f"nvidia-smi is installed, so there is probably a GPU, but PyTorch {reason}", hint))
     for device in machine.devices:
+        if device.mismatch:
+            severity: Severity = "error" if machine.device.partition(":")[0] == "cuda" else "warning"
+            found.append(Finding(severity, "GPU", f"{device.device}: {device.mismatch}", device.remedy))
         if device.free < device.memory / 2:
             used = f"{device.device}: {format_bytes(device.free)} free of {format_bytes(device.memory)}"
             found.append(warning("GPU", used, "Another program uses it; for CUDA, nvidia-smi shows which one."))

@@ -13,10 +13,12 @@ from rich.text import Text
 
 from swincli.diagnosis.checks import DatasetStatus
 from swincli.diagnosis.cost import RecipeCost
+from swincli.diagnosis.device_check import DeviceCheck
 from swincli.diagnosis.diagnosis import Diagnosis
 from swincli.diagnosis.estimate import RunEstimate
 from swincli.diagnosis.findings import Finding, worst_severity
 from swincli.diagnosis.machine import Machine
+from swincli.system.device_facts import device_facts, uses_tf32
 from swincli.units import (
     format_bytes,
     format_count,
@@ -54,8 +56,8 @@ class Row:
     text: str
 
 
-def machine_report(machine: Machine, findings: list[Finding]) -> RenderableType:
-    """The machine, one item per line."""
+def machine_report(machine: Machine, findings: list[Finding], check: DeviceCheck | None = None) -> RenderableType:
+    """The machine, one item per line, and how the device's results compare with the CPU's."""
     processor, versions = machine.processor, machine.versions
     cores = f"{processor.usable_cores} of {processor.cores} cores usable, {format_items(machine.threads, 'thread')}"
     rows = [
@@ -81,6 +83,7 @@ def machine_report(machine: Machine, findings: list[Finding]) -> RenderableType:
         ],
         *([] if machine.devices else [Row("GPU", "none that PyTorch can use")]),
         Row("device", f"networks run on {machine.device}"),
+        *([] if check is None else [Row("results", check.summary)]),
         Row("disk", f"{format_bytes(machine.disk_free)} free for runs under {machine.disk}"),
         *(Row("weights", f"{each.detector}: {each.path or 'not installed'}") for each in machine.weights),
         Row("packages", _joined(f"{name} {version or 'not installed'}" for name, version in machine.packages.items())),
@@ -207,7 +210,7 @@ def _settings(diagnosis: Diagnosis) -> str:
     run = diagnosis.recipe.run
     parts = [
         diagnosis.precision,
-        "TF32" if run.tf32 else "",
+        "TF32" if uses_tf32(run.tf32, device_facts(diagnosis.device)) else "",
         f"micro_batch {run.micro_batch}" if run.micro_batch else "",
         f"recompute from {run.recompute_from} px" if run.recompute_from else "",
         "compiled" if run.compile else "",

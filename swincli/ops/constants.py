@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 Build = Callable[..., Tensor]
 
@@ -17,13 +18,13 @@ def cached_constant(build: Build) -> Build:
     `build` takes hashable arguments and a `device`. The decorated function also takes `device` and `dtype`; both are
     optional, and the default is the CPU and the dtype that `build` chose.
 
-    The tensor is always built on the CPU and outside inference mode. So the cached tensor does not depend on the first
-    caller.
+    The tensor is always built on the CPU, outside inference mode and outside modes such as fake tensors. So the cached
+    tensor does not depend on the first caller.
     """
 
     @functools.lru_cache(maxsize=64)
     def cached(arguments: tuple[Hashable, ...], device: torch.device, dtype: torch.dtype | None) -> Tensor:
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad(), _disable_current_modes():
             tensor = build(*arguments, device=torch.device("cpu"))
             return tensor.to(dtype or tensor.dtype).to(device)
 

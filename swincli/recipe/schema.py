@@ -289,10 +289,14 @@ class RunSection(Section):
     """Folder on another disk, in which a copy of the run folder is kept up to date after each save."""
     on_event: NonEmptyText | None = None
     """Shell command that is told with JSON on its stdin when the run starts, saves, has a new best model, or ends."""
-    precision: Literal["fp32", "bf16", "auto"] = "fp32"
-    """Precision of most matrix products in training. "auto" is bf16 if the device computes it in hardware."""
-    tf32: bool = False
-    """Round the factors of float32 products to TF32 on CUDA, in R1 too: faster, with 10 bits of mantissa."""
+    precision: Literal["fp32", "bf16", "auto", "gpu"] = "fp32"
+    """Precision of most matrix products in training. "auto" is bf16 if the device computes it in hardware, "gpu" is
+    the same on GPUs and fp32 on CPUs.
+    """
+    tf32: bool | Literal["auto"] = False
+    """Round the factors of float32 products to TF32 on CUDA, in R1 too: faster, with 10 bits of mantissa. "auto" does
+    so on GPUs that compute it.
+    """
     micro_batch: Annotated[int, Field(ge=1)] | None = None
     """Images per forward and backward in each process (gradient accumulation). Left out: no accumulation."""
     recompute_from: Annotated[int, Field(ge=4)] | None = None

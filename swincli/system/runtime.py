@@ -11,8 +11,7 @@ from typing import Any
 import torch
 
 from swincli.errors import ResourceError
-
-AMPERE = (8, 0)  # first CUDA compute capability with bfloat16 and TF32 units
+from swincli.system.device_facts import device_facts, uses_bf16
 
 _MALLOC_PARAMETERS = {  # glibc's mallopt: name -> (number, value)
     "M_TRIM_THRESHOLD": (-1, 2**31 - 1),
@@ -48,40 +47,21 @@ def has_bf16_units(device: torch.device) -> bool:
     CUDA has such units from compute capability 8.0 on, CPUs have them with AMX or AVX-512 BF16. PyTorch's own check
     also accepts emulation, which is several times slower than float32.
     """
-    if device.type == "cuda":
-        if torch.version.hip is not None:
-            return True
-        return torch.cuda.get_device_capability(device) >= AMPERE
-    if device.type == "cpu":
-        return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return False
-
-
-def has_tf32_units(device: torch.device) -> bool:
-    """Whether `device` can round the factors of float32 products to TF32: CUDA from compute capability 8.0 on."""
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= AMPERE
+    return device_facts(device).has_bf16
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of `run.precision` (fp32, bf16 or auto) on a device: float32 or bfloat16.
-
-    auto is bfloat16 on CUDA and CPU devices with bfloat16 units (`has_bf16_units`), else float32.
+    """The dtype of `run.precision` (fp32, bf16, auto or gpu) on a device: float32 or bfloat16; see `uses_bf16`.
 
     Raises:
         ResourceError: bf16 was requested and the device does not support it.
     """
     if name == "fp32":
         return torch.float32
-    fast = has_bf16_units(device)
-    if name == "bf16" and not fast and device.type != "cpu":  # a CPU without the units emulates them
-        raise ResourceError(
-            f"run.precision: bf16 is not supported on {device.type} here",
-            "Set run.precision=fp32, or auto to choose by device.",
-        )
-    return torch.bfloat16 if name == "bf16" or fast else torch.float32
+    return torch.bfloat16 if uses_bf16(name, device_facts(device)) else torch.float32
 
 
-def configure(*, tf32: bool = False) -> None:
+def configure(*, tf32: bool | str = False, fixed_shapes: bool = False) -> None:
     """Set the process-wide switches of PyTorch and of the allocator. Calling it twice does no harm.
 
     - glibc's allocator keeps freed blocks. By default it returns large blocks to the kernel, and every operation pays
@@ -90,14 +70,16 @@ def configure(*, tf32: bool = False) -> None:
     - cuDNN's attention kernel is off. On some GPUs it returns NaN gradients for masked windows of 64 tokens.
 
     Args:
-        tf32: Let CUDA round the factors of float32 products and convolutions to TF32. If false, float32 is exact;
-            PyTorch's own default would round convolutions.
+        tf32: Let CUDA round the factors of float32 products and convolutions to TF32; "auto" does so too, because cards
+            without the units ignore it. If false, float32 is exact; PyTorch's own default would round convolutions.
+        fixed_shapes: Let cuDNN time its kernels once for every shape and take the fastest, as for training.
     """
     if sys.platform == "linux":
         _keep_freed_memory()
     torch.set_flush_denormal(True)
     torch.backends.cuda.enable_cudnn_sdp(False)
-    _set_tf32(tf32)
+    torch.backends.cudnn.benchmark = fixed_shapes
+    _set_tf32(bool(tf32))
 
 
 def _set_tf32(allowed: bool) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -64,18 +63,3 @@ def test_the_profile_is_a_table_of_shares() -> None:
     assert done.returncode == 0, done.stderr
     shares = [float(line.split("|")[2].strip(" %")) for line in done.stdout.splitlines() if line.endswith("% |")]
     assert sum(shares) == pytest.approx(100, abs=1)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_without_a_gpu_its_script_says_so() -> None:
-    done = run("gpu.py")
-    assert done.returncode == 1
-    assert done.stderr.strip() == "benchmarks/gpu.py needs a CUDA device, and there is none"
-
-
-@pytest.mark.slow
-def test_every_line_of_the_gpu_script_but_compiling_runs_on_a_cpu() -> None:
-    done = run("gpu.py", "--device", "cpu", "--sizes", "16", "--repeats", "1", "--only", "plain", "float32", "bf16")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("images/s") == 6

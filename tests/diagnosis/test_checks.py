@@ -11,7 +11,13 @@ import torch
 
 from swincli.console import Console
 from swincli.data.store.reader import Store
-from swincli.diagnosis.checks import check_dataset, check_initial_checkpoint, check_recipe, device_memory
+from swincli.diagnosis.checks import (
+    check_dataset,
+    check_initial_checkpoint,
+    check_recipe,
+    device_memory,
+    precision_findings,
+)
 from swincli.diagnosis.cost import RunFiles
 from swincli.diagnosis.diagnosis import diagnose, memory_findings
 from swincli.diagnosis.estimate import estimate_run
@@ -20,6 +26,7 @@ from swincli.diagnosis.machine import Machine, check_machine
 from swincli.diagnosis.software import DetectorWeights, Requirement
 from swincli.diagnosis.step_profile import profile_steps
 from swincli.recipe import Recipe
+from swincli.system.device_facts import DeviceFacts
 from swincli.training.step.batch_shards import split_batch
 
 CPU = torch.device("cpu")
@@ -52,6 +59,7 @@ def test_a_machine_with_enough_of_everything_is_fine(here: Machine, tiny_recipe:
         ({"weights": [DetectorWeights("inception", None, "no network")]}, "weights", "no network"),
         ({"problems": ["cuda:0: driver too old"]}, "GPU", "driver too old"),
         ({"devices": [Accelerator("cuda:0", "H", 80 * GIB, GIB, bf16=True)]}, "GPU", "1.0 GiB free of 80.0 GiB"),
+        ({"devices": [Accelerator("cuda:0", "H", GIB, GIB, True, "6.1", "too old", "cu126")]}, "GPU", "too old"),
     ],
 )
 def test_what_is_amiss_with_a_machine(here: Machine, changes: dict[str, object], about: str, words: str) -> None:
@@ -80,6 +88,19 @@ def test_what_is_amiss_with_a_recipe(
     poor = replace(here, compiler=None, processor=processor, weights=weights)
     (found,) = messages(poor, tiny_recipe(*overrides))
     assert found.startswith(message)
+
+
+def test_a_card_that_pytorch_has_no_code_for_stops_only_what_would_run_on_it(here: Machine) -> None:
+    machine = replace(here, devices=[Accelerator("cuda:0", "H", GIB, GIB, True, "6.1", "too old", "cu126")])
+    assert [each.severity for each in check_machine(replace(machine, device="cuda"))] == ["error"]
+
+
+def test_idle_units_of_a_card_are_a_warning(tiny_recipe: MakeRecipe) -> None:
+    a100 = DeviceFacts("cuda", "A100", (8, 0))
+    (finding,) = precision_findings(tiny_recipe(), a100)
+    assert (finding.severity, "its bf16 and TF32 units are idle" in finding.message) == ("warning", True)
+    assert precision_findings(tiny_recipe("run.precision=gpu", "run.tf32=auto"), a100) == []
+    assert precision_findings(tiny_recipe("run.precision=gpu", "run.tf32=auto"), DeviceFacts("cpu")) == []
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from swincli.training.augment.pipe import TRANSFORM_SETS, Augmentation
 from swincli.training.loop import train
 from swincli.training.rng import derive
 from swincli.training.run.state import build_state
-from swincli.training.run_step import run_step
+from swincli.training.run_step import run_all, run_step
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.engine import start_engine
@@ -116,3 +116,20 @@ def test_a_whole_run_in_bf16(tiny_recipe: MakeRecipe, store: Store, tmp_path: Pa
     result = train(recipe, store, tmp_path / "run", CUDA, Console(quiet=True), resume=True)
     assert result.finished
     assert result.model.is_file()
+
+
+@pytest.mark.parametrize("precision", ["run.precision=fp32", "run.precision=gpu"])
+def test_the_phases_of_a_step_never_wait_for_the_device(tiny_recipe: MakeRecipe, store: Store, precision: str) -> None:
+    """What is cached is there after the first step; then every wait is an error."""
+    recipe = tiny_recipe("train.batch=8", precision)
+    runtime.configure(tf32=recipe.run.tf32)
+    state = build_state(recipe, store.content_hash, CUDA)
+    engine = start_engine(recipe.run, state.generator, state.discriminator, CUDA, Processes())
+    phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine)
+    batches = next_micro_batches(recipe, store, 0, split_batch(recipe, 1), 0, CUDA)
+    run_all(phases, batches)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        run_all(phases, batches)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

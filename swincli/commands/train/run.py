@@ -51,7 +51,7 @@ def run(request: TrainRequest, device: torch.device, console: Console, processes
     """
     (entry,) = request.entries
     recipe, processes = entry.recipe, processes or Processes()
-    runtime.configure(tf32=recipe.run.tf32)
+    runtime.configure(tf32=recipe.run.tf32, fixed_shapes=True)
     processes.from_main(lambda: check_memory(recipe, device))
     processes.from_main(lambda: len(open_training_store(recipe, console)))  # prepared once, by the main process
     result = loop.train(

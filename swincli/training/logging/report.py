@@ -13,7 +13,16 @@ from rich.live import Live
 
 from swincli.console import PLAIN_SECONDS, Console
 from swincli.recipe import Recipe
+from swincli.recipe.schema import RunSection
 from swincli.system.atomic_files import append_json_line
+from swincli.system.device_facts import (
+    IDLE_HINT,
+    DeviceFacts,
+    build_mismatch,
+    describe_precision,
+    device_facts,
+    idle_units,
+)
 from swincli.system.distributed import Processes
 from swincli.system.runtime import choose_precision
 from swincli.training.logging.eta import EtaEstimator
@@ -211,13 +220,22 @@ def memory_for_display(device: torch.device) -> dict[str, MemoryUse]:
 
 
 def describe_start(state: TrainingState, images: int, device: torch.device) -> list[str]:
-    """The lines printed before the first step: network sizes, number of images, length of the run."""
+    """The lines printed before the first step: network sizes, number of images, length of the run, and precision."""
     recipe = state.recipe
     sizes = {name: sum(p.numel() for p in getattr(state, name).parameters()) for name in ("generator", "discriminator")}
     return [
         f"G has {sizes['generator']:,} parameters, D {sizes['discriminator']:,}, at {recipe.model.size} px on {device}",
         f"{images:,} training images; {format_count(recipe.train.total)} to be shown, {recipe.train.batch} per step",
+        *describe_device(recipe.run, device_facts(device)),
     ]
+
+
+def describe_device(run: RunSection, facts: DeviceFacts) -> list[str]:
+    """In which precision a run computes on a device, what of a GPU is idle, and whether PyTorch has code for it."""
+    lines = [f"{facts.title} computes in {describe_precision(run.precision, run.tf32, facts)}"]
+    if idle := idle_units(run.precision, run.tf32, facts):
+        lines += [idle, IDLE_HINT]
+    return [*lines, *(build_mismatch(facts) or ())]
 
 
 def _pauses(recipe: Recipe) -> dict[str, int]:

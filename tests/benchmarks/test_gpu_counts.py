@@ -1,0 +1,122 @@
+"""What the code asks of a GPU, counted without one: upper bounds, on networks small enough to be counted at once."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from swincli.ops.constants import cached_constant
+from swincli.recipe import Recipe
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+SMALL = ("model.size=16", "model.latent_dim=16", "model.mapping_layers=1", "model.g_width=16", "model.d_width=16")
+
+BOUNDS = {  # launches, blocking copies, queued copies, reads by the host
+    "rest": (5, 3, 1, 1),
+    "D": (1385, 16, 0, 0),
+    "R1": (374, 0, 0, 0),
+    "G": (1198, 0, 0, 0),
+}
+"""Most that a part of a step may have, with bCR; "rest" is what is outside the phases. Lower them as code improves."""
+KEPT = {
+    "G fp32": (5_863_360, 2_654_208),
+    "G bf16": (5_916_096, 3_981_312),
+    "D fp32": (161_188, 0),
+    "D bf16": (104_484, 0),
+}
+"""Most bytes that a forward may keep for backward, and of attention weights among them."""
+COMPILED = {"graphs": 3, "dynamic": 1, "breaks": 0, "skipped": 0}
+"""Most that D's phase may give to the compiler."""
+
+
+def benchmark(name: str) -> ModuleType:
+    """A module of the benchmarks folder."""
+    if str(BENCHMARKS) not in sys.path:
+        sys.path.append(str(BENCHMARKS))
+    return importlib.import_module(name)
+
+
+def small_recipe(*settings: str) -> Recipe:
+    made: Recipe = benchmark("counted_steps").counted_recipe("ffhq256", 4, *SMALL, *settings)
+    return made
+
+
+@pytest.fixture(scope="module")
+def parts() -> dict[str, Any]:
+    """Counts of one step with bCR by phase."""
+    counted: dict[str, Any] = benchmark("counted_steps").count_step(small_recipe())
+    return counted
+
+
+@pytest.mark.parametrize("part", BOUNDS)
+def test_a_step_asks_for_no_more_than_before(parts: dict[str, Any], part: str) -> None:
+    found = parts[part].totals()
+    bounds = dict(zip(found, BOUNDS[part], strict=True))
+    assert all(found[name] <= bounds[name] for name in found), f"{part}: {found}, allowed are {bounds}"
+    assert set(parts) == set(BOUNDS)
+
+
+@pytest.mark.slow
+def test_no_more_is_kept_for_the_backward_pass_than_before() -> None:
+    found = benchmark("kept_for_backward").count_kept(small_recipe())
+    assert found.keys() == KEPT.keys()
+    for name, (kept, attention) in KEPT.items():
+        assert found[name]["kept"] <= kept, name
+        assert found[name]["attention"] <= attention, name
+
+
+@pytest.mark.slow
+def test_the_compiler_is_given_no_more_than_before() -> None:
+    plain = small_recipe("loss.bcr_real=0", "loss.bcr_fake=0")
+    found = benchmark("compile_counts").count_compiled(plain, ("D",))
+    assert all(found[name] <= most for name, most in COMPILED.items()), found
+
+
+def test_copies_launches_and_reads_are_told_apart() -> None:
+    modes = benchmark("dispatch_counts")
+    with modes.counting() as parts:
+        x = torch.ones(4, 4).to("meta")
+        torch.tensor([1.0], device="meta")
+        torch.ones(2).to("meta", non_blocking=True)
+        with parts.part("reads"):
+            y = (x.view(2, 8).t() * 2)[torch.arange(2)]  # a product, a gather, and a copy of the indices
+            assert y.sum().item() == 1.0
+            assert y.sum(0).tolist() == [0.0, 0.0]
+    assert parts.counts["rest"].totals() == {"launches": 0, "blocking_copies": 2, "queued_copies": 1, "host_waits": 0}
+    assert parts.counts["reads"].totals() == {"launches": 4, "blocking_copies": 1, "queued_copies": 0, "host_waits": 2}
+
+
+def test_cached_constants_are_real_whoever_asks_first() -> None:
+    @cached_constant
+    def ones(side: int, *, device: torch.device | None = None) -> torch.Tensor:
+        return torch.ones(side, device=device)
+
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        first = ones(3)
+    assert type(first) is torch.Tensor
+    assert first.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_figures_are_printed_kept_and_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = benchmark("gpu_counts")
+    monkeypatch.setattr(command, "WORKS", {"kept": lambda title, _: {f"{title}, G bf16": {"kept": 2**30}}})
+    earlier, now = tmp_path / "earlier.json", tmp_path / "now.json"
+    earlier.write_text(json.dumps({"rows": {"ffhq256, G bf16": {"kept": 2**31}}}))
+    arguments = ["--only", "kept", "--json", str(now), "--compare", str(earlier)]
+    monkeypatch.setattr(sys, "argv", ["gpu_counts.py", *arguments])
+    command.main()
+    assert "1.00 GiB   was 2.00 GiB" in capsys.readouterr().out
+    assert json.loads(now.read_text())["rows"]["ffhq256, G bf16"] == {"kept": 2**30}
+    monkeypatch.setattr(sys, "argv", ["gpu_counts.py", "--markdown", *arguments])
+    command.main()
+    assert "| ffhq256, G bf16 | kept | 2.00 GiB | 1.00 GiB |" in capsys.readouterr().out
