@@ -17,7 +17,7 @@ from swincli.model.blocks.adaptive_norm import (
     normalise_with_remake,
     styles_of,
 )
-from swincli.model.blocks.attention import GroupedAttention
+from swincli.model.blocks.attention import GroupedAttention, side_of_windows
 from swincli.model.blocks.conditioning import Through, embed, make_embedding
 from swincli.model.blocks.layers import FIRST_RESOLUTION, EqualLinear, PixelNorm
 from swincli.model.blocks.position import POSITIONS
@@ -53,7 +53,7 @@ class Block(nn.Module):
         self.attention = GroupedAttention(
             channels,
             config.heads(channels),
-            side=FIRST_RESOLUTION if resolution == FIRST_RESOLUTION else min(config.window, resolution),
+            side=side_of_windows(config, resolution),
             resolution=resolution,
             kind=config.attention,
             block=index,

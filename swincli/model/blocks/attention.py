@@ -13,12 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swincli.model.blocks.layers import FIRST_RESOLUTION
 from swincli.ops.constants import cached_constant
 from swincli.ops.cpu_tiles import tiles
-from swincli.ops.fused_attention import fused_window_attention, use_fused
+from swincli.ops.fused_attention import fused_window_attention, kernel_is_right, use_fused
 from swincli.ops.instance_norm import NormaliseTile
 from swincli.ops.window_attention import attend_tile, attention_tiles, attention_weights, window_attention
 from swincli.ops.windows import WindowGrid
+from swincli.recipe.schema import ModelSection
 
 Shifts = Callable[[int, int], tuple[int, ...]]
 
@@ -117,6 +119,30 @@ def single(block: int, half: int) -> tuple[int, ...]:
 
 ATTENTIONS: dict[str, Shifts] = {"double": double, "single": single}
 """Shifts of a block's head groups, from the block's index at its resolution and half the side of a window."""
+
+
+def side_of_windows(config: ModelSection, resolution: int) -> int:
+    """Side of the windows at a resolution: at most that of the map."""
+    return FIRST_RESOLUTION if resolution == FIRST_RESOLUTION else min(config.window, resolution)
+
+
+def describe_attention(config: ModelSection, device: torch.device, dtype: torch.dtype) -> str:
+    """How a generator's attention runs on CUDA, in words, after the self-test of the fused kernel; else empty.
+
+    Args:
+        config: The recipe's [model] section.
+        device: The device.
+        dtype: Precision of matrix products.
+    """
+    if device.type != "cuda":
+        return ""
+    widths = config.channels("g")
+    shapes = {(width // config.heads(width), side_of_windows(config, side)) for side, width in widths.items()}
+    wrong = sorted({dim for dim, side in shapes if not kernel_is_right(device, dtype, dim, side)})
+    if not wrong:
+        return "fused attention, which agrees with the plain way"
+    heads = "all heads" if wrong == sorted({dim for dim, _ in shapes}) else f"heads of {', '.join(map(str, wrong))}"
+    return f"plain attention for {heads}: the fused kernel fails its self-test"
 
 
 class GroupedAttention(nn.Module):
