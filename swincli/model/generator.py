@@ -20,6 +20,7 @@ from swincli.model.blocks.adaptive_norm import (
 from swincli.model.blocks.attention import GroupedAttention, side_of_windows
 from swincli.model.blocks.conditioning import Through, embed, make_embedding
 from swincli.model.blocks.layers import FIRST_RESOLUTION, EqualLinear, PixelNorm
+from swincli.model.blocks.mlp import Mlp
 from swincli.model.blocks.position import POSITIONS
 from swincli.model.blocks.style import STYLES
 from swincli.ops import cpu_tiles, fir
@@ -100,9 +101,11 @@ class Block(nn.Module):
         if self.whole_batch or not recompute or not cpu_tiles.save_less(given[0]):
             return branch(norm(*given) if style is None else norm(*given, style))
         normal, remake = normalise_with_remake(norm, *given, style)
-        (rounded,) = as_autocast(normal)
-        with recompute_saved(rounded, lambda: remake().to(rounded.dtype)):
-            return branch(rounded)
+        if branch is self.attention or isinstance(self.mlp, Mlp):  # they start with a product, which saves its input
+            (normal,) = as_autocast(normal)
+        dtype = normal.dtype
+        with recompute_saved(normal, lambda: remake().to(dtype)):
+            return branch(normal)
 
     def _forward_tiled(self, x: Tensor, w: Tensor) -> Tensor:
         """`forward` tile by tile, without autograd."""

@@ -118,3 +118,21 @@ def test_large_maps_need_no_large_masks() -> None:
     assert torch.equal(mask[:, :, 0], torch.zeros_like(mask[:, :, 0]))  # the regular group is not masked
     assert mask[0, :-1].abs().max() == 0
     assert (mask[1, -1, 1].isfinite().sum(dim=-1) == 16).all()  # a quarter of a corner's window
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("side", [4, 8, 16])
+def test_cudas_kernel_passes_the_self_test(side: int, dtype: torch.dtype) -> None:
+    for dim in (4, 8, 16, 32):
+        assert largest_difference(torch.device("cuda"), dtype, dim, side) < fused_attention.TOLERANCE[dtype], dim
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_cuda_runs_the_efficient_kernel() -> None:
+    module = GroupedAttention(32, 4, 8, 16).cuda()
+    with torch.profiler.profile() as profile:
+        module(torch.randn(2, 16, 16, 32, device="cuda", requires_grad=True)).sum().backward()
+    assert any("efficient_attention_backward" in event.name for event in profile.events())
