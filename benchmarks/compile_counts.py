@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from counted_steps import empty_networks
-from kept_for_backward import whole_maps
+from kept_for_backward import gpu_path
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from swincli.data.store.manifest import CHANNELS
@@ -69,7 +69,7 @@ class _Warnings(logging.Handler):
 def count_compiled(recipe: Recipe, phases: tuple[str, ...] = ("D", "R1", "G")) -> dict[str, int]:
     """What the phases give to the compiler, each of them twice, as in training."""
     counted = Compiled()
-    with _fresh_compiler(counted), FakeTensorMode(allow_non_fake_inputs=True), whole_maps():
+    with _fresh_compiler(counted), FakeTensorMode(allow_non_fake_inputs=True), gpu_path():
         generator, discriminator = empty_networks(recipe, torch.device("cpu"))
         for network in (generator, discriminator):
             network.requires_grad_(False)

@@ -149,13 +149,21 @@ def counting() -> Iterator[Parts]:
 
 @contextmanager
 def as_on_a_gpu() -> Iterator[None]:
-    """In the block, PyTorch takes the foreach and fused kernels for the meta device that it takes for CUDA."""
+    """In the block, the meta device takes the foreach and fused kernels that CUDA takes, that of attention too."""
     devices = [*torch.utils._foreach_utils._get_foreach_kernels_supported_devices(), "meta"]
     with (
         mock.patch("torch.utils._foreach_utils._get_foreach_kernels_supported_devices", return_value=devices),
         mock.patch("torch.optim.adam._device_dtype_check_for_fused", return_value=None),
+        mock.patch("swincli.ops.fused_attention.scaled_dot_product", efficient_attention),
     ):
         yield
+
+
+def efficient_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+    """What `scaled_dot_product` runs on CUDA, called by its name: PyTorch does not choose it for the meta device."""
+    bias = None if bias is None else bias.expand(len(q), -1, -1, -1)
+    out: Tensor = torch.ops.aten._scaled_dot_product_efficient_attention(q, k, v, bias, True, scale=scale)[0]
+    return out
 
 
 def place() -> str:

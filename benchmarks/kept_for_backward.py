@@ -7,9 +7,10 @@ networks use are on the same lists of CUDA's and of the CPU's autocast.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from unittest import mock
 
 import torch
@@ -67,7 +68,7 @@ def count_kept(recipe: Recipe) -> dict[str, dict[str, int]]:
     found = {}
     model, batch = recipe.model, recipe.train.batch
     for name, precision in PRECISIONS.items():
-        with FakeTensorMode(allow_non_fake_inputs=True), whole_maps():
+        with FakeTensorMode(allow_non_fake_inputs=True), gpu_path():
             generator, discriminator = empty_networks(recipe, torch.device("cpu"))
             networks = Networks(generator, discriminator, precision)
             images = torch.zeros(batch, CHANNELS, model.size, model.size)
@@ -83,16 +84,25 @@ def count_kept(recipe: Recipe) -> dict[str, dict[str, int]]:
 @contextmanager
 def _keeping(recipe: Recipe) -> Iterator[Kept]:
     kept = Kept({min(recipe.model.window, side) ** 2 for side in recipe.model.resolutions})
-    with torch.autograd.graph.saved_tensors_hooks(kept.add, lambda saved: saved):
+    hooks = torch.autograd.graph.saved_tensors_hooks
+
+    def inner_hooks(pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor]) -> Any:
+        """Hooks of swincli hide those around them; what they leave is noted too."""
+        return hooks(lambda saved: kept.add(packed) if isinstance(packed := pack(saved), Tensor) else packed, unpack)
+
+    with (
+        hooks(kept.add, lambda saved: saved),
+        mock.patch("swincli.ops.checkpointing.torch.autograd.graph.saved_tensors_hooks", inner_hooks),
+    ):
         yield kept
 
 
 @contextmanager
-def whole_maps() -> Iterator[None]:
-    """In the block, the CPU works on whole maps, as a GPU does, and not in tiles."""
-    tiled = cpu_tiles.use_tiles
+def gpu_path() -> Iterator[None]:
+    """In the block, the CPU takes a GPU's path, in compiled code too, where `as_on_a_gpu` does nothing."""
+    asked = cpu_tiles.on_gpu_path
     with ExitStack() as stack:
         for name, module in list(sys.modules.items()):
-            if name.startswith("swincli.") and getattr(module, "use_tiles", None) is tiled:
-                stack.enter_context(mock.patch.object(module, "use_tiles", return_value=False))
+            if name.startswith("swincli.") and getattr(module, "on_gpu_path", None) is asked:
+                stack.enter_context(mock.patch.object(module, "on_gpu_path", lambda x: True))  # noqa: ARG005, PT008 (the compiler reads it)
         yield

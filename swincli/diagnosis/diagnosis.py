@@ -15,6 +15,7 @@ from swincli.diagnosis.findings import Finding, from_error
 from swincli.diagnosis.machine import Machine
 from swincli.diagnosis.step_profile import StepProfile, profile_steps, step_memory_error
 from swincli.errors import SwincliError
+from swincli.model.blocks.attention import describe_attention
 from swincli.recipe import Recipe
 from swincli.system.runtime import choose_precision
 from swincli.training.run.out_of_memory import memory_hint
@@ -52,6 +53,13 @@ class Diagnosis:
         except SwincliError:
             return "unusable"
 
+    @property
+    def attention(self) -> str:
+        """How attention runs on CUDA: see `describe_attention`. Empty on other devices."""
+        if self.precision == "unusable":
+            return ""
+        return describe_attention(self.recipe.model, self.device, getattr(torch, self.precision))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         run = self.recipe.run
@@ -62,6 +70,7 @@ class Diagnosis:
             "settings": {
                 "precision": self.precision,
                 "tf32": run.tf32,
+                "attention": self.attention,
                 "micro_batch": run.micro_batch,
                 "recompute_from": run.recompute_from,
                 "compile": run.compile,

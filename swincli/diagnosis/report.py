@@ -211,6 +211,7 @@ def _settings(diagnosis: Diagnosis) -> str:
     parts = [
         diagnosis.precision,
         "TF32" if uses_tf32(run.tf32, device_facts(diagnosis.device)) else "",
+        diagnosis.attention,
         f"micro_batch {run.micro_batch}" if run.micro_batch else "",
         f"recompute from {run.recompute_from} px" if run.recompute_from else "",
         "compiled" if run.compile else "",

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.model.blocks.attention import GroupedAttention
+from swincli.model.blocks.adaptive_norm import (
+    AdaptiveInstanceNorm,
+    gammas_and_betas,
+    normalise_with_remake,
+    styles_of,
+)
+from swincli.model.blocks.attention import GroupedAttention, side_of_windows
 from swincli.model.blocks.conditioning import Through, embed, make_embedding
 from swincli.model.blocks.layers import FIRST_RESOLUTION, EqualLinear, PixelNorm
+from swincli.model.blocks.mlp import Mlp
 from swincli.model.blocks.position import POSITIONS
 from swincli.model.blocks.style import STYLES
 from swincli.ops import cpu_tiles, fir
 from swincli.ops.checkpointing import checkpointed, recompute_saved, use_checkpointing
-from swincli.ops.precision import in_float32
+from swincli.ops.precision import as_autocast, in_float32
 from swincli.recipe.schema import ModelSection
 
 MAPPING_LR_MUL = 0.01
@@ -47,7 +54,7 @@ class Block(nn.Module):
         self.attention = GroupedAttention(
             channels,
             config.heads(channels),
-            side=FIRST_RESOLUTION if resolution == FIRST_RESOLUTION else min(config.window, resolution),
+            side=side_of_windows(config, resolution),
             resolution=resolution,
             kind=config.attention,
             block=index,
@@ -59,27 +66,45 @@ class Block(nn.Module):
         self.hidden = config.mlp_ratio * channels
         self.whole_batch = style.whole_batch
 
-    def forward(self, x: Tensor, w: Tensor, *, recompute_norm: bool = True) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, styles: Tensor | None = None, *, recompute_norm: bool = True) -> Tensor:
         """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`.
+
+        `styles` is the result of the style layers of both norms, `[B, 4 C]`, if it is known: see `style_layers`.
 
         With `recompute_norm`, the backward pass recomputes large normalised maps. Inside `checkpointed` it is off:
         nothing is saved there.
         """
         if cpu_tiles.use_tiles_without_grad(x) and not (self.whole_batch and self.training):
             return self._forward_tiled(x, w)
-        x = x + self._normalise_then(self.attention, self.norm1, x, w, recompute=recompute_norm)
+        first, second = (None, None) if styles is None else gammas_and_betas(styles)
+        x = x + self._normalise_then(self.attention, self.norm1, (x, w), first, recompute=recompute_norm)
         if self.cross is not None:
             x = x + self.cross(x, w)
-        return x + self._normalise_then(lambda normal: self.mlp(normal, w), self.norm2, x, w, recompute=recompute_norm)
+        branch = functools.partial(self.mlp, w=w)
+        return x + self._normalise_then(branch, self.norm2, (x, w), second, recompute=recompute_norm)
+
+    def style_layers(self) -> list[EqualLinear]:
+        """The style layers of both norms if both are AdaIN, whose styles `forward` takes; else none."""
+        norms = [norm for norm in (self.norm1, self.norm2) if isinstance(norm, AdaptiveInstanceNorm)]
+        return [norm.style for norm in norms]
 
     def _normalise_then(
-        self, branch: Callable[[Tensor], Tensor], norm: nn.Module, x: Tensor, w: Tensor, *, recompute: bool
+        self,
+        branch: Callable[[Tensor], Tensor],
+        norm: nn.Module,
+        given: tuple[Tensor, Tensor],
+        style: tuple[Tensor, Tensor] | None,
+        *,
+        recompute: bool,
     ) -> Tensor:
-        """`branch(norm(x, w))`; with `recompute`, the normalised map is recomputed in the backward pass."""
-        normal: Tensor = norm(x, w)
-        if self.whole_batch or not recompute:
-            return branch(normal)
-        with recompute_saved(normal, lambda: norm(x, w)):
+        """`branch(norm(x, w))` of x and w; with `recompute`, the normalised map is recomputed in the backward pass."""
+        if self.whole_batch or not recompute or not cpu_tiles.save_less(given[0]):
+            return branch(norm(*given) if style is None else norm(*given, style))
+        normal, remake = normalise_with_remake(norm, *given, style)
+        if branch is self.attention or isinstance(self.mlp, Mlp):  # they start with a product, which saves its input
+            (normal,) = as_autocast(normal)
+        dtype = normal.dtype
+        with recompute_saved(normal, lambda: remake().to(dtype)):
             return branch(normal)
 
     def _forward_tiled(self, x: Tensor, w: Tensor) -> Tensor:
@@ -130,8 +155,13 @@ class Upsample(nn.Module):
 
         large = upsampled()
         with recompute_saved(large, upsampled) if recompute else contextlib.nullcontext():
-            normal = self.norm(large)
-        with recompute_saved(normal, lambda: self.norm(upsampled())) if recompute else contextlib.nullcontext():
+            (normal,) = as_autocast(self.norm(large))
+
+        def remake() -> Tensor:
+            made: Tensor = self.norm(upsampled())
+            return made.to(normal.dtype)
+
+        with recompute_saved(normal, remake) if recompute else contextlib.nullcontext():
             out: Tensor = self.reduction(normal)
         return out
 
@@ -158,8 +188,10 @@ class ToRGB(nn.Module):
     @in_float32
     def forward(self, x: Tensor) -> Tensor:
         """`[B, H, W, C] -> [B, 3, H, W]`, in float32 under autocast, because rounded colours would show."""
-        rgb = F.linear(x, self.conv.weight.flatten(1), self.conv.bias)
-        return rgb.permute(0, 3, 1, 2) + self.bias
+        weight, bias = self.conv.weight.flatten(1), self.conv.bias
+        if bias is not None and cpu_tiles.on_gpu_path(x):  # one pass over the image less
+            return F.linear(x, weight, self.bias.flatten() + bias).permute(0, 3, 1, 2)
+        return F.linear(x, weight, bias).permute(0, 3, 1, 2) + self.bias
 
 
 class Level(nn.Module):
@@ -174,14 +206,22 @@ class Level(nn.Module):
         self.upsample = Upsample(config, 2 * resolution, width, next_width) if next_width else None
         self.to_rgb = ToRGB(next_width or width)
 
-    def forward(self, x: Tensor, codes: Tensor, *, recompute: bool = False) -> Tensor:
-        """`[B, H, W, C], [B, 2, latent_dim] -> [B, H', W', C']`; H' = 2H, or H at the last level.
+    def forward(self, x: Tensor, codes: Sequence[Tensor], *, recompute: bool = False) -> Tensor:
+        """`[B, H, W, C], 2 of [B, latent_dim] -> [B, H', W', C']`; H' = 2H, or H at the last level.
 
         With `recompute`, the two blocks and the upsampling are checkpointed: only their inputs are saved for backward.
         """
-        for index, block in enumerate(self.blocks):
-            x = _run(block, x, codes[:, index], recompute=recompute)
+        for block, *given in zip(self.blocks, codes, *self._styles(codes), strict=True):
+            x = _run(block, x, *given, recompute=recompute)
         return _run(self.upsample, x, recompute=recompute) if self.upsample else x
+
+    def _styles(self, codes: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+        """What blocks take after x and w: on a GPU a list with the styles of each block, else nothing."""
+        blocks: list[Block] = list(self.blocks)  # type: ignore[arg-type]
+        layers = [layer for block in blocks for layer in block.style_layers()]
+        if not layers or not cpu_tiles.on_gpu_path(codes[0]):
+            return []
+        return [styles_of(torch.stack(tuple(codes)), layers).unbind(0)]
 
 
 def _run(module: nn.Module, *tensors: Tensor, recompute: bool) -> Tensor:
@@ -236,13 +276,13 @@ class Generator(nn.Module):
     def synthesise(self, w_plus: Tensor) -> Tensor:
         """w+ `[B, num_ws, latent_dim]` -> image `[B, 3, size, size]` in the network's pixel range, not clipped."""
         x = self.constant.permute(0, 2, 3, 1).expand(len(w_plus), -1, -1, -1)
+        codes = w_plus.unbind(1)
         if self.start is not None:
-            x = x + self.start(w_plus[:, 0])
+            x = x + self.start(codes[0])
         image: Tensor | None = None
         levels: list[Level] = list(self.levels)  # type: ignore[arg-type]
         for index, level in enumerate(levels):
-            codes = w_plus[:, 2 * index : 2 * index + 2]
-            x = level(x, codes, recompute=use_checkpointing(x, self.recompute_from))
+            x = level(x, codes[2 * index : 2 * index + 2], recompute=use_checkpointing(x, self.recompute_from))
             rgb = level.to_rgb(x)
             image = rgb if image is None else (fir.upsample(image) if level.upsample else image) + rgb
         assert image is not None

@@ -34,19 +34,19 @@ def checkpointed(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
 def recompute_saved(x: Tensor, remake: Callable[[], Tensor]) -> contextlib.AbstractContextManager[object]:
     """Inside this context, operations do not save a large `x` for backward; `remake()` recomputes it there.
 
-    Use it for tensors that are cheap to recompute from something that is saved anyway, such as a normalised map. It
-    only acts on the CPU (`cpu_tiles.use_tiles_with_grad`); GPUs use `checkpointed`.
+    Use it for tensors that are cheap to recompute from something that is saved anyway, such as a normalised map.
+    `cpu_tiles.save_less` says which are large. Under autocast, give it what the operations save: x in autocast's dtype.
 
     Args:
         x: The tensor that is not saved. It must exist until the context ends.
         remake: Returns the same tensor again, equal bit for bit.
     """
-    if not cpu_tiles.use_tiles_with_grad(x):
+    if not cpu_tiles.save_less(x):
         return contextlib.nullcontext()
-    address, count = x.data_ptr(), x.numel()
+    memory, count = x.untyped_storage()._cdata, x.numel()  # fake and meta tensors have no address
 
     def pack(saved: Tensor) -> Tensor | torch.Size:
-        same = saved.data_ptr() == address and saved.numel() == count and saved.is_contiguous()
+        same = saved.untyped_storage()._cdata == memory and saved.numel() == count and saved.is_contiguous()
         return saved.shape if same else saved
 
     def unpack(saved: Tensor | torch.Size) -> Tensor:

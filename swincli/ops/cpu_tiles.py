@@ -1,12 +1,14 @@
 """Tiling on the CPU: work on a feature map tile by tile, so that intermediate results fit in the cache.
 
 A tile is several whole images if images are small, or some rows of one image if it is large. Tiling also keeps the
-memory of intermediate results at a few MiB.
+memory of intermediate results at a few MiB. `on_gpu_path` is the one place that tells a CPU's path from a GPU's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import torch
@@ -21,13 +23,32 @@ LARGE_BYTES = 2**23
 """Maps of at least this size save less for the backward pass and recompute it. For smaller maps this costs time."""
 
 
+_AS_ON_A_GPU: ContextVar[bool] = ContextVar("as_on_a_gpu", default=False)
+
+
+@contextmanager
+def as_on_a_gpu() -> Iterator[None]:
+    """In the block, a CPU takes the path of a GPU. It is for tests and for counting; nothing in the package uses it."""
+    token = _AS_ON_A_GPU.set(True)
+    try:
+        yield
+    finally:
+        _AS_ON_A_GPU.reset(token)
+
+
+def on_gpu_path(x: Tensor) -> bool:
+    """Whether x is on another device than the CPU, or the block is `as_on_a_gpu`."""
+    return x.device.type != "cpu" or (not torch.compiler.is_compiling() and _AS_ON_A_GPU.get())
+
+
 def use_tiles(x: Tensor) -> bool:
     """Whether to work in tiles: only in float32 or float64 on the CPU.
 
-    GPUs, the compiler and autocast run the plain operations.
+    GPUs, the compiler and autocast work on whole maps.
     """
-    exact = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
-    return exact and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
+    if on_gpu_path(x) or x.dtype not in (torch.float32, torch.float64):
+        return False
+    return not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
 
 
 def use_tiles_without_grad(x: Tensor) -> bool:
@@ -37,7 +58,15 @@ def use_tiles_without_grad(x: Tensor) -> bool:
 
 def use_tiles_with_grad(x: Tensor) -> bool:
     """`use_tiles` with autograd on and `x` of at least `LARGE_BYTES`: forward and backward both run in tiles."""
-    return use_tiles(x) and torch.is_grad_enabled() and x.nbytes >= LARGE_BYTES
+    return use_tiles(x) and save_less(x)
+
+
+def save_less(x: Tensor) -> bool:
+    """Whether autograd is on and `x` has at least `LARGE_BYTES`: what is cheap is then recomputed, on every device.
+
+    The compiler decides for itself what to recompute.
+    """
+    return torch.is_grad_enabled() and x.nbytes >= LARGE_BYTES and not torch.compiler.is_compiling()
 
 
 def positions_per_tile(x: Tensor, channels: int) -> int:

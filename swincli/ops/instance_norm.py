@@ -51,10 +51,16 @@ def tiled_instance_norm(x: Tensor, gamma: Tensor, beta: Tensor) -> NormaliseTile
 
 def instance_norm(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     """`gamma * (x - mean) / sqrt(variance + 1e-5) + beta`: `[B, H, W, C], 2 of [B, 1, 1, C] -> [B, H, W, C]`."""
-    if use_tiles(x) and torch.is_grad_enabled():
-        out: Tensor = _InstanceNorm.apply(x, gamma, beta)  # type: ignore[no-untyped-call]
-        return out
-    return tiled_instance_norm(x, gamma, beta)(x, slice(None))
+    return instance_norm_with_remake(x, gamma, beta)[0]
+
+
+def instance_norm_with_remake(x: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
+    """The result of `instance_norm`, and a function that makes it again, equal bit for bit, from known statistics."""
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        out, scale, shift = _InstanceNorm.apply(x, gamma, beta)  # type: ignore[no-untyped-call]
+        return out, lambda: torch.addcmul(shift, x, scale)
+    normalise = tiled_instance_norm(x, gamma, beta)
+    return normalise(x, slice(None)), lambda: normalise(x, slice(None))
 
 
 def _plain(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
@@ -64,33 +70,65 @@ def _plain(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
 
 
 class _InstanceNorm(torch.autograd.Function):
-    """AdaIN with its gradient in closed form: three passes over the map instead of ten; not for second gradients."""
+    """AdaIN with its gradient in closed form: few passes over the map, in tiles on a CPU; not for second gradients.
+
+    It also returns the scale and the shift of every channel, which have no gradient: `out = scale * x + shift`.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.tiled = use_tiles(x)
         variance, mean = var_mean(x)
         deviation = torch.rsqrt(variance + EPS)
         scale = gamma * deviation
+        shift = beta - mean * scale if ctx.tiled else torch.addcmul(beta, mean, scale, value=-1)
         ctx.save_for_backward(x, gamma, beta, mean, deviation, scale)
-        return torch.addcmul(beta - mean * scale, x, scale)
+        ctx.mark_non_differentiable(scale, shift)
+        ctx.set_materialize_grads(False)
+        return torch.addcmul(shift, x, scale), scale, shift
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         x, gamma, beta, mean, deviation, scale = ctx.saved_tensors
-        (grad,) = grad_outputs
+        grad = grad_outputs[0]
+        if grad is None:  # only the scale or the shift was used
+            return None, None, None
         if second_gradients.is_wanted():
             return second_gradients.plain_gradients(_plain, (x, gamma, beta), grad)
-        positions = x.shape[1] * x.shape[2]
-        grad_beta = grad.sum(dim=(1, 2), keepdim=True)
-        products = torch.zeros_like(mean)
-        for tile in tiles(x, x.shape[-1]):
-            centred = tile.read(x) - mean[tile.images]
-            products[tile.images] += centred.mul_(tile.read(grad)).sum(dim=(1, 2), keepdim=True)
-        grad_gamma = products * deviation
-        slope = -scale * deviation * grad_gamma / positions
-        offset = -scale * grad_beta / positions - slope * mean
-        grad_x = torch.empty_like(x)
-        for tile in tiles(x, x.shape[-1]):
-            through_x = torch.addcmul(offset[tile.images], tile.read(x), slope[tile.images])
-            tile.write(grad_x, through_x.addcmul_(tile.read(grad), scale[tile.images]))
-        return grad_x, grad_gamma, grad_beta
+        backward = _backward_in_tiles if ctx.tiled else _backward_whole
+        return backward(x, grad, mean, deviation, scale)
+
+
+def _backward_in_tiles(
+    x: Tensor, grad: Tensor, mean: Tensor, deviation: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of x, gamma and beta."""
+    positions = x.shape[1] * x.shape[2]
+    grad_beta = grad.sum(dim=(1, 2), keepdim=True)
+    products = torch.zeros_like(mean)
+    for tile in tiles(x, x.shape[-1]):
+        centred = tile.read(x) - mean[tile.images]
+        products[tile.images] += centred.mul_(tile.read(grad)).sum(dim=(1, 2), keepdim=True)
+    grad_gamma = products * deviation
+    slope = -scale * deviation * grad_gamma / positions
+    offset = -scale * grad_beta / positions - slope * mean
+    grad_x = torch.empty_like(x)
+    for tile in tiles(x, x.shape[-1]):
+        through_x = torch.addcmul(offset[tile.images], tile.read(x), slope[tile.images])
+        tile.write(grad_x, through_x.addcmul_(tile.read(grad), scale[tile.images]))
+    return grad_x, grad_gamma, grad_beta
+
+
+def _backward_whole(
+    x: Tensor, grad: Tensor, mean: Tensor, deviation: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same on whole maps, in the fewest operations: a GPU pays for each.
+
+    With c = x - mean: `grad_x = scale * (grad - mean(grad) - c * deviation² * mean(c * grad))`.
+    """
+    positions = x.shape[1] * x.shape[2]
+    centred = x - mean
+    grad_beta = grad.sum(dim=(1, 2), keepdim=True)
+    grad_gamma = (centred * grad).sum(dim=(1, 2), keepdim=True).mul_(deviation)
+    grad_x = torch.addcmul(grad, centred, grad_gamma * deviation, value=-1 / positions)
+    return grad_x.sub_(grad_beta, alpha=1 / positions).mul_(scale), grad_gamma, grad_beta

@@ -9,10 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from swincli.ops import second_gradients
-from swincli.ops.cpu_tiles import positions_per_tile, use_tiles_with_grad, use_tiles_without_grad
+from swincli.ops.cpu_tiles import positions_per_tile, save_less, use_tiles_with_grad, use_tiles_without_grad
+from swincli.ops.precision import as_autocast
 
 MIN_POSITIONS = 1024
 """Fewest positions of a tile: the backward pass of every tile adds to the whole gradient of both weights."""
+
+NARROW = 64
+"""Up to this many channels in, whole maps recompute the input of the GELU too: the product is bound by memory, so it
+takes about as long as reading what was saved."""
 
 
 def mlp(x: Tensor, expand: Tensor, expand_bias: Tensor, contract: Tensor, contract_bias: Tensor) -> Tensor:
@@ -23,12 +28,14 @@ def mlp(x: Tensor, expand: Tensor, expand_bias: Tensor, contract: Tensor, contra
         expand, expand_bias: Weight `[hidden, C]` and bias `[hidden]` of the first layer.
         contract, contract_bias: Weight `[C', hidden]` and bias `[C']` of the second layer.
     """
-    weights = expand, expand_bias, contract, contract_bias
+    weights: tuple[Tensor, ...] = (expand, expand_bias, contract, contract_bias)
     flat = x.reshape(-1, x.shape[-1])
     if use_tiles_with_grad(x):
         out: Tensor = _Mlp.apply(flat, *weights)  # type: ignore[no-untyped-call]
     elif use_tiles_without_grad(x):
         out = _forward(flat, *weights, hidden=None)
+    elif save_less(x):
+        out = _WholeMlp.apply(*as_autocast(flat, *weights))  # type: ignore[no-untyped-call]
     else:
         return _plain(x, *weights)
     return out.view(*x.shape[:-1], len(contract))
@@ -99,4 +106,36 @@ class _Mlp(torch.autograd.Function):
                 grad_contract.addmm_(outer.t(), F.gelu(inner))
             if grad_expand_bias is not None:
                 grad_expand_bias += through.sum(dim=0)
+        return grad_x, grad_expand, grad_expand_bias, grad_contract, grad.sum(dim=0) if to_contract_bias else None
+
+
+class _WholeMlp(torch.autograd.Function):
+    """The MLP on the whole map, as on a GPU: the result of the GELU is recomputed, and its input if `NARROW`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, expand: Tensor, expand_bias: Tensor, contract: Tensor, contract_bias: Tensor
+    ) -> Tensor:
+        hidden = F.linear(x, expand, expand_bias)
+        saved = None if x.shape[-1] <= NARROW else hidden
+        ctx.save_for_backward(x, expand, expand_bias, contract, contract_bias, saved)
+        return F.linear(F.gelu(hidden), contract, contract_bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = grad_outputs
+        *inputs, hidden = ctx.saved_tensors
+        if second_gradients.is_wanted():
+            return second_gradients.plain_gradients(_plain, inputs, grad)
+        x, expand, expand_bias, contract, _ = inputs
+        to_x, to_expand, to_expand_bias, to_contract, to_contract_bias = ctx.needs_input_grad
+        hidden = F.linear(x, expand, expand_bias) if hidden is None else hidden
+        grad_x = grad_expand = grad_expand_bias = grad_contract = None
+        if to_contract:
+            grad_contract = grad.t() @ F.gelu(hidden)
+        if to_x or to_expand or to_expand_bias:
+            through = torch.ops.aten.gelu_backward(grad @ contract, hidden)
+            grad_x = through @ expand if to_x else None
+            grad_expand = through.t() @ x if to_expand else None
+            grad_expand_bias = through.sum(dim=0) if to_expand_bias else None
         return grad_x, grad_expand, grad_expand_bias, grad_contract, grad.sum(dim=0) if to_contract_bias else None

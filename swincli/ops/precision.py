@@ -31,6 +31,15 @@ def in_float32(function: Callable[P, T]) -> Callable[P, T]:
     return run
 
 
+def as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors in the dtype that autocast takes for matrix products on their device; unchanged without autocast."""
+    kind = tensors[0].device.type
+    if kind == "meta" or not torch.is_autocast_enabled(kind):
+        return tensors
+    dtype = torch.get_autocast_dtype(kind)
+    return tuple(value.to(dtype) if value.dtype == torch.float32 else value for value in tensors)
+
+
 def _device_type(args: tuple[object, ...]) -> str:
     """Device type of the first tensor. Without one: of the parameters of the module whose method this is."""
     for value in args:

@@ -121,6 +121,45 @@ def test_generator_and_its_gradients(
                     assert_close(generator(z), expected_image)
 
 
+@pytest.mark.parametrize(("size", "window", "attention"), GENERATORS[:2])
+def test_generator_on_a_gpus_path(size: int, window: int, attention: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator, plain = make_generator(size, window, attention, torch.float64)
+    z = torch.randn(3, 16, dtype=torch.float64)
+    expected_image, expected = outputs(plain, z, generator)
+    for large, narrow, recompute_from in ((2**23, 64, None), (1, 0, None), (1, 64, 8)):
+        monkeypatch.setattr(cpu_tiles, "LARGE_BYTES", large)
+        monkeypatch.setattr(mlp, "NARROW", narrow)
+        generator.recompute_from = recompute_from
+        with cpu_tiles.as_on_a_gpu():
+            image, found = outputs(generator, z, generator)
+            assert_close(image, expected_image)
+            assert_all_close(found, expected)
+            with torch.inference_mode():
+                assert_close(generator(z), expected_image)
+
+
+def test_a_gpus_path_in_bf16_is_as_near_to_float32_as_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator, _ = make_generator(16, 4, "double", torch.float32)
+    z = torch.randn(2, 16)
+    exact_image, exact = outputs(generator, z, generator)
+
+    def distances() -> tuple[float, float]:
+        """Of the image, and of all gradients together, relative to their lengths."""
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            image, found = outputs(generator, z, generator)
+        lost = torch.stack([(found[name] - value).norm() for name, value in exact.items()]).norm()
+        length = torch.stack([value.norm() for value in exact.values()]).norm()
+        return ((image - exact_image).norm() / exact_image.norm()).item(), (lost / length).item()
+
+    plain = distances()
+    monkeypatch.setattr(cpu_tiles, "LARGE_BYTES", 1)
+    with cpu_tiles.as_on_a_gpu():
+        fast = distances()
+    assert 0 < plain[0] < 0.05
+    for ours, theirs in zip(fast, plain, strict=True):
+        assert ours < 1.25 * theirs
+
+
 @each_precision
 @each_batch
 @each_discriminator

@@ -67,3 +67,13 @@ def test_tiles_are_for_float32_and_float64_on_the_cpu() -> None:
     assert not cpu_tiles.use_tiles(x.to("meta"))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert not cpu_tiles.use_tiles(x)
+
+
+def test_a_cpu_acts_as_a_gpu_inside_the_switch_alone() -> None:
+    x = torch.zeros(1)
+    with cpu_tiles.as_on_a_gpu():
+        assert cpu_tiles.on_gpu_path(x)
+        assert not cpu_tiles.use_tiles(x)
+    assert cpu_tiles.use_tiles(x)
+    assert not cpu_tiles.on_gpu_path(x)
+    assert cpu_tiles.on_gpu_path(x.to("meta"))

@@ -6,12 +6,20 @@ map. `for_tiles` takes the statistics of a whole map and returns a function that
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swincli.model.blocks.layers import EqualLinear
-from swincli.ops.instance_norm import EPS, NormaliseTile, instance_norm, tiled_instance_norm
+from swincli.ops.instance_norm import (
+    EPS,
+    NormaliseTile,
+    instance_norm,
+    instance_norm_with_remake,
+    tiled_instance_norm,
+)
 from swincli.ops.precision import in_float32
 
 ALL = slice(None)
@@ -33,6 +41,37 @@ def scale_and_shift(style: EqualLinear, w: Tensor) -> tuple[Tensor, Tensor]:
     return gamma, beta
 
 
+@in_float32
+def styles_of(codes: Tensor, layers: Sequence[EqualLinear]) -> Tensor:
+    """The style layers of several blocks in one product, for GPUs: `[n, B, latent_dim] -> [n, B, features]`.
+
+    Args:
+        codes: The codes of n blocks.
+        layers: Style layers, as many for each block and all of one width, block by block.
+    """
+    weight = torch.cat([layer.weight for layer in layers]).unflatten(0, (len(codes), -1))
+    bias = torch.cat([layer.bias for layer in layers]).unflatten(0, (len(codes), 1, -1))
+    return torch.baddbmm(bias, codes * layers[0].scale, weight.transpose(1, 2))
+
+
+def gammas_and_betas(styles: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """(gamma, beta) of both norms of a block from their styles: `[B, 4 C] -> 2 x 2 of [B, 1, 1, C]`."""
+    gamma1, beta1, gamma2, beta2 = styles[:, None, None].chunk(4, dim=-1)
+    return (gamma1, beta1), (gamma2, beta2)
+
+
+def normalise_with_remake(
+    norm: nn.Module, x: Tensor, w: Tensor, style: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Callable[[], Tensor]]:
+    """`norm(x, w)` of any norm, and a function that makes it again, equal bit for bit.
+
+    AdaIN takes `style`, its gamma and beta, if they are known.
+    """
+    if isinstance(norm, AdaptiveInstanceNorm):
+        return norm.with_remake(x, w, style)
+    return norm(x, w), lambda: norm(x, w)
+
+
 class AdaptiveInstanceNorm(nn.Module):
     """AdaIN: normalise every channel of an image over its positions (Huang and Belongie, 2017).
 
@@ -49,9 +88,19 @@ class AdaptiveInstanceNorm(nn.Module):
         self.style = style_layer(channels, latent_dim, gamma_init)
 
     @in_float32
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`, in float32 under autocast."""
-        return instance_norm(x, *scale_and_shift(self.style, w))
+    def forward(self, x: Tensor, w: Tensor, style: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`, in float32 under autocast.
+
+        `style` is gamma and beta, `[B, 1, 1, C]` each, if they are known.
+        """
+        return instance_norm(x, *(scale_and_shift(self.style, w) if style is None else style))
+
+    @in_float32
+    def with_remake(
+        self, x: Tensor, w: Tensor, style: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Callable[[], Tensor]]:
+        """The result of `forward`, and a function that makes it again without the statistics and the style layer."""
+        return instance_norm_with_remake(x, *(scale_and_shift(self.style, w) if style is None else style))
 
     @in_float32
     def for_tiles(self, x: Tensor, w: Tensor) -> NormaliseTile:

@@ -7,16 +7,20 @@ kinds.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swincli.model.blocks.layers import FIRST_RESOLUTION
 from swincli.ops.constants import cached_constant
 from swincli.ops.cpu_tiles import tiles
+from swincli.ops.fused_attention import fused_window_attention, kernel_is_right, use_fused
 from swincli.ops.instance_norm import NormaliseTile
 from swincli.ops.window_attention import attend_tile, attention_tiles, attention_weights, window_attention
 from swincli.ops.windows import WindowGrid
+from swincli.recipe.schema import ModelSection
 
 Shifts = Callable[[int, int], tuple[int, ...]]
 
@@ -31,6 +35,31 @@ def relative_index(side: int, *, device: torch.device | None = None) -> Tensor:
     position = torch.stack([y.flatten(), x.flatten()])
     offset = position[:, :, None] - position[:, None, :] + side - 1
     return offset[0] * (2 * side - 1) + offset[1]
+
+
+class _ToeplitzBias(torch.autograd.Function):
+    """Rows of bias tables by `relative_index`: `[G, (2 side - 1)², h] -> [G, h, side², side²]`.
+
+    The tables' gradient is that of a view of them, of every window of side x side entries. It needs no sort of the
+    rows, as an embedding's does on a GPU, and always adds in the same order.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tables: Tensor, side: int) -> Tensor:
+        ctx.side = side
+        rows = relative_index(side, device=tables.device).flatten()
+        pairs: Tensor = tables.transpose(1, 2).index_select(2, rows).unflatten(2, (side**2, side**2))
+        return pairs
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        side = ctx.side
+        length = 2 * side - 1
+        grad = grad_outputs[0].unflatten(3, (side, side)).unflatten(2, (side, side))
+        grad = grad.flip((4, 5))  # entry (q, k) is at q + side - 1 - k, along y and along x
+        columns = torch.ops.aten.unfold_backward(grad, [*grad.shape[:3], length, side], 3, side, 1)
+        table = torch.ops.aten.unfold_backward(columns, [*grad.shape[:2], length, length], 2, side, 1)
+        return table.flatten(2).transpose(1, 2).contiguous(), None
 
 
 class WindowAttention(nn.Module):
@@ -92,6 +121,30 @@ ATTENTIONS: dict[str, Shifts] = {"double": double, "single": single}
 """Shifts of a block's head groups, from the block's index at its resolution and half the side of a window."""
 
 
+def side_of_windows(config: ModelSection, resolution: int) -> int:
+    """Side of the windows at a resolution: at most that of the map."""
+    return FIRST_RESOLUTION if resolution == FIRST_RESOLUTION else min(config.window, resolution)
+
+
+def describe_attention(config: ModelSection, device: torch.device, dtype: torch.dtype) -> str:
+    """How a generator's attention runs on CUDA, in words, after the self-test of the fused kernel; else empty.
+
+    Args:
+        config: The recipe's [model] section.
+        device: The device.
+        dtype: Precision of matrix products.
+    """
+    if device.type != "cuda":
+        return ""
+    widths = config.channels("g")
+    shapes = {(width // config.heads(width), side_of_windows(config, side)) for side, width in widths.items()}
+    wrong = sorted({dim for dim, side in shapes if not kernel_is_right(device, dtype, dim, side)})
+    if not wrong:
+        return "fused attention, which agrees with the plain way"
+    heads = "all heads" if wrong == sorted({dim for dim, _ in shapes}) else f"heads of {', '.join(map(str, wrong))}"
+    return f"plain attention for {heads}: the fused kernel fails its self-test"
+
+
 class GroupedAttention(nn.Module):
     """Multi-head window attention in head groups: one projection to q, k and v, then every group in its own windows.
 
@@ -135,9 +188,21 @@ class GroupedAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, H, W, C] -> [B, H, W, C]`."""
-        groups = self.head_groups
-        attended = window_attention(self._qkv(x), [group.grid for group in groups], [group.bias() for group in groups])
+        groups, qkv = self.head_groups, self._qkv(x)
+        grids = [group.grid for group in groups]
+        if use_fused(qkv, grids):
+            attended = fused_window_attention(qkv, grids, self._stacked_bias()).flatten(3)
+        else:
+            attended = window_attention(qkv, grids, [group.bias() for group in groups])
         out: Tensor = self.proj(attended)
+        return out
+
+    def _stacked_bias(self) -> Tensor | None:
+        """The bias of all head groups, `[G, h, side², side²]`; None without `relative_bias`."""
+        tables: list[Tensor] = [group.position_bias for group in self.head_groups if group.position_bias is not None]
+        if not tables:
+            return None
+        out: Tensor = _ToeplitzBias.apply(torch.stack(tables), self.head_groups[0].side)  # type: ignore[no-untyped-call]
         return out
 
     def groups_with_qkv(self, x: Tensor) -> list[tuple[WindowAttention, Tensor]]:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swincli.ops.cpu_tiles import on_gpu_path
 from swincli.ops.precision import in_float32
 
 FIRST_RESOLUTION = 4  # side of G's first map
@@ -58,8 +59,21 @@ class EqualLinear(nn.Module):
     @in_float32
     def forward(self, x: Tensor) -> Tensor:
         """`[..., inputs] -> [..., outputs]`, in float32 under autocast, because rounding w would show."""
-        out = F.linear(x, self.weight * self.scale, self.bias * self.lr_mul)
+        if on_gpu_path(x):
+            return self._scaled_input(x)
+        out = F.linear(x, self.weight * self.scale, self._scaled_bias())
         return scaled_leaky_relu(out) if self.activation else out
+
+    def _scaled_input(self, x: Tensor) -> Tensor:
+        """`forward` with the scale at x and the activation's gain at both scales: fewer and smaller operations."""
+        if not self.activation:
+            return F.linear(x * self.scale, self.weight, self._scaled_bias())
+        out = F.linear(x * (self.scale * GAIN), self.weight, self._scaled_bias(GAIN))
+        return F.leaky_relu(out, SLOPE)
+
+    def _scaled_bias(self, gain: float = 1.0) -> Tensor:
+        factor = self.lr_mul * gain
+        return self.bias if factor == 1.0 else self.bias * factor
 
 
 class EqualWeight(nn.Module):

@@ -32,6 +32,13 @@ def sine_table(length: int, dim: int, *, device: torch.device | None = None) -> 
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
+@cached_constant
+def padded_sine_table(length: int, channels: int, second: bool, *, device: torch.device | None = None) -> Tensor:
+    """`sine_table` in one half of the channels and zeros in the other: float32 `[length, C]`."""
+    half = channels // 2
+    return F.pad(sine_table(length, half, device=device), (half, 0) if second else (0, half))
+
+
 def add_position(x: Tensor, strength: Tensor, columns: Tensor, rows: Tensor) -> Tensor:
     """Add `strength` times an encoding to `[B, H, W, C]`: columns to the first half of the channels, rows to the rest.
 
@@ -44,8 +51,13 @@ def add_position(x: Tensor, strength: Tensor, columns: Tensor, rows: Tensor) -> 
         rows: Encoding of the rows, `[H, C/2]`.
     """
     half = x.shape[-1] // 2
-    x = x + strength * F.pad(columns, (0, half))
-    return x.add_((strength * F.pad(rows, (half, 0)))[:, None])
+    return _add_padded(x, strength, F.pad(columns, (0, half)), F.pad(rows, (half, 0)))
+
+
+def _add_padded(x: Tensor, strength: Tensor, columns: Tensor, rows: Tensor) -> Tensor:
+    """`add_position` of encodings with zeros for the other half of the channels, `[W, C]` and `[H, C]`."""
+    x = x + strength * columns
+    return x.add_((strength * rows)[:, None])
 
 
 class SinusoidalPosition(nn.Module):
@@ -54,9 +66,9 @@ class SinusoidalPosition(nn.Module):
     def forward(self, x: Tensor, strength: Tensor) -> Tensor:
         """`[B, H, W, C], [1] -> [B, H, W, C]`."""
         _, height, width, channels = x.shape
-        columns = sine_table(width, channels // 2, device=x.device, dtype=x.dtype)
-        rows = sine_table(height, channels // 2, device=x.device, dtype=x.dtype)
-        return add_position(x, strength, columns, rows)
+        columns = padded_sine_table(width, channels, False, device=x.device, dtype=x.dtype)
+        rows = padded_sine_table(height, channels, True, device=x.device, dtype=x.dtype)
+        return _add_padded(x, strength, columns, rows)
 
 
 class LearnedPosition(nn.Module):

@@ -12,6 +12,7 @@ import torch
 from rich.live import Live
 
 from swincli.console import PLAIN_SECONDS, Console
+from swincli.model.blocks.attention import describe_attention
 from swincli.recipe import Recipe
 from swincli.recipe.schema import RunSection
 from swincli.system.atomic_files import append_json_line
@@ -223,11 +224,13 @@ def memory_for_display(device: torch.device) -> dict[str, MemoryUse]:
 def describe_start(state: TrainingState, images: int, device: torch.device) -> list[str]:
     """The lines printed before the first step: network sizes, number of images, length of the run, and precision."""
     recipe = state.recipe
+    attention = describe_attention(recipe.model, device, choose_precision(recipe.run.precision, device))
     sizes = {name: sum(p.numel() for p in getattr(state, name).parameters()) for name in ("generator", "discriminator")}
     return [
         f"G has {sizes['generator']:,} parameters, D {sizes['discriminator']:,}, at {recipe.model.size} px on {device}",
         f"{images:,} training images; {format_count(recipe.train.total)} to be shown, {recipe.train.batch} per step",
         *describe_device(recipe.run, device_facts(device)),
+        *([attention] if attention else []),
     ]
 
 

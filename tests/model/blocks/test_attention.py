@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from swincli.model.blocks.attention import GroupedAttention, WindowAttention, relative_index
+from swincli.model.blocks import attention as attention_blocks
+from swincli.model.blocks.attention import GroupedAttention, WindowAttention, describe_attention, relative_index
 from swincli.ops.window_attention import window_attention
 from swincli.ops.windows import edge_masks
+from swincli.recipe.schema import ModelSection
 
 
 def plain_weights(module: WindowAttention, q: Tensor, k: Tensor, height: int, width: int) -> Tensor:
@@ -97,3 +99,36 @@ def test_tables_do_not_grow_with_the_image() -> None:
     assert edge_masks(8).nbytes + relative_index(8).nbytes < 2**20
     names = dict(GroupedAttention(32, 4, side=8, resolution=1024).named_buffers())
     assert names == {}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ((), "fused attention, which agrees with the plain way"),
+        ((4,), "plain attention for heads of 4: the fused kernel fails its self-test"),
+        ((4, 8, 16, 32), "plain attention for all heads: the fused kernel fails its self-test"),
+    ],
+)
+def test_the_way_of_attention_is_named_on_cuda(
+    monkeypatch: pytest.MonkeyPatch, wrong: tuple[int, ...], words: str
+) -> None:
+    config, asked = ModelSection(size=1024, g_multiplier=1), set()
+
+    def is_right(device: torch.device, dtype: torch.dtype, dim: int, side: int) -> bool:
+        asked.add((str(device), dtype, side))
+        return dim not in wrong
+
+    monkeypatch.setattr(attention_blocks, "kernel_is_right", is_right)
+    assert describe_attention(config, torch.device("cuda"), torch.bfloat16) == words
+    assert asked == {("cuda", torch.bfloat16, 4), ("cuda", torch.bfloat16, 8)}
+    assert describe_attention(config, torch.device("cpu"), torch.float32) == ""
+
+
+def test_the_gradient_of_a_bias_without_a_sort_is_the_embeddings() -> None:
+    tables = torch.randn(2, 49, 3, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    plain = torch.stack([table[relative_index(4)].permute(2, 0, 1) for table in tables])
+    fast = attention_blocks._ToeplitzBias.apply(tables, 4)
+    assert torch.equal(fast, plain)
+    expected, found = (torch.autograd.grad((bias * weight).sum(), tables)[0] for bias in (plain, fast))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)

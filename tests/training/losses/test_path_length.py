@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -110,7 +111,7 @@ def assert_close(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
         torch.testing.assert_close(ours[name], value, rtol=1e-8, atol=1e-12, msg=name)
 
 
-@pytest.mark.parametrize("how", ["run.micro_batch=4", "run.recompute_from=4", "tiles"])
+@pytest.mark.parametrize("how", ["run.micro_batch=4", "run.recompute_from=4", "tiles", "as on a GPU"])
 def test_the_real_generator_however_it_runs(
     tiny_recipe: MakeRecipe,
     store: Store,
@@ -120,9 +121,10 @@ def test_the_real_generator_however_it_runs(
 ) -> None:
     plain = dict(plain_gradients)
     assert plain["levels.0.blocks.0.attention.qkv.weight"].abs().max() > 0
-    if how == "tiles":
+    if "=" not in how:
         monkeypatch.setattr(cpu_tiles, "LARGE_BYTES", 0)
-    _, other = gradients(tiny_recipe(*KEYS, *([how] if "=" in how else [])), store)
+    with cpu_tiles.as_on_a_gpu() if how == "as on a GPU" else contextlib.nullcontext():
+        _, other = gradients(tiny_recipe(*KEYS, *([how] if "=" in how else [])), store)
     assert_close(other, plain)
 
 
