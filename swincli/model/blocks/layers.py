@@ -63,7 +63,13 @@ class EqualLinear(nn.Module):
 
 
 class EqualWeight(nn.Module):
-    """A weight with equalised learning rate: initialised as N(0, 1), scaled by 1 / sqrt(fan-in) in forward."""
+    """A weight with equalised learning rate: initialised as N(0, 1), scaled by 1 / sqrt(fan-in) in forward.
+
+    Attributes:
+        prepared: What `forward` returns if `Kernels` has computed it for this forward of the discriminator.
+    """
+
+    prepared: Tensor | None = None
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -72,7 +78,7 @@ class EqualWeight(nn.Module):
 
     def forward(self) -> Tensor:
         """The scaled weight."""
-        return self.weight * self.scale
+        return self.weight * self.scale if self.prepared is None else self.prepared
 
 
 class SpectralWeight(nn.Module):
@@ -80,7 +86,12 @@ class SpectralWeight(nn.Module):
 
     It has PyTorch's default initialisation. Every forward in training mode does one step of power iteration on the
     vectors u and v; in eval mode they stay as they are.
+
+    Attributes:
+        prepared: What `forward` returns if `Kernels` has computed it for this forward of the discriminator.
     """
+
+    prepared: Tensor | None = None
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -95,6 +106,8 @@ class SpectralWeight(nn.Module):
     @in_float32
     def forward(self) -> Tensor:
         """The normalised weight; its spectral norm is about 1."""
+        if self.prepared is not None:
+            return self.prepared
         matrix = self.weight.flatten(1)
         u, v = self.u, self.v
         if self.training:
