@@ -150,10 +150,14 @@ class Conv(nn.Module):
         size: Side of the kernel, odd.
         stride: 1 pads to keep the side. 2 does not pad: the blur before it has padded.
         spectral: Use spectral norm instead of equalised learning rate.
+
+    Attributes:
+        channels_last: Lay out the used weight channels-last, so that the maps are too. The parameter stays contiguous.
     """
 
     def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, spectral: bool) -> None:
         super().__init__()
+        self.channels_last = False
         self.kernel = make_weight(outputs, inputs, size, size, spectral=spectral)
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.stride = stride
@@ -162,4 +166,6 @@ class Conv(nn.Module):
     def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
         """`[B, inputs, H, W] -> [B, outputs, H', W']`; `weight` is the result of `kernel()`, if known."""
         weight = self.kernel() if weight is None else weight
+        if self.channels_last:
+            weight = weight.to(memory_format=torch.channels_last)
         return scaled_leaky_relu(F.conv2d(x, weight, self.bias, self.stride, self.padding))

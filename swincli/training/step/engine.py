@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from swincli.errors import ResourceError
+from swincli.model.blocks.layers import Conv
 from swincli.model.discriminators.wavelet import TrunkBlock
 from swincli.model.generator import Generator
 from swincli.recipe.schema import RunSection
@@ -80,13 +81,13 @@ def start_engine(
     Raises:
         ResourceError: this machine does not support it.
     """
-    if processes.world_size > 1 and not run.channels_last:
-        # About one-row parameters, whose strides do not matter. With channels-last it may mean a copy in each step.
+    if processes.world_size > 1:  # about one-row parameters, whose strides do not matter; all others are contiguous
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     generator.recompute_from = run.recompute_from
     discriminator.recompute_from = run.recompute_from  # type: ignore[assignment]
-    if run.channels_last:
-        discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for module in discriminator.modules():
+        if isinstance(module, Conv):
+            module.channels_last = run.channels_last
     if run.compile:
         compile_networks(generator, discriminator)
     return Engine(processes, choose_precision(run.precision, device), run.compile)

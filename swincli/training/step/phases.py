@@ -17,7 +17,6 @@ from swincli.training.losses.memory import Memory
 from swincli.training.losses.networks import Networks
 from swincli.training.losses.phases import Setting
 from swincli.training.step.engine import Engine
-from swincli.training.step.optimizers import match_layout
 
 
 @dataclass(frozen=True)
@@ -113,8 +112,6 @@ def make_phases(
     engine = engine or Engine()
     g_parameters, d_parameters = (optimizer.param_groups[0]["params"] for optimizer in (g_optimizer, d_optimizer))
     g, d = engine.wrap_ddp(generator, g_parameters), engine.wrap_ddp(discriminator, d_parameters)
-    match_layout(g_optimizer)  # the engine may have given D another layout since the moments were loaded
-    match_layout(d_optimizer)
     for_d = _losses(generator, d, recipe, engine, memory)
     for_g = _losses(g, discriminator, recipe, engine, memory)
     loss, clip = recipe.loss, recipe.train.clip
