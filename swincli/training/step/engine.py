@@ -62,6 +62,7 @@ class Engine:
         wrapped = DistributedDataParallel(
             network,
             device_ids=[device] if device.type == "cuda" else None,
+            gradient_as_bucket_view=True,  # no copy from gradients to buckets and back
             **{_SYNC_BUFFERS: False},  # type: ignore[arg-type]
         )
         for parameter in parameters:
