@@ -14,6 +14,7 @@ from rich.live import Live
 from swincli.console import PLAIN_SECONDS, Console
 from swincli.recipe import Recipe
 from swincli.system.atomic_files import append_json_line
+from swincli.system.cache import compiled_code_folder
 from swincli.system.distributed import Processes
 from swincli.system.runtime import choose_precision
 from swincli.training.logging.eta import EtaEstimator
@@ -211,13 +212,18 @@ def memory_for_display(device: torch.device) -> dict[str, MemoryUse]:
 
 
 def describe_start(state: TrainingState, images: int, device: torch.device) -> list[str]:
-    """The lines printed before the first step: network sizes, number of images, length of the run."""
+    """The lines printed before the first step: network sizes, number of images, length of the run, compilation."""
     recipe = state.recipe
     sizes = {name: sum(p.numel() for p in getattr(state, name).parameters()) for name in ("generator", "discriminator")}
-    return [
+    lines = [
         f"G has {sizes['generator']:,} parameters, D {sizes['discriminator']:,}, at {recipe.model.size} px on {device}",
         f"{images:,} training images; {format_count(recipe.train.total)} to be shown, {recipe.train.batch} per step",
     ]
+    if recipe.run.compile:
+        folder = compiled_code_folder()
+        where = f"; the code is kept in {folder} for the next run" if folder else ""
+        lines.append(f"run.compile: compiling comes first, which can take many minutes{where}")
+    return lines
 
 
 def _pauses(recipe: Recipe) -> dict[str, int]:
