@@ -137,6 +137,15 @@ def compile_networks(
     _allow_graphs(GRAPHS_OF_A_PART * (len(parts) + 1))
 
 
+def explain_compiler(error: BaseException) -> None:
+    """Raise a ResourceError with the compiler's own words if that is where an error of a step comes from."""
+    if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.endswith("raised:")]
+    reason = lines[0].strip() if lines else type(error).__name__
+    raise ResourceError(f"run.compile: compiling failed: {reason}", "Set run.compile=false.") from error
+
+
 def compiled_methods(generator: Generator, discriminator: nn.Module) -> list[tuple[nn.Module, str]]:
     """Methods that are compiled, as (module, name); those of D get their weights as arguments."""
     methods: list[tuple[nn.Module, str]] = [(generator, "map")] if isinstance(generator, Generator) else []
