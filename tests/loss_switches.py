@@ -64,6 +64,11 @@ COMBINED = (
 """Every switch once, in as few runs as contradictions allow."""
 WHOLE_BATCH = {"top-k", "mee entropy"}
 """Switches that refuse to be split."""
+ACCUMULATED = {
+    "bcr": "train.batch=16 run.micro_batch=4 loss.bcr_real=1 loss.bcr_fake=2 train.clip=0.1",
+    "path length": "train.batch=16 run.micro_batch=4 loss.path_length=2 loss.path_length_interval=2",
+}
+"""Runs whose two processes each take two micro-batches."""
 FEATURES = {"augself", "augself of g", "adaptive mix", "mee dlle", "mee disomap", "mee entropy"}
 """Switches that need the feature vector of an image."""
 UNCONDITIONAL = {"adaptive mix", "mee disomap"}

@@ -1,16 +1,18 @@
-"""Two steps of every switch that a batch may be split for: run by torchrun, for a test."""
+"""Two steps of every switch that a batch may be split for, and with micro-batches: run by torchrun, for a test."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from unittest import mock
 
 import torch
-from loss_switches import SWITCHES, WHOLE_BATCH, Steps, keys_of
+from loss_switches import ACCUMULATED, SWITCHES, WHOLE_BATCH, Steps, keys_of
 
 from swincli.data.store.reader import Store
+from swincli.model.blocks import kernels
 from swincli.recipe import load_recipe
-from swincli.system.distributed import init_distributed
+from swincli.system.distributed import Processes, init_distributed
 
 KEYS = ("train.total=400", "train.batch=8", "loss.r1_interval=2")
 
@@ -18,14 +20,22 @@ KEYS = ("train.total=400", "train.batch=8", "loss.r1_interval=2")
 def main(recipe: str, out: Path) -> None:
     with init_distributed(torch.device("cpu")) as processes:
         for name in SWITCHES:
-            if name in WHOLE_BATCH:
-                continue
-            loaded = load_recipe(recipe, [*KEYS, *keys_of((name,))])
-            assert loaded.data.path is not None
-            steps = Steps(loaded, Store.open(Path(loaded.data.path)), processes, double=True)
-            reported = steps.run(2)
-            if processes.is_main:
-                torch.save({"reported": reported, "tensors": steps.tensors()}, out / f"{name}.pt")
+            if name not in WHOLE_BATCH:
+                run(recipe, keys_of((name,)), out / f"{name}.pt", processes)
+        for name, keys in ACCUMULATED.items():
+            run(recipe, keys.split(), out / f"accumulated-{name}.pt", processes)
+            with mock.patch.object(kernels, "compute_together", return_value=True):  # as on GPUs
+                run(recipe, keys.split(), out / f"accumulated-{name}-gpu.pt", processes)
+
+
+def run(recipe: str, keys: list[str], out: Path, processes: Processes) -> None:
+    """Take two steps together; the main process saves what they report and hold."""
+    loaded = load_recipe(recipe, [*KEYS, *keys])
+    assert loaded.data.path is not None
+    steps = Steps(loaded, Store.open(Path(loaded.data.path)), processes, double=True)
+    reported = steps.run(2)
+    if processes.is_main:
+        torch.save({"reported": reported, "tensors": steps.tensors()}, out)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ from pathlib import Path
 
 from swincli.errors import ResourceError, SwincliError
 
+COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
+"""PyTorch's name of the environment variable for compiled code; Triton's kernels lie in the same folder."""
+
 _HINT = "Set SWINCLI_CACHE to a folder that can be written."
 
 
@@ -76,6 +79,26 @@ def write_cached(name: Path, write: Callable[[Path], object]) -> Path:
         else:
             return place / name
     raise first or ResourceError("no folder for cached files: no home folder and no temporary folder", _HINT)
+
+
+def compiled_code_folder() -> Path | None:
+    """Where torch.compile keeps its code for the next run: the folder that the user has chosen, or one in the cache.
+
+    Returns:
+        None without either; PyTorch then takes a folder in the temporary one.
+    """
+    chosen = os.environ.get(COMPILER_CACHE)
+    return Path(chosen) if chosen else cached_folder("compiled")
+
+
+def cached_folder(name: str) -> Path | None:
+    """A folder of the cache for files that libraries write; it is made if needed. None if there is no place for it."""
+    for place in cache_places():
+        with suppress(OSError):
+            (place / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+            if os.access(place / name, os.W_OK):
+                return place / name
+    return None
 
 
 def _private_temporary_folder() -> list[Path]:

@@ -38,7 +38,7 @@ from swincli.training.run_step import run_all, run_step
 from swincli.training.schedules import crossed
 from swincli.training.step.batch_shards import BatchSplit, split_batch
 from swincli.training.step.batches import next_micro_batches
-from swincli.training.step.engine import start_engine
+from swincli.training.step.engine import explain_compiler, start_engine
 from swincli.training.step.held_out import HeldOutLogits, open_held_out
 from swincli.training.step.labels import training_classes
 from swincli.training.step.phases import Phase, make_phases, make_setting
@@ -336,16 +336,17 @@ def end_run(
 def explain_torch_errors(
     recipe: Recipe, device: torch.device, split: BatchSplit, processes: Processes
 ) -> Iterator[None]:
-    """Turn PyTorch's errors about memory and lost peers into errors with a hint.
+    """Turn PyTorch's errors about memory, the compiler and lost peers into errors with a hint.
 
     Raises:
-        ResourceError: out of memory, or another rank was lost.
+        ResourceError: out of memory, compiling failed, or another rank was lost.
     """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             raise out_of_memory_error(error, recipe, device, split.micro_batch_size, processes.world_size) from error
+        explain_compiler(error)
         explain_lost_peer(error, processes)
         raise
 

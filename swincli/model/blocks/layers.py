@@ -77,7 +77,13 @@ class EqualLinear(nn.Module):
 
 
 class EqualWeight(nn.Module):
-    """A weight with equalised learning rate: initialised as N(0, 1), scaled by 1 / sqrt(fan-in) in forward."""
+    """A weight with equalised learning rate: initialised as N(0, 1), scaled by 1 / sqrt(fan-in) in forward.
+
+    Attributes:
+        prepared: What `forward` returns if `Kernels` has computed it for this forward of the discriminator.
+    """
+
+    prepared: Tensor | None = None
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -86,7 +92,7 @@ class EqualWeight(nn.Module):
 
     def forward(self) -> Tensor:
         """The scaled weight."""
-        return self.weight * self.scale
+        return self.weight * self.scale if self.prepared is None else self.prepared
 
 
 class SpectralWeight(nn.Module):
@@ -94,7 +100,12 @@ class SpectralWeight(nn.Module):
 
     It has PyTorch's default initialisation. Every forward in training mode does one step of power iteration on the
     vectors u and v; in eval mode they stay as they are.
+
+    Attributes:
+        prepared: What `forward` returns if `Kernels` has computed it for this forward of the discriminator.
     """
+
+    prepared: Tensor | None = None
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -109,6 +120,8 @@ class SpectralWeight(nn.Module):
     @in_float32
     def forward(self) -> Tensor:
         """The normalised weight; its spectral norm is about 1."""
+        if self.prepared is not None:
+            return self.prepared
         matrix = self.weight.flatten(1)
         u, v = self.u, self.v
         if self.training:
@@ -151,10 +164,14 @@ class Conv(nn.Module):
         size: Side of the kernel, odd.
         stride: 1 pads to keep the side. 2 does not pad: the blur before it has padded.
         spectral: Use spectral norm instead of equalised learning rate.
+
+    Attributes:
+        channels_last: Lay out the used weight channels-last, so that the maps are too. The parameter stays contiguous.
     """
 
     def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, spectral: bool) -> None:
         super().__init__()
+        self.channels_last = False
         self.kernel = make_weight(outputs, inputs, size, size, spectral=spectral)
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.stride = stride
@@ -163,4 +180,6 @@ class Conv(nn.Module):
     def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
         """`[B, inputs, H, W] -> [B, outputs, H', W']`; `weight` is the result of `kernel()`, if known."""
         weight = self.kernel() if weight is None else weight
+        if self.channels_last:
+            weight = weight.to(memory_format=torch.channels_last)
         return scaled_leaky_relu(F.conv2d(x, weight, self.bias, self.stride, self.padding))

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swincli.model.blocks.conditioning import Through, embed, make_embedding, project
+from swincli.model.blocks.kernels import Kernels
 from swincli.model.blocks.layers import Conv, Linear, make_weight
 from swincli.model.discriminators.epilogue import LAST_RESOLUTION, epilogue_layers, judge
 from swincli.model.discriminators.wavelet import TrunkBlock
@@ -72,6 +73,7 @@ class ResidualDiscriminator(nn.Module):
         layers = epilogue_layers(width, spectral=config.spectral_norm, outputs=width if config.classes else 1)
         self.final_conv, self.hidden, self.hidden_bias, self.logit = layers
         self.embedding = make_embedding(config.classes, width)
+        self.kernels = Kernels(self)
 
     def features(self, image: Tensor) -> Tensor:
         """The map before the minibatch standard deviation, `[B, 3, size, size] -> [B, C, 4, 4]`; images stay apart."""
@@ -82,7 +84,8 @@ class ResidualDiscriminator(nn.Module):
 
         With `through`, the result is that of `through(self, image, labels)`; see `Through`.
         """
-        return (through or judge)(self, image, labels)
+        with self.kernels.prepared():
+            return (through or judge)(self, image, labels)
 
 
 class PatchDiscriminator(nn.Module):
@@ -104,11 +107,13 @@ class PatchDiscriminator(nn.Module):
         self.final_conv = Conv(width, width, 3, spectral=config.spectral_norm)
         self.logit = Linear(width, width if config.classes else 1, spectral=config.spectral_norm)
         self.embedding = make_embedding(config.classes, width)
+        self.kernels = Kernels(self)
 
     def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
         """`[B, 3, size, size]` in the network's pixel range, int64 labels `[B]` if conditional -> `[B, 1, h, w]`."""
-        features = self._head(_run_trunk(self.trunk, image, self.recompute_from))
-        return project(features, embed(self.embedding, labels))
+        with self.kernels.prepared():
+            features = self._head(_run_trunk(self.trunk, image, self.recompute_from))
+            return project(features, embed(self.embedding, labels))
 
     @in_float32
     def _head(self, x: Tensor) -> Tensor:

@@ -6,12 +6,14 @@ Zhang et al., CVPR 2022, section 3.3, "Wavelet discriminator"; it follows SWAGAN
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from swincli.errors import UsageError
 from swincli.model.blocks.conditioning import Through, make_embedding
+from swincli.model.blocks.kernels import Kernels
 from swincli.model.blocks.layers import Conv
 from swincli.model.discriminators.epilogue import LAST_RESOLUTION, epilogue_layers, judge
 from swincli.ops import fir
@@ -76,20 +78,36 @@ class WaveletDiscriminator(nn.Module):
         layers = epilogue_layers(widths[-1], spectral=spectral, outputs=widths[-1] if config.classes else 1)
         self.final_conv, self.hidden, self.hidden_bias, self.logit = layers
         self.embedding = make_embedding(config.classes, widths[-1])
+        self.kernels = Kernels(self)
 
     def features(self, image: Tensor) -> Tensor:
         """The map before the minibatch standard deviation, `[B, 3, size, size] -> [B, C, 4, 4]`; images stay apart."""
         filters = wavelet_filters(self.banks, device=image.device, dtype=image.dtype)
-        x: Tensor = self.from_wavelet[0](dwt(image, filters))
-        for block, from_wavelet in zip(self.trunk, self.from_wavelet[1:], strict=True):
+        first, *others = cast("Iterable[Conv]", self.from_wavelet)
+        x = self.coefficients(first, image, filters, first.kernel())
+        for block, from_wavelet in zip(self.trunk, others, strict=True):
             # the release inverts the transform, downsamples and transforms again; an image pyramid gives the same
             image = fir.downsample(image)
-            x = block(x, recompute=use_checkpointing(x, self.recompute_from)) + from_wavelet(dwt(image, filters))
+            x = block(x, recompute=use_checkpointing(x, self.recompute_from))
+            x = x + self.coefficients(from_wavelet, image, filters, from_wavelet.kernel())
         return x
+
+    def coefficients(self, conv: Conv, image: Tensor, filters: Tensor, weight: Tensor) -> Tensor:
+        """Features of an image's wavelet coefficients, `[B, 3, H, W] -> [B, C, H/2, W/2]`; pure, so it can be compiled.
+
+        Args:
+            conv: The layer of this scale.
+            image: The image at this scale.
+            filters: The wavelet's filters.
+            weight: What `conv.kernel()` has returned.
+        """
+        out: Tensor = conv(dwt(image, filters), weight)
+        return out
 
     def forward(self, image: Tensor, labels: Tensor | None = None, through: Through | None = None) -> Any:
         """`[B, 3, size, size]` in the network's pixel range, int64 labels `[B]` if conditional -> logits `[B, 1]`.
 
         With `through`, the result is that of `through(self, image, labels)`; see `Through`.
         """
-        return (through or judge)(self, image, labels)
+        with self.kernels.prepared():
+            return (through or judge)(self, image, labels)

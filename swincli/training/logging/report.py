@@ -16,6 +16,7 @@ from swincli.model.blocks.attention import describe_attention
 from swincli.recipe import Recipe
 from swincli.recipe.schema import RunSection
 from swincli.system.atomic_files import append_json_line
+from swincli.system.cache import compiled_code_folder
 from swincli.system.device_facts import (
     IDLE_HINT,
     DeviceFacts,
@@ -222,16 +223,21 @@ def memory_for_display(device: torch.device) -> dict[str, MemoryUse]:
 
 
 def describe_start(state: TrainingState, images: int, device: torch.device) -> list[str]:
-    """The lines printed before the first step: network sizes, number of images, length of the run, and precision."""
+    """The lines before the first step: network sizes, images, length of the run, precision, attention, compilation."""
     recipe = state.recipe
     attention = describe_attention(recipe.model, device, choose_precision(recipe.run.precision, device))
     sizes = {name: sum(p.numel() for p in getattr(state, name).parameters()) for name in ("generator", "discriminator")}
-    return [
+    lines = [
         f"G has {sizes['generator']:,} parameters, D {sizes['discriminator']:,}, at {recipe.model.size} px on {device}",
         f"{images:,} training images; {format_count(recipe.train.total)} to be shown, {recipe.train.batch} per step",
         *describe_device(recipe.run, device_facts(device)),
         *([attention] if attention else []),
     ]
+    if recipe.run.compile:
+        folder = compiled_code_folder()
+        where = f"; the code is kept in {folder} for the next run" if folder else ""
+        lines.append(f"run.compile: compiling comes first, which can take many minutes{where}")
+    return lines
 
 
 def describe_device(run: RunSection, facts: DeviceFacts) -> list[str]:

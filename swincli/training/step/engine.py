@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from swincli.errors import ResourceError
-from swincli.model.discriminators.wavelet import TrunkBlock
-from swincli.model.generator import Generator
+from swincli.model.blocks.layers import Conv
+from swincli.model.discriminators.wavelet import TrunkBlock, WaveletDiscriminator
+from swincli.model.generator import Block, Generator, Upsample
 from swincli.recipe.schema import RunSection
+from swincli.system.cache import COMPILER_CACHE, compiled_code_folder
 from swincli.system.distributed import Processes
 from swincli.system.runtime import choose_precision
 
@@ -25,6 +29,12 @@ _SYNC_BUFFERS = (
     if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
     else "broadcast_buffers"
 )
+
+GRAPHS_OF_A_PART = 8
+"""Graphs allowed for each compiled part: with and without gradients of maps or weights, recomputed, by precision."""
+
+_COMPILED: dict[type[nn.Module], str] = {TrunkBlock: "halve", WaveletDiscriminator: "coefficients"}
+"""Methods of D's modules that are pure functions of maps and weights."""
 
 Context = Callable[[], contextlib.AbstractContextManager[object]]
 
@@ -61,6 +71,7 @@ class Engine:
         wrapped = DistributedDataParallel(
             network,
             device_ids=[device] if device.type == "cuda" else None,
+            gradient_as_bucket_view=True,  # no copy from gradients to buckets and back
             **{_SYNC_BUFFERS: False},  # type: ignore[arg-type]
         )
         for parameter in parameters:
@@ -80,33 +91,73 @@ def start_engine(
     Raises:
         ResourceError: this machine does not support it.
     """
-    if processes.world_size > 1 and not run.channels_last:
-        # About one-row parameters, whose strides do not matter. With channels-last it may mean a copy in each step.
+    if processes.world_size > 1:  # about one-row parameters, whose strides do not matter; all others are contiguous
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     generator.recompute_from = run.recompute_from
     discriminator.recompute_from = run.recompute_from  # type: ignore[assignment]
-    if run.channels_last:
-        discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for module in discriminator.modules():
+        if isinstance(module, Conv):
+            module.channels_last = run.channels_last
     if run.compile:
+        keep_compiled_code()
         compile_networks(generator, discriminator)
     return Engine(processes, choose_precision(run.precision, device), run.compile)
 
 
-def compile_networks(generator: Generator, discriminator: nn.Module, backend: str = "inductor") -> None:
-    """Mark the networks for compilation at their first forward; modules and parameter names stay the same.
+def keep_compiled_code() -> None:
+    """Let the compiler keep its code in swincli's cache, unless the user has chosen a folder; the next run reads it."""
+    folder = compiled_code_folder()
+    if folder is not None:
+        os.environ[COMPILER_CACHE] = str(folder)
 
-    G is compiled as a whole. Of D only the blocks are compiled, without the computation of their weights: each forward
-    updates spectral norm's vectors, and compiled code would recompute the weights in backward from vectors that have
-    changed since.
+
+def compile_networks(
+    generator: Generator, discriminator: nn.Module, backend: str | Callable[..., Any] = "inductor"
+) -> None:
+    """Mark parts of the networks for compilation at their first forward; modules and parameter names stay the same.
+
+    The parts are the mapping, blocks and upsamplings of G, and of D its trunk blocks and wavelet coefficients. A graph
+    is one part at one shape: it is small, has static shapes, and serves all parts like it. D's weights are computed
+    outside. Each forward moves spectral norm's vectors, and compiled code would recompute the weights in backward from
+    vectors that have changed since. Without CUDA graphs: D's parts run several times before one backward pass.
 
     Raises:
         ResourceError: there is no compiler for this Python or platform.
     """
     warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")  # the compiler reads it
+    settings: dict[str, Any] = {"backend": backend, "dynamic": False}
+    parts = [module for module in generator.modules() if isinstance(module, Block | Upsample)]
     try:
-        generator.compile(backend=backend)
-        for module in discriminator.modules():
-            if isinstance(module, TrunkBlock):
-                module.halve = torch.compile(module.halve, backend=backend)  # type: ignore[method-assign]
+        for part in parts:
+            part.compile(**settings)
+        for owner, name in compiled_methods(generator, discriminator):
+            setattr(owner, name, torch.compile(getattr(owner, name), **settings))
     except RuntimeError as error:
         raise ResourceError(f"run.compile: {error}", "Set run.compile=false.") from error
+    _allow_graphs(GRAPHS_OF_A_PART * (len(parts) + 1))
+
+
+def explain_compiler(error: BaseException) -> None:
+    """Raise a ResourceError with the compiler's own words if that is where an error of a step comes from."""
+    if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.endswith("raised:")]
+    reason = lines[0].strip() if lines else type(error).__name__
+    raise ResourceError(f"run.compile: compiling failed: {reason}", "Set run.compile=false.") from error
+
+
+def compiled_methods(generator: Generator, discriminator: nn.Module) -> list[tuple[nn.Module, str]]:
+    """Methods that are compiled, as (module, name); those of D get their weights as arguments."""
+    methods: list[tuple[nn.Module, str]] = [(generator, "map")] if isinstance(generator, Generator) else []
+    for module in discriminator.modules():
+        methods += [(module, name) for kind, name in _COMPILED.items() if isinstance(module, kind)]
+    return methods
+
+
+def _allow_graphs(count: int) -> None:
+    """Raise the number of graphs of one function, at which the compiler gives it up and runs it eagerly for good."""
+    import torch._dynamo
+
+    config: Any = torch._dynamo.config
+    config.recompile_limit = max(config.recompile_limit, count)
+    config.accumulated_recompile_limit = max(config.accumulated_recompile_limit, count)

@@ -17,7 +17,6 @@ from swincli.training.losses.memory import Memory
 from swincli.training.losses.networks import Networks
 from swincli.training.losses.phases import Setting
 from swincli.training.step.engine import Engine
-from swincli.training.step.optimizers import match_layout
 
 
 @dataclass(frozen=True)
@@ -68,19 +67,28 @@ class Phase:
         norm = self._step(len(micro_batches))
         for parameter in self.parameters:
             parameter.requires_grad_(False)
-        scalars = {name: torch.stack([each[name] for each in collected]).mean() for name in collected[0]}
-        return scalars | {self.norm_key: norm} if self.norm_key else scalars
+        return _means(collected) | ({self.norm_key: norm} if self.norm_key else {})
 
     def _step(self, micro_batches: int) -> Tensor:
         for parameter in self.parameters:
             if parameter.grad is None:  # Adam must count this step for it too
                 parameter.grad = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         if micro_batches > 1:
-            torch._foreach_mul_([p.grad for p in self.parameters if p.grad is not None], 1.0 / micro_batches)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip or float("inf"))
+            torch._foreach_mul_(gradients, 1.0 / micro_batches)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if self.clip:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return norm
+
+
+def _means(collected: list[Scalars]) -> Scalars:
+    """Scalars averaged over micro-batches."""
+    if len(collected) == 1:
+        return collected[0]
+    return {name: torch.stack([each[name] for each in collected]).mean() for name in collected[0]}
 
 
 def make_phases(
@@ -104,8 +112,6 @@ def make_phases(
     engine = engine or Engine()
     g_parameters, d_parameters = (optimizer.param_groups[0]["params"] for optimizer in (g_optimizer, d_optimizer))
     g, d = engine.wrap_ddp(generator, g_parameters), engine.wrap_ddp(discriminator, d_parameters)
-    match_layout(g_optimizer)  # the engine may have given D another layout since the moments were loaded
-    match_layout(d_optimizer)
     for_d = _losses(generator, d, recipe, engine, memory)
     for_g = _losses(g, discriminator, recipe, engine, memory)
     loss, clip = recipe.loss, recipe.train.clip

@@ -8,7 +8,7 @@ from pathlib import Path
 import loss_switches
 import pytest
 import torch
-from loss_switches import SWITCHES, WHOLE_BATCH, Steps, keys_of
+from loss_switches import ACCUMULATED, SWITCHES, WHOLE_BATCH, Steps, keys_of
 from torchrun import torchrun
 
 from swincli.data.store.reader import Store
@@ -34,11 +34,27 @@ def together(tiny_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.mark.parametrize("name", [name for name in SWITCHES if name not in WHOLE_BATCH])
 def test_two_processes_are_one(tiny_recipe: MakeRecipe, store: Store, together: Path, name: str) -> None:
     alone = Steps(tiny_recipe(*KEYS, *keys_of((name,))), store, double=True)
-    reported, shared = alone.run(2), torch.load(together / f"{name}.pt")
+    assert_same(alone, together / f"{name}.pt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["", "-gpu"])
+@pytest.mark.parametrize("name", ACCUMULATED)
+def test_two_processes_with_two_micro_batches_are_one_without(
+    tiny_recipe: MakeRecipe, store: Store, together: Path, name: str, path: str
+) -> None:
+    """R1 in the first step. On GPUs, D's weights are computed together."""
+    alone = Steps(tiny_recipe(*KEYS, *ACCUMULATED[name].split(), "run.micro_batch=null"), store, double=True)
+    assert_same(alone, together / f"accumulated-{name}{path}.pt")
+
+
+def assert_same(alone: Steps, together: Path) -> None:
+    """Take the same two steps alone, and compare what they report and hold."""
+    reported, shared = alone.run(2), torch.load(together)
     for ours, theirs in zip(shared["reported"], reported, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-7)
     for place, value in alone.tensors().items():
-        torch.testing.assert_close(shared["tensors"][place], value, rtol=1e-6, atol=1e-8, msg=place)
+        torch.testing.assert_close(shared["tensors"][place], value, rtol=1e-6, atol=1e-8, equal_nan=True, msg=place)
 
 
 @pytest.mark.parametrize("name", sorted(WHOLE_BATCH))
