@@ -70,8 +70,9 @@ def configure(*, tf32: bool | str = False, fixed_shapes: bool = False) -> None:
     - cuDNN's attention kernel is off. On some GPUs it returns NaN gradients for masked windows of 64 tokens.
 
     Args:
-        tf32: Let CUDA round the factors of float32 products and convolutions to TF32; "auto" does so too, because cards
-            without the units ignore it. If false, float32 is exact; PyTorch's own default would round convolutions.
+        tf32: Let CUDA round the factors of float32 products and convolutions to TF32; "auto" does so where there is
+            CUDA, because cards without the units ignore it. If false, float32 is exact; PyTorch's own default would
+            round convolutions.
         fixed_shapes: Let cuDNN time its kernels once for every shape and take the fastest, as for training.
     """
     if sys.platform == "linux":
@@ -79,7 +80,7 @@ def configure(*, tf32: bool | str = False, fixed_shapes: bool = False) -> None:
     torch.set_flush_denormal(True)
     torch.backends.cuda.enable_cudnn_sdp(False)
     torch.backends.cudnn.benchmark = fixed_shapes
-    _set_tf32(bool(tf32))
+    _set_tf32(torch.cuda.is_available() if tf32 == "auto" else bool(tf32))
 
 
 def _set_tf32(allowed: bool) -> None:
