@@ -80,8 +80,12 @@ class Block(nn.Module):
         x = x + self._normalise_then(self.attention, self.norm1, (x, w), first, recompute=recompute_norm)
         if self.cross is not None:
             x = x + self.cross(x, w)
-        branch = functools.partial(self.mlp, w=w)
-        return x + self._normalise_then(branch, self.norm2, (x, w), second, recompute=recompute_norm)
+
+        def mlp(normal: Tensor) -> Tensor:
+            out: Tensor = self.mlp(normal, w)
+            return out
+
+        return x + self._normalise_then(mlp, self.norm2, (x, w), second, recompute=recompute_norm)
 
     def style_layers(self) -> list[EqualLinear]:
         """The style layers of both norms if both are AdaIN, whose styles `forward` takes; else none."""
