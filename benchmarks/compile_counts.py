@@ -5,6 +5,7 @@ The tensors are fake ones of the CPU, and the backend runs the graphs as they ar
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+import torch._dynamo
 from counted_steps import empty_networks
 from kept_for_backward import gpu_path
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -69,28 +71,35 @@ class _Warnings(logging.Handler):
 def count_compiled(recipe: Recipe, phases: tuple[str, ...] = ("D", "R1", "G")) -> dict[str, int]:
     """What the phases give to the compiler, each of them twice, as in training."""
     counted = Compiled()
-    with _fresh_compiler(counted), FakeTensorMode(allow_non_fake_inputs=True), gpu_path():
-        generator, discriminator = empty_networks(recipe, torch.device("cpu"))
-        for network in (generator, discriminator):
-            network.requires_grad_(False)
-        compile_networks(generator, discriminator, counted.backend)
-        optimizers = make_optimizers(generator, discriminator, recipe)
-        all_phases = make_phases(generator, discriminator, *optimizers, recipe, Engine(compiled=True))
-        model, batch = recipe.model, recipe.train.batch
-        images, latents = torch.zeros(batch, CHANNELS, model.size, model.size), torch.zeros(batch, model.latent_dim)
-        for phase in 2 * [phase for phase in all_phases if phase.name in phases]:
-            phase.run([Batch(images, latents, latents)])
+    with fresh_compiler(counted), FakeTensorMode(allow_non_fake_inputs=True), gpu_path():
+        for _, run in 2 * run_compiled(recipe, counted.backend, phases):
+            run()
         counted.breaks = sum(torch._dynamo.utils.counters["graph_break"].values())
     return asdict(counted)
 
 
-@contextmanager
-def _fresh_compiler(counted: Compiled) -> Iterator[None]:
-    import torch._dynamo
+def run_compiled(
+    recipe: Recipe, backend: Callable[..., Any], phases: tuple[str, ...]
+) -> list[tuple[str, Callable[[], object]]]:
+    """Networks of fake tensors, compiled by a backend: names of phases, and functions that run them."""
+    generator, discriminator = empty_networks(recipe, torch.device("cpu"))
+    for network in (generator, discriminator):
+        network.requires_grad_(False)
+    compile_networks(generator, discriminator, backend)  # type: ignore[arg-type]
+    optimizers = make_optimizers(generator, discriminator, recipe)
+    all_phases = make_phases(generator, discriminator, *optimizers, recipe, Engine(compiled=True))
+    model, batch = recipe.model, recipe.train.batch
+    images, latents = torch.zeros(batch, CHANNELS, model.size, model.size), torch.zeros(batch, model.latent_dim)
+    batches = [Batch(images, latents, latents)]
+    return [(phase.name, functools.partial(phase.run, batches)) for phase in all_phases if phase.name in phases]
 
+
+@contextmanager
+def fresh_compiler(counted: Compiled | None = None) -> Iterator[None]:
+    """In the block, torch.compile knows nothing of earlier functions, and what it gives up is counted."""
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    handler, log = _Warnings(counted), logging.getLogger("torch._dynamo")
+    handler, log = _Warnings(counted or Compiled()), logging.getLogger("torch._dynamo")
     log.addHandler(handler)
     try:
         yield

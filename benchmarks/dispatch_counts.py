@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 META = torch.device("meta")
 PACKAGE = str(Path(__file__).parents[1] / "swincli")
 
-_FREE = {  # they allocate or give another view, without work on the device
+FREE = {  # they allocate or give another view, without work on the device
     "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "empty_permuted",
     "detach", "detach_", "alias", "lift", "lift_fresh", "_unsafe_view", "_reshape_alias", "set_", "is_pinned",
     "record_stream", "sym_size", "sym_stride", "sym_numel", "sym_storage_offset", "is_same_size",
@@ -119,7 +119,7 @@ class _Dispatched(TorchDispatchMode):
             self._parts.now.blocking[place()] += sum(not _on_device(index) for index in _tensors(args[1:]))
         if name in _WAITING:
             self._parts.now.waits[place()] += 1
-        if name not in _FREE and not func.is_view:
+        if name not in FREE and not func.is_view:
             self._parts.now.launches[name] += 1
 
 

@@ -36,6 +36,17 @@ KEPT = {
 COMPILED = {"graphs": 3, "dynamic": 1, "breaks": 0, "skipped": 0}
 """Most that D's phase may give to the compiler."""
 
+WHOLE = {  # recipe, with bCR: launches of D, R1, G and blocking copies, reads by the host in a step without R1
+    ("ffhq256", False): (1823, 934, 1907, 3, 1),
+    ("ffhq256", True): (3137, 934, 1907, 19, 1),
+    ("ffhq1024", False): (2355, 1214, 2520, 3, 1),
+}
+"""The same of the published networks."""
+WHOLE_KEPT = {  # GiB of G in bf16, and of attention weights among them
+    "ffhq256": (3.07, 0.0),
+    "ffhq1024": (2.81, 0.0),
+}
+
 
 def benchmark(name: str) -> ModuleType:
     """A module of the benchmarks folder."""
@@ -71,6 +82,27 @@ def test_no_more_is_kept_for_the_backward_pass_than_before() -> None:
     for name, (kept, attention) in KEPT.items():
         assert found[name]["kept"] <= kept, name
         assert found[name]["attention"] <= attention, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "bcr"), WHOLE)
+def test_the_published_networks_ask_for_no_more_than_before(name: str, bcr: bool) -> None:
+    steps = benchmark("counted_steps")
+    parts = steps.count_step(steps.counted_recipe(name, steps.CASES[name], *steps.BCR[bcr]))
+    every = [parts[part].totals() for part in ("rest", "D", "G")]
+    found = [parts[part].totals()["launches"] for part in ("D", "R1", "G")]
+    found += [sum(totals[kind] for totals in every) for kind in ("blocking_copies", "host_waits")]
+    assert all(count <= most for count, most in zip(found, WHOLE[name, bcr], strict=True)), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WHOLE_KEPT)
+def test_the_published_generators_keep_no_more_than_before(name: str) -> None:
+    recipe = benchmark("counted_steps").counted_recipe(name, benchmark("counted_steps").CASES[name])
+    found = benchmark("kept_for_backward").count_kept(recipe)["G bf16"]
+    most, attention = WHOLE_KEPT[name]
+    assert found["kept"] <= most * 2**30, found
+    assert found["attention"] <= attention * 2**30, found
 
 
 @pytest.mark.slow
