@@ -37,8 +37,25 @@ def relative_index(side: int, *, device: torch.device | None = None) -> Tensor:
     return offset[0] * (2 * side - 1) + offset[1]
 
 
+def stacked_bias(tables: Tensor, side: int) -> Tensor:
+    """The bias of every pair of positions by the tables of all groups, `[G, (2 side - 1)², h] -> [G, h, side², side²]`.
+
+    It is that of `WindowAttention.bias`, with a gradient that a GPU makes without a sort.
+    """
+    if torch.compiler.is_compiling():  # the compiler makes the gradient itself
+        return _bias_of_pairs(tables, side)
+    out: Tensor = _ToeplitzBias.apply(tables, side)  # type: ignore[no-untyped-call]
+    return out
+
+
+def _bias_of_pairs(tables: Tensor, side: int) -> Tensor:
+    rows = relative_index(side, device=tables.device).flatten()
+    pairs: Tensor = tables.transpose(1, 2).index_select(2, rows).unflatten(2, (side**2, side**2))
+    return pairs
+
+
 class _ToeplitzBias(torch.autograd.Function):
-    """Rows of bias tables by `relative_index`: `[G, (2 side - 1)², h] -> [G, h, side², side²]`.
+    """Rows of bias tables by `relative_index`.
 
     The tables' gradient is that of a view of them, of every window of side x side entries. It needs no sort of the
     rows, as an embedding's does on a GPU, and always adds in the same order.
@@ -47,9 +64,7 @@ class _ToeplitzBias(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tables: Tensor, side: int) -> Tensor:
         ctx.side = side
-        rows = relative_index(side, device=tables.device).flatten()
-        pairs: Tensor = tables.transpose(1, 2).index_select(2, rows).unflatten(2, (side**2, side**2))
-        return pairs
+        return _bias_of_pairs(tables, side)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
@@ -200,10 +215,7 @@ class GroupedAttention(nn.Module):
     def _stacked_bias(self) -> Tensor | None:
         """The bias of all head groups, `[G, h, side², side²]`; None without `relative_bias`."""
         tables: list[Tensor] = [group.position_bias for group in self.head_groups if group.position_bias is not None]
-        if not tables:
-            return None
-        out: Tensor = _ToeplitzBias.apply(torch.stack(tables), self.head_groups[0].side)  # type: ignore[no-untyped-call]
-        return out
+        return stacked_bias(torch.stack(tables), self.head_groups[0].side) if tables else None
 
     def groups_with_qkv(self, x: Tensor) -> list[tuple[WindowAttention, Tensor]]:
         """Every head group with its q, k and v: `[B, H, W, C] -> [B, H, W, 3, h, d]` each."""

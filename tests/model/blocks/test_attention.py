@@ -128,7 +128,7 @@ def test_the_gradient_of_a_bias_without_a_sort_is_the_embeddings() -> None:
     tables = torch.randn(2, 49, 3, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(2, 3, 16, 16, dtype=torch.float64)
     plain = torch.stack([table[relative_index(4)].permute(2, 0, 1) for table in tables])
-    fast = attention_blocks._ToeplitzBias.apply(tables, 4)
+    fast = attention_blocks.stacked_bias(tables, 4)
     assert torch.equal(fast, plain)
     expected, found = (torch.autograd.grad((bias * weight).sum(), tables)[0] for bias in (plain, fast))
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
