@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from swincli.ops import second_gradients
-from swincli.ops.cpu_tiles import tiles, use_tiles
+from swincli.ops.cpu_tiles import on_gpu_path, tiles, use_tiles
 
 EPS = 1e-5
 
@@ -45,7 +45,7 @@ def tiled_instance_norm(x: Tensor, gamma: Tensor, beta: Tensor) -> NormaliseTile
     """
     variance, mean = var_mean(x)
     scale = gamma * torch.rsqrt(variance + EPS)
-    shift = beta - mean * scale
+    shift = torch.addcmul(beta, mean, scale, value=-1) if on_gpu_path(x) else beta - mean * scale
     return lambda values, images: torch.addcmul(shift[images], values, scale[images])
 
 

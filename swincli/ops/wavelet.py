@@ -54,10 +54,24 @@ def dwt(x: Tensor, filters: Tensor) -> Tensor:
         x: Images; height and width are even.
         filters: `wavelet_filters(filter_banks(name))`, with the dtype and device of `x`.
     """
-    channels, length = x.shape[1], filters.shape[-1]
-    before, after = length // 2 - 1, length // 2 - 1
-    if length > 2:
-        x = F.pad(x, (before, after, before, after), mode="circular")
-    eye = torch.eye(channels, dtype=x.dtype, device=x.device)
-    weight = torch.einsum("kij,cd->kcdij", filters, eye).reshape(4 * channels, channels, length, length)
+    return dwt_by_weight(x, _weight_of(filters, x.shape[1]))
+
+
+@in_float32
+def dwt_by_weight(x: Tensor, weight: Tensor) -> Tensor:
+    """`dwt` with the weight from `dwt_weight`, with the dtype and device of `x`."""
+    border = weight.shape[-1] // 2 - 1
+    if border:
+        x = F.pad(x, (border, border, border, border), mode="circular")
     return F.conv2d(x, weight, stride=2)
+
+
+@cached_constant
+def dwt_weight(banks: Banks, channels: int, *, device: torch.device | None = None) -> Tensor:
+    """The transform as the weight of a convolution, `[4C, C, F, F]`; float64 unless `dtype` is given."""
+    return _weight_of(wavelet_filters(banks, device=device), channels)
+
+
+def _weight_of(filters: Tensor, channels: int) -> Tensor:
+    length, eye = filters.shape[-1], torch.eye(channels, dtype=filters.dtype, device=filters.device)
+    return torch.einsum("kij,cd->kcdij", filters, eye).reshape(4 * channels, channels, length, length)

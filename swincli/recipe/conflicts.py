@@ -200,11 +200,6 @@ FROZEN = (
         'adds a second D on frozen features, and model.discriminator = "features" is that already',
     ),
     Conflict(
-        "model.classes",
-        lambda recipe: recipe.model.discriminator == "features" and recipe.model.classes > 0,
-        'model.discriminator = "features" knows no classes; use loss.features beside another D',
-    ),
-    Conflict(
         "model.size",
         lambda recipe: _looks_at_features(recipe) and recipe.model.size < 32,
         "is too small for frozen features, which need 32 px or more",

@@ -183,12 +183,6 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         "loss.features",
         "is that already",
     ),
-    "frozen features and classes": (
-        '[model]\nclasses = 2\ndiscriminator = "features"\n[loss]\nr1_gamma = 0.0',
-        2,
-        "model.classes",
-        "knows no classes",
-    ),
     "frozen features of tiny images": ("[model]\nsize = 16\n[loss]\nfeatures = 1.0", 2, "model.size", "32 px or more"),
     "frozen features after the run": (
         '[loss]\nfeatures = 1.0\nfeatures_from = "2M"\n[train]\ntotal = "1M"',

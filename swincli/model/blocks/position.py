@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swincli.ops.constants import cached_constant
+from swincli.ops.cpu_tiles import on_gpu_path
 
 Builder = Callable[[int, int], nn.Module]
 
@@ -56,6 +57,8 @@ def add_position(x: Tensor, strength: Tensor, columns: Tensor, rows: Tensor) -> 
 
 def _add_padded(x: Tensor, strength: Tensor, columns: Tensor, rows: Tensor) -> Tensor:
     """`add_position` of encodings with zeros for the other half of the channels, `[W, C]` and `[H, C]`."""
+    if on_gpu_path(x):
+        return torch.addcmul(x, strength, columns).addcmul_(strength, rows[:, None])
     x = x + strength * columns
     return x.add_((strength * rows)[:, None])
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.model.blocks.conditioning import Through
+from swincli.model.blocks.conditioning import Through, embed, make_embedding, project
 from swincli.model.blocks.layers import SLOPE, SpectralWeight
 from swincli.model.discriminators.epilogue import deviation_group
 from swincli.model.pretrained import efficientnet
@@ -29,6 +29,7 @@ NORM_GROUP = 8
 _MIXED = (64, 128, 256, 512)  # channels of the four scales after channel mixing, the largest map first
 _OUT = (64, 64, 128, 256)  # after scale mixing
 _WIDTHS = {64: 64, 32: 128, 16: 256, 8: 512}  # channels of a head's block, by 1/4 of the side of its result at 256 px
+_LABEL_WIDTH = 64
 _HEAD_END = 4  # side of the last convolution's kernel
 _SEED = 20211110
 
@@ -157,20 +158,24 @@ HEADS: dict[str, Callable[[int, int], nn.Module]] = {"separable": SeparableBlock
 class Head(nn.Module):
     """Blocks that halve a map down to 1/32 of the image's side, and a 4x4 convolution to one channel.
 
+    With classes, the convolution gives 64 channels, which are projected onto the label's vector.
+
     Args:
         scale: Index of the map; the largest has index 0.
         kind: A key of `HEADS`.
+        classes: Number of classes; 0 for none.
     """
 
-    def __init__(self, scale: int, kind: str) -> None:
+    def __init__(self, scale: int, kind: str, classes: int) -> None:
         super().__init__()
         widths = [_OUT[scale], *list(_WIDTHS.values())[scale:]]
         self.blocks = nn.Sequential(*map(HEADS[kind], widths[:-1], widths[1:]))
-        self.logit = SpectralWeight(1, widths[-1], _HEAD_END, _HEAD_END)
+        self.logit = SpectralWeight(_LABEL_WIDTH if classes else 1, widths[-1], _HEAD_END, _HEAD_END)
+        self.embedding = make_embedding(classes, _LABEL_WIDTH)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`[B, C, H, W]` -> logits `[B, n]`."""
-        return F.conv2d(self.blocks(x), self.logit()).flatten(1)
+    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """`[B, C, H, W]`, int64 labels `[B]` if conditional -> logits `[B, n]`."""
+        return project(F.conv2d(self.blocks(x), self.logit()), embed(self.embedding, labels)).flatten(1)
 
 
 class FrozenFeatureDiscriminator(nn.Module):
@@ -191,18 +196,20 @@ class FrozenFeatureDiscriminator(nn.Module):
         self.range = config.pixel_mean, config.pixel_std
         self.recompute_from: int | None = None
         self.mixing = FrozenMixing(BACKBONES[config.features].channels)
-        self.heads = nn.ModuleList(Head(scale, config.feature_heads) for scale in range(4))
+        self.heads = nn.ModuleList(Head(scale, config.feature_heads, config.classes) for scale in range(4))
 
     @in_float32
     def forward(self, image: Tensor, labels: Tensor | None = None, through: Through | None = None) -> Any:
-        """`[B, 3, size, size]` in the network's pixel range -> logits `[B, n]`, in float32 under autocast.
+        """`[B, 3, size, size]` in the network's pixel range, int64 labels `[B]` if conditional -> logits `[B, n]`.
+
+        It is in float32 under autocast.
 
         With `through`, the result is that of `through(self, image, labels)`; see `Through`.
         """
         if through is not None:
             return through(self, image, labels)
         mixed = self.mixing(self.maps(image))
-        return torch.cat([head(x) for head, x in zip(self.heads, mixed, strict=True)], dim=1)
+        return torch.cat([head(x, labels) for head, x in zip(self.heads, mixed, strict=True)], dim=1)
 
     def maps(self, image: Tensor) -> list[Tensor]:
         """The backbone's maps of images in the network's pixel range; the weights have no gradient."""

@@ -18,7 +18,7 @@ from swincli.model.blocks.layers import Conv
 from swincli.model.discriminators.epilogue import LAST_RESOLUTION, epilogue_layers, judge
 from swincli.ops import fir
 from swincli.ops.checkpointing import checkpointed, use_checkpointing
-from swincli.ops.wavelet import BANDS, dwt, filter_banks, wavelet_filters
+from swincli.ops.wavelet import BANDS, dwt_by_weight, dwt_weight, filter_banks
 from swincli.recipe.schema import ModelSection
 
 
@@ -82,26 +82,26 @@ class WaveletDiscriminator(nn.Module):
 
     def features(self, image: Tensor) -> Tensor:
         """The map before the minibatch standard deviation, `[B, 3, size, size] -> [B, C, 4, 4]`; images stay apart."""
-        filters = wavelet_filters(self.banks, device=image.device, dtype=image.dtype)
+        transform = dwt_weight(self.banks, image.shape[1], device=image.device, dtype=image.dtype)
         first, *others = cast("Iterable[Conv]", self.from_wavelet)
-        x = self.coefficients(first, image, filters, first.kernel())
+        x = self.coefficients(first, image, transform, first.kernel())
         for block, from_wavelet in zip(self.trunk, others, strict=True):
             # the release inverts the transform, downsamples and transforms again; an image pyramid gives the same
             image = fir.downsample(image)
             x = block(x, recompute=use_checkpointing(x, self.recompute_from))
-            x = x + self.coefficients(from_wavelet, image, filters, from_wavelet.kernel())
+            x = x + self.coefficients(from_wavelet, image, transform, from_wavelet.kernel())
         return x
 
-    def coefficients(self, conv: Conv, image: Tensor, filters: Tensor, weight: Tensor) -> Tensor:
+    def coefficients(self, conv: Conv, image: Tensor, transform: Tensor, weight: Tensor) -> Tensor:
         """Features of an image's wavelet coefficients, `[B, 3, H, W] -> [B, C, H/2, W/2]`; pure, so it can be compiled.
 
         Args:
             conv: The layer of this scale.
             image: The image at this scale.
-            filters: The wavelet's filters.
+            transform: The wavelet transform's weight.
             weight: What `conv.kernel()` has returned.
         """
-        out: Tensor = conv(dwt(image, filters), weight)
+        out: Tensor = conv(dwt_by_weight(image, transform), weight)
         return out
 
     def forward(self, image: Tensor, labels: Tensor | None = None, through: Through | None = None) -> Any:

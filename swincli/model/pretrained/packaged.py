@@ -86,7 +86,8 @@ class PackagedWeights:
             network = build()
         try:
             content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            network.load_state_dict(rename(content), assign=True)
+            tensors = {name: value.contiguous() for name, value in rename(content).items()}  # MPS misreads others
+            network.load_state_dict(tensors, assign=True)
         except Exception as error:  # torch raises many types for other files
             raise self._wrong_file(path, type(error).__name__) from error
         return network.to(device).eval().requires_grad_(False)

@@ -24,11 +24,11 @@ def is_used(recipe: Recipe) -> bool:
 def features_d(phase: DPhase) -> Tensor:
     """`E relu(1 + F(G)) + E relu(1 - F(x))`: fakes first, then reals, in forwards of their own."""
     judge = phase.setting.networks.module(NAME)
-    on_fakes, on_reals = judge(phase.fake.images), judge(phase.real.images)
+    on_fakes, on_reals = judge(phase.fake.images, phase.fake.labels), judge(phase.real.images, phase.real.labels)
     return F.relu(1 + on_fakes).mean() + F.relu(1 - on_reals).mean()
 
 
 def features_g(phase: GPhase) -> Tensor:
     """`-E F(G)`."""
-    logits: Tensor = phase.setting.networks.module(NAME)(phase.fake.images)
+    logits: Tensor = phase.setting.networks.module(NAME)(phase.fake.images, phase.fake.labels)
     return -logits.mean()

@@ -56,7 +56,7 @@ def test_the_sizes_are_the_published_ones(heads: str, parameters: int) -> None:
             (128, 32, 32),
             (256, 16, 16),
         ]
-        assert [tuple(head(each).shape) for head, each in zip(network.heads, mixed, strict=True)] == [(1, 25)] * 4
+        assert [tuple(head(each, None).shape) for head, each in zip(network.heads, mixed, strict=True)] == [(1, 25)] * 4
 
 
 @needs_weights

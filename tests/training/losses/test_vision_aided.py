@@ -121,7 +121,6 @@ def test_no_layer_of_it_can_be_frozen(tiny_recipe: MakeRecipe, larger_store: Sto
         ((*ALONE, "loss.r1_gamma=1"), "loss.r1_gamma"),
         ((*ALONE, "loss.r2_gamma=1"), "loss.r2_gamma"),
         ((*ALONE, "loss.features=1"), "loss.features"),
-        ((*ALONE, "model.classes=3"), "model.classes"),
         ((*ALONE, "loss.mee_entropy=1"), "model.discriminator"),
         ((*ASIDE, "model.size=16", "model.g_channels=[8,8,8]", "model.d_channels=[8,8,8]"), "model.size"),
         ((*ASIDE, "loss.features_from=400"), "loss.features_from"),
