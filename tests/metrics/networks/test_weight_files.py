@@ -126,7 +126,7 @@ def test_a_file_is_hashed_once(
         hashed.append(path)
         return file_sha256(path)
 
-    for module in (pretrained, weight_files):
+    for module in (packaged, weight_files):
         monkeypatch.setattr(module, "file_sha256", counting)
     find_detector_weights(tiny_weights, quiet)
     monkeypatch.setattr(weight_files, "INCEPTION", replace(weight_files.INCEPTION, sha256=SHA256))
