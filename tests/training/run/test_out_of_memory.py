@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swincli.recipe import load_recipe
+from swincli.system import runtime
+from swincli.system.device_facts import DeviceFacts
 from swincli.training.run.out_of_memory import is_out_of_memory, memory_hint, out_of_memory_error, smaller_micro_batch
 from swincli.training.step.batch_shards import split_batch
 
@@ -142,8 +144,9 @@ def test_every_option_makes_a_recipe_that_trains_in_smaller_passes(
 
 
 def test_cuda_that_can_is_told_of_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    monkeypatch.setattr(runtime, "device_facts", lambda device: DeviceFacts(device.type, capability=(9, 0)))
     cuda = torch.device("cuda")
-    assert "run.precision=bf16" in memory_hint(load_recipe("ffhq256"), cuda, 32)
+    assert "run.precision=bf16" in memory_hint(load_recipe("ffhq256", ["run.precision=fp32"]), cuda, 32)
+    assert "run.precision" not in memory_hint(load_recipe("ffhq256"), cuda, 32)
     assert "run.precision" not in memory_hint(load_recipe("ffhq256", ["run.precision=bf16"]), cuda, 32)
     assert "run.precision" not in memory_hint(load_recipe("ffhq256"), CPU, 32)
