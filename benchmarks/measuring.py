@@ -9,9 +9,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 GEMM_SIDE, GEMM_REPEATS = 2048, 5
 STATUS = Path("/proc/self/status")
@@ -68,13 +70,18 @@ def peak_memory() -> int:
     return most if sys.platform == "darwin" else most * 1024
 
 
+def _has_memory(thing: object) -> TypeGuard[torch.Tensor]:
+    """Whether it is a tensor with values: fake tensors of earlier counts have none."""
+    return issubclass(type(thing), torch.Tensor) and not issubclass(type(thing), FakeTensor)
+
+
 def kept_bytes(network: nn.Module) -> int:
     """Bytes of all live tensors of this process except the network's parameters: buffers and caches."""
     gc.collect()
     weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
     kept: dict[int, int] = {}
     for thing in gc.get_objects():
-        if issubclass(type(thing), torch.Tensor) and thing.layout is torch.strided:
+        if _has_memory(thing) and thing.layout is torch.strided:
             storage = thing.untyped_storage()
             kept[storage.data_ptr()] = storage.nbytes()
     return sum(size for address, size in kept.items() if address not in weights)
