@@ -26,7 +26,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,6 @@ class Lab:
         fakes: Generated images of a measurement.
         curves: Measure all models of a run, not only the last one.
         swincli: Runs a command.
-        speeds: Folder of the speeds.
     """
 
     out: Path
@@ -129,10 +128,11 @@ class Lab:
     fakes: int
     curves: bool
     swincli: Swincli
-    speeds: Path = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "speeds", self.out.parent / "speeds")
+    @property
+    def speeds(self) -> Path:
+        """Folder of the speeds, which all cells of the set share."""
+        return self.out.parent / "speeds"
 
     def speed(self, recipe: str) -> dict[str, float]:
         """Seconds per 1,000 images of a recipe, and its peak memory in bytes, by two short runs. Nothing else may run.

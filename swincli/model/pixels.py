@@ -31,5 +31,27 @@ def to_pictures(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> 
     return pixels.round_().clamp_(0, 255).to(torch.uint8)
 
 
+def to_signed(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """`[B, 3, H, W]` in the network's range -> in [-1, 1]; the same tensor if that is the network's range."""
+    if _is_signed(mean, std):
+        return images
+    return (images * _like(std, images) + _like(mean, images)) * 2 - 1
+
+
+def from_signed(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """The reverse of `to_signed`."""
+    if _is_signed(mean, std):
+        return images
+    return ((images + 1) / 2 - _like(mean, images)) / _like(std, images)
+
+
+def _is_signed(mean: Sequence[float], std: Sequence[float]) -> bool:
+    return tuple(mean) == tuple(std) == (0.5, 0.5, 0.5)
+
+
+def _like(values: Sequence[float], images: Tensor) -> Tensor:
+    return channel_values(tuple(values), device=images.device, dtype=images.dtype)[:, None, None]
+
+
 def _float32(values: tuple[float, ...], device: torch.device) -> Tensor:
     return channel_values(values, device=device, dtype=torch.float32)

@@ -71,9 +71,9 @@ def fused_window_attention(qkv: Tensor, grids: Sequence[WindowGrid], bias: Tenso
     if torch.compiler.is_compiling():  # the compiler makes the gradient itself
         windows = _cut(qkv, layout)
         return _assemble(_attend(windows, bias, layout)[None], layout).squeeze(3)
-    windows = _Cut.apply(qkv, layout)  # type: ignore[no-untyped-call]
+    windows = _Rearranged.apply(qkv, layout, True)  # type: ignore[no-untyped-call]
     attended = _Attend.apply(windows, bias, layout)  # type: ignore[no-untyped-call]
-    out: Tensor = _Assemble.apply(attended[None], layout)  # type: ignore[no-untyped-call]
+    out: Tensor = _Rearranged.apply(attended[None], layout, False)  # type: ignore[no-untyped-call]
     return out.squeeze(3)
 
 
@@ -158,30 +158,17 @@ def _unroll(x: Tensor, shift: int) -> Tensor:
     return out
 
 
-class _Cut(torch.autograd.Function):
-    """`_cut`; its gradient is `_assemble`, which can be differentiated again."""
+class _Rearranged(torch.autograd.Function):
+    """`_cut` or, if not `cuts`, `_assemble`. The gradient is the other one, which can be differentiated again."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, layout: Layout) -> Tensor:
-        ctx.layout = layout
-        return _cut(x, layout)
+    def forward(ctx: Any, x: Tensor, layout: Layout, cuts: bool) -> Tensor:
+        ctx.layout, ctx.cuts = layout, cuts
+        return _cut(x, layout) if cuts else _assemble(x, layout)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        return _Assemble.apply(grad_outputs[0], ctx.layout), None  # type: ignore[no-untyped-call]
-
-
-class _Assemble(torch.autograd.Function):
-    """`_assemble`; its gradient is `_cut`."""
-
-    @staticmethod
-    def forward(ctx: Any, windows: Tensor, layout: Layout) -> Tensor:
-        ctx.layout = layout
-        return _assemble(windows, layout)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        return _Cut.apply(grad_outputs[0], ctx.layout), None  # type: ignore[no-untyped-call]
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+        return _Rearranged.apply(grad_outputs[0], ctx.layout, not ctx.cuts), None, None  # type: ignore[no-untyped-call]
 
 
 def _masked_bias(windows: Tensor, bias: Tensor | None, layout: Layout) -> Tensor | None:
@@ -359,6 +346,6 @@ def _out_and_gradients(
 ) -> tuple[Tensor, ...]:
     """The output, and the gradients of its product with `weight`."""
     inputs = [maps.requires_grad_(), bias.detach().requires_grad_()]
-    windows = _Cut.apply(inputs[0], layout)  # type: ignore[no-untyped-call]
-    out = _Assemble.apply(attend(windows, inputs[1], layout)[None], layout).squeeze(3)  # type: ignore[no-untyped-call]
+    windows = _Rearranged.apply(inputs[0], layout, True)  # type: ignore[no-untyped-call]
+    out = _Rearranged.apply(attend(windows, inputs[1], layout)[None], layout, False).squeeze(3)  # type: ignore[no-untyped-call]
     return out.detach(), *torch.autograd.grad((out * weight).sum(), inputs)

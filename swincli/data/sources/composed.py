@@ -235,13 +235,16 @@ def open_composed(text: str, size: int | None) -> Source:
 
 def _parse(text: str) -> tuple[Composition, int, int]:
     builtin, name, *numbers = text.split(":")
-    kind, shape = COMPOSITIONS[f"{builtin}:{name}"], f"{builtin}:{name}[:COUNT[:SEED]]"
+    plain = f"{builtin}:{name}"
+    kind, shape, hint = COMPOSITIONS[plain], f"{plain}[:COUNT[:SEED]]", f"Such as {plain}:20k or {plain}:20k:1."
     try:
         count, seed, *more = [*map(parse_count, numbers), *(_COUNT, 0)[len(numbers) :]]
     except ValueError as error:
-        raise UsageError(f"{text}: {error}", f"Give {shape}, such as {builtin}:{name}:20k.") from error
+        raise UsageError(f"{text}: {error}", hint) from error
     if more or not count >= 1 or not 0 <= seed < _MOST:
-        raise UsageError(f"{text}: not {shape} with a COUNT above 0", f"Such as {builtin}:{name}:20k or {name}:20k:1.")
+        raise UsageError(
+            f"{text}: not {shape} with a COUNT above 0", f"Such as {builtin}:{name}:20k or {builtin}:{name}:20k:1."
+        )
     if count > kind.total:
         raise UsageError(f"{text}: there are {kind.total:,} different {kind.noun}s", "Ask for fewer.")
     return kind, count, seed

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from swincli.model.blocks.conditioning import Through, embed, make_embedding, project
 from swincli.model.blocks.layers import SLOPE, SpectralWeight
 from swincli.model.discriminators.epilogue import deviation_group
+from swincli.model.pixels import to_signed
 from swincli.model.pretrained import efficientnet
 from swincli.model.pretrained.packaged import PackagedWeights
 from swincli.ops.precision import in_float32
@@ -213,9 +214,7 @@ class FrozenFeatureDiscriminator(nn.Module):
 
     def maps(self, image: Tensor) -> list[Tensor]:
         """The backbone's maps of images in the network's pixel range; the weights have no gradient."""
-        if self.range != ((0.5,) * 3, (0.5,) * 3):
-            mean, std = (image.new_tensor(values)[:, None, None] for values in self.range)
-            image = (image * std + mean) * 2 - 1
+        image = to_signed(image, *self.range)
         if image.shape[-1] < self.side:
             image = F.interpolate(image, size=(self.side, self.side), mode="bilinear", align_corners=False)
         backbone = BACKBONES[self.backbone]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from swincli.model.pixels import channel_values
+from swincli.model.pixels import from_signed, to_signed
 from swincli.recipe.objective import AugmentSection
 from swincli.recipe.schema import ModelSection
 from swincli.training.augment import ada, ada_draws, diffaugment
@@ -82,11 +82,5 @@ class Augmentation:
         """
         change = TRANSFORM_SETS[self.section.transforms].change
         images = images.float() if images.dtype == torch.bfloat16 else images
-        if self.model.pixel_mean == self.model.pixel_std == (0.5, 0.5, 0.5):
-            return change(images, plan, self.section)
-        mean, std = (
-            channel_values(values, device=images.device, dtype=images.dtype)[:, None, None]
-            for values in (tuple(self.model.pixel_mean), tuple(self.model.pixel_std))
-        )
-        changed = change((images * std + mean) * 2 - 1, plan, self.section)
-        return ((changed + 1) / 2 - mean) / std
+        pixels = self.model.pixel_mean, self.model.pixel_std
+        return from_signed(change(to_signed(images, *pixels), plan, self.section), *pixels)
