@@ -140,13 +140,11 @@ class LoadedModel:
             w_plus = codes_of_z(self.core, self._codes(z, (2,)), cut)
         return np.asarray(w_plus[:, 0].cpu().numpy(), np.float32)
 
-    def synthesise(
-        self, w: ArrayLike, *, batch: int | None = None, preview: int | None = None
-    ) -> NDArray[np.uint8]:
+    def synthesise(self, w: ArrayLike, *, batch: int | None = None, preview: int | None = None) -> NDArray[np.uint8]:
         """Images of codes.
 
         Where neighbouring batches have the same first codes, row by row, their levels are computed once on a CPU. With
-        `batch=1`, a walk that moves only the last codes of w+ saves most; the images are the same to the bit as without.
+        `batch=1`, a walk that moves only the last codes of w+ saves most. The images are the same to the bit.
 
         Args:
             w: w `[N, latent_dim]` or w+ `[N, num_ws, latent_dim]`, such as `map` returns or `project` saves.

@@ -303,7 +303,7 @@ class Generator(nn.Module):
         return Partial(0, x if self.start is None else x + self.start(w_plus[:, 0]), None)
 
     def synthesise_from(self, partial: Partial, w_plus: Tensor, until: int | None = None) -> Partial:
-        """Go on with a synthesis: the levels from `partial.done` up to `until`, which is left out; by default to the end.
+        """Go on with a synthesis until `until` levels are done; by default to the end.
 
         `partial` stays as it is, so several syntheses can go on from it. They are the same to the bit as from the
         beginning if the first `2 * partial.done` codes of w+ are the same, in a batch of the same size. (Rows do not

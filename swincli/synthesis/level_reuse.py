@@ -1,8 +1,8 @@
 """Reuse of the generator's lower levels: batches of w+ that share their first codes share the maps of these levels.
 
 The images are those of `Generator.synthesise`, bit for bit. For that, a batch goes on from the map of the batch before
-it only if it has as many rows, and each row has the codes of the same row there: the size of a batch and the place in it
-decide how matrix products round. So no row is computed once and copied to the others of its batch. The smaller the
+it only if it has as many rows, and each row has the codes of the same row there: the size of a batch and the place in
+it decide how matrix products round. So no row is computed once and copied to the others of its batch. The smaller the
 batch, the more is saved.
 """
 

@@ -47,8 +47,8 @@ def sampling_batch(model: ModelSection, device: torch.device, free: int | None =
 def reuse_batch(model: ModelSection, device: torch.device) -> int:
     """Number of images per forward pass where images share their first codes and the user gives none.
 
-    Levels are reused from batch to batch, so smaller batches save more. A CPU draws large images one by one about as fast
-    as several at once. On other devices it is `sampling_batch`.
+    Levels are reused from batch to batch, so smaller batches save more. A CPU works in tiles of an image anyway, and
+    takes one image at a time. On other devices it is `sampling_batch`.
     """
     return 1 if device.type == "cpu" else sampling_batch(model, device)
 
