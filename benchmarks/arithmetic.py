@@ -50,7 +50,7 @@ def block_multiply_adds(config: ModelSection, side: int, width: int) -> int:
     """Multiply-adds of one block: two styles, q, k, v and output projection, window attention, MLP."""
     pixels = side**2
     styles = 2 * config.latent_dim * 2 * width
-    linear = pixels * width * (3 * width + width + 2 * config.mlp_ratio * width)
+    linear = pixels * width * (3 * width + width + 2 * config.hidden(side))
     return styles + linear + pixels * attention_multiply_adds(config, side, width)
 
 

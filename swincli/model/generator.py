@@ -62,8 +62,8 @@ class Block(nn.Module):
         )
         self.cross = style.cross(config, channels) if style.cross else None
         self.norm2 = style.norm(config, channels)
-        self.mlp = style.mlp(config, channels)
-        self.hidden = config.mlp_ratio * channels
+        self.hidden = config.hidden(resolution)
+        self.mlp = style.mlp(config, channels, self.hidden)
         self.whole_batch = style.whole_batch
 
     def forward(self, x: Tensor, w: Tensor, styles: Tensor | None = None, *, recompute_norm: bool = True) -> Tensor:

@@ -57,6 +57,8 @@ class ModelSection(Section):
     """Side of an attention window in pixels. Feature maps up to this size have full attention."""
     mlp_ratio: Annotated[int, Field(ge=1, le=256)] = 4
     """Hidden channels of the MLPs, as a multiple of the channels."""
+    mlp_hidden: list[Annotated[int, Field(ge=1, le=WIDEST)]] | None = None
+    """List of the MLPs' hidden channels at 4, 8, 16, ... px; replaces mlp_ratio. `swincli convert --prune` sets it."""
     style: Literal["adain", "adaln", "adabn", "modulated-mlp", "cross-attention", "none"] = "adain"
     """Style injection into the blocks of G. With "none", blocks are plain Swin blocks and w makes the 4 px map."""
     adain_gamma: float = 0.0
@@ -124,6 +126,12 @@ class ModelSection(Section):
             return dict(zip(self.resolutions, spelled, strict=True))
         return {side: width if side <= 32 else width * 32 // side * multiplier for side in self.resolutions}
 
+    def hidden(self, resolution: int) -> int:
+        """Hidden channels of the MLPs at a resolution."""
+        if self.mlp_hidden is not None:
+            return self.mlp_hidden[self.resolutions.index(resolution)]
+        return self.mlp_ratio * self.channels("g")[resolution]
+
     def heads(self, channels: int) -> int:
         """Number of attention heads of a layer: channels / head_dim, at least min_heads."""
         return max(channels // self.head_dim, self.min_heads)
@@ -132,13 +140,17 @@ class ModelSection(Section):
     def _widths_fit(self) -> Self:
         self._check_widths("g", self.g_channels)
         self._check_widths("d", self.d_channels)
+        self._check_length("mlp_hidden", self.mlp_hidden)
         return self
 
-    def _check_widths(self, network: Literal["g", "d"], spelled: list[int] | None) -> None:
-        key = f"{network}_width" if spelled is None else f"{network}_channels"
+    def _check_length(self, key: str, spelled: list[int] | None) -> None:
         if spelled is not None and len(spelled) != len(self.resolutions):
             sides = ", ".join(map(str, self.resolutions))
             raise inconsistent(key, f"must have {len(self.resolutions)} numbers, for {sides} px, not {len(spelled)}")
+
+    def _check_widths(self, network: Literal["g", "d"], spelled: list[int] | None) -> None:
+        key = f"{network}_width" if spelled is None else f"{network}_channels"
+        self._check_length(key, spelled)
         for side, channels in self.channels(network).items():
             if not 1 <= channels <= WIDEST:
                 most = f"; {WIDEST:,} is the most" if channels > WIDEST else ""

@@ -18,6 +18,7 @@ from swincli.model.blocks.mlp import Mlp, ModulatedMlp
 from swincli.recipe.schema import ModelSection
 
 Builder = Callable[[ModelSection, int], nn.Module]
+MlpBuilder = Callable[[ModelSection, int, int], nn.Module]
 
 
 class LatentProjection(nn.Module):
@@ -47,13 +48,15 @@ def _layer_norm(config: ModelSection, channels: int) -> nn.Module:  # noqa: ARG0
     return LayerNorm(channels)
 
 
-def _mlp(config: ModelSection, channels: int) -> nn.Module:
-    return Mlp(channels, config.mlp_ratio)
+def _mlp(config: ModelSection, channels: int, hidden: int) -> nn.Module:  # noqa: ARG001
+    return Mlp(channels, hidden)
 
 
 @dataclass(frozen=True)
 class StyleInjection:
     """Builders of the modules that may use w; each takes the [model] section and the number of channels.
+
+    The MLP also takes its number of hidden channels.
 
     Attributes:
         norm: The norm before the attention and before the MLP of a block: (x, w) -> x.
@@ -64,7 +67,7 @@ class StyleInjection:
     """
 
     norm: Builder = _layer_norm
-    mlp: Builder = _mlp
+    mlp: MlpBuilder = _mlp
     cross: Builder | None = None
     start: Builder | None = None
     whole_batch: bool = False
@@ -75,7 +78,7 @@ STYLES: dict[str, StyleInjection] = {
     "adaln": StyleInjection(norm=_adaptive(AdaptiveLayerNorm)),
     "adabn": StyleInjection(norm=_adaptive(AdaptiveBatchNorm), whole_batch=True),
     "modulated-mlp": StyleInjection(
-        mlp=lambda config, channels: ModulatedMlp(channels, config.mlp_ratio, config.latent_dim)
+        mlp=lambda config, channels, hidden: ModulatedMlp(channels, hidden, config.latent_dim)
     ),
     "cross-attention": StyleInjection(
         cross=lambda config, channels: CrossAttention(channels, config.heads(channels), config.latent_dim)
