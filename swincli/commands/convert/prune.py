@@ -23,7 +23,7 @@ from swincli.recipe.schema import ModelSection
 from swincli.synthesis.latents.classes import labels_as_trained
 from swincli.synthesis.sampling import generate
 from swincli.training.pruning.distillation import distil
-from swincli.training.pruning.mlp_units import LATENTS, check_prunable, prune, unit_statistics
+from swincli.training.pruning.mlp_units import LATENTS, check_prunable, prune, smaller_section, unit_statistics
 
 METRICS = ("fid", "pr")
 SHOWN = ("fid", "recall")
@@ -41,8 +41,8 @@ def prune_model(request: ConvertRequest, share: float, device: torch.device, con
     model = load_model(find_checkpoint(str(request.source)), device)
     kept = check_prunable(model.recipe.model, model.path, share)
     detector = load_detector(choose_detector(request.detector or "inception", None, None, None, console), device)
-    smaller_section = model.recipe.model.model_copy(update={"mlp_hidden": kept})
-    costs = [_multiply_adds(section) for section in (model.recipe.model, smaller_section)]
+    section = model.recipe.model
+    costs = [_multiply_adds(each) for each in (section, smaller_section(section, kept))]
     console.say(
         f"{model.path}: {costs[0] / 1e9:.2f} G multiply-adds an image, {costs[1] / 1e9:.2f} G when pruned "
         f"({costs[1] / costs[0]:.0%})"
@@ -65,7 +65,7 @@ def prune_model(request: ConvertRequest, share: float, device: torch.device, con
         "path": str(request.dest),
         "images_seen": model.images_seen,
         "parts": ["g_ema"],
-        "mlp_hidden": kept,
+        "mlp_hidden": {str(side): units for side, units in kept.items()},
         "multiply_adds": dict(zip(("before", "after"), costs, strict=True)),
         "metrics": {"before": before, "after": after},
     }

@@ -31,8 +31,7 @@ class ConvertRequest:
         Path,
         typer.Argument(
             metavar="OUT",
-            help="Output file: .safetensors for a .pt input, .pt for a .safetensors input; .safetensors with the options "
-            "below.",
+            help="Output file: .safetensors for a .pt input, .pt for a .safetensors input; else .safetensors.",
         ),
     ]
     images_seen: Annotated[

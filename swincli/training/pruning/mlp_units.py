@@ -1,9 +1,9 @@
 """Hidden units of G's MLPs: how much each adds to the images, and a smaller generator without the weakest ones.
 
 A unit adds its activation times its column of the second layer. Its effect is the norm of the column times the standard
-deviation of the activation over images and positions: so much changes without the unit, if its mean moves into the bias.
-Both blocks of a level keep the same number of units, so that the recipe of the result (`mlp_hidden`) has one number per
-level.
+deviation of the activation over images and positions: that much changes if the unit goes and its mean moves into the
+bias. Both blocks of a level keep the same number of units, so that the recipe of the result (`mlp_hidden`) has one
+number per resolution.
 
 Heads stay. Without some heads, q, k and v would be narrower than the block, which no recipe can say. The MLPs have 60 %
 of the multiply-adds.
@@ -69,8 +69,8 @@ class _Sums:
         return UnitStatistics(mean, (self.squares / self.count - mean.square()).clamp(min=0).sqrt())
 
 
-def check_prunable(config: ModelSection, path: Path, share: float) -> list[int]:
-    """The hidden channels that each level of a model keeps if a share of them is removed.
+def check_prunable(config: ModelSection, path: Path, share: float) -> dict[int, int]:
+    """The hidden channels that each resolution of a model keeps if a share of them is removed.
 
     Raises:
         UsageError: the share removes nothing, or the model is pruned already or has another kind of MLP.
@@ -81,11 +81,20 @@ def check_prunable(config: ModelSection, path: Path, share: float) -> list[int]:
     if config.style == "modulated-mlp":
         hint = "A modulated layer is divided by a norm over all of its units."
         raise UsageError(f'--prune {share:g}: {path} has model.style = "modulated-mlp"', hint)
-    hidden = [config.hidden(side) for side in config.resolutions]
-    kept = [min(units, max(MULTIPLE, round(units * (1 - share) / MULTIPLE) * MULTIPLE)) for units in hidden]
+    hidden = {side: config.hidden_at(side) for side in config.resolutions}
+    kept = {
+        side: min(units, max(MULTIPLE, round(units * (1 - share) / MULTIPLE) * MULTIPLE))
+        for side, units in hidden.items()
+    }
     if kept == hidden:
         raise UsageError(f"--prune {share:g}: removes no unit of this model", "Give a larger share, such as 0.3.")
     return kept
+
+
+def smaller_section(config: ModelSection, kept: dict[int, int]) -> ModelSection:
+    """The [model] section with the hidden channels of `check_prunable`."""
+    by_side = {str(side): units for side, units in kept.items()}
+    return ModelSection.model_validate(config.model_dump() | {"mlp_hidden": by_side})
 
 
 def unit_statistics(model: Model, images: int = LATENTS, advance: Advance = lambda _=1: None) -> list[UnitStatistics]:
@@ -122,23 +131,23 @@ def strongest_units(mlp: Mlp, statistics: UnitStatistics, count: int) -> Tensor:
     """Indices of the units with the largest effects, int64 `[count]`, in their order."""
     columns = mlp.contract.weight.detach().double().cpu().norm(dim=0)
     strongest = (columns * statistics.deviation).argsort(descending=True, stable=True)[:count]
-    return strongest.sort().values
+    return torch.sort(strongest).values
 
 
-def prune(model: Model, kept: Sequence[int], statistics: Sequence[UnitStatistics]) -> Model:
+def prune(model: Model, kept: dict[int, int], statistics: Sequence[UnitStatistics]) -> Model:
     """A model with fewer hidden units per level; the mean of each removed unit goes to the bias.
 
     Args:
         model: The model, which stays as it is.
-        kept: Hidden channels of each level, as from `check_prunable`.
+        kept: Hidden channels of each resolution, as from `check_prunable`.
         statistics: Of all MLPs, from `unit_statistics`.
     """
-    section = ModelSection.model_validate(model.recipe.model.model_dump() | {"mlp_hidden": list(kept)})
+    section = smaller_section(model.recipe.model, kept)
     weights = {name: value.clone() for name, value in model.generator.state_dict().items()}
     names = {module: name for name, module in model.generator.named_modules()}
-    blocks = len(statistics) // len(kept)
+    counts, blocks = list(kept.values()), len(statistics) // len(kept)
     for index, (mlp, known) in enumerate(zip(mlps_of(model.generator), statistics, strict=True)):
-        count, name = kept[index // blocks], names[mlp]
+        count, name = counts[index // blocks], names[mlp]
         chosen = strongest_units(mlp, known, count).to(model.device)
         removed = torch.ones(len(known.mean), dtype=torch.bool, device=model.device)
         removed[chosen] = False
