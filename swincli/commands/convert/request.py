@@ -128,7 +128,7 @@ class ConvertRequest:
         Raises:
             UsageError: an option cannot be read, or does not fit the input and output.
         """
-        _ = self.images_seen_count, self.at_count
+        _ = self.images_seen_count, self.at_count, self.distil_count
         self._check_pruning()
         if self.prune is not None:
             return

@@ -49,7 +49,9 @@ def imitation_loss(student: Generator, teacher: Generator, w_plus: Tensor) -> Te
     return (ours.image - theirs.image).abs().mean() + features / len(teacher.levels)
 
 
-def distil(student: Model, teacher: Model, images: int, advance: Advance = lambda _=1: None) -> list[float]:
+def distil(
+    student: Model, teacher: Model, images: int, advance: Advance = lambda _=1: None, *, batch: int | None = None
+) -> list[float]:
     """Train the student's synthesis network in place.
 
     Args:
@@ -57,11 +59,12 @@ def distil(student: Model, teacher: Model, images: int, advance: Advance = lambd
         teacher: The model that it was made from; conditional if the student is.
         images: Images to show; rounded up to whole batches.
         advance: Called with the number of images of each step.
+        batch: Images per step. Default: `distillation_batch`.
 
     Returns:
         The loss of each step.
     """
-    batch = distillation_batch(student.recipe.model.size)
+    batch = batch or distillation_batch(student.recipe.model.size)
     steps = -(-images // batch)
     trained = [value for name, value in student.generator.named_parameters() if not name.startswith(UNTRAINED)]
     optimizer = torch.optim.Adam(trained, lr=RATE, betas=BETAS)
