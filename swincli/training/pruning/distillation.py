@@ -22,7 +22,7 @@ from swincli.synthesis.sampling import default_sampling_batch
 FIRST_SEED = 2**31
 """Seeds of the images, from this one on: other images than those that are measured."""
 
-RATE, BETAS = 2e-4, (0.9, 0.99)
+RATE, BETAS = 5e-4, (0.9, 0.99)
 """Adam's learning rate, which falls to 0 on a half-cosine, and its betas."""
 
 
