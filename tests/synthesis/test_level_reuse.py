@@ -92,6 +92,12 @@ def test_tiles_of_a_cpu_give_the_same_bits(generator: Generator, monkeypatch: py
     assert torch.equal(torch.cat(list(synthesise_all(generator, parts))), plainly(generator, parts))
 
 
+def test_the_way_of_a_gpu_gives_the_same_bits(generator: Generator) -> None:
+    parts = codes_from(6).split(2)
+    with cpu_tiles.as_on_a_gpu():
+        assert torch.equal(torch.cat(list(synthesise_all(generator, parts))), plainly(generator, parts))
+
+
 @pytest.mark.parametrize("style", ["adabn", "adaln", "modulated-mlp", "cross-attention", "none"])
 def test_every_style_gives_the_same_bits(style: str) -> None:
     generator, parts = network(style=style), codes_from(4).split(2)
