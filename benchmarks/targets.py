@@ -72,7 +72,7 @@ TABLE: dict[str, tuple[str, tuple[Figure, ...]]] = {
     "generator-256": ("generator forward, 256 px (m 2), batch 4", (share(0.60), seconds(), peak(1.5))),
     "generator-1024": ("generator forward, 1024 px (m 1), batch 1", (share(0.25), seconds(), peak(1.2))),
     "walk-256": (
-        "walk of the last codes, 256 px (m 2), 8 frames, reuse",
+        "walk of the last codes, 256 px (m 2), reuse",
         (
             Figure("ratio_two", "speed, moving from 64 px up", ".2f", "x", 1.5, "at least"),
             Figure("bound_two", "most by multiply-adds", ".2f", "x"),

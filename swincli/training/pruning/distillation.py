@@ -79,7 +79,7 @@ def distil(
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-        advance(batch)
+        advance(min(batch, images - step * batch))
     student.generator.requires_grad_(False)
     return losses
 
