@@ -194,4 +194,3 @@ def _folded(grad_padded: Tensor, x: Tensor, reach: int, padding: Padding) -> Ten
         planes = _padded(plain, reach, padding).permute(0, 3, 1, 2)
     (out,) = torch.autograd.grad(planes, plain, grad_padded)
     return out
-

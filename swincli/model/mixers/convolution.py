@@ -1,4 +1,4 @@
-"""Token mixers by depthwise convolution: ConvNeXt's 7x7, the same with a 1x1, and MetaFormer's separable convolution."""
+"""Token mixers by depthwise convolution: ConvNeXt's 7x7, the same and a 1x1, MetaFormer's separable convolution."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from swincli.ops.depthwise import Halo, Padding, depthwise, halos
 from swincli.ops.instance_norm import NormaliseTile
+from swincli.recipe.schema import ModelSection
 
 SIDE = 7
 REACH = SIDE // 2
@@ -93,3 +94,33 @@ class SeparableMixer(nn.Module):
             inner = F.gelu(self.expand(normalise(halo.read(x), halo.tile.images)))
             mixed = self.contract(self.depthwise.tile(inner, halo))
             torch.add(halo.tile.read(x), mixed, out=halo.tile.read(out))
+
+
+def dw7(config: ModelSection, resolution: int, channels: int, index: int) -> nn.Module:  # noqa: ARG001
+    """`dw7` by the recipe."""
+    return DepthwiseMixer(channels, padding=config.mixer_padding)
+
+
+def dw7_pointwise(config: ModelSection, resolution: int, channels: int, index: int) -> nn.Module:  # noqa: ARG001
+    """`dw7+1x1` by the recipe."""
+    return DepthwiseMixer(channels, pointwise=True, padding=config.mixer_padding)
+
+
+def sepconv(config: ModelSection, resolution: int, channels: int, index: int) -> nn.Module:  # noqa: ARG001
+    """`sepconv` by the recipe."""
+    return SeparableMixer(channels, padding=config.mixer_padding)
+
+
+def of_dw7(config: ModelSection, resolution: int) -> int:
+    """Multiply-adds of `dw7` for one image."""
+    return resolution**2 * SIDE**2 * config.width_at(resolution)
+
+
+def of_dw7_pointwise(config: ModelSection, resolution: int) -> int:
+    """Multiply-adds of `dw7+1x1` for one image."""
+    return of_dw7(config, resolution) + resolution**2 * config.width_at(resolution) ** 2
+
+
+def of_sepconv(config: ModelSection, resolution: int) -> int:
+    """Multiply-adds of `sepconv` for one image."""
+    return 2 * of_dw7(config, resolution) + resolution**2 * 4 * config.width_at(resolution) ** 2

@@ -13,6 +13,7 @@ from swincli.ops.cpu_tiles import tiles
 from swincli.ops.depthwise import halos
 from swincli.ops.instance_norm import NormaliseTile
 from swincli.ops.windows import WindowGrid
+from swincli.recipe.schema import ModelSection
 
 WHOLE = 16
 """Side of the maps that `RandomMixer` mixes as a whole."""
@@ -83,3 +84,9 @@ class RandomMixer(nn.Module):
         """`out = x + forward(normalise(x))`, tile by tile."""
         for tile in tiles(x, x.shape[-1], multiple=self.side):
             torch.add(tile.read(x), self(normalise(tile.read(x), tile.images)), out=tile.read(out))
+
+
+def of_random(config: ModelSection, resolution: int) -> int:
+    """Multiply-adds of `random` for one image."""
+    positions = WHOLE**2 if resolution == WHOLE else WINDOW**2
+    return resolution**2 * positions * config.width_at(resolution)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.model.mixers.convolution import REACH, Depthwise
+from swincli.model.mixers.convolution import REACH, SIDE, Depthwise
 from swincli.ops.depthwise import Padding, halos
 from swincli.ops.instance_norm import NormaliseTile
 from swincli.ops.precision import in_float32
+from swincli.recipe.schema import ModelSection
 
 
 class FanInLinear(nn.Module):
@@ -55,7 +58,7 @@ class GatedConvolution(nn.Module):
 
     def __init__(self, channels: int, order: int, *, padding: Padding = "zeros") -> None:
         super().__init__()
-        self.widths = [channels >> steps for steps in reversed(range(order))]
+        self.widths = _widths(channels, order)
         self.expand = FanInLinear(channels, 2 * channels)
         self.depthwise = Depthwise(sum(self.widths), padding=padding)
         self.widen = nn.ModuleList(FanInLinear(width, 2 * width) for width in self.widths[:-1])
@@ -83,3 +86,29 @@ class GatedConvolution(nn.Module):
             normal = normalise(halo.read(x), halo.tile.images)
             gates = self.depthwise.tile(self._gates(normal), halo)
             torch.add(halo.tile.read(x), self._gated(halo.inside(normal), gates), out=halo.tile.read(out))
+
+
+def _widths(channels: int, order: int) -> list[int]:
+    """Channels of the gates, `C / 2^(n-1), ..., C`."""
+    return [channels >> steps for steps in reversed(range(order))]
+
+
+def build_of(order: int) -> Callable[[ModelSection, int, int, int], nn.Module]:
+    """gnConv of an order by the recipe."""
+
+    def build(config: ModelSection, resolution: int, channels: int, index: int) -> nn.Module:  # noqa: ARG001
+        return GatedConvolution(channels, order, padding=config.mixer_padding)
+
+    return build
+
+
+def multiply_adds_of(order: int) -> Callable[[ModelSection, int], int]:
+    """Multiply-adds of gnConv of an order for one image."""
+
+    def multiply_adds(config: ModelSection, resolution: int) -> int:
+        channels = config.width_at(resolution)
+        widths = _widths(channels, order)
+        linear = 3 * channels**2 + sum(2 * width**2 for width in widths[:-1])
+        return resolution**2 * (linear + SIDE**2 * sum(widths))
+
+    return multiply_adds
