@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from swincli.model.blocks.attention import GroupedAttention
+from swincli.model.mixers import convolution, floors, gated_convolution
 from swincli.recipe.networks import ModelSection
 
 FULL_ATTENTION = "double"
@@ -68,6 +69,14 @@ def _of_windows(config: ModelSection, resolution: int) -> int:
 MIXERS: dict[str, Mixer] = {
     "double": Mixer(_windows("double"), _of_windows, smallest=4),
     "single": Mixer(_windows("single"), _of_windows, smallest=4),
+    "dw7": Mixer(convolution.dw7, convolution.of_dw7),
+    "dw7+1x1": Mixer(convolution.dw7_pointwise, convolution.of_dw7_pointwise),
+    "sepconv": Mixer(convolution.sepconv, convolution.of_sepconv),
+    "gnconv2": Mixer(gated_convolution.build_of(2), gated_convolution.multiply_adds_of(2)),
+    "gnconv3": Mixer(gated_convolution.build_of(3), gated_convolution.multiply_adds_of(3)),
+    "pool": Mixer(lambda *_: floors.PoolMixer(), lambda *_: 0, is_floor=True),
+    "identity": Mixer(lambda *_: floors.IdentityMixer(), lambda *_: 0, is_floor=True),
+    "random": Mixer(lambda _, side, *others: floors.RandomMixer(side), floors.of_random, is_floor=True),  # noqa: ARG005
 }
 """Token mixers by their names in recipes."""
 
