@@ -2,12 +2,14 @@
 
 Window attention, with as many keys as queries in the same windows, has operations of its own: `window_attention` on a
 CPU, `fused_attention` on a GPU. This one serves all other kinds. Its backward pass computes the weights again, so that
-only q, k, v and the bias are kept. A CPU works on some elements of the batch at a time, a GPU by PyTorch's fused kernel.
+only q, k, v and the bias are kept. A CPU works on some elements of the batch at a time; a GPU runs PyTorch's fused
+kernel.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -49,7 +51,7 @@ def dot_product_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None =
 
 def _plain(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-    weights = (logits if bias is None else logits + bias).softmax(dim=-1)
+    weights: Tensor = (logits if bias is None else logits + bias).softmax(dim=-1)
     return weights.to(v.dtype) @ v
 
 
@@ -63,7 +65,7 @@ def _by_kernel(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _core(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-    """Attention of a piece: by the kernel on a GPU, and on a CPU where there is no bias; `bias` is `[1 or N, h, P, K]`."""
+    """Attention of a piece, with a bias `[1 or N, h, P, K]`; without one the kernel of a CPU is good too."""
     return _by_kernel(q, k, v, bias) if on_gpu_path(q) or bias is None else _plain(q, k, v, bias)
 
 
@@ -90,8 +92,8 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     if step >= len(q):
         return _core(q, k, v, added)
     out = v.new_empty(*q.shape[:3], v.shape[3])
-    for piece, result in zip(zip(*(value.split(step) for value in (q, k, v)), strict=True), out.split(step), strict=True):
-        result.copy_(_core(*piece, added))
+    for one, keys, values, result in zip(*(each.split(step) for each in (q, k, v, out)), strict=True):
+        result.copy_(_core(one, keys, values, added))
     return out
 
 
@@ -112,26 +114,25 @@ class _Attention(torch.autograd.Function):
         learned = bias is not None and ctx.needs_input_grad[3]
         step = _piece_size(q, k, learned=learned)
         parts = zip(*(value.split(step) for value in (q, k, v, grad)), strict=True)
-        found = [_of_piece(*part, bias, learned=learned) for part in parts]
+        found = [_of_piece(part, bias, learned=learned) for part in parts]
         of_q, of_k, of_v = (torch.cat(pieces) for pieces in list(zip(*found, strict=True))[:3])
         of_bias = functools.reduce(torch.add, (piece[3] for piece in found)) if learned else None
         return of_q, of_k, of_v, of_bias
 
 
-def _of_piece(
-    q: Tensor, k: Tensor, v: Tensor, grad: Tensor, bias: Tensor | None, *, learned: bool
-) -> tuple[Tensor, ...]:
-    """Gradients of q, k and v and, if it is learned, of the bias.
+def _of_piece(given: Sequence[Tensor], bias: Tensor | None, *, learned: bool) -> tuple[Tensor, ...]:
+    """Gradients of q, k and v and, if it is learned, of the bias, from q, k, v and the gradient of the result.
 
     q, k and v always have theirs made: CUDA's kernel has failed where only the bias needed one.
     """
     with torch.enable_grad():
+        q, k, v, grad = given
         inputs = [value.detach().requires_grad_() for value in (q, k, v)]
         added = None if bias is None else bias.detach()[None].to(q.dtype)
         if learned and added is not None:
             added = added.expand(len(q), -1, -1, -1).requires_grad_()  # then all is summed at once
             inputs.append(added)
-        out = _core(*inputs[:3], added)
+        out = _core(inputs[0], inputs[1], inputs[2], added)
     found = torch.autograd.grad(out, inputs, grad)
     return found if bias is None or not learned else (*found[:3], found[3].sum(dim=0, dtype=bias.dtype))
 
@@ -187,9 +188,7 @@ def largest_difference(
     return max(differences)
 
 
-def _out_and_gradients(
-    given: list[Tensor], bias: Tensor | None, weight: Tensor, *, plain: bool
-) -> tuple[Tensor, ...]:
+def _out_and_gradients(given: list[Tensor], bias: Tensor | None, weight: Tensor, *, plain: bool) -> tuple[Tensor, ...]:
     """The output and the gradients of its product with `weight`, by the kernel or the plain way."""
     q, k, v = (value.detach().requires_grad_(plain) for value in given)
     learned = None if bias is None else bias.detach().requires_grad_(plain)
@@ -199,4 +198,4 @@ def _out_and_gradients(
         return out.detach(), *torch.autograd.grad(out, inputs, weight)
     with torch.no_grad():
         out = _by_kernel(q, k, v, None if bias is None else bias[None].to(q.dtype))
-    return out, *_of_piece(q, k, v, weight, bias, learned=bias is not None)
+    return out, *_of_piece((q, k, v, weight), bias, learned=bias is not None)

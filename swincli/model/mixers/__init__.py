@@ -1,0 +1,1 @@
+"""Token mixers: what stands between the two norms of a block."""
