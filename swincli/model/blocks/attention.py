@@ -237,6 +237,10 @@ class GroupedAttention(nn.Module):
             out: Memory for the result, of the shape of x.
         """
         self.attend_tiled(x, normalise, out)
+        self.project_tiled(x, out)
+
+    def project_tiled(self, x: Tensor, out: Tensor) -> None:
+        """The last projection of what `attend_tiled` wrote, plus x."""
         for tile in tiles(x, x.shape[-1]):
             tile.write(out, tile.read(x) + self.proj(tile.read(out)))
 
