@@ -16,7 +16,7 @@ from swincli.ops.constants import cached_constant
 from swincli.ops.cpu_tiles import Tile, tiles
 from swincli.ops.dot_product_attention import dot_product_attention
 from swincli.ops.instance_norm import NormaliseTile
-from swincli.ops.strided_depthwise import depthwise, depthwise_tiled
+from swincli.ops.strided_depthwise import depthwise_tiled, strided_depthwise
 
 KERNEL = 3
 
@@ -163,7 +163,7 @@ class StridedKeyAttention(nn.Module):
         """`[B, H, W, C] -> [B, H, W, C]`."""
         groups = (len(self.halves), self.group_heads, self.head_dim)
         q = self.q(x).unflatten(-1, groups).unbind(3)
-        kv = self.kv(depthwise(x, self.reduce, stride=self.stride)).unflatten(-1, (2, *groups)).unbind(4)
+        kv = self.kv(strided_depthwise(x, self.reduce, self.stride)).unflatten(-1, (2, *groups)).unbind(4)
         attended = [self._attend(group, *given) for group, *given in zip(self.head_groups, q, kv, strict=True)]
         out: Tensor = self.proj(torch.stack(attended, dim=3).flatten(3))
         return out
@@ -185,7 +185,7 @@ class StridedKeyAttention(nn.Module):
             normalise: Normalises one tile of x.
             out: Memory for the result, of the shape of x.
         """
-        strided = depthwise_tiled(x, normalise, self.reduce, stride=self.stride)
+        strided = depthwise_tiled(x, normalise, self.reduce, self.stride)
         results = out.unflatten(-1, (len(self.halves), self.group_heads, self.head_dim)).unbind(3)
         for number, (group, result) in enumerate(zip(self.head_groups, results, strict=True)):
             self._group_tiled(group, number, (x, strided), normalise, result)

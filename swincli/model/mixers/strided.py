@@ -19,7 +19,7 @@ from swincli.model.blocks.attention import GroupedAttention
 from swincli.model.mixers.depthwise_kernel import centred_kernel
 from swincli.ops.cpu_tiles import Tile, tiles
 from swincli.ops.instance_norm import NormaliseTile
-from swincli.ops.strided_depthwise import depthwise, depthwise_rows, depthwise_tiled
+from swincli.ops.strided_depthwise import depthwise_rows, depthwise_tiled, strided_depthwise
 
 STRIDE = 2
 WHOLE = 16
@@ -63,9 +63,9 @@ class StridedAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, H, W, C] -> [B, H, W, C]`."""
-        small = depthwise(x, self.reduce, stride=STRIDE)
+        small = strided_depthwise(x, self.reduce, STRIDE)
         attended = self.windows.attend(self.windows.project(small))
-        return self._project(_upsampled(attended), depthwise(x, self.detail))
+        return self._project(_upsampled(attended), strided_depthwise(x, self.detail, 1))
 
     def _project(self, attended: Tensor, detail: Tensor) -> Tensor:
         out: Tensor = self.windows.proj(F.gelu(attended + detail))
@@ -81,11 +81,11 @@ class StridedAttention(nn.Module):
             normalise: Normalises one tile of x.
             out: Memory for the result, of the shape of x.
         """
-        small = depthwise_tiled(x, normalise, self.reduce, stride=STRIDE)
+        small = depthwise_tiled(x, normalise, self.reduce, STRIDE)
         attended = torch.empty_like(small)
         self.windows.attend_tiled(small, lambda values, images: values, attended)  # noqa: ARG005
         for tile in tiles(x, 2 * x.shape[-1], multiple=STRIDE):
-            values = self._project(_upsampled_rows(attended, tile), depthwise_rows(x, normalise, tile, self.detail))
+            values = self._project(_upsampled_rows(attended, tile), depthwise_rows(x, normalise, tile, self.detail, 1))
             tile.write(out, tile.read(x) + values)
 
 
