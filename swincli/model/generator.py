@@ -17,12 +17,12 @@ from swincli.model.blocks.adaptive_norm import (
     normalise_with_remake,
     styles_of,
 )
-from swincli.model.blocks.attention import GroupedAttention, side_of_windows
 from swincli.model.blocks.conditioning import Through, embed, make_embedding
 from swincli.model.blocks.layers import FIRST_RESOLUTION, EqualLinear, PixelNorm
 from swincli.model.blocks.mlp import Mlp
 from swincli.model.blocks.position import POSITIONS
 from swincli.model.blocks.style import STYLES
+from swincli.model.mixers.registry import mixer_at
 from swincli.ops import cpu_tiles, fir
 from swincli.ops.checkpointing import checkpointed, recompute_saved, use_checkpointing
 from swincli.ops.precision import as_autocast, in_float32
@@ -38,7 +38,9 @@ UPSAMPLINGS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Block(nn.Module):
-    """A Swin block: norm, window attention, norm, MLP, with two residual connections. `STYLES` says where w enters.
+    """A Swin block: norm, token mixer, norm, MLP, with two residual connections. `STYLES` says where w enters.
+
+    The mixer, window attention by default, is a row of `MIXERS`; its parameters are named `attention.*` in state dicts.
 
     Args:
         config: The recipe's [model] section.
@@ -50,20 +52,14 @@ class Block(nn.Module):
     def __init__(self, config: ModelSection, resolution: int, channels: int, index: int) -> None:
         super().__init__()
         style = STYLES[config.style]
-        self.norm1 = style.norm(config, channels)
-        self.attention = GroupedAttention(
-            channels,
-            config.heads(channels),
-            side=side_of_windows(config, resolution),
-            resolution=resolution,
-            kind=config.attention,
-            block=index,
-            relative_bias=config.relative_bias,
-        )
-        self.cross = style.cross(config, channels) if style.cross else None
-        self.norm2 = style.norm(config, channels)
-        self.mlp = style.mlp(config, channels)
-        self.hidden = config.mlp_ratio * channels
+        mixer = mixer_at(config, resolution)
+        self.norm1 = style.norm(config, resolution)
+        self.attention = mixer.build(config, resolution, channels, index)
+        self.mixer_takes_w = mixer.takes_w
+        self.cross = style.cross(config, resolution) if style.cross else None
+        self.norm2 = style.norm(config, resolution)
+        self.mlp = style.mlp(config, resolution)
+        self.hidden = config.hidden_at(resolution)
         self.whole_batch = style.whole_batch
 
     def forward(self, x: Tensor, w: Tensor, styles: Tensor | None = None, *, recompute_norm: bool = True) -> Tensor:
@@ -77,7 +73,8 @@ class Block(nn.Module):
         if cpu_tiles.use_tiles_without_grad(x) and not (self.whole_batch and self.training):
             return self._forward_tiled(x, w)
         first, second = (None, None) if styles is None else gammas_and_betas(styles)
-        x = x + self._normalise_then(self.attention, self.norm1, (x, w), first, recompute=recompute_norm)
+        mix = functools.partial(self._mix, w=w)
+        x = x + self._normalise_then(mix, self.norm1, (x, w), first, recompute=recompute_norm)
         if self.cross is not None:
             x = x + self.cross(x, w)
 
@@ -86,6 +83,10 @@ class Block(nn.Module):
             return out
 
         return x + self._normalise_then(mlp, self.norm2, (x, w), second, recompute=recompute_norm)
+
+    def _mix(self, normal: Tensor, w: Tensor) -> Tensor:
+        out: Tensor = self.attention(normal, w) if self.mixer_takes_w else self.attention(normal)
+        return out
 
     def style_layers(self) -> list[EqualLinear]:
         """The style layers of both norms if both are AdaIN, whose styles `forward` takes; else none."""
@@ -105,7 +106,7 @@ class Block(nn.Module):
         if self.whole_batch or not recompute or not cpu_tiles.save_less(given[0]):
             return branch(norm(*given) if style is None else norm(*given, style))
         normal, remake = normalise_with_remake(norm, *given, style)
-        if branch is self.attention or isinstance(self.mlp, Mlp):  # they start with a product, which saves its input
+        if norm is self.norm1 or isinstance(self.mlp, Mlp):  # they start with a product, which saves its input
             (normal,) = as_autocast(normal)
         dtype = normal.dtype
         with recompute_saved(normal, lambda: remake().to(dtype)):
@@ -113,14 +114,22 @@ class Block(nn.Module):
 
     def _forward_tiled(self, x: Tensor, w: Tensor) -> Tensor:
         """`forward` tile by tile, without autograd."""
-        out = torch.empty_like(x, memory_format=torch.contiguous_format)
-        self.attention.add_tiled(x, self.norm1.for_tiles(x, w), out)  # type: ignore[operator]
+        out = self._mix_tiled(x, w)
         if self.cross is not None:
             out += self.cross(out, w)
         normalise = self.norm2.for_tiles(out, w)  # type: ignore[operator]
         for tile in cpu_tiles.tiles(out, self.hidden):
             values = tile.read(out)
             values += self.mlp(normalise(values, tile.images), w[tile.images])
+        return out
+
+    def _mix_tiled(self, x: Tensor, w: Tensor) -> Tensor:
+        """x and what the mixer adds to it, tile by tile if the mixer can, without autograd."""
+        if not hasattr(self.attention, "add_tiled"):
+            return self._mix(self.norm1(x, w), w).add_(x)
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        given = (w,) if self.mixer_takes_w else ()
+        self.attention.add_tiled(x, self.norm1.for_tiles(x, w), out, *given)  # type: ignore[operator]
         return out
 
 
@@ -257,7 +266,7 @@ class Generator(nn.Module):
         width = config.channels("g")[FIRST_RESOLUTION]
         self.constant = nn.Parameter(torch.randn(1, width, FIRST_RESOLUTION, FIRST_RESOLUTION))
         start = STYLES[config.style].start
-        self.start = start(config, width) if start else None
+        self.start = start(config, FIRST_RESOLUTION) if start else None
         self.levels = nn.ModuleList(Level(config, resolution) for resolution in config.resolutions)
         self.apply(_initialise)
 

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.model.blocks.layers import FIRST_RESOLUTION
 from swincli.ops.constants import cached_constant
 from swincli.ops.cpu_tiles import tiles
 from swincli.ops.fused_attention import fused_window_attention, kernel_is_right, use_fused
@@ -136,11 +135,6 @@ ATTENTIONS: dict[str, Shifts] = {"double": double, "single": single}
 """Shifts of a block's head groups, from the block's index at its resolution and half the side of a window."""
 
 
-def side_of_windows(config: ModelSection, resolution: int) -> int:
-    """Side of the windows at a resolution: at most that of the map."""
-    return FIRST_RESOLUTION if resolution == FIRST_RESOLUTION else min(config.window, resolution)
-
-
 def describe_attention(config: ModelSection, device: torch.device, dtype: torch.dtype) -> str:
     """How a generator's attention runs on CUDA, in words, after the self-test of the fused kernel; else empty.
 
@@ -152,7 +146,7 @@ def describe_attention(config: ModelSection, device: torch.device, dtype: torch.
     if device.type != "cuda":
         return ""
     widths = config.channels("g")
-    shapes = {(width // config.heads(width), side_of_windows(config, side)) for side, width in widths.items()}
+    shapes = {(width // config.heads_at(side), config.window_at(side)) for side, width in widths.items()}
     wrong = sorted({dim for dim, side in shapes if not kernel_is_right(device, dtype, dim, side)})
     if not wrong:
         return "fused attention, which agrees with the plain way"

@@ -1,1 +1,1 @@
-"""Token mixers: what stands between the two norms of a block."""
+"""What mixes the positions of a map in a block of G: `registry` has the table."""
