@@ -19,9 +19,12 @@ from swincli.model.mixers.depthwise_kernel import centred_kernel
 from swincli.ops.constants import cached_constant
 from swincli.ops.dot_product_attention import dot_product_attention
 from swincli.ops.strided_depthwise import strided_depthwise
+from swincli.recipe.networks import ModelSection
 
 LARGEST = 64
 """Largest side of a map."""
+
+KERNEL = 5
 
 ROWS, COLUMNS = 1, 2  # the axis of [B, H, W, ...] that the lines are counted on
 NEAREST_DECAY, DECAY_RANGE = 2.0, 4.0  # RMT's: a head's logits change by log(1 - 2^-(2 + 4 h / heads)) a pixel
@@ -85,7 +88,7 @@ class AxialAttention(nn.Module):
         self.order = (COLUMNS, ROWS) if block % 2 else (ROWS, COLUMNS)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
-        self.local = nn.Parameter(centred_kernel(channels, 5))
+        self.local = nn.Parameter(centred_kernel(channels, KERNEL))
         self.local_bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -96,3 +99,14 @@ class AxialAttention(nn.Module):
             v = attend_along(q, k, v, lines)
         out: Tensor = self.proj(v.flatten(3) + local)
         return out
+
+
+def build(config: ModelSection, resolution: int, channels: int, index: int) -> AxialAttention:
+    """The mixer by a recipe's [model] section."""
+    return AxialAttention(channels, config.heads_at(resolution), block=index)
+
+
+def multiply_adds(config: ModelSection, resolution: int) -> int:
+    """Projections, the kernel on the values, and attention to a row and to a column."""
+    channels = config.width_at(resolution)
+    return resolution**2 * (4 * channels**2 + KERNEL**2 * channels + 4 * resolution * channels)

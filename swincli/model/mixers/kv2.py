@@ -17,6 +17,7 @@ from swincli.ops.cpu_tiles import Tile, tiles
 from swincli.ops.dot_product_attention import dot_product_attention
 from swincli.ops.instance_norm import NormaliseTile
 from swincli.ops.strided_depthwise import depthwise_tiled, strided_depthwise
+from swincli.recipe.networks import ModelSection
 
 KERNEL = 3
 
@@ -129,6 +130,7 @@ class StridedKeyAttention(nn.Module):
         side: Side of a window of queries, at most that of the map.
         resolution: Side of the map.
         relative_bias: Whether to learn a bias for every relative position in a window.
+        kv_heads: As of `GroupedAttention`.
         stride: Stride of keys and values; a stride of 1 with a kernel that is 1 in its centre is double attention.
     """
 
@@ -140,14 +142,16 @@ class StridedKeyAttention(nn.Module):
         resolution: int,
         *,
         relative_bias: bool = True,
+        kv_heads: int | None = None,
         stride: int = 2,
     ) -> None:
         super().__init__()
         shifts = (0, side // 2 if side < resolution else 0)
+        self.group_kv_heads = (kv_heads or heads) // len(shifts)
         self.group_heads, self.head_dim, self.stride = heads // len(shifts), channels // heads, stride
         self.reduce = nn.Parameter(centred_kernel(channels, KERNEL))
         self.q = nn.Linear(channels, channels)
-        self.kv = nn.Linear(channels, 2 * channels)
+        self.kv = nn.Linear(channels, 2 * len(shifts) * self.group_kv_heads * self.head_dim)
         self.proj = nn.Linear(channels, channels)
         self.halves = nn.ModuleList(
             StridedKeyWindows(self.group_heads, side, stride, shift, relative_bias) for shift in shifts
@@ -163,9 +167,16 @@ class StridedKeyAttention(nn.Module):
         """`[B, H, W, C] -> [B, H, W, C]`."""
         groups = (len(self.halves), self.group_heads, self.head_dim)
         q = self.q(x).unflatten(-1, groups).unbind(3)
-        kv = self.kv(strided_depthwise(x, self.reduce, self.stride)).unflatten(-1, (2, *groups)).unbind(4)
+        kv = self._repeated(self.kv(strided_depthwise(x, self.reduce, self.stride)), len(self.halves)).unbind(4)
         attended = [self._attend(group, *given) for group, *given in zip(self.head_groups, q, kv, strict=True)]
         out: Tensor = self.proj(torch.stack(attended, dim=3).flatten(3))
+        return out
+
+    def _repeated(self, kv: Tensor, groups: int) -> Tensor:
+        """Keys and values of every head: `[B, H, W, features] -> [B, H, W, 2, G, h, d]`."""
+        by_heads = kv.unflatten(-1, (2, groups, self.group_kv_heads, 1, self.head_dim))
+        served = self.group_heads // self.group_kv_heads
+        out: Tensor = (by_heads.expand(*6 * (-1,), served, -1) if served > 1 else by_heads).flatten(5, 6)
         return out
 
     def _attend(self, group: StridedKeyWindows, q: Tensor, kv: Tensor) -> Tensor:
@@ -209,5 +220,25 @@ class StridedKeyAttention(nn.Module):
         for tile in tiles(x, max(x.shape[-1], self.group_heads * group.side**2 // stride**2), multiple=group.side):
             rows = Tile(tile.images, slice(tile.rows.start // stride, tile.rows.stop // stride), tile.at_bottom)
             q = F.linear(normalise(tile.read(x, group.shift), tile.images), *queries).unflatten(-1, shape)
-            kv = F.linear(rows.read(strided, group.shift // stride), *keys).unflatten(-1, (2, *shape))
+            kv = self._repeated(F.linear(rows.read(strided, group.shift // stride), *keys), 1).squeeze(4)
             tile.write(result, group(q, kv, biases, at_bottom=tile.at_bottom), group.shift)
+
+
+def build(config: ModelSection, resolution: int, channels: int, index: int) -> StridedKeyAttention:  # noqa: ARG001
+    """The mixer by a recipe's [model] section."""
+    return StridedKeyAttention(
+        channels,
+        config.heads_at(resolution),
+        config.window_at(resolution),
+        resolution,
+        relative_bias=config.relative_bias,
+        kv_heads=config.kv_heads_at(resolution),
+    )
+
+
+def multiply_adds(config: ModelSection, resolution: int) -> int:
+    """Projections of queries and results, those of a quarter as many keys, their kernels, and the attention."""
+    channels, window = config.width_at(resolution), config.window_at(resolution)
+    keys = 2 * config.kv_heads_at(resolution) * channels // config.heads_at(resolution)
+    of_keys = channels * keys + KERNEL**2 * channels + 2 * window**2 * channels
+    return resolution**2 * (8 * channels**2 + of_keys) // 4

@@ -25,6 +25,7 @@ from swincli.ops.cpu_tiles import Tile, tiles
 from swincli.ops.dot_product_attention import dot_product_attention
 from swincli.ops.instance_norm import NormaliseTile
 from swincli.ops.windows import WindowGrid
+from swincli.recipe.networks import ModelSection
 
 LATENTS = 4
 """Latents of a cell."""
@@ -63,18 +64,18 @@ class LatentLayer(nn.Module):
         channels: Channels of a latent.
         heads: Number of heads.
         latent_dim: Length of w.
-        mlp_ratio: Hidden channels of the MLP, as a multiple of the channels.
+        hidden: Hidden channels of the MLP.
         gamma_init: Initial scale of AdaIN.
     """
 
-    def __init__(self, channels: int, heads: int, latent_dim: int, mlp_ratio: int, gamma_init: float) -> None:
+    def __init__(self, channels: int, heads: int, latent_dim: int, hidden: int, gamma_init: float) -> None:
         super().__init__()
         self.heads = heads
         self.norm1 = AdaptiveInstanceNorm(channels, latent_dim, gamma_init)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
         self.norm2 = AdaptiveInstanceNorm(channels, latent_dim, gamma_init)
-        self.mlp = Mlp(channels, mlp_ratio)
+        self.mlp = Mlp(channels, hidden)
 
     def forward(self, latents: Tensor, w: Tensor) -> Tensor:
         """`[B, cells, m, C], [B, latent_dim] -> [B, cells, m, C]`."""
@@ -98,7 +99,7 @@ class LatentAttention(nn.Module):
         side: Side of a window.
         resolution: Side of the map.
         latent_dim: Length of w.
-        mlp_ratio: Of the MLP between latents.
+        hidden: Hidden channels of the MLP between latents.
         gamma_init: Initial scale of AdaIN.
         assign: A key of `ASSIGNMENTS`.
         cell: Side of a cell in pixels.
@@ -113,7 +114,7 @@ class LatentAttention(nn.Module):
         resolution: int,
         latent_dim: int,
         *,
-        mlp_ratio: int = 4,
+        hidden: int,
         gamma_init: float = 0.0,
         assign: str = "softmax",
         cell: int = 8,
@@ -128,7 +129,7 @@ class LatentAttention(nn.Module):
         )
         self.table = nn.Parameter(nn.init.trunc_normal_(torch.empty(LATENTS, channels), std=0.02))
         self.write_q = nn.Linear(channels, channels)
-        self.mix = LatentLayer(channels, heads, latent_dim, mlp_ratio, gamma_init)
+        self.mix = LatentLayer(channels, heads, latent_dim, hidden, gamma_init)
         self.read_kv = nn.Linear(channels, 2 * channels)
         self.gate = nn.Parameter(torch.zeros(heads))
 
@@ -221,3 +222,29 @@ class LatentAttention(nn.Module):
         kv = kv.unflatten(-1, (2, -1, self.windows.head_dim))
         out: Tensor = kv.repeat_interleave(self.heads // kv.shape[-2], dim=-2)
         return out
+
+
+def build(config: ModelSection, resolution: int, channels: int, assign: str) -> LatentAttention:
+    """The mixer by a recipe's [model] section."""
+    return LatentAttention(
+        channels,
+        config.heads_at(resolution),
+        config.window_at(resolution),
+        resolution,
+        config.latent_dim,
+        hidden=config.hidden_at(resolution),
+        gamma_init=config.adain_gamma,
+        assign=assign,
+        cell=cell_side(resolution),
+        relative_bias=config.relative_bias,
+        kv_heads=config.kv_heads_at(resolution),
+    )
+
+
+def added_multiply_adds(config: ModelSection, resolution: int) -> int:
+    """What the latents add to window attention: write and read, the layers of the latents, and their styles."""
+    channels, latents = config.width_at(resolution), LATENTS * (resolution // cell_side(resolution)) ** 2
+    linear = channels * (7 * channels + 2 * config.hidden_at(resolution))  # write q; mix q, k, v, proj, MLP; read k, v
+    of_pixels = resolution**2 * 4 * LATENTS * channels
+    styles = 2 * config.latent_dim * 2 * channels
+    return of_pixels + latents * (linear + 2 * latents * channels) + styles

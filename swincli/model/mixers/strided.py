@@ -20,8 +20,10 @@ from swincli.model.mixers.depthwise_kernel import centred_kernel
 from swincli.ops.cpu_tiles import Tile, tiles
 from swincli.ops.instance_norm import NormaliseTile
 from swincli.ops.strided_depthwise import depthwise_rows, depthwise_tiled, strided_depthwise
+from swincli.recipe.networks import ModelSection
 
 STRIDE = 2
+REDUCE, DETAIL = 3, 7  # sides of the kernels
 WHOLE = 16
 """Small maps up to this side attend as a whole."""
 
@@ -55,8 +57,8 @@ class StridedAttention(nn.Module):
         kv_heads: int | None = None,
     ) -> None:
         super().__init__()
-        self.reduce = nn.Parameter(centred_kernel(channels, 3))
-        self.detail = nn.Parameter(centred_kernel(channels, 7))
+        self.reduce = nn.Parameter(centred_kernel(channels, REDUCE))
+        self.detail = nn.Parameter(centred_kernel(channels, DETAIL))
         self.windows = GroupedAttention(
             channels, heads, side, resolution // STRIDE, relative_bias=relative_bias, kv_heads=kv_heads
         )
@@ -101,3 +103,23 @@ def _upsampled_rows(x: Tensor, tile: Tile) -> Tensor:
     top, bottom = max(0, first - 1), min(x.shape[1], last + 1)
     rows = _upsampled(x[tile.images, top:bottom])
     return rows[:, STRIDE * (first - top) : STRIDE * (last - top)]
+
+
+def build(config: ModelSection, resolution: int, channels: int, index: int) -> StridedAttention:  # noqa: ARG001
+    """The mixer by a recipe's [model] section."""
+    return StridedAttention(
+        channels,
+        config.heads_at(resolution),
+        side_on_the_small_map(resolution, config.window_at(resolution)),
+        resolution,
+        relative_bias=config.relative_bias,
+        kv_heads=config.kv_heads_at(resolution),
+    )
+
+
+def multiply_adds(config: ModelSection, resolution: int) -> int:
+    """Two depthwise kernels, attention and its projections on a quarter of the positions, and the last projection."""
+    channels, side = config.width_at(resolution), side_on_the_small_map(resolution, config.window_at(resolution))
+    keys = 2 * config.kv_heads_at(resolution) * channels // config.heads_at(resolution)
+    small = REDUCE**2 * channels + channels**2 + channels * keys + 2 * side**2 * channels
+    return resolution**2 * (DETAIL**2 * channels + channels**2) + (resolution // STRIDE) ** 2 * small

@@ -20,7 +20,7 @@ CHANNELS, HEADS, LATENT_DIM = 8, 4, 6
 def mixer(assign: str = "softmax", *, resolution: int = 8, kv_heads: int | None = None) -> LatentAttention:
     random = torch.Generator().manual_seed(1)
     module = LatentAttention(
-        CHANNELS, HEADS, 4, resolution, LATENT_DIM, mlp_ratio=2, assign=assign, cell=4, kv_heads=kv_heads
+        CHANNELS, HEADS, 4, resolution, LATENT_DIM, hidden=16, assign=assign, cell=4, kv_heads=kv_heads
     ).double()
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.3, generator=random)
@@ -121,7 +121,7 @@ def test_in_tiles_it_is_the_same(monkeypatch: pytest.MonkeyPatch, size: int, ass
 @pytest.mark.parametrize("assign", ASSIGNMENTS)
 def test_it_starts_as_double_attention_to_the_bit(assign: str) -> None:
     torch.manual_seed(0)
-    module = LatentAttention(CHANNELS, HEADS, 4, 8, LATENT_DIM, assign=assign, cell=4)
+    module = LatentAttention(CHANNELS, HEADS, 4, 8, LATENT_DIM, hidden=16, assign=assign, cell=4)
     double = GroupedAttention(CHANNELS, HEADS, 4, 8)
     double.load_state_dict(module.windows.state_dict())
     x, w = (value.detach().float() for value in given())
@@ -136,6 +136,9 @@ def test_it_starts_as_double_attention_to_the_bit(assign: str) -> None:
     module(x, w).square().sum().backward()
     assert module.gate.grad is not None
     assert module.gate.grad.abs().min() > 0  # so the gate opens
+    torch.nn.init.constant_(module.gate, 0.1)
+    module(x, w).square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in module.parameters())
 
 
 def test_cells_that_change_places_change_the_places_of_their_results(monkeypatch: pytest.MonkeyPatch) -> None:
