@@ -32,6 +32,8 @@ class Mixer:
             products and convolutions, as `swincli doctor` counts them.
         smallest: Smallest side of a map that it mixes. Smaller maps have full attention.
         largest: Largest side of a map that it can mix, if there is a limit.
+        is_floor: Whether it only shows how little mixing a network can do with; `swincli doctor --mixers` then does not
+            choose it.
         takes_w: Whether the module's `forward` and `add_tiled` also take w, `[B, latent_dim]`, as the last argument.
     """
 
@@ -40,6 +42,7 @@ class Mixer:
     smallest: int = 16
     largest: int | None = None
     takes_w: bool = False
+    is_floor: bool = False
 
 
 def _windows(kind: str) -> Callable[[ModelSection, int, int, int], nn.Module]:
