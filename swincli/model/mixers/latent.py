@@ -94,39 +94,32 @@ class LatentAttention(nn.Module):
     is the corner of four cells.
 
     Args:
+        windows: The double attention.
         channels: Channels in and out.
         heads: Number of heads.
-        side: Side of a window.
-        resolution: Side of the map.
         latent_dim: Length of w.
         hidden: Hidden channels of the MLP between latents.
         gamma_init: Initial scale of AdaIN.
         assign: A key of `ASSIGNMENTS`.
         cell: Side of a cell in pixels.
-        relative_bias, kv_heads: As of `GroupedAttention`.
     """
 
     def __init__(
         self,
+        windows: GroupedAttention,
         channels: int,
         heads: int,
-        side: int,
-        resolution: int,
         latent_dim: int,
         *,
         hidden: int,
         gamma_init: float = 0.0,
         assign: str = "softmax",
         cell: int = 8,
-        relative_bias: bool = True,
-        kv_heads: int | None = None,
     ) -> None:
         super().__init__()
         self.heads, self.write_by = heads, ASSIGNMENTS[assign]
         self.cells = WindowGrid(cell, 0)
-        self.windows = GroupedAttention(
-            channels, heads, side, resolution, relative_bias=relative_bias, kv_heads=kv_heads
-        )
+        self.windows = windows
         self.table = nn.Parameter(nn.init.trunc_normal_(torch.empty(LATENTS, channels), std=0.02))
         self.write_q = nn.Linear(channels, channels)
         self.mix = LatentLayer(channels, heads, latent_dim, hidden, gamma_init)
@@ -224,25 +217,53 @@ class LatentAttention(nn.Module):
         return out
 
 
-def build(config: ModelSection, resolution: int, channels: int, assign: str) -> LatentAttention:
-    """The mixer by a recipe's [model] section."""
-    return LatentAttention(
+class WithoutLatents(nn.Module):
+    """Double attention in the place of `LatentAttention`, for the first block of a resolution. It does not use w.
+
+    Args:
+        windows: The attention.
+    """
+
+    def __init__(self, windows: GroupedAttention) -> None:
+        super().__init__()
+        self.windows = windows
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:  # noqa: ARG002
+        """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""
+        out: Tensor = self.windows(x)
+        return out
+
+    def add_tiled(self, x: Tensor, normalise: NormaliseTile, out: Tensor, w: Tensor) -> None:  # noqa: ARG002
+        """As of `LatentAttention`."""
+        self.windows.add_tiled(x, normalise, out)
+
+
+def build(config: ModelSection, resolution: int, channels: int, index: int, assign: str) -> nn.Module:
+    """The mixer by a recipe's [model] section: the second block of a resolution has latents."""
+    windows = GroupedAttention(
         channels,
         config.heads_at(resolution),
         config.window_at(resolution),
         resolution,
+        relative_bias=config.relative_bias,
+        kv_heads=config.kv_heads_at(resolution),
+    )
+    if index % 2 == 0:
+        return WithoutLatents(windows)
+    return LatentAttention(
+        windows,
+        channels,
+        config.heads_at(resolution),
         config.latent_dim,
         hidden=config.hidden_at(resolution),
         gamma_init=config.adain_gamma,
         assign=assign,
         cell=cell_side(resolution),
-        relative_bias=config.relative_bias,
-        kv_heads=config.kv_heads_at(resolution),
     )
 
 
 def added_multiply_adds(config: ModelSection, resolution: int) -> int:
-    """What the latents add to window attention: write and read, the layers of the latents, and their styles."""
+    """What latents add to the window attention of a block: write and read, their own layers, and their styles."""
     channels, latents = config.width_at(resolution), LATENTS * (resolution // cell_side(resolution)) ** 2
     linear = channels * (7 * channels + 2 * config.hidden_at(resolution))  # write q; mix q, k, v, proj, MLP; read k, v
     of_pixels = resolution**2 * 4 * LATENTS * channels

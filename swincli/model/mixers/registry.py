@@ -71,8 +71,8 @@ def _of_windows(config: ModelSection, resolution: int) -> int:
 def _with_latents(assign: str) -> Mixer:
     """Double attention with latents, by how they read the pixels."""
 
-    def build(config: ModelSection, resolution: int, channels: int, index: int) -> nn.Module:  # noqa: ARG001
-        return latent.build(config, resolution, channels, assign)
+    def build(config: ModelSection, resolution: int, channels: int, index: int) -> nn.Module:
+        return latent.build(config, resolution, channels, index, assign)
 
     def multiply_adds(config: ModelSection, resolution: int) -> int:
         return _of_windows(config, resolution) + latent.added_multiply_adds(config, resolution)

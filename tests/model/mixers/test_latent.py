@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 
 import pytest
 import torch
@@ -13,15 +14,15 @@ from swincli.model.mixers import latent
 from swincli.model.mixers.latent import ASSIGNMENTS, LatentAttention, cell_side, soft_clusters
 from swincli.ops import cpu_tiles
 from swincli.ops.cpu_tiles import as_on_a_gpu
+from swincli.recipe.schema import ModelSection
 
 CHANNELS, HEADS, LATENT_DIM = 8, 4, 6
 
 
 def mixer(assign: str = "softmax", *, resolution: int = 8, kv_heads: int | None = None) -> LatentAttention:
     random = torch.Generator().manual_seed(1)
-    module = LatentAttention(
-        CHANNELS, HEADS, 4, resolution, LATENT_DIM, hidden=16, assign=assign, cell=4, kv_heads=kv_heads
-    ).double()
+    windows = GroupedAttention(CHANNELS, HEADS, 4, resolution, kv_heads=kv_heads)
+    module = LatentAttention(windows, CHANNELS, HEADS, LATENT_DIM, hidden=16, assign=assign, cell=4).double()
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.3, generator=random)
     return module
@@ -121,9 +122,8 @@ def test_in_tiles_it_is_the_same(monkeypatch: pytest.MonkeyPatch, size: int, ass
 @pytest.mark.parametrize("assign", ASSIGNMENTS)
 def test_it_starts_as_double_attention_to_the_bit(assign: str) -> None:
     torch.manual_seed(0)
-    module = LatentAttention(CHANNELS, HEADS, 4, 8, LATENT_DIM, hidden=16, assign=assign, cell=4)
     double = GroupedAttention(CHANNELS, HEADS, 4, 8)
-    double.load_state_dict(module.windows.state_dict())
+    module = LatentAttention(copy.deepcopy(double), CHANNELS, HEADS, LATENT_DIM, hidden=16, assign=assign, cell=4)
     x, w = (value.detach().float() for value in given())
     assert torch.equal(module(x, w), double(x))
     with as_on_a_gpu():
@@ -168,6 +168,18 @@ def test_every_key_divides_itself_among_the_clusters() -> None:
     assert torch.allclose(soft_clusters(q, k, torch.ones_like(v)), torch.ones(1, 2, 4, 3, dtype=torch.float64))
     same = q[:, :, :1].expand(-1, -1, 4, -1)  # equal clusters share everything equally
     torch.testing.assert_close(soft_clusters(same, k, v), v.mean(dim=2, keepdim=True).expand_as(same))
+
+
+def test_the_first_block_of_a_resolution_has_no_latents() -> None:
+    config = ModelSection(size=16, latent_dim=LATENT_DIM, g_channels=[CHANNELS] * 3)
+    first, second = (latent.build(config, 16, CHANNELS, index, "softmax") for index in (0, 1))
+    assert {name for name, _ in second.named_parameters()} > {name for name, _ in first.named_parameters()}
+    x, w = (value.detach().float() for value in given(16))
+    with torch.no_grad():
+        out = torch.empty_like(x)
+        first.add_tiled(x, lambda values, images: values, out, w)  # noqa: ARG005
+        assert torch.equal(out, x + first.windows(x))
+    assert torch.equal(first(x, w), first.windows(x))
 
 
 def test_large_maps_have_few_latents() -> None:
