@@ -133,7 +133,7 @@ class LatentAttention(nn.Module):
         start = self._start(x)
         written = self._write(start, k, v).unflatten(0, (len(x), -1))
         keys, values = self._to_read(self.mix(start + written, w))
-        read = self.cells.reverse(self._read(q, keys, values).unflatten(0, self._grid(x)))
+        read = self.cells.reverse(dot_product_attention(q, keys, values).unflatten(0, self._grid(x)))
         out: Tensor = self.windows.proj(self.windows.attend(qkv) + read.flatten(3))
         return out
 
@@ -155,9 +155,9 @@ class LatentAttention(nn.Module):
         keys, values = (part.unflatten(0, (len(x), -1)) for part in self._to_read(self.mix(start + written, w)))
         self.windows.attend_tiled(x, normalise, out)
         for tile in tiles(x, x.shape[-1], multiple=self.cells.side):
-            rows = tile.read(x)
+            rows, place = tile.read(x), (tile.images, self._cells_of(tile, x))
             (q,) = self._by_cells(self._queries(normalise(rows, tile.images)))
-            read = self._read(q, *(part[tile.images, self._cells_of(tile, x)].flatten(0, 1) for part in (keys, values)))
+            read = dot_product_attention(q, keys[place].flatten(0, 1), values[place].flatten(0, 1))
             read = self.cells.reverse(read.unflatten(0, self._grid(rows))).flatten(3)
             tile.write(out, tile.read(out) + read)
         self.windows.project_tiled(x, out)
@@ -183,14 +183,10 @@ class LatentAttention(nn.Module):
         return self.write_by(q, k, v).transpose(1, 2).flatten(2)
 
     def _to_read(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of mixed latents: `[B, cells, m, C] -> 2 of [B cells, h, m, d]`."""
+        """Keys, and values times the gate, of mixed latents: `[B, cells, m, C] -> 2 of [B cells, h, m, d]`."""
         kv = self.read_kv(latents.flatten(0, 1)).unflatten(-1, (2, self.heads, -1))
         keys, values = kv.permute(2, 0, 3, 1, 4).contiguous()
-        return keys, values
-
-    def _read(self, q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """What pixels read of latents, times the gate: `[N, h, cell², d], 2 of [N, h, m, d] -> [N, h, cell², d]`."""
-        return dot_product_attention(q, keys, values) * self.gate.tanh()[:, None, None]
+        return keys, values * self.gate.tanh().to(values.dtype)[:, None, None]
 
     def _by_cells(self, x: Tensor) -> Tensor:
         """Divide maps into cells: `[B, H, W, n, h, d] -> [n, B cells, h, cell², d]`."""
