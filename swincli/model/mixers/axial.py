@@ -33,9 +33,9 @@ NEAREST_DECAY, DECAY_RANGE = 2.0, 4.0  # RMT's: a head's logits change by log(1 
 @cached_constant
 def axis_decay(heads: int, length: int, *, device: torch.device | None = None) -> Tensor:
     """Added to the logits of a line, `log(1 - 2^(-2 - 4 h / heads)) |i - j|`: float32 `[heads, length, length]`."""
-    rates = [math.log1p(-(2 ** -(NEAREST_DECAY + DECAY_RANGE * head / heads))) for head in range(heads)]
+    exponent = NEAREST_DECAY + DECAY_RANGE / heads * torch.arange(heads, device=device)
     place = torch.arange(length, device=device)
-    return torch.tensor(rates, device=device)[:, None, None] * (place[:, None] - place).abs()
+    return torch.log1p(-torch.exp2(-exponent))[:, None, None] * (place[:, None] - place).abs()
 
 
 @cached_constant
