@@ -97,6 +97,12 @@ def test_the_other_order_is_that_of_the_transposed_map() -> None:
         assert (columns(x) - rows(x)).abs().max() > 1e-3
 
 
+def test_a_position_reaches_the_whole_map() -> None:
+    module, x = mixer(), pixels()
+    (gradient,) = torch.autograd.grad(module(x)[0, 3, 0].sum(), x)
+    assert (gradient.abs().sum(dim=-1) > 0).flatten(1).all(dim=1).tolist() == [True, False]  # of its own image
+
+
 def test_decay_is_the_same_both_ways_and_falls_with_the_distance() -> None:
     decay = axis_decay(2, 5)
     assert torch.equal(decay, decay.transpose(1, 2))
