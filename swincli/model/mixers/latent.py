@@ -121,7 +121,7 @@ class LatentAttention(nn.Module):
         self.cells = WindowGrid(cell, 0)
         self.windows = windows
         self.table = nn.Parameter(nn.init.trunc_normal_(torch.empty(LATENTS, channels), std=0.02))
-        self.write_q = nn.Linear(channels, channels)
+        self.write_q = nn.Linear(channels, channels, bias=False)  # soft clusters do not depend on a bias
         self.mix = LatentLayer(channels, heads, latent_dim, hidden, gamma_init)
         self.read_kv = nn.Linear(channels, 2 * channels)
         self.gate = nn.Parameter(torch.zeros(heads))

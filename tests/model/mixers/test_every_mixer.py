@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from swincli.model.generator import Block, Generator
 from swincli.model.mixers.registry import MIXERS
+from swincli.ops import cpu_tiles
 from swincli.recipe.schema import ModelSection
 
 CHANNELS = 32
@@ -93,6 +95,30 @@ def test_double_backward(name: str) -> None:
     slope.square().sum().backward()
     assert x.grad is not None
     assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("way", ["large maps", "GPU"])
+def test_second_gradients_of_a_block_are_the_plain_ones(monkeypatch: pytest.MonkeyPatch, name: str, way: str) -> None:
+    """As path length takes them: of the gradient of w. Large maps save less and recompute it."""
+    block = Block(section(name, adain_gamma=1.0), 16, CHANNELS, 1).double()
+    random = torch.Generator().manual_seed(0)
+    for parameter in block.parameters():
+        nn.init.normal_(parameter, std=0.1, generator=random)
+    x = torch.randn(1, 16, 16, CHANNELS, dtype=torch.float64, generator=random, requires_grad=True)
+    w = torch.randn(1, 8, dtype=torch.float64, generator=random, requires_grad=True)
+
+    def second() -> list[Tensor]:
+        (slope,) = torch.autograd.grad(block(x, w).square().sum(), w, create_graph=True)
+        given = [x, *block.parameters()]
+        return list(torch.autograd.grad(slope.square().sum(), given, allow_unused=True, materialize_grads=True))
+
+    expected = second()
+    monkeypatch.setattr(cpu_tiles, "LARGE_BYTES", 0)
+    with cpu_tiles.as_on_a_gpu() if way == "GPU" else contextlib.nullcontext():
+        found = second()
+    largest = max(gradient.abs().max().item() for gradient in expected)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-12 * largest)
 
 
 def test_a_step_from_the_start_wakes_the_branch(name: str) -> None:

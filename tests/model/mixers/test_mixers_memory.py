@@ -22,7 +22,7 @@ PARAMETERS = {
     "kv2": 4 * CHANNELS**2 + 13 * CHANNELS + 14**2 * HEADS,
     "strided": 4 * CHANNELS**2 + 62 * CHANNELS + 31**2 * HEADS,
     "axial": 4 * CHANNELS**2 + 30 * CHANNELS,
-    "latent": (4 + 15) * CHANNELS**2 + (4 + 16) * CHANNELS + 15**2 * HEADS + 4 * CHANNELS * (LATENT_DIM + 1) + HEADS,
+    "latent": (4 + 15) * CHANNELS**2 + (4 + 15) * CHANNELS + 15**2 * HEADS + 4 * CHANNELS * (LATENT_DIM + 1) + HEADS,
 }
 
 
