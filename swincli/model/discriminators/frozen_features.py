@@ -56,7 +56,7 @@ class Backbone:
 
 @functools.lru_cache(maxsize=4)
 def _lite0(device: torch.device) -> efficientnet.EfficientNetLite0:
-    return efficientnet.load_efficientnet(efficientnet.WEIGHTS.require(), device)
+    return efficientnet.folded(efficientnet.load_efficientnet(efficientnet.WEIGHTS.require(), device))
 
 
 def _lite0_maps(network: efficientnet.EfficientNetLite0, images: Tensor) -> list[Tensor]:
