@@ -91,7 +91,7 @@ class LatentAttention(nn.Module):
     """Mixer `latent`: double attention, and attention to the latents of the pixel's cell behind a gate.
 
     A pixel reads the latents of its own cell, in regular and in shifted windows alike: the centre of a shifted window
-    is the corner of four cells.
+    is the corner of four cells. State dicts have the names of double attention, and those of the latents.
 
     Args:
         windows: The double attention.
@@ -119,12 +119,18 @@ class LatentAttention(nn.Module):
         super().__init__()
         self.heads, self.write_by = heads, ASSIGNMENTS[assign]
         self.cells = WindowGrid(cell, 0)
-        self.windows = windows
+        self.qkv, self.proj, self.halves = windows.qkv, windows.proj, windows.halves  # named as in double attention
+        self._windows = (windows,)  # in a tuple it is no submodule, so its parameters have one name
         self.table = nn.Parameter(nn.init.trunc_normal_(torch.empty(LATENTS, channels), std=0.02))
         self.write_q = nn.Linear(channels, channels, bias=False)  # soft clusters do not depend on a bias
         self.mix = LatentLayer(channels, heads, latent_dim, hidden, gamma_init)
         self.read_kv = nn.Linear(channels, 2 * channels)
         self.gate = nn.Parameter(torch.zeros(heads))
+
+    @property
+    def windows(self) -> GroupedAttention:
+        """The double attention."""
+        return self._windows[0]
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""
@@ -222,16 +228,17 @@ class WithoutLatents(nn.Module):
 
     def __init__(self, windows: GroupedAttention) -> None:
         super().__init__()
-        self.windows = windows
+        self.qkv, self.proj, self.halves = windows.qkv, windows.proj, windows.halves
+        self._windows = (windows,)  # as in `LatentAttention`
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:  # noqa: ARG002
         """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""
-        out: Tensor = self.windows(x)
+        out: Tensor = self._windows[0](x)
         return out
 
     def add_tiled(self, x: Tensor, normalise: NormaliseTile, out: Tensor, w: Tensor) -> None:  # noqa: ARG002
         """As of `LatentAttention`."""
-        self.windows.add_tiled(x, normalise, out)
+        self._windows[0].add_tiled(x, normalise, out)
 
 
 def build(config: ModelSection, resolution: int, channels: int, index: int, assign: str) -> nn.Module:

@@ -174,12 +174,27 @@ def test_the_first_block_of_a_resolution_has_no_latents() -> None:
     config = ModelSection(size=16, latent_dim=LATENT_DIM, g_channels=[CHANNELS] * 3)
     first, second = (latent.build(config, 16, CHANNELS, index, "softmax") for index in (0, 1))
     assert {name for name, _ in second.named_parameters()} > {name for name, _ in first.named_parameters()}
+    double = GroupedAttention(CHANNELS, HEADS, 8, 16)
+    double.load_state_dict(first.state_dict())
     x, w = (value.detach().float() for value in given(16))
     with torch.no_grad():
         out = torch.empty_like(x)
         first.add_tiled(x, lambda values, images: values, out, w)  # noqa: ARG005
-        assert torch.equal(out, x + first.windows(x))
-    assert torch.equal(first(x, w), first.windows(x))
+        assert torch.equal(out, x + double(x))
+    assert torch.equal(first(x, w), double(x))
+
+
+def test_weights_of_double_attention_can_be_taken_over() -> None:
+    double, module = GroupedAttention(CHANNELS, HEADS, 4, 8).double(), mixer()
+    missing, unexpected = module.load_state_dict(double.state_dict(), strict=False)
+    assert unexpected == []
+    assert not any(name.startswith(("qkv", "proj", "halves")) for name in missing)
+    copied, (x, w) = copy.deepcopy(module), given()
+    with torch.no_grad():
+        module.qkv.weight.zero_()
+        assert torch.equal(copied.windows.project(x), double.project(x))  # a copy has windows of its own
+        copied.gate.zero_()
+        assert torch.equal(copied(x, w), double(x))
 
 
 def test_large_maps_have_few_latents() -> None:
