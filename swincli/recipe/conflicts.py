@@ -219,7 +219,21 @@ SCHEDULES = (
     _ends_late("ema", "half_life_until"),
 )
 
-CONFLICTS = TRANSFORMS + LOGITS + FEATURES + FROZEN + SCHEDULES
+LARGEST_AXIAL = 64
+"""Largest side of a map for the mixer "axial"."""
+
+MIXERS = (
+    Conflict(
+        "model.mixer",
+        lambda recipe: any(
+            recipe.model.mixer_at(side) == "axial" for side in recipe.model.resolutions if side > LARGEST_AXIAL
+        ),
+        '"axial" keeps as many logits for every position as its row and its column are long, too many above 64 px; '
+        'name its resolutions, such as mixer = {default = "double", "64" = "axial"}',
+    ),
+)
+
+CONFLICTS = TRANSFORMS + LOGITS + FEATURES + FROZEN + SCHEDULES + MIXERS
 
 
 def check_conflicts(recipe: AnyRecipe) -> None:

@@ -12,7 +12,23 @@ from swincli.recipe.section import RgbTriple, Section, inconsistent
 SMALLEST_SIZE, LARGEST_SIZE = 16, 1024
 WIDEST = 65_536  # channels of a layer, codes and hidden layers: 100 times the paper's networks
 
-MixerName = Literal["double", "single", "dw7", "dw7+1x1", "sepconv", "gnconv2", "gnconv3", "pool", "identity", "random"]
+MixerName = Literal[
+    "double",
+    "single",
+    "kv2",
+    "strided",
+    "axial",
+    "latent",
+    "latent-kmeans",
+    "dw7",
+    "dw7+1x1",
+    "sepconv",
+    "gnconv2",
+    "gnconv3",
+    "pool",
+    "identity",
+    "random",
+]
 
 
 class ModelSection(Section):
@@ -44,6 +60,9 @@ class ModelSection(Section):
     """Minimum number of heads of a layer; half of them use shifted windows."""
     heads: Annotated[int | dict[str, int] | None, ByResolution(Annotated[int, Field(ge=2)], optional=True)] = None
     """Attention heads, instead of head_dim and min_heads; one number, or a table by resolution."""
+    kv_heads: Annotated[int | dict[str, int] | None, ByResolution(Annotated[int, Field(ge=1)], optional=True)] = None
+    """Heads of keys and values in window attention, fewer than heads: each serves several heads of queries. One number,
+    or a table by resolution. If left out: as many as heads."""
     window: Annotated[int | dict[str, int], ByResolution(Literal[4, 8, 16])] = 8
     """Side of an attention window in pixels, or a table by resolution. Feature maps up to this size have full
     attention."""
@@ -140,6 +159,11 @@ class ModelSection(Section):
         heads: int | None = self.value_at("heads", resolution)
         return heads or self.heads_of(self.width_at(resolution))
 
+    def kv_heads_at(self, resolution: int) -> int:
+        """Number of heads of keys and values at a resolution."""
+        kv_heads: int | None = self.value_at("kv_heads", resolution)
+        return kv_heads or self.heads_at(resolution)
+
     def window_at(self, resolution: int) -> int:
         """Side of an attention window at a resolution, at most that of the map."""
         window: int = self.value_at("window", resolution)
@@ -164,6 +188,17 @@ class ModelSection(Section):
     def _widths_fit(self) -> Self:
         self._check_widths("g", self.g_channels)
         self._check_widths("d", self.d_channels)
+        return self
+
+    @model_validator(mode="after")
+    def _kv_heads_fit(self) -> Self:
+        for side in self.resolutions:
+            heads, kv_heads = self.heads_at(side), self.kv_heads_at(side)
+            groups = 1 if self.mixer_at(side) == "single" else 2
+            if heads % kv_heads or kv_heads % groups:
+                even = ", and be even: half of the heads have windows of their own" if groups == 2 else ""
+                numbers = f"{kv_heads} heads of keys for G's {heads} heads at {side} px"
+                raise inconsistent("kv_heads", f"{numbers}; they must divide the heads{even}")
         return self
 
     def _check_widths(self, network: Literal["g", "d"], spelled: list[int] | None) -> None:

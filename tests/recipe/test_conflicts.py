@@ -183,6 +183,12 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         "loss.features",
         "is that already",
     ),
+    "rows and columns of large maps": (
+        '[model]\nsize = 128\nmixer = {default = "axial", "16" = "double"}',
+        3,
+        "model.mixer",
+        "too many above 64 px",
+    ),
     "frozen features of tiny images": ("[model]\nsize = 16\n[loss]\nfeatures = 1.0", 2, "model.size", "32 px or more"),
     "frozen features after the run": (
         '[loss]\nfeatures = 1.0\nfeatures_from = "2M"\n[train]\ntotal = "1M"',

@@ -167,6 +167,9 @@ class GroupedAttention(nn.Module):
         kind: A key of `ATTENTIONS`.
         block: Index of the block at its resolution.
         relative_bias: Whether to learn a bias for every relative position in a window.
+        kv_heads: Heads of the keys and of the values, a divisor of `heads` and a multiple of the number of groups; None
+            for `heads`. Each serves as many heads of the queries (multi-query attention, Shazeer, 2019; grouped-query
+            attention, Ainslie et al., 2023).
     """
 
     def __init__(
@@ -179,11 +182,13 @@ class GroupedAttention(nn.Module):
         kind: str = "double",
         block: int = 0,
         relative_bias: bool = True,
+        kv_heads: int | None = None,
     ) -> None:
         super().__init__()
         shifts = ATTENTIONS[kind](block, side // 2 if side < resolution else 0)
         self.group_heads, self.head_dim = heads // len(shifts), channels // heads
-        self.qkv = nn.Linear(channels, 3 * channels)
+        self.group_kv_heads = (kv_heads or heads) // len(shifts)
+        self.qkv = nn.Linear(channels, channels + 2 * len(shifts) * self.group_kv_heads * self.head_dim)
         self.proj = nn.Linear(channels, channels)
         self.halves = nn.ModuleList(
             WindowAttention(self.group_heads, self.head_dim, side, shift, relative_bias) for shift in shifts
@@ -197,14 +202,16 @@ class GroupedAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, H, W, C] -> [B, H, W, C]`."""
-        groups, qkv = self.head_groups, self._qkv(x)
+        out: Tensor = self.proj(self.attend(self.project(x)))
+        return out
+
+    def attend(self, qkv: Tensor) -> Tensor:
+        """Attention without the last projection: `[B, H, W, 3, G, h, d] -> [B, H, W, C]`."""
+        groups = self.head_groups
         grids = [group.grid for group in groups]
         if use_fused(qkv, grids):
-            attended = fused_window_attention(qkv, grids, self._stacked_bias()).flatten(3)
-        else:
-            attended = window_attention(qkv, grids, [group.bias() for group in groups])
-        out: Tensor = self.proj(attended)
-        return out
+            return fused_window_attention(qkv, grids, self._stacked_bias()).flatten(3)
+        return window_attention(qkv, grids, [group.bias() for group in groups])
 
     def _stacked_bias(self) -> Tensor | None:
         """The bias of all head groups, `[G, h, side², side²]`; None without `relative_bias`."""
@@ -213,32 +220,55 @@ class GroupedAttention(nn.Module):
 
     def groups_with_qkv(self, x: Tensor) -> list[tuple[WindowAttention, Tensor]]:
         """Every head group with its q, k and v: `[B, H, W, C] -> [B, H, W, 3, h, d]` each."""
-        return list(zip(self.head_groups, self._qkv(x).unbind(4), strict=True))
+        return list(zip(self.head_groups, self.project(x).unbind(4), strict=True))
 
     def add_tiled(self, x: Tensor, normalise: NormaliseTile, out: Tensor) -> None:
         """`out = x + forward(normalise(x))`, tile by tile and without autograd.
-
-        For every head group, only the rows of the projection that make its q, k and v are applied.
 
         Args:
             x: `[B, H, W, C]`.
             normalise: Normalises one tile of x.
             out: Memory for the result, of the shape of x.
         """
-        heads, dim, width = self.group_heads, self.head_dim, self.group_heads * self.head_dim
-        weights = self.qkv.weight.view(3, len(self.halves), width, -1).unbind(1)
-        biases = self.qkv.bias.view(3, len(self.halves), width).unbind(1)
-        results = out.unflatten(-1, (len(self.halves), heads, dim)).unbind(3)
-        for group, weight, bias, result in zip(self.head_groups, weights, biases, results, strict=True):
-            grid, position_bias = group.grid, group.bias()
-            for tile in attention_tiles(x, heads, grid):
-                normal = normalise(tile.read(x, grid.shift), tile.images)
-                qkv = F.linear(normal, weight.flatten(0, 1), bias.flatten()).unflatten(-1, (3, heads, dim))
-                attend_tile(qkv, tile, grid, position_bias, result)
+        self.attend_tiled(x, normalise, out)
+        self.project_tiled(x, out)
+
+    def project_tiled(self, x: Tensor, out: Tensor) -> None:
+        """The last projection of what `attend_tiled` wrote, plus x."""
         for tile in tiles(x, x.shape[-1]):
             tile.write(out, tile.read(x) + self.proj(tile.read(out)))
 
-    def _qkv(self, x: Tensor) -> Tensor:
-        """`[B, H, W, C] -> [B, H, W, 3, G, h, d]`."""
-        qkv: Tensor = self.qkv(x)
-        return qkv.view(*x.shape[:3], 3, len(self.halves), self.group_heads, self.head_dim)
+    def attend_tiled(self, x: Tensor, normalise: NormaliseTile, out: Tensor) -> None:
+        """`add_tiled` without the last projection and without adding x.
+
+        For every head group, only the rows of the projection that make its q, k and v are applied.
+        """
+        heads, dim = self.group_heads, self.head_dim
+        results = out.unflatten(-1, (len(self.halves), heads, dim)).unbind(3)
+        for number, (group, result) in enumerate(zip(self.head_groups, results, strict=True)):
+            grid, position_bias = group.grid, group.bias()
+            weight, bias = self._rows(self.qkv.weight, number), self._rows(self.qkv.bias, number)
+            for tile in attention_tiles(x, heads, grid):
+                normal = normalise(tile.read(x, grid.shift), tile.images)
+                qkv = self._separate(F.linear(normal, weight, bias), groups=1).squeeze(4)
+                attend_tile(qkv, tile, grid, position_bias, result)
+
+    def project(self, x: Tensor) -> Tensor:
+        """q, k and v: `[B, H, W, C] -> [B, H, W, 3, G, h, d]`. Keys and values of fewer heads are repeated."""
+        return self._separate(self.qkv(x), groups=len(self.halves))
+
+    def _rows(self, values: Tensor, group: int) -> Tensor:
+        """The rows of the projection's weight or bias that make q, k and v of one head group."""
+        groups = len(self.halves)
+        query_rows = groups * self.group_heads * self.head_dim
+        sizes = [query_rows, *2 * [(len(values) - query_rows) // 2]]
+        return torch.cat([part.unflatten(0, (groups, -1))[group] for part in values.split(sizes)])
+
+    def _separate(self, qkv: Tensor, groups: int) -> Tensor:
+        """q, k and v of some groups, each by groups and heads: `[B, H, W, features] -> [B, H, W, 3, G, h, d]`."""
+        heads, kv_heads, dim = self.group_heads, self.group_kv_heads, self.head_dim
+        if kv_heads == heads:
+            return qkv.view(*qkv.shape[:3], 3, groups, heads, dim)
+        parts = qkv.split([groups * heads * dim, *2 * [groups * kv_heads * dim]], dim=-1)
+        by_heads = [part.unflatten(-1, (groups, kv_heads, -1, dim)) for part in parts]
+        return torch.stack([part.expand_as(by_heads[0]) for part in by_heads], dim=3).flatten(5, 6)
