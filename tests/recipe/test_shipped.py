@@ -123,3 +123,13 @@ def test_the_header_ends_with_the_first_line_that_is_no_comment(tmp_path: Path) 
     assert header_comment(path) == "One.\n\n  Two."
     path.write_text("[model]\n# One.\n")
     assert header_comment(path) == ""
+
+
+@pytest.mark.parametrize("base", ["ffhq256", "ffhq1024"])
+def test_hybrids_change_the_levels_from_128_px_up_and_nothing_else(base: str) -> None:
+    faithful, hybrid = load_recipe(base), load_recipe(f"{base}-hybrid")
+    large = [side for side in faithful.model.resolutions if side >= 128]
+    assert hybrid.model.mixer == {"default": "double", **{str(side): "dw7" for side in large}}
+    assert hybrid.model.mlp_ratio == {"default": 4, **{str(side): 2 for side in large}}
+    unchanged = {"mixer": faithful.model.mixer, "mlp_ratio": faithful.model.mlp_ratio}
+    assert hybrid.model_copy(update={"model": hybrid.model.model_copy(update=unchanged)}) == faithful

@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swincli.model.generator import Block
 from swincli.model.mixers.convolution import Depthwise, DepthwiseMixer, SeparableMixer
 from swincli.model.mixers.gated_convolution import GatedConvolution
 from swincli.ops import cpu_tiles
+from swincli.recipe.schema import ModelSection
 
 CHANNELS = 8
 MAKERS: dict[str, Callable[..., nn.Module]] = {
@@ -151,3 +153,16 @@ def test_the_products_of_gnconv_stay_in_float32_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert mixer(torch.randn(1, 16, 16, CHANNELS)).dtype == torch.bfloat16
     assert seen == [torch.float32]
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_gradients_where_the_normalised_map_is_not_kept(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    config = ModelSection(size=16, latent_dim=8, mapping_layers=1, g_channels=[8] * 3, mixer=name, adain_gamma=1.0)
+    block, x, w = Block(config, 16, 8, 0), torch.randn(2, 16, 16, 8), torch.randn(2, 8)
+    found = []
+    for largest_kept in (cpu_tiles.LARGE_BYTES, 1):
+        monkeypatch.setattr(cpu_tiles, "LARGE_BYTES", largest_kept)
+        found.append(torch.autograd.grad(block(x, w).sin().sum(), list(block.parameters())))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
