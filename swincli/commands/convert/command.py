@@ -22,6 +22,8 @@ def convert(request: ConvertRequest, device: torch.device, console: Console) -> 
     With --ema-width, reconstruct an average of a run with power-function EMA: RUN OUT.safetensors.
 
     With --prune, make a smaller and faster model that draws nearly the same images: MODEL OUT.safetensors.
+
+    With --mixers, exchange what mixes positions at some resolutions in the same way.
     """
     from swincli.commands.convert.run import run
 
