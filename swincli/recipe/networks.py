@@ -12,7 +12,7 @@ from swincli.recipe.section import RgbTriple, Section, inconsistent
 SMALLEST_SIZE, LARGEST_SIZE = 16, 1024
 WIDEST = 65_536  # channels of a layer, codes and hidden layers: 100 times the paper's networks
 
-MixerName = Literal["double", "single", "kv2", "strided", "axial", "latent", "latent-kmeans"]
+MixerName = Literal["double", "single", "grid", "na", "na-all", "kv2", "strided", "axial", "latent", "latent-kmeans"]
 
 
 class ModelSection(Section):
@@ -63,6 +63,12 @@ class ModelSection(Section):
     such as {default = "double", "512" = "single"}. If left out: the windows of `attention`."""
     relative_bias: bool = True
     """Relative position bias of attention."""
+    bias_init: Literal["normal", "manhattan"] = "normal"
+    """Initial relative position bias of window attention: small random numbers, or a decay with the distance
+    |dx| + |dy| at a rate of its own for each head."""
+    score_mask: Literal["none", "gaussian"] = "none"
+    """Learned factors of the logits of window attention: for each head a mixture of Gaussians of the distance, 1 at the
+    start. Windows then take more memory in training."""
     position: Literal["spe", "learned", "none"] = "spe"
     """Position encoding added after each upsampling of G: sinusoidal, learned per row and column, or none."""
     upsampling: Literal["bilinear", "nearest"] = "bilinear"

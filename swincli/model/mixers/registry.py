@@ -55,6 +55,8 @@ def _windows(kind: str) -> Callable[[ModelSection, int, int, int], nn.Module]:
             kind=kind,
             block=index,
             relative_bias=config.relative_bias,
+            bias_init=config.bias_init,
+            score_mask=config.score_mask,
             kv_heads=config.kv_heads_at(resolution),
         )
 
