@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from swincli.model.blocks.attention import GroupedAttention
-from swincli.model.mixers import axial, kv2, latent, strided
+from swincli.model.mixers import axial, grid, kv2, latent, neighbourhood, strided
 from swincli.recipe.networks import ModelSection
 
 FULL_ATTENTION = "double"
@@ -85,6 +85,9 @@ def _with_latents(assign: str) -> Mixer:
 MIXERS: dict[str, Mixer] = {
     "double": Mixer(_windows("double"), _of_windows, smallest=4),
     "single": Mixer(_windows("single"), _of_windows, smallest=4),
+    "grid": Mixer(grid.build, grid.multiply_adds),
+    "na": Mixer(neighbourhood.build, neighbourhood.multiply_adds, smallest=neighbourhood.SMALLEST),
+    "na-all": Mixer(neighbourhood.build, neighbourhood.multiply_adds, smallest=neighbourhood.SMALLEST),
     "kv2": Mixer(kv2.build, kv2.multiply_adds),
     "strided": Mixer(strided.build, strided.multiply_adds),
     "axial": Mixer(axial.build, axial.multiply_adds, largest=axial.LARGEST),
