@@ -1,4 +1,4 @@
-"""`swincli convert`: original StyleSwin checkpoints to model files and back, and EMA snapshots to models."""
+"""`swincli convert`: StyleSwin's and StyleNAT's checkpoints to model files and back, and EMA snapshots to models."""
 
 from __future__ import annotations
 
@@ -102,7 +102,8 @@ class ConvertRequest:
 def convert(request: ConvertRequest, console: Console) -> Result:
     """Convert an original StyleSwin checkpoint to a model file that every command takes, or back.
 
-    Networks, EMA and optimisers are converted, so that training can continue on either side (train.init).
+    Networks, EMA and optimisers are converted, so that training can continue on either side (train.init). StyleNAT's
+    checkpoints are read too, without their optimisers.
 
     With --ema-width, reconstruct an average of a run with power-function EMA: RUN OUT.safetensors.
     """
