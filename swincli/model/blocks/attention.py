@@ -169,7 +169,7 @@ ATTENTIONS: dict[str, Shifts] = {"double": double, "single": single}
 
 
 def describe_attention(config: ModelSection, device: torch.device, dtype: torch.dtype) -> str:
-    """How a generator's attention runs on CUDA, in words, after the self-test of the fused kernel; else empty.
+    """How a generator's window attention runs on CUDA, in words, after the self-test of the kernel; else empty.
 
     Args:
         config: The recipe's [model] section.
@@ -178,6 +178,8 @@ def describe_attention(config: ModelSection, device: torch.device, dtype: torch.
     """
     if device.type != "cuda":
         return ""
+    if config.score_mask != "none":
+        return f'plain attention: model.score_mask = "{config.score_mask}" multiplies the logits'
     widths = config.channels("g")
     shapes = {(width // config.heads_at(side), config.window_at(side)) for side, width in widths.items()}
     wrong = sorted({dim for dim, side in shapes if not kernel_is_right(device, dtype, dim, side)})
