@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -244,6 +244,20 @@ def _run(module: nn.Module, *tensors: Tensor, recompute: bool) -> Tensor:
     return out
 
 
+class Partial(NamedTuple):
+    """The synthesis of a batch up to a level.
+
+    Attributes:
+        done: Number of levels that are done.
+        x: Features after them, `[B, H, W, C]`, the input of the next level.
+        image: The running image: the sum of tRGB so far, `[B, 3, side, side]`; None before the first level.
+    """
+
+    done: int
+    x: Tensor
+    image: Tensor | None
+
+
 class Generator(nn.Module):
     """z -> w -> image. `forward` consists of `map`, `broadcast` and `synthesise`.
 
@@ -288,17 +302,46 @@ class Generator(nn.Module):
 
     def synthesise(self, w_plus: Tensor) -> Tensor:
         """w+ `[B, num_ws, latent_dim]` -> image `[B, 3, size, size]` in the network's pixel range, not clipped."""
+        image = self.synthesise_from(self.begin(w_plus), w_plus).image
+        assert image is not None
+        return image
+
+    def begin(self, w_plus: Tensor) -> Partial:
+        """The synthesis of w+ before its first level: the learned constant, `[B, 4, 4, C]`."""
         x = self.constant.permute(0, 2, 3, 1).expand(len(w_plus), -1, -1, -1)
-        codes = w_plus.unbind(1)
-        if self.start is not None:
-            x = x + self.start(codes[0])
-        image: Tensor | None = None
+        return Partial(0, x if self.start is None else x + self.start(w_plus[:, 0]), None)
+
+    def synthesise_from(self, partial: Partial, w_plus: Tensor, until: int | None = None) -> Partial:
+        """Go on with a synthesis until `until` levels are done; by default to the end.
+
+        `partial` stays as it is, so several syntheses can go on from it. They are the same to the bit as from the
+        beginning if the first `2 * partial.done` codes of w+ are the same, in a batch of the same size. (Rows do not
+        depend on their company. But the size of the batch and the place in it decide how matrix products round.)
+
+        Args:
+            partial: From `begin` or from this function.
+            w_plus: `[B, num_ws, latent_dim]`.
+            until: Number of levels that are done in the result, at least `partial.done`.
+        """
+        _, x, image = partial
+        codes, end = w_plus.unbind(1), len(self.levels) if until is None else until
         levels: list[Level] = list(self.levels)  # type: ignore[arg-type]
-        for index, level in enumerate(levels):
+        for index in range(partial.done, end):
+            level = levels[index]
             x = level(x, codes[2 * index : 2 * index + 2], recompute=use_checkpointing(x, self.recompute_from))
             rgb = level.to_rgb(x)
             image = rgb if image is None else (fir.upsample(image) if level.upsample else image) + rgb
-        assert image is not None
+        return Partial(end, x, image)
+
+    def preview(self, partial: Partial) -> Tensor:
+        """The running image of a partial synthesis, upsampled by the FIR filter: `[B, 3, size, size]`.
+
+        It is what these levels add to the whole image: the rest is the sum of the later tRGB layers.
+        """
+        assert partial.image is not None
+        image = partial.image
+        while image.shape[-1] < self.resolution:
+            image = fir.upsample(image)
         return image
 
     def forward(self, z: Tensor, labels: Tensor | None = None, through: Through | None = None) -> Any:

@@ -52,6 +52,11 @@ class ModelSection(Section):
     attention."""
     mlp_ratio: Annotated[int | dict[str, int], ByResolution(Annotated[int, Field(ge=1, le=256)])] = 4
     """Hidden channels of the MLPs, as a multiple of the channels; one number, or a table by resolution."""
+    mlp_hidden: Annotated[
+        int | dict[str, int] | None, ByResolution(Annotated[int, Field(ge=1, le=WIDEST)], optional=True)
+    ] = None
+    """Hidden channels of the MLPs, instead of mlp_ratio; one number, or a table by resolution. `swincli convert
+    --prune` writes one."""
     style: Literal["adain", "adaln", "adabn", "modulated-mlp", "cross-attention", "none"] = "adain"
     """Style injection into the blocks of G. With "none", blocks are plain Swin blocks and w makes the 4 px map."""
     adain_gamma: float = 0.0
@@ -154,8 +159,9 @@ class ModelSection(Section):
 
     def hidden_at(self, resolution: int) -> int:
         """Hidden channels of G's MLPs at a resolution."""
+        hidden: int | None = self.value_at("mlp_hidden", resolution)
         ratio: int = self.value_at("mlp_ratio", resolution)
-        return ratio * self.width_at(resolution)
+        return hidden or ratio * self.width_at(resolution)
 
     def mixer_at(self, resolution: int) -> str:
         """Name of G's mixer at a resolution, a key of `model.mixers.registry.MIXERS`."""

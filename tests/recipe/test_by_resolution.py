@@ -29,6 +29,13 @@ def test_a_table_gives_each_resolution_its_value_and_the_others_the_default() ->
     assert [model.mixer_at(side) for side in model.resolutions] == ["double", "double", "single", "double"]
 
 
+def test_hidden_channels_replace_the_ratio_where_they_are_given() -> None:
+    model = small(mlp_ratio={"default": 3, "16": 1}, mlp_hidden={"4": 40, "16": 24})
+    assert [model.hidden_at(side) for side in model.resolutions] == [40, 48, 24, 24]
+    assert differing_keys(model, small(mlp_ratio=3, mlp_hidden={"4": 40, "16": 24})) == []
+    assert differing_keys(model, small(mlp_ratio={"default": 3, "16": 1})) == ["mlp_hidden"]
+
+
 def test_without_a_mixer_the_windows_of_the_older_key_count() -> None:
     assert small(attention="single").mixer_at(16) == "single"
     assert small(attention="single", mixer={"32": "double"}).mixer_at(16) == "single"
@@ -45,6 +52,7 @@ def test_a_table_of_the_default_alone_is_the_value() -> None:
         ("mixer", {}, "the table is empty"),
         ("mixer", {"32": "dw9"}, "'double'"),
         ("mlp_ratio", {"32": 0}, "greater than or equal to 1"),
+        ("mlp_hidden", {"32": 65_537}, "less than or equal to 65536"),
         ("window", 7, "4, 8 or 16"),
         ("heads", {"32": 3}, "3 heads for G's 8 channels at 32 px"),
         ("kv_heads", {"32": 0}, "greater than or equal to 1"),
