@@ -107,9 +107,9 @@ TABLE: dict[str, tuple[str, tuple[Figure, ...]]] = {
         ),
     ),
     "help": ("swincli --help, cold", (seconds(0.25),)),
-    "sample": ("swincli sample, 1 image, quickstart, cold", (seconds(3.0),)),
+    "sample": ("swincli sample, 1 image, quickstart-faces, cold", (seconds(3.0),)),
     "quickstart": (
-        "quickstart recipe, training",
+        "quickstart-faces recipe, training",
         (
             Figure("images_per_second", "images per second", ".1f"),
             share(),

@@ -31,7 +31,7 @@ from swincli.synthesis.level_reuse import synthesise_all
 from swincli.system import runtime
 from swincli.training.ema.ema import update_ema
 
-QUICKSTART = Path(__file__).parents[1] / "recipes" / "quickstart.toml"
+QUICKSTART = Path(__file__).parents[1] / "recipes" / "quickstart-faces.toml"
 COLD_STARTS = 5
 """Repeats of command timings, and the minimum for benchmarks that take milliseconds."""
 

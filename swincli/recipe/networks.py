@@ -12,7 +12,11 @@ from swincli.recipe.section import RgbTriple, Section, inconsistent
 SMALLEST_SIZE, LARGEST_SIZE = 16, 1024
 WIDEST = 65_536  # channels of a layer, codes and hidden layers: 100 times the paper's networks
 
-MixerName = Literal["double", "single", "grid", "na", "na-all", "kv2", "strided", "axial", "latent", "latent-kmeans"]
+AttentionName = Literal[
+    "double", "single", "grid", "na", "na-all", "kv2", "strided", "axial", "latent", "latent-kmeans"
+]
+OtherName = Literal["dw7", "dw7+1x1", "sepconv", "gnconv2", "gnconv3", "pool", "identity", "random"]
+MixerName = Literal[AttentionName, OtherName]
 
 
 class ModelSection(Section):
@@ -66,6 +70,8 @@ class ModelSection(Section):
     mixer: Annotated[str | dict[str, str] | None, ByResolution(MixerName, optional=True)] = None
     """What mixes the positions of G's maps, as docs/concepts/mixers.md lists them; one name, or a table by resolution
     such as {default = "double", "512" = "single"}. If left out: the windows of `attention`."""
+    mixer_padding: Literal["zeros", "reflect", "circular"] = "zeros"
+    """What the kernels of convolutional mixers see beyond the border of a map."""
     relative_bias: bool = True
     """Relative position bias of attention."""
     bias_init: Literal["normal", "manhattan"] = "normal"

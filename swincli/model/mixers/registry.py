@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from torch import nn
 
 from swincli.model.blocks.attention import GroupedAttention
-from swincli.model.mixers import axial, grid, kv2, latent, neighbourhood, strided
+from swincli.model.mixers import (
+    axial,
+    convolution,
+    floors,
+    gated_convolution,
+    grid,
+    kv2,
+    latent,
+    neighbourhood,
+    strided,
+)
 from swincli.recipe.networks import ModelSection
 
 FULL_ATTENTION = "double"
@@ -93,6 +103,14 @@ MIXERS: dict[str, Mixer] = {
     "axial": Mixer(axial.build, axial.multiply_adds, largest=axial.LARGEST),
     "latent": _with_latents("softmax"),
     "latent-kmeans": _with_latents("kmeans-soft"),
+    "dw7": Mixer(convolution.dw7, convolution.of_dw7),
+    "dw7+1x1": Mixer(convolution.dw7_pointwise, convolution.of_dw7_pointwise),
+    "sepconv": Mixer(convolution.sepconv, convolution.of_sepconv),
+    "gnconv2": Mixer(gated_convolution.build_of(2), gated_convolution.multiply_adds_of(2)),
+    "gnconv3": Mixer(gated_convolution.build_of(3), gated_convolution.multiply_adds_of(3)),
+    "pool": Mixer(lambda *_: floors.PoolMixer(), lambda *_: 0, is_floor=True),
+    "identity": Mixer(lambda *_: floors.IdentityMixer(), lambda *_: 0, is_floor=True),
+    "random": Mixer(lambda _, side, *others: floors.RandomMixer(side), floors.of_random, is_floor=True),  # noqa: ARG005
 }
 """Token mixers by their names in recipes."""
 
