@@ -12,11 +12,26 @@ from swincli.recipe.section import RgbTriple, Section, inconsistent
 SMALLEST_SIZE, LARGEST_SIZE = 16, 1024
 WIDEST = 65_536  # channels of a layer, codes and hidden layers: 100 times the paper's networks
 
-AttentionName = Literal[
-    "double", "single", "grid", "na", "na-all", "kv2", "strided", "axial", "latent", "latent-kmeans"
+MixerName = Literal[
+    "double",
+    "single",
+    "grid",
+    "na",
+    "na-all",
+    "kv2",
+    "strided",
+    "axial",
+    "latent",
+    "latent-kmeans",
+    "dw7",
+    "dw7+1x1",
+    "sepconv",
+    "gnconv2",
+    "gnconv3",
+    "pool",
+    "identity",
+    "random",
 ]
-OtherName = Literal["dw7", "dw7+1x1", "sepconv", "gnconv2", "gnconv3", "pool", "identity", "random"]
-MixerName = Literal[AttentionName, OtherName]
 
 
 class ModelSection(Section):

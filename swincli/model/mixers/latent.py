@@ -30,6 +30,9 @@ from swincli.recipe.networks import ModelSection
 LATENTS = 4
 """Latents of a cell."""
 
+MLP_RATIO = 4
+"""Hidden channels of the MLP of latents, as a multiple of their channels."""
+
 LARGE_MAP = 256
 """From this side on, cells are large: the latents of a map stay few."""
 
@@ -64,18 +67,17 @@ class LatentLayer(nn.Module):
         channels: Channels of a latent.
         heads: Number of heads.
         latent_dim: Length of w.
-        hidden: Hidden channels of the MLP.
         gamma_init: Initial scale of AdaIN.
     """
 
-    def __init__(self, channels: int, heads: int, latent_dim: int, hidden: int, gamma_init: float) -> None:
+    def __init__(self, channels: int, heads: int, latent_dim: int, gamma_init: float) -> None:
         super().__init__()
         self.heads = heads
         self.norm1 = AdaptiveInstanceNorm(channels, latent_dim, gamma_init)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
         self.norm2 = AdaptiveInstanceNorm(channels, latent_dim, gamma_init)
-        self.mlp = Mlp(channels, hidden)
+        self.mlp = Mlp(channels, MLP_RATIO * channels)
 
     def forward(self, latents: Tensor, w: Tensor) -> Tensor:
         """`[B, cells, m, C], [B, latent_dim] -> [B, cells, m, C]`."""
@@ -98,7 +100,6 @@ class LatentAttention(nn.Module):
         channels: Channels in and out.
         heads: Number of heads.
         latent_dim: Length of w.
-        hidden: Hidden channels of the MLP between latents.
         gamma_init: Initial scale of AdaIN.
         assign: A key of `ASSIGNMENTS`.
         cell: Side of a cell in pixels.
@@ -111,7 +112,6 @@ class LatentAttention(nn.Module):
         heads: int,
         latent_dim: int,
         *,
-        hidden: int,
         gamma_init: float = 0.0,
         assign: str = "softmax",
         cell: int = 8,
@@ -123,7 +123,7 @@ class LatentAttention(nn.Module):
         self._windows = (windows,)  # in a tuple it is no submodule, so its parameters have one name
         self.table = nn.Parameter(nn.init.trunc_normal_(torch.empty(LATENTS, channels), std=0.02))
         self.write_q = nn.Linear(channels, channels, bias=False)  # soft clusters do not depend on a bias
-        self.mix = LatentLayer(channels, heads, latent_dim, hidden, gamma_init)
+        self.mix = LatentLayer(channels, heads, latent_dim, gamma_init)
         self.read_kv = nn.Linear(channels, 2 * channels)
         self.gate = nn.Parameter(torch.zeros(heads))
 
@@ -258,7 +258,6 @@ def build(config: ModelSection, resolution: int, channels: int, index: int, assi
         channels,
         config.heads_at(resolution),
         config.latent_dim,
-        hidden=config.hidden_at(resolution),
         gamma_init=config.adain_gamma,
         assign=assign,
         cell=cell_side(resolution),
@@ -268,7 +267,7 @@ def build(config: ModelSection, resolution: int, channels: int, index: int, assi
 def added_multiply_adds(config: ModelSection, resolution: int) -> int:
     """What latents add to the window attention of a block: write and read, their own layers, and their styles."""
     channels, latents = config.width_at(resolution), LATENTS * (resolution // cell_side(resolution)) ** 2
-    linear = channels * (7 * channels + 2 * config.hidden_at(resolution))  # write q; mix q, k, v, proj, MLP; read k, v
+    linear = channels * (7 + 2 * MLP_RATIO) * channels  # write q; mix q, k, v, proj, MLP; read k, v
     of_pixels = resolution**2 * 4 * LATENTS * channels
     styles = 2 * config.latent_dim * 2 * channels
     return of_pixels + latents * (linear + 2 * latents * channels) + styles

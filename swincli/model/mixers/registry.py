@@ -98,11 +98,6 @@ MIXERS: dict[str, Mixer] = {
     "grid": Mixer(grid.build, grid.multiply_adds),
     "na": Mixer(neighbourhood.build, neighbourhood.multiply_adds, smallest=neighbourhood.SMALLEST),
     "na-all": Mixer(neighbourhood.build, neighbourhood.multiply_adds, smallest=neighbourhood.SMALLEST),
-    "kv2": Mixer(kv2.build, kv2.multiply_adds),
-    "strided": Mixer(strided.build, strided.multiply_adds),
-    "axial": Mixer(axial.build, axial.multiply_adds, largest=axial.LARGEST),
-    "latent": _with_latents("softmax"),
-    "latent-kmeans": _with_latents("kmeans-soft"),
     "dw7": Mixer(convolution.dw7, convolution.of_dw7),
     "dw7+1x1": Mixer(convolution.dw7_pointwise, convolution.of_dw7_pointwise),
     "sepconv": Mixer(convolution.sepconv, convolution.of_sepconv),
@@ -111,6 +106,11 @@ MIXERS: dict[str, Mixer] = {
     "pool": Mixer(lambda *_: floors.PoolMixer(), lambda *_: 0, is_floor=True),
     "identity": Mixer(lambda *_: floors.IdentityMixer(), lambda *_: 0, is_floor=True),
     "random": Mixer(lambda _, side, *others: floors.RandomMixer(side), floors.of_random, is_floor=True),  # noqa: ARG005
+    "kv2": Mixer(kv2.build, kv2.multiply_adds),
+    "strided": Mixer(strided.build, strided.multiply_adds),
+    "axial": Mixer(axial.build, axial.multiply_adds, largest=axial.LARGEST),
+    "latent": _with_latents("softmax"),
+    "latent-kmeans": _with_latents("kmeans-soft"),
 }
 """Token mixers by their names in recipes."""
 

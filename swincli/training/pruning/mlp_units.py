@@ -24,7 +24,7 @@ from swincli.console import Advance
 from swincli.errors import UsageError
 from swincli.model.blocks.mlp import Mlp
 from swincli.model.files.model_file import Model
-from swincli.model.generator import Generator
+from swincli.model.generator import Block, Generator
 from swincli.model.meta_init import meta_init
 from swincli.recipe.schema import ModelSection
 from swincli.synthesis.latents.classes import labels_as_trained
@@ -123,8 +123,9 @@ def _recording(generator: Generator) -> Iterator[list[_Sums]]:
 
 
 def mlps_of(generator: Generator) -> list[Mlp]:
-    """All MLPs in the order of the blocks."""
-    return [module for module in generator.modules() if isinstance(module, Mlp)]
+    """The MLPs of all blocks, in their order."""
+    blocks = (module for module in generator.modules() if isinstance(module, Block))
+    return [block.mlp for block in blocks if isinstance(block.mlp, Mlp)]
 
 
 def strongest_units(mlp: Mlp, statistics: UnitStatistics, count: int) -> Tensor:

@@ -97,6 +97,15 @@ def test_double_backward(name: str) -> None:
     assert x.grad.isfinite().all()
 
 
+def test_under_autocast_it_is_close(name: str) -> None:
+    mixer, x = made(name), torch.randn(2, 16, 16, CHANNELS)
+    expected = mixed(name, mixer, x)
+    for path in (contextlib.nullcontext(), cpu_tiles.as_on_a_gpu()):
+        with path, torch.autocast("cpu", torch.bfloat16):
+            out = mixed(name, mixer, x)
+        assert (out.float() - expected).abs().max() < 0.03 * expected.abs().max()
+
+
 @pytest.mark.parametrize("way", ["large maps", "GPU"])
 def test_second_gradients_of_a_block_are_the_plain_ones(monkeypatch: pytest.MonkeyPatch, name: str, way: str) -> None:
     """As path length takes them: of the gradient of w. Large maps save less and recompute it."""

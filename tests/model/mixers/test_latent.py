@@ -22,7 +22,7 @@ CHANNELS, HEADS, LATENT_DIM = 8, 4, 6
 def mixer(assign: str = "softmax", *, resolution: int = 8, kv_heads: int | None = None) -> LatentAttention:
     random = torch.Generator().manual_seed(1)
     windows = GroupedAttention(CHANNELS, HEADS, 4, resolution, kv_heads=kv_heads)
-    module = LatentAttention(windows, CHANNELS, HEADS, LATENT_DIM, hidden=16, assign=assign, cell=4).double()
+    module = LatentAttention(windows, CHANNELS, HEADS, LATENT_DIM, assign=assign, cell=4).double()
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.3, generator=random)
     return module
@@ -123,7 +123,7 @@ def test_in_tiles_it_is_the_same(monkeypatch: pytest.MonkeyPatch, size: int, ass
 def test_it_starts_as_double_attention_to_the_bit(assign: str) -> None:
     torch.manual_seed(0)
     double = GroupedAttention(CHANNELS, HEADS, 4, 8)
-    module = LatentAttention(copy.deepcopy(double), CHANNELS, HEADS, LATENT_DIM, hidden=16, assign=assign, cell=4)
+    module = LatentAttention(copy.deepcopy(double), CHANNELS, HEADS, LATENT_DIM, assign=assign, cell=4)
     x, w = (value.detach().float() for value in given())
     assert torch.equal(module(x, w), double(x))
     with as_on_a_gpu():

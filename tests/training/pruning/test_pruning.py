@@ -162,3 +162,11 @@ def test_distillation_comes_closer_and_leaves_the_mapping_network(model: Model) 
 def test_a_network_imitates_itself(model: Model) -> None:
     codes = codes_of_seeds(model, range(2)).clone()
     assert imitation_loss(model.generator, model.generator, codes) < 1e-5
+
+
+def test_the_mlp_of_a_mixer_stays_whole() -> None:
+    model = make_model(mixer="latent")
+    assert len(mlps_of(model.generator)) == 6  # of the blocks, not of the latents
+    smaller = prune(model, {4: 32, 8: 32, 16: 32}, unit_statistics(model, 2))
+    assert smaller.generator.levels[2].blocks[1].attention.mix.mlp.expand.out_features == 64  # type: ignore[union-attr, index]
+    assert images_of(smaller).isfinite().all()
