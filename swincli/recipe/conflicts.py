@@ -240,11 +240,7 @@ MIXERS = (
     ),
     Conflict(
         "model.kv_heads",
-        lambda recipe: any(
-            recipe.model.mixer_at(side) in ("na", "na-all")
-            and recipe.model.kv_heads_at(side) < recipe.model.heads_at(side)
-            for side in recipe.model.resolutions
-        ),
+        lambda recipe: any(_shares_neighbours(recipe.model, side) for side in recipe.model.resolutions),
         '"na" and "na-all" have a head of keys and values for every head; name the resolutions of model.kv_heads',
     ),
     Conflict(
