@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def convert(request: ConvertRequest, device: torch.device, console: Console) -> Result:
     """Convert an original StyleSwin checkpoint to a model file that every command takes, or back.
 
-    Networks, EMA and optimisers are converted, so that training can continue on either side (train.init).
+    Networks, EMA and optimisers are converted, so that training can continue on either side (train.init). StyleNAT's
+    checkpoints are read too, without their optimisers.
 
     With --ema-width, reconstruct an average of a run with power-function EMA: RUN OUT.safetensors.
 
