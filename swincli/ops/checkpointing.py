@@ -22,7 +22,7 @@ def use_checkpointing(x: Tensor, side: int | None) -> bool:
     return side is not None and x.shape[2] >= side and torch.is_grad_enabled()
 
 
-def checkpointed(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+def checkpointed(function: Callable[..., Tensor], *tensors: Tensor | None) -> Tensor:
     """`function(*tensors)`; only the arguments are saved for the backward pass.
 
     `function` must be a pure function of its arguments and of weights.

@@ -80,7 +80,8 @@ class EqualWeight(nn.Module):
     """A weight with equalised learning rate: initialised as N(0, 1), scaled by 1 / sqrt(fan-in) in forward.
 
     Attributes:
-        prepared: What `forward` returns if `Kernels` has computed it for this forward of the discriminator.
+        prepared: What `forward` returns if `Kernels` has computed it for this forward of the discriminator. That of a
+            convolution has its activation's gain.
     """
 
     prepared: Tensor | None = None
@@ -102,7 +103,7 @@ class SpectralWeight(nn.Module):
     vectors u and v; in eval mode they stay as they are.
 
     Attributes:
-        prepared: What `forward` returns if `Kernels` has computed it for this forward of the discriminator.
+        prepared: As in `EqualWeight`.
     """
 
     prepared: Tensor | None = None
@@ -167,7 +168,10 @@ class Conv(nn.Module):
 
     Attributes:
         channels_last: Lay out the used weight channels-last, so that the maps are too. The parameter stays contiguous.
+        prepared: Weight and bias with the activation's gain, if `Kernels` has computed them for this forward.
     """
+
+    prepared: tuple[Tensor, Tensor] | None = None
 
     def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, spectral: bool) -> None:
         super().__init__()
@@ -177,9 +181,16 @@ class Conv(nn.Module):
         self.stride = stride
         self.padding = size // 2 if stride == 1 else 0
 
-    def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
-        """`[B, inputs, H, W] -> [B, outputs, H', W']`; `weight` is the result of `kernel()`, if known."""
-        weight = self.kernel() if weight is None else weight
+    def used(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias with the activation's gain in them if they are prepared, else the weight without it alone."""
+        return (self.kernel(), None) if self.prepared is None else self.prepared
+
+    def forward(self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        """`[B, inputs, H, W] -> [B, outputs, H', W']`; `weight` and `bias` are the result of `used()`, if known."""
+        if weight is None:
+            weight, bias = self.used()
         if self.channels_last:
             weight = weight.to(memory_format=torch.channels_last)
-        return scaled_leaky_relu(F.conv2d(x, weight, self.bias, self.stride, self.padding))
+        if bias is None:
+            return scaled_leaky_relu(F.conv2d(x, weight, self.bias, self.stride, self.padding))
+        return F.leaky_relu(F.conv2d(x, weight, bias, self.stride, self.padding), SLOPE)

@@ -84,13 +84,16 @@ def test_some_frozen_weights_and_frozen_vectors(compute: Callable[[bool], None])
 @pytest.mark.parametrize("move", [True, False])
 def test_gradients_by_differences(move: bool) -> None:
     torch.manual_seed(0)
-    weights = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((3, 2, 2, 2), (1, 4), (5, 3))]
+    weights = [
+        torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((3, 2, 2, 2), (1, 4), (1, 4), (5, 3))
+    ]
     us = [torch.randn(len(weight), dtype=torch.float64) for weight in weights]
     vs = [torch.randn(weight[0].numel(), dtype=torch.float64) for weight in weights]
-    fixed = spectral_weights(weights, us, vs, move=move)[1:]
+    gains = [1.5, 1.0, 2.0, 1.0]
+    fixed = spectral_weights(weights, us, vs, gains, move=move)[1:]
 
     def divided(*values: Tensor) -> tuple[Tensor, ...]:
-        return tuple(spectral_weights(values, *fixed, move=False)[0])
+        return tuple(spectral_weights(values, *fixed, gains, move=False)[0])
 
     assert torch.autograd.gradcheck(divided, weights)
     assert torch.autograd.gradgradcheck(divided, weights)
