@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from swincli.model.blocks.adaptive_norm import (
     AdaptiveInstanceNorm,
-    gammas_and_betas,
+    Styles,
     normalise_with_remake,
     styles_of,
 )
-from swincli.model.blocks.attention import GroupedAttention, side_of_windows
+from swincli.model.blocks.attention import GroupedAttention, biases_together, side_of_windows
 from swincli.model.blocks.conditioning import Through, embed, make_embedding
-from swincli.model.blocks.layers import FIRST_RESOLUTION, EqualLinear, PixelNorm
+from swincli.model.blocks.layers import FIRST_RESOLUTION, EqualLinear, PixelNorm, run_equal_layers
 from swincli.model.blocks.mlp import Mlp
 from swincli.model.blocks.position import POSITIONS
 from swincli.model.blocks.style import STYLES
@@ -66,18 +66,32 @@ class Block(nn.Module):
         self.hidden = config.mlp_ratio * channels
         self.whole_batch = style.whole_batch
 
-    def forward(self, x: Tensor, w: Tensor, styles: Tensor | None = None, *, recompute_norm: bool = True) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        w: Tensor,
+        styles: Styles | None = None,
+        bias: Tensor | None = None,
+        *,
+        recompute_norm: bool = True,
+    ) -> Tensor:
         """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`.
 
-        `styles` is the result of the style layers of both norms, `[B, 4 C]`, if it is known: see `style_layers`.
+        `styles` is the result of the style layers of both norms if it is known: see `style_layers`. `bias` is that of
+        the attention if it is known: see `biases_together`.
 
         With `recompute_norm`, the backward pass recomputes large normalised maps. Inside `checkpointed` it is off:
         nothing is saved there.
         """
         if cpu_tiles.use_tiles_without_grad(x) and not (self.whole_batch and self.training):
             return self._forward_tiled(x, w)
-        first, second = (None, None) if styles is None else gammas_and_betas(styles)
-        x = x + self._normalise_then(self.attention, self.norm1, (x, w), first, recompute=recompute_norm)
+        first, second = (None, None) if styles is None else styles
+
+        def attend(normal: Tensor) -> Tensor:
+            out: Tensor = self.attention(normal) if bias is None else self.attention(normal, bias)
+            return out
+
+        x = x + self._normalise_then(attend, self.norm1, (x, w), first, product_first=True, recompute=recompute_norm)
         if self.cross is not None:
             x = x + self.cross(x, w)
 
@@ -85,7 +99,10 @@ class Block(nn.Module):
             out: Tensor = self.mlp(normal, w)
             return out
 
-        return x + self._normalise_then(mlp, self.norm2, (x, w), second, recompute=recompute_norm)
+        product_first = isinstance(self.mlp, Mlp)
+        return x + self._normalise_then(
+            mlp, self.norm2, (x, w), second, product_first=product_first, recompute=recompute_norm
+        )
 
     def style_layers(self) -> list[EqualLinear]:
         """The style layers of both norms if both are AdaIN, whose styles `forward` takes; else none."""
@@ -99,13 +116,17 @@ class Block(nn.Module):
         given: tuple[Tensor, Tensor],
         style: tuple[Tensor, Tensor] | None,
         *,
+        product_first: bool,
         recompute: bool,
     ) -> Tensor:
-        """`branch(norm(x, w))` of x and w; with `recompute`, the normalised map is recomputed in the backward pass."""
+        """`branch(norm(x, w))` of x and w; with `recompute`, the normalised map is recomputed in the backward pass.
+
+        `product_first`: the branch starts with a matrix product, which saves its input.
+        """
         if self.whole_batch or not recompute or not cpu_tiles.save_less(given[0]):
             return branch(norm(*given) if style is None else norm(*given, style))
         normal, remake = normalise_with_remake(norm, *given, style)
-        if branch is self.attention or isinstance(self.mlp, Mlp):  # they start with a product, which saves its input
+        if product_first:
             (normal,) = as_autocast(normal)
         dtype = normal.dtype
         with recompute_saved(normal, lambda: remake().to(dtype)):
@@ -210,28 +231,28 @@ class Level(nn.Module):
         self.upsample = Upsample(config, 2 * resolution, width, next_width) if next_width else None
         self.to_rgb = ToRGB(next_width or width)
 
-    def forward(self, x: Tensor, codes: Sequence[Tensor], *, recompute: bool = False) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        codes: Sequence[Tensor],
+        known: Sequence[tuple[Any, ...]] = ((), ()),
+        *,
+        recompute: bool = False,
+    ) -> Tensor:
         """`[B, H, W, C], 2 of [B, latent_dim] -> [B, H', W', C']`; H' = 2H, or H at the last level.
 
-        With `recompute`, the two blocks and the upsampling are checkpointed: only their inputs are saved for backward.
+        `known` is what each block takes after x and w. With `recompute`, the two blocks and the upsampling are
+        checkpointed: only their inputs are saved for backward.
         """
-        for block, *given in zip(self.blocks, codes, *self._styles(codes), strict=True):
-            x = _run(block, x, *given, recompute=recompute)
+        for block, w, given in zip(self.blocks, codes, known, strict=True):
+            x = _run(block, x, w, *given, recompute=recompute)
         return _run(self.upsample, x, recompute=recompute) if self.upsample else x
 
-    def _styles(self, codes: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
-        """What blocks take after x and w: on a GPU a list with the styles of each block, else nothing."""
-        blocks: list[Block] = list(self.blocks)  # type: ignore[arg-type]
-        layers = [layer for block in blocks for layer in block.style_layers()]
-        if not layers or not cpu_tiles.on_gpu_path(codes[0]):
-            return []
-        return [styles_of(torch.stack(tuple(codes)), layers).unbind(0)]
 
-
-def _run(module: nn.Module, *tensors: Tensor, recompute: bool) -> Tensor:
+def _run(module: nn.Module, *given: Any, recompute: bool) -> Tensor:
     if recompute:
-        return checkpointed(functools.partial(module, recompute_norm=False), *tensors)
-    out: Tensor = module(*tensors)
+        return checkpointed(functools.partial(module, recompute_norm=False), *given)
+    out: Tensor = module(*given)
     return out
 
 
@@ -269,6 +290,8 @@ class Generator(nn.Module):
         vectors = embed(self.embedding, labels)
         normalise, *layers = self.mapping
         w: Tensor = normalise(z) if vectors is None else torch.cat([normalise(z), vectors], dim=1)
+        if cpu_tiles.on_gpu_path(w):
+            return run_equal_layers(w, layers)  # type: ignore[arg-type]
         for layer in layers:
             w = layer(w)
         return w
@@ -280,17 +303,31 @@ class Generator(nn.Module):
     def synthesise(self, w_plus: Tensor) -> Tensor:
         """w+ `[B, num_ws, latent_dim]` -> image `[B, 3, size, size]` in the network's pixel range, not clipped."""
         x = self.constant.permute(0, 2, 3, 1).expand(len(w_plus), -1, -1, -1)
-        codes = w_plus.unbind(1)
+        if cpu_tiles.on_gpu_path(x):
+            x = x.contiguous()  # else each linear layer of the level copies its input
+        codes, known = w_plus.unbind(1), self._known_to_blocks(w_plus)
         if self.start is not None:
             x = x + self.start(codes[0])
         image: Tensor | None = None
         levels: list[Level] = list(self.levels)  # type: ignore[arg-type]
         for index, level in enumerate(levels):
-            x = level(x, codes[2 * index : 2 * index + 2], recompute=use_checkpointing(x, self.recompute_from))
+            here = slice(2 * index, 2 * index + 2)
+            x = level(x, codes[here], known[here], recompute=use_checkpointing(x, self.recompute_from))
             rgb = level.to_rgb(x)
             image = rgb if image is None else (fir.upsample(image) if level.upsample else image) + rgb
         assert image is not None
         return image
+
+    def _known_to_blocks(self, w_plus: Tensor) -> list[tuple[Any, ...]]:
+        """What each block takes after x and w: on a GPU its styles and the bias of its attention, else nothing."""
+        blocks: list[Block] = [block for level in self.levels for block in level.blocks]  # type: ignore[union-attr]
+        if not cpu_tiles.on_gpu_path(w_plus):
+            return [()] * len(blocks)
+        layers = [block.style_layers() for block in blocks]
+        styles = styles_of(w_plus.transpose(0, 1), layers) if all(layers) else [None] * len(blocks)
+        # on MPS, attention makes its own bias, whose gradient needs no operation that MPS may lack
+        biases = [None] * len(blocks) if w_plus.device.type == "mps" else biases_together([b.attention for b in blocks])
+        return list(zip(styles, biases, strict=True))
 
     def forward(self, z: Tensor, labels: Tensor | None = None, through: Through | None = None) -> Any:
         """z `[B, latent_dim]`, and int64 labels `[B]` if conditional -> image `[B, 3, size, size]`.

@@ -24,7 +24,10 @@ class _Scaled(torch.autograd.Function):
     def forward(ctx: Any, factors: tuple[float, ...], *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.factors = factors
         ctx.set_materialize_grads(False)
-        return tuple(torch._foreach_mul(tensors, factors))
+        scaled = torch._foreach_mul(tensors, factors)
+        wanted = zip(scaled, ctx.needs_input_grad[1:], strict=True)
+        ctx.mark_non_differentiable(*(tensor for tensor, is_asked in wanted if not is_asked))
+        return tuple(scaled)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:

@@ -6,7 +6,7 @@ kinds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -122,6 +122,24 @@ class WindowAttention(nn.Module):
         return over_all.roll((self.shift, self.shift), (2, 3))
 
 
+def biases_together(attentions: Sequence[GroupedAttention]) -> list[Tensor | None]:
+    """The bias of each attention, `[G, h, side², side²]`, in one operation for all of a size, for GPUs.
+
+    None for one without `relative_bias`.
+    """
+    by_size: dict[torch.Size, list[int]] = {}
+    for index, attention in enumerate(attentions):
+        for table in attention.bias_tables()[:1]:
+            by_size.setdefault(table.shape, []).append(index)
+    biases: list[Tensor | None] = [None] * len(attentions)
+    for indices in by_size.values():
+        tables = [table for index in indices for table in attentions[index].bias_tables()]
+        together = stacked_bias(torch.stack(tables), attentions[indices[0]].head_groups[0].side)
+        for index, bias in zip(indices, together.unflatten(0, (len(indices), -1)).unbind(0), strict=True):
+            biases[index] = bias
+    return biases
+
+
 def double(block: int, half: int) -> tuple[int, ...]:  # noqa: ARG001
     """Double attention: in every block, half of the heads in regular windows and half in shifted ones."""
     return (0, half)
@@ -201,20 +219,26 @@ class GroupedAttention(nn.Module):
         groups: list[WindowAttention] = list(self.halves)  # type: ignore[arg-type]
         return groups
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`[B, H, W, C] -> [B, H, W, C]`."""
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """`[B, H, W, C] -> [B, H, W, C]`; `bias` is that of `biases_together`, if it is known."""
         groups, qkv = self.head_groups, self._qkv(x)
         grids = [group.grid for group in groups]
         if use_fused(qkv, grids):
-            attended = fused_window_attention(qkv, grids, self._stacked_bias()).flatten(3)
+            bias = self._stacked_bias() if bias is None else bias
+            attended = fused_window_attention(qkv, grids, bias).flatten(3)
         else:
-            attended = window_attention(qkv, grids, [group.bias() for group in groups])
+            biases = [group.bias() for group in groups] if bias is None else list(bias)
+            attended = window_attention(qkv, grids, biases)
         out: Tensor = self.proj(attended)
         return out
 
+    def bias_tables(self) -> list[Tensor]:
+        """The table of each head group, `[(2 side - 1)², h]`; none without `relative_bias`."""
+        return [group.position_bias for group in self.head_groups if group.position_bias is not None]
+
     def _stacked_bias(self) -> Tensor | None:
         """The bias of all head groups, `[G, h, side², side²]`; None without `relative_bias`."""
-        tables: list[Tensor] = [group.position_bias for group in self.head_groups if group.position_bias is not None]
+        tables = self.bias_tables()
         return stacked_bias(torch.stack(tables), self.head_groups[0].side) if tables else None
 
     def groups_with_qkv(self, x: Tensor) -> list[tuple[WindowAttention, Tensor]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from swincli.ops.cpu_tiles import on_gpu_path
 from swincli.ops.precision import in_float32
+from swincli.ops.scaling import scaled_together
 
 FIRST_RESOLUTION = 4  # side of G's first map
 SLOPE = 0.2
@@ -74,6 +76,23 @@ class EqualLinear(nn.Module):
     def _scaled_bias(self, gain: float = 1.0) -> Tensor:
         factor = self.lr_mul * gain
         return self.bias if factor == 1.0 else self.bias * factor
+
+
+@in_float32
+def run_equal_layers(x: Tensor, layers: Sequence[EqualLinear]) -> Tensor:
+    """Equalised layers one after the other, for GPUs: all weights and biases are scaled in one operation.
+
+    Each layer's activation has its gain in the weight and the bias.
+    """
+    gains = [GAIN if layer.activation else 1.0 for layer in layers]
+    weights = [layer.scale * gain for layer, gain in zip(layers, gains, strict=True)]
+    biases = [layer.lr_mul * gain for layer, gain in zip(layers, gains, strict=True)]
+    tensors = [layer.weight for layer in layers] + [layer.bias for layer in layers]
+    scaled = scaled_together(tensors, [*weights, *biases])
+    for layer, weight, bias in zip(layers, scaled[: len(layers)], scaled[len(layers) :], strict=True):
+        x = F.linear(x, weight, bias)
+        x = F.leaky_relu(x, SLOPE) if layer.activation else x
+    return x
 
 
 class EqualWeight(nn.Module):
