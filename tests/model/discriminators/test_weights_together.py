@@ -44,14 +44,15 @@ def images() -> Tensor:
 
 
 @every_kind
-@pytest.mark.parametrize("spectral", [True, False])
+@pytest.mark.parametrize(("spectral", "recompute_from"), [(True, None), (False, None), (True, 8)])
 def test_r1_and_the_logits_have_the_gradients_of_one_by_one(
-    kind: str, spectral: bool, compute: Callable[[bool], None]
+    kind: str, spectral: bool, recompute_from: int | None, compute: Callable[[bool], None]
 ) -> None:
     results = []
     for together in (False, True):
         compute(together)
         network, real = make(kind, spectral=spectral), images().requires_grad_()
+        network.recompute_from = recompute_from  # type: ignore[assignment]
         first = network(real)
         second = network(real.flip(0))  # the vectors have moved before the first backward
         (slope,) = torch.autograd.grad(first.sum(), real, create_graph=True)
