@@ -290,7 +290,7 @@ class Generator(nn.Module):
         vectors = embed(self.embedding, labels)
         normalise, *layers = self.mapping
         w: Tensor = normalise(z) if vectors is None else torch.cat([normalise(z), vectors], dim=1)
-        if cpu_tiles.on_gpu_path(w):
+        if cpu_tiles.on_gpu_path(w) and not torch.compiler.is_compiling():
             return run_equal_layers(w, layers)  # type: ignore[arg-type]
         for layer in layers:
             w = layer(w)

@@ -111,12 +111,12 @@ def seam_mask(
     float32 `[2, columns, G, 1, side², side²]`; the second of the two is for the lowest row. With more `rows`, it is for
     all of them: `[1, rows * columns, G, 1, side², side²]`.
     """
-    mask = torch.zeros(2, columns, len(shifts), 1, side**2, side**2, device=device)
     below, right = edge_masks(side, device=device)
-    for group, shift in enumerate(shifts):
-        if shift:
-            mask[:, -1, group].masked_fill_(right, float("-inf"))
-            mask[1, :, group].masked_fill_(below, float("-inf"))
+    column, row = torch.arange(columns, device=device), torch.arange(2, device=device)
+    of_row = right & (column == columns - 1)[:, None, None]
+    seam = (of_row | below & (row == 1)[:, None, None, None])[:, :, None, None]
+    masked = torch.cat([seam if shift else torch.zeros_like(seam) for shift in shifts], dim=2)
+    mask = torch.zeros(masked.shape, device=device).masked_fill(masked, float("-inf"))
     return mask if rows == 1 else torch.cat((rows - 1) * [mask[:1]] + [mask[1:]], dim=1)
 
 
