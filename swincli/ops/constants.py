@@ -19,7 +19,7 @@ def cached_constant(build: Build) -> Build:
     optional, and the default is the CPU and the dtype that `build` chose.
 
     The tensor is always built on the CPU, outside inference mode and outside modes such as fake tensors. So the cached
-    tensor does not depend on the first caller. To the compiler it is a constant, which its code does not build again.
+    tensor does not depend on the first caller.
     """
 
     @functools.lru_cache(maxsize=64)
@@ -30,8 +30,10 @@ def cached_constant(build: Build) -> Build:
 
     @functools.wraps(build)
     def call(*arguments: Hashable, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Tensor:
-        return cached(arguments, device or torch.device("cpu"), dtype)
+        device = device or torch.device("cpu")
+        if torch.compiler.is_compiling():  # the compiler folds constants itself, and cannot trace the cache
+            tensor = build(*arguments, device=device)
+            return tensor.to(dtype or tensor.dtype)
+        return cached(arguments, device, dtype)
 
-    # What torch.compiler.assume_constant_result does; that would import the compiler, which takes two seconds.
-    call._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return call
