@@ -42,13 +42,13 @@ def block_multiply_adds(config: ModelSection, side: int, width: int) -> int:
     """Multiply-adds of one block: two styles, q, k, v and output projection, window attention, MLP."""
     pixels = side**2
     styles = 2 * config.latent_dim * 2 * width
-    linear = pixels * width * (3 * width + width + 2 * config.mlp_ratio * width)
+    linear = pixels * width * (3 * width + width + 2 * config.hidden_at(side))
     return styles + linear + pixels * attention_multiply_adds(config, side, width)
 
 
 def attention_multiply_adds(config: ModelSection, side: int, width: int) -> int:
     """Multiply-adds of one pixel's attention: `q k^T` with every position of its window, then the weighted sum of v."""
-    window = LAST_SIDE if side == LAST_SIDE else min(config.window, side)
+    window = config.window_at(side)
     return 2 * window**2 * width
 
 

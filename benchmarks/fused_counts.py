@@ -191,8 +191,8 @@ def cuda_way() -> Iterator[None]:
     with (
         gpu_path(),
         mock.patch("swincli.ops.fused_attention.scaled_dot_product", efficient_attention),
-        mock.patch("swincli.model.blocks.kernels.compute_together", lambda _: True),
-        mock.patch("torch.nn.utils.clip_grad._has_foreach_support", lambda *_: True),
+        mock.patch("swincli.model.blocks.kernels.compute_together", return_value=True),
+        mock.patch("torch.nn.utils.clip_grad._has_foreach_support", return_value=True),
     ):
         yield
 

@@ -83,7 +83,7 @@ def count_kept(recipe: Recipe) -> dict[str, dict[str, int]]:
 
 @contextmanager
 def _keeping(recipe: Recipe) -> Iterator[Kept]:
-    kept = Kept({min(recipe.model.window, side) ** 2 for side in recipe.model.resolutions})
+    kept = Kept({recipe.model.window_at(side) ** 2 for side in recipe.model.resolutions})
     hooks = torch.autograd.graph.saved_tensors_hooks
 
     def inner_hooks(pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor]) -> Any:

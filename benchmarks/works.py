@@ -112,7 +112,7 @@ def linear_cost(case: Case) -> Figures:
     }
     works = []
     for size in (small, large):
-        attention = GroupedAttention(64, 4, case.config.window, size).requires_grad_(False)
+        attention = GroupedAttention(64, 4, case.config.window_at(size), size).requires_grad_(False)
         works.append(torch.inference_mode()(functools.partial(attention, torch.randn(1, size, size, 64))))
     half, full = seconds_of(works, case.repeats)
     most = figures[f"multiply_adds_a_pixel_{large}"] / figures[f"multiply_adds_a_pixel_{small}"]

@@ -74,7 +74,12 @@ def recipes_page() -> str:
         model: Any = field.annotation
         properties = definitions[model.__name__]["properties"]
         rows = [
-            (f"`{key}`", type_words(properties[key]), default_words(info.default, properties[key]), info.description)
+            (
+                f"`{key}`",
+                type_words(properties[key]),
+                default_words(info.default, properties[key]),
+                one_line(info.description),
+            )
             for key, info in model.model_fields.items()
         ]
         parts += [f"## `[{section}]`", model.__doc__, table(("Key", "Type", "Default", "Meaning"), rows)]
@@ -83,6 +88,8 @@ def recipes_page() -> str:
 
 def type_words(schema: dict[str, Any]) -> str:
     """The type of a property in words, with its bounds."""
+    if "anyOf" in schema and schema["anyOf"][-1]["type"] == "object":
+        return type_words(schema["anyOf"][0]) + ", or a table by resolution"
     if "anyOf" in schema:
         return bounded("images", schema["anyOf"][0])
     if "enum" in schema:
@@ -93,6 +100,11 @@ def type_words(schema: dict[str, Any]) -> str:
     if schema["type"] == "array":
         return "list of " + ITEMS[schema["items"]["type"]]
     return bounded(SINGLE[schema["type"]], schema)
+
+
+def one_line(text: str | None) -> str:
+    """A text without line breaks, which would end a row of a table."""
+    return " ".join((text or "").split())
 
 
 def bounded(words: str, schema: dict[str, Any]) -> str:

@@ -59,8 +59,8 @@ class PlainGenerator(nn.Module):
     def attend(self, layer: nn.Module, x: Tensor, number: int) -> Tensor:
         """Attention of block `number` at its resolution: `[B, H, W, C] -> [B, H, W, C]`."""
         batch, side, _, channels = x.shape
-        heads = self.config.heads(channels)
-        window = 4 if side == 4 else min(self.config.window, side)
+        heads = self.config.heads_at(side)
+        window = self.config.window_at(side)
         half = window // 2 if window < side else 0
         shifts = (0, half) if self.config.attention == "double" else (half if number % 2 else 0,)
         qkv = F.linear(x, layer.qkv.weight, layer.qkv.bias)

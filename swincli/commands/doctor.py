@@ -47,6 +47,30 @@ class DoctorRequest:
             rich_help_panel=EXPERIMENT,
         ),
     ] = None
+    mixers: Annotated[
+        bool,
+        typer.Option(
+            "--mixers",
+            help="Measure every token mixer at every resolution of G instead, and which to exchange for speed.",
+            rich_help_panel=EXPERIMENT,
+        ),
+    ] = False
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="With --mixers: choose mixers whose sampling takes at most this share of the time, such as 0.6.",
+            rich_help_panel=EXPERIMENT,
+        ),
+    ] = None
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml",
+            help="With --budget: write the recipe with the chosen mixers.",
+            rich_help_panel=EXPERIMENT,
+        ),
+    ] = None
     force: ForceOption = False
 
     @cached_property
@@ -66,16 +90,19 @@ class DoctorRequest:
         Raises:
             UsageError: it has problems, or options need something that is not there.
         """
-        wanted = (self.overrides, self.data, self.steps, self.augment)
+        wanted = (self.overrides, self.data, self.steps, self.augment, self.mixers or None)
         if self.recipe is None and any(option is not None for option in wanted):
             raise UsageError(
-                "--set, --data, --steps, --augment: need a recipe", "For example swincli doctor quickstart"
+                "--set, --data, --steps, --augment, --mixers: need a recipe", "For example swincli doctor quickstart"
             )
         recipe = self.loaded_recipe
+        self._check_mixers()
         if self.augment is None:
-            if self.force:
-                raise UsageError("--force: needs --augment", "Nothing else writes a file.")
+            if self.force and self.write is None:
+                raise UsageError("--force: needs --augment or --write", "Nothing else writes a file.")
             return
+        if self.mixers:
+            raise UsageError("--augment: draws, and --mixers measures", "Leave one of them out.")
         if self.steps is not None:
             raise UsageError("--steps: nothing is measured with --augment", "Leave one of them out.")
         if self.augment.suffix != ".png":
@@ -86,6 +113,18 @@ class DoctorRequest:
                 "For example --set augment.transforms=ada, or diffaugment.",
             )
 
+    def _check_mixers(self) -> None:
+        if self.budget is not None and not self.mixers:
+            raise UsageError("--budget: needs --mixers", "For example --mixers --budget 0.6")
+        if self.budget is not None and not 0 < self.budget <= 1:
+            raise UsageError(f"--budget {self.budget:g}: must be above 0 and at most 1", "For example --budget 0.6")
+        if self.write is not None and self.budget is None:
+            raise UsageError("--write: needs --budget", "For example --mixers --budget 0.6 --write hybrid.toml")
+        if self.write is not None and self.write.suffix != ".toml":
+            raise UsageError(f"--write {self.write}: must be a .toml file", "For example --write hybrid.toml")
+        if self.mixers and self.steps is not None:
+            raise UsageError("--steps: no training steps are measured with --mixers", "Leave one of them out.")
+
 
 @device_command(DoctorRequest)
 def doctor(request: DoctorRequest, device: torch.device, console: Console) -> Result:
@@ -95,8 +134,10 @@ def doctor(request: DoctorRequest, device: torch.device, console: Console) -> Re
 
     With a recipe, also measure its networks and the time and memory of training, in a few steps on noise.
 
-    Exits with 1 if something cannot work. Writes nothing but the picture of --augment.
+    Exits with 1 if something cannot work. Writes nothing but the picture of --augment and the recipe of --write.
     """
+    if request.mixers:
+        return measure_mixers(request, device, console)
     if request.augment is not None:
         return draw_augmentation(request, request.augment)
 
@@ -104,6 +145,33 @@ def doctor(request: DoctorRequest, device: torch.device, console: Console) -> Re
         console.emit({}, lines)
 
     return run(request, device, console, None if console.json_mode else print_now)
+
+
+def measure_mixers(request: DoctorRequest, device: torch.device, console: Console) -> Result:
+    """Measure every mixer of the recipe's G, and choose some for `--budget`.
+
+    Raises:
+        SwincliError: the budget is out of reach, or the recipe cannot be written.
+    """
+    from swincli.diagnosis import mixer_costs, mixer_report
+    from swincli.diagnosis.report import render_lines
+    from swincli.system import runtime
+
+    recipe = request.loaded_recipe
+    assert recipe is not None and request.recipe is not None  # noqa: PT018
+    if request.write is not None:
+        mixer_report.check_recipe_path(request.write, force=request.force)
+    runtime.configure(tf32=recipe.run.tf32, fixed_shapes=True)
+    table = mixer_costs.measure_mixers(recipe, device, console)
+    lines = render_lines(mixer_report.mixer_report(request.recipe, table, str(device)))
+    facts = table.to_dict()
+    if request.budget is not None:
+        network = mixer_report.network_for(table, request.budget)
+        if request.write is not None:
+            mixer_report.write_recipe(request.write, request.recipe, recipe, table, network)
+        facts |= {"chosen": network.chosen, "recipe": None if request.write is None else str(request.write)}
+        lines += mixer_report.chosen_lines(request.write, network, table)
+    return Result({"mixers": facts}, lines)
 
 
 def draw_augmentation(request: DoctorRequest, path: Path) -> Result:

@@ -44,7 +44,7 @@ class Context:
     @property
     def window(self) -> int:
         """Side in pixels of the attention windows whose grid is measured."""
-        return self.model.recipe.model.window if self.model else WINDOW
+        return self.model.recipe.model.window_at(self.model.recipe.model.size) if self.model else WINDOW
 
 
 def _no_check(context: Context) -> None:

@@ -9,12 +9,14 @@ from swincli.recipe.schema import ModelSection
 WIDTH_KEYS: dict[Literal["g", "d"], set[str]] = {
     network: {f"{network}_{kind}" for kind in ("width", "multiplier", "channels")} for network in ("g", "d")
 }
+BY_RESOLUTION = ("heads", "window", "mlp_ratio", "mixer")  # keys that may be tables by resolution
 START_KEYS = {"adain_gamma"}  # only used for initialisation
 DISCRIMINATOR_KEYS = WIDTH_KEYS["d"] | {"discriminator", "spectral_norm", "wavelet"}
 
 
 def differing_keys(one: ModelSection, other: ModelSection, *, discriminator: bool = True) -> list[str]:
-    """Keys whose values give different networks. Keys that spell the same channels in two ways do not count.
+    """Keys whose values give different networks. Keys that spell the same channels, or the same
+    values by resolution, in two ways do not count.
 
     Args:
         one: A model section.
@@ -26,6 +28,12 @@ def differing_keys(one: ModelSection, other: ModelSection, *, discriminator: boo
     for network, names in WIDTH_KEYS.items():
         if _widths(one, other.size, network) == _widths(other, one.size, network):
             same |= names
+    sides = [side for side in one.resolutions if side <= other.size]
+    same |= {
+        key for key in BY_RESOLUTION if all(one.value_at(key, side) == other.value_at(key, side) for side in sides)
+    }
+    if all(one.mixer_at(side) == other.mixer_at(side) for side in sides):
+        same |= {"mixer", "attention"}
     return [key for key in keys if key not in same]
 
 

@@ -17,12 +17,13 @@ from swincli.model.blocks.adaptive_norm import (
     normalise_with_remake,
     styles_of,
 )
-from swincli.model.blocks.attention import GroupedAttention, biases_together, side_of_windows
+from swincli.model.blocks.attention import GroupedAttention, biases_together
 from swincli.model.blocks.conditioning import Through, embed, make_embedding
 from swincli.model.blocks.layers import FIRST_RESOLUTION, EqualLinear, PixelNorm, run_equal_layers
 from swincli.model.blocks.mlp import Mlp
 from swincli.model.blocks.position import POSITIONS
 from swincli.model.blocks.style import STYLES
+from swincli.model.mixers.registry import mixer_at
 from swincli.ops import cpu_tiles, fir
 from swincli.ops.checkpointing import checkpointed, recompute_saved, use_checkpointing
 from swincli.ops.precision import as_autocast, in_float32
@@ -38,7 +39,9 @@ UPSAMPLINGS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Block(nn.Module):
-    """A Swin block: norm, window attention, norm, MLP, with two residual connections. `STYLES` says where w enters.
+    """A Swin block: norm, token mixer, norm, MLP, with two residual connections. `STYLES` says where w enters.
+
+    The mixer, window attention by default, is a row of `MIXERS`; its parameters are named `attention.*` in state dicts.
 
     Args:
         config: The recipe's [model] section.
@@ -50,20 +53,14 @@ class Block(nn.Module):
     def __init__(self, config: ModelSection, resolution: int, channels: int, index: int) -> None:
         super().__init__()
         style = STYLES[config.style]
-        self.norm1 = style.norm(config, channels)
-        self.attention = GroupedAttention(
-            channels,
-            config.heads(channels),
-            side=side_of_windows(config, resolution),
-            resolution=resolution,
-            kind=config.attention,
-            block=index,
-            relative_bias=config.relative_bias,
-        )
-        self.cross = style.cross(config, channels) if style.cross else None
-        self.norm2 = style.norm(config, channels)
-        self.mlp = style.mlp(config, channels)
-        self.hidden = config.mlp_ratio * channels
+        mixer = mixer_at(config, resolution)
+        self.norm1 = style.norm(config, resolution)
+        self.attention = mixer.build(config, resolution, channels, index)
+        self.mixer_takes_w = mixer.takes_w
+        self.cross = style.cross(config, resolution) if style.cross else None
+        self.norm2 = style.norm(config, resolution)
+        self.mlp = style.mlp(config, resolution)
+        self.hidden = config.hidden_at(resolution)
         self.whole_batch = style.whole_batch
 
     def forward(
@@ -86,12 +83,8 @@ class Block(nn.Module):
         if cpu_tiles.use_tiles_without_grad(x) and not (self.whole_batch and self.training):
             return self._forward_tiled(x, w)
         first, second = (None, None) if styles is None else styles
-
-        def attend(normal: Tensor) -> Tensor:
-            out: Tensor = self.attention(normal) if bias is None else self.attention(normal, bias)
-            return out
-
-        x = x + self._normalise_then(attend, self.norm1, (x, w), first, product_first=True, recompute=recompute_norm)
+        mix = functools.partial(self._mix, w=w, bias=bias)
+        x = x + self._normalise_then(mix, self.norm1, (x, w), first, recompute=recompute_norm)
         if self.cross is not None:
             x = x + self.cross(x, w)
 
@@ -99,10 +92,12 @@ class Block(nn.Module):
             out: Tensor = self.mlp(normal, w)
             return out
 
-        product_first = isinstance(self.mlp, Mlp)
-        return x + self._normalise_then(
-            mlp, self.norm2, (x, w), second, product_first=product_first, recompute=recompute_norm
-        )
+        return x + self._normalise_then(mlp, self.norm2, (x, w), second, recompute=recompute_norm)
+
+    def _mix(self, normal: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
+        given = [w] if self.mixer_takes_w else [] if bias is None else [bias]
+        out: Tensor = self.attention(normal, *given)
+        return out
 
     def style_layers(self) -> list[EqualLinear]:
         """The style layers of both norms if both are AdaIN, whose styles `forward` takes; else none."""
@@ -116,17 +111,13 @@ class Block(nn.Module):
         given: tuple[Tensor, Tensor],
         style: tuple[Tensor, Tensor] | None,
         *,
-        product_first: bool,
         recompute: bool,
     ) -> Tensor:
-        """`branch(norm(x, w))` of x and w; with `recompute`, the normalised map is recomputed in the backward pass.
-
-        `product_first`: the branch starts with a matrix product, which saves its input.
-        """
+        """`branch(norm(x, w))` of x and w; with `recompute`, the normalised map is recomputed in the backward pass."""
         if self.whole_batch or not recompute or not cpu_tiles.save_less(given[0]):
             return branch(norm(*given) if style is None else norm(*given, style))
         normal, remake = normalise_with_remake(norm, *given, style)
-        if product_first:
+        if norm is self.norm1 or isinstance(self.mlp, Mlp):  # they start with a product, which saves its input
             (normal,) = as_autocast(normal)
         dtype = normal.dtype
         with recompute_saved(normal, lambda: remake().to(dtype)):
@@ -134,14 +125,22 @@ class Block(nn.Module):
 
     def _forward_tiled(self, x: Tensor, w: Tensor) -> Tensor:
         """`forward` tile by tile, without autograd."""
-        out = torch.empty_like(x, memory_format=torch.contiguous_format)
-        self.attention.add_tiled(x, self.norm1.for_tiles(x, w), out)  # type: ignore[operator]
+        out = self._mix_tiled(x, w)
         if self.cross is not None:
             out += self.cross(out, w)
         normalise = self.norm2.for_tiles(out, w)  # type: ignore[operator]
         for tile in cpu_tiles.tiles(out, self.hidden):
             values = tile.read(out)
             values += self.mlp(normalise(values, tile.images), w[tile.images])
+        return out
+
+    def _mix_tiled(self, x: Tensor, w: Tensor) -> Tensor:
+        """x and what the mixer adds to it, tile by tile if the mixer can, without autograd."""
+        if not hasattr(self.attention, "add_tiled"):
+            return self._mix(self.norm1(x, w), w).add_(x)
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        given = (w,) if self.mixer_takes_w else ()
+        self.attention.add_tiled(x, self.norm1.for_tiles(x, w), out, *given)  # type: ignore[operator]
         return out
 
 
@@ -278,7 +277,7 @@ class Generator(nn.Module):
         width = config.channels("g")[FIRST_RESOLUTION]
         self.constant = nn.Parameter(torch.randn(1, width, FIRST_RESOLUTION, FIRST_RESOLUTION))
         start = STYLES[config.style].start
-        self.start = start(config, width) if start else None
+        self.start = start(config, FIRST_RESOLUTION) if start else None
         self.levels = nn.ModuleList(Level(config, resolution) for resolution in config.resolutions)
         self.apply(_initialise)
 
@@ -325,9 +324,17 @@ class Generator(nn.Module):
             return [()] * len(blocks)
         layers = [block.style_layers() for block in blocks]
         styles = styles_of(w_plus.transpose(0, 1), layers) if all(layers) else [None] * len(blocks)
-        # on MPS, attention makes its own bias, whose gradient needs no operation that MPS may lack
-        biases = [None] * len(blocks) if w_plus.device.type == "mps" else biases_together([b.attention for b in blocks])
-        return list(zip(styles, biases, strict=True))
+        return list(zip(styles, self._biases(blocks), strict=True))
+
+    def _biases(self, blocks: Sequence[Block]) -> list[Tensor | None]:
+        """The bias of each block that has windows, all made together, for GPUs; None for others."""
+        windows = {
+            i: block.attention for i, block in enumerate(blocks) if isinstance(block.attention, GroupedAttention)
+        }
+        if self.constant.device.type == "mps":  # there, attention makes its own: the gradient may lack an operation
+            windows = {}
+        known = dict(zip(windows, biases_together(list(windows.values())), strict=True))
+        return [known.get(index) for index in range(len(blocks))]
 
     def forward(self, z: Tensor, labels: Tensor | None = None, through: Through | None = None) -> Any:
         """z `[B, latent_dim]`, and int64 labels `[B]` if conditional -> image `[B, 3, size, size]`.

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from swincli.errors import UsageError
+from swincli.model.blocks.attention import GroupedAttention
 from swincli.model.generator import Block, Generator, Level
+from swincli.model.mixers.registry import has_windows
 from swincli.recipe.schema import ModelSection
 
 BLOCKS = 2  # per resolution
@@ -64,8 +66,9 @@ def _span(position: int, side: int, shift: int, length: int) -> tuple[int, int]:
 
 def default_layers(config: ModelSection) -> list[Layer]:
     """Last block of each of the two smallest resolutions above the window size; without any, the last block of all."""
-    windowed = [resolution for resolution in config.resolutions if resolution > config.window]
-    return [Layer(resolution, BLOCKS) for resolution in windowed[:DEFAULT_LAYERS] or config.resolutions[-1:]]
+    shown = [resolution for resolution in config.resolutions if has_windows(config, resolution)]
+    windowed = [resolution for resolution in shown if resolution > config.window_at(resolution)]
+    return [Layer(resolution, BLOCKS) for resolution in windowed[:DEFAULT_LAYERS] or shown[-1:]]
 
 
 def parse_layers(text: str, config: ModelSection) -> list[Layer]:
@@ -88,6 +91,11 @@ def parse_layers(text: str, config: ModelSection) -> list[Layer]:
             raise UsageError(
                 f"--attention-layers {text}: the model has no layer {part.strip()}",
                 f"It has blocks 1 and 2 at {sides} px.",
+            )
+        if not has_windows(config, layer.resolution):
+            raise UsageError(
+                f"--attention-layers {text}: no window attention at {layer.resolution} px",
+                f'The model\'s mixer there is "{config.mixer_at(layer.resolution)}".',
             )
         layers.append(layer)
     return layers
@@ -151,7 +159,9 @@ def _record(
     maps: list[AttentionMap], layer: Layer, row: int, column: int, block: Block, given: tuple[Tensor, Tensor]
 ) -> None:
     """Forward pre-hook: append the maps of one position, one per group of heads, from the inputs of the block."""
-    for attend, qkv in block.attention.groups_with_qkv(block.norm1(*given)):
+    attention = block.attention
+    assert isinstance(attention, GroupedAttention)
+    for attend, qkv in attention.groups_with_qkv(block.norm1(*given)):
         weights = attend.weights_of(qkv, row, column)[0].float().mean(dim=0).cpu()
         first = len(maps) * attend.heads + 1
         heads = (first, first + attend.heads - 1)

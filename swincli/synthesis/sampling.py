@@ -49,7 +49,7 @@ def forward_bytes(model: ModelSection) -> int:
     token and head, and some more. Both were counted at 128 to 1024 px, with every operation on whole maps.
     """
     return max(
-        side**2 * 4 * (20 * channels + 96 * model.heads(channels)) for side, channels in model.channels("g").items()
+        side**2 * 4 * (20 * channels + 96 * model.heads_at(side)) for side, channels in model.channels("g").items()
     )
 
 

@@ -39,7 +39,7 @@ def test_the_paper_s_widths_at_256_px() -> None:
     model = ModelSection()
     expected = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128}
     assert model.channels("g") == model.channels("d") == expected
-    assert [model.heads(channels) for channels in (512, 256, 128, 64, 16)] == [16, 8, 4, 4, 4]
+    assert [model.heads_of(channels) for channels in (512, 256, 128, 64, 16)] == [16, 8, 4, 4, 4]
     assert (model.resolutions, model.num_ws) == ([4, 8, 16, 32, 64, 128, 256], 14)
 
 

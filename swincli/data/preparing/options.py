@@ -15,7 +15,7 @@ from swincli.data.store.codecs import Encoding
 from swincli.data.store.manifest import Dedupe
 from swincli.data.store.writers import OutputFormat, output_encoding
 from swincli.errors import UsageError
-from swincli.recipe.schema import LARGEST_SIZE, SMALLEST_SIZE
+from swincli.recipe.networks import LARGEST_SIZE, SMALLEST_SIZE
 
 T = TypeVar("T")
 

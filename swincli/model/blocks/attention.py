@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.model.blocks.layers import FIRST_RESOLUTION
 from swincli.ops.constants import cached_constant
 from swincli.ops.cpu_tiles import tiles
 from swincli.ops.fused_attention import fused_window_attention, kernel_is_right, use_fused
@@ -127,10 +126,10 @@ def biases_together(attentions: Sequence[GroupedAttention]) -> list[Tensor | Non
 
     None for one without `relative_bias`.
     """
-    by_size: dict[torch.Size, list[int]] = {}
+    by_size: dict[tuple[torch.Size, ...], list[int]] = {}
     for index, attention in enumerate(attentions):
-        for table in attention.bias_tables()[:1]:
-            by_size.setdefault(table.shape, []).append(index)
+        if sizes := tuple(table.shape for table in attention.bias_tables()):
+            by_size.setdefault(sizes, []).append(index)
     biases: list[Tensor | None] = [None] * len(attentions)
     for indices in by_size.values():
         tables = [table for index in indices for table in attentions[index].bias_tables()]
@@ -154,11 +153,6 @@ ATTENTIONS: dict[str, Shifts] = {"double": double, "single": single}
 """Shifts of a block's head groups, from the block's index at its resolution and half the side of a window."""
 
 
-def side_of_windows(config: ModelSection, resolution: int) -> int:
-    """Side of the windows at a resolution: at most that of the map."""
-    return FIRST_RESOLUTION if resolution == FIRST_RESOLUTION else min(config.window, resolution)
-
-
 def describe_attention(config: ModelSection, device: torch.device, dtype: torch.dtype) -> str:
     """How a generator's attention runs on CUDA, in words, after the self-test of the fused kernel; else empty.
 
@@ -170,7 +164,7 @@ def describe_attention(config: ModelSection, device: torch.device, dtype: torch.
     if device.type != "cuda":
         return ""
     widths = config.channels("g")
-    shapes = {(width // config.heads(width), side_of_windows(config, side)) for side, width in widths.items()}
+    shapes = {(width // config.heads_at(side), config.window_at(side)) for side, width in widths.items()}
     wrong = sorted({dim for dim, side in shapes if not kernel_is_right(device, dtype, dim, side)})
     if not wrong:
         return "fused attention, which agrees with the plain way"

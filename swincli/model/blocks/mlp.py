@@ -14,10 +14,10 @@ from swincli.ops.precision import in_float32
 class Mlp(nn.Module):
     """Swin's MLP: two linear layers with a GELU between them, applied to every position. It does not use w."""
 
-    def __init__(self, channels: int, ratio: int) -> None:
+    def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        self.expand = nn.Linear(channels, channels * ratio)
-        self.contract = nn.Linear(channels * ratio, channels)
+        self.expand = nn.Linear(channels, hidden)
+        self.contract = nn.Linear(hidden, channels)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:  # noqa: ARG002
         """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""
@@ -57,10 +57,10 @@ def _demodulation(scale: Tensor, weight: Tensor) -> Tensor:
 class ModulatedMlp(nn.Module):
     """Two modulated linear layers with a GELU between them, applied to every position."""
 
-    def __init__(self, channels: int, ratio: int, latent_dim: int) -> None:
+    def __init__(self, channels: int, hidden: int, latent_dim: int) -> None:
         super().__init__()
-        self.expand = ModulatedLinear(channels, channels * ratio, latent_dim)
-        self.contract = ModulatedLinear(channels * ratio, channels, latent_dim)
+        self.expand = ModulatedLinear(channels, hidden, latent_dim)
+        self.contract = ModulatedLinear(hidden, channels, latent_dim)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`."""

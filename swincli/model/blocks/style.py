@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from swincli.model.blocks.adaptive_norm import AdaptiveBatchNorm, AdaptiveInstanceNorm, AdaptiveLayerNorm, LayerNorm
 from swincli.model.blocks.cross_attention import CrossAttention
-from swincli.model.blocks.layers import FIRST_RESOLUTION
 from swincli.model.blocks.mlp import Mlp, ModulatedMlp
 from swincli.recipe.schema import ModelSection
 
@@ -40,20 +39,20 @@ class LatentProjection(nn.Module):
 
 
 def _adaptive(norm: Callable[[int, int, float], nn.Module]) -> Builder:
-    return lambda config, channels: norm(channels, config.latent_dim, config.adain_gamma)
+    return lambda config, side: norm(config.width_at(side), config.latent_dim, config.adain_gamma)
 
 
-def _layer_norm(config: ModelSection, channels: int) -> nn.Module:  # noqa: ARG001
-    return LayerNorm(channels)
+def _layer_norm(config: ModelSection, side: int) -> nn.Module:
+    return LayerNorm(config.width_at(side))
 
 
-def _mlp(config: ModelSection, channels: int) -> nn.Module:
-    return Mlp(channels, config.mlp_ratio)
+def _mlp(config: ModelSection, side: int) -> nn.Module:
+    return Mlp(config.width_at(side), config.hidden_at(side))
 
 
 @dataclass(frozen=True)
 class StyleInjection:
-    """Builders of the modules that may use w; each takes the [model] section and the number of channels.
+    """Builders of the modules that may use w; each takes the [model] section and the side of the map.
 
     Attributes:
         norm: The norm before the attention and before the MLP of a block: (x, w) -> x.
@@ -75,12 +74,10 @@ STYLES: dict[str, StyleInjection] = {
     "adaln": StyleInjection(norm=_adaptive(AdaptiveLayerNorm)),
     "adabn": StyleInjection(norm=_adaptive(AdaptiveBatchNorm), whole_batch=True),
     "modulated-mlp": StyleInjection(
-        mlp=lambda config, channels: ModulatedMlp(channels, config.mlp_ratio, config.latent_dim)
+        mlp=lambda config, side: ModulatedMlp(config.width_at(side), config.hidden_at(side), config.latent_dim)
     ),
     "cross-attention": StyleInjection(
-        cross=lambda config, channels: CrossAttention(channels, config.heads(channels), config.latent_dim)
+        cross=lambda config, side: CrossAttention(config.width_at(side), config.heads_at(side), config.latent_dim)
     ),
-    "none": StyleInjection(
-        start=lambda config, channels: LatentProjection(config.latent_dim, channels, FIRST_RESOLUTION)
-    ),
+    "none": StyleInjection(start=lambda config, side: LatentProjection(config.latent_dim, config.width_at(side), side)),
 }

@@ -56,7 +56,7 @@ class Backbone:
 
 @functools.lru_cache(maxsize=4)
 def _lite0(device: torch.device) -> efficientnet.EfficientNetLite0:
-    return efficientnet.load_efficientnet(efficientnet.WEIGHTS.require(), device)
+    return efficientnet.folded(efficientnet.load_efficientnet(efficientnet.WEIGHTS.require(), device))
 
 
 def _lite0_maps(network: efficientnet.EfficientNetLite0, images: Tensor) -> list[Tensor]:
@@ -157,19 +157,22 @@ HEADS: dict[str, Callable[[int, int], nn.Module]] = {"separable": SeparableBlock
 
 
 class Head(nn.Module):
-    """Blocks that halve a map down to 1/32 of the image's side, and a 4x4 convolution to one channel.
+    """Blocks that halve a map, and a 4x4 convolution to one channel.
 
-    With classes, the convolution gives 64 channels, which are projected onto the label's vector.
+    The blocks go down to 1/32 of the backbone's input, or to 4 px if that is larger. With classes, the convolution
+    gives 64 channels, which are projected onto the label's vector.
 
     Args:
         scale: Index of the map; the largest has index 0.
+        side: Side of the backbone's input, at least 64.
         kind: A key of `HEADS`.
         classes: Number of classes; 0 for none.
     """
 
-    def __init__(self, scale: int, kind: str, classes: int) -> None:
+    def __init__(self, scale: int, side: int, kind: str, classes: int) -> None:
         super().__init__()
-        widths = [_OUT[scale], *list(_WIDTHS.values())[scale:]]
+        halvings = (side >> (scale + 1)).bit_length() - _HEAD_END.bit_length()
+        widths = [_OUT[scale], *list(_WIDTHS.values())[scale:]][: halvings + 1]
         self.blocks = nn.Sequential(*map(HEADS[kind], widths[:-1], widths[1:]))
         self.logit = SpectralWeight(_LABEL_WIDTH if classes else 1, widths[-1], _HEAD_END, _HEAD_END)
         self.embedding = make_embedding(classes, _LABEL_WIDTH)
@@ -197,7 +200,8 @@ class FrozenFeatureDiscriminator(nn.Module):
         self.range = config.pixel_mean, config.pixel_std
         self.recompute_from: int | None = None
         self.mixing = FrozenMixing(BACKBONES[config.features].channels)
-        self.heads = nn.ModuleList(Head(scale, config.feature_heads, config.classes) for scale in range(4))
+        side = max(self.side, config.size)
+        self.heads = nn.ModuleList(Head(scale, side, config.feature_heads, config.classes) for scale in range(4))
 
     @in_float32
     def forward(self, image: Tensor, labels: Tensor | None = None, through: Through | None = None) -> Any:

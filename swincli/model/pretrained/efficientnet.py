@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from swincli.model.pretrained.packaged import PackagedWeights
 
@@ -47,7 +48,7 @@ class ConvNorm(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, size, stride, groups=groups, bias=False)
-        self.norm = nn.BatchNorm2d(outputs, eps=1e-3)
+        self.norm: nn.Module = nn.BatchNorm2d(outputs, eps=1e-3)
         self.size, self.stride, self.relu6 = size, stride, relu6
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ class ConvNorm(nn.Module):
         for side in (x.shape[3], x.shape[2]):
             total = max((-(-side // self.stride) - 1) * self.stride + self.size - side, 0)
             padding += [total // 2, total - total // 2]  # an odd pixel goes to the right and to the bottom
-        out: Tensor = self.norm(self.conv(F.pad(x, padding)))
+        out: Tensor = self.norm(self.conv(F.pad(x, padding) if any(padding) else x))
         return F.relu6(out) if self.relu6 else out
 
 
@@ -120,6 +121,18 @@ def load_efficientnet(path: Path, device: torch.device) -> EfficientNetLite0:
         ResourceError: the file is damaged or has other content.
     """
     return WEIGHTS.load(EfficientNetLite0, path, _to_state_dict, device)
+
+
+def folded(network: EfficientNetLite0) -> EfficientNetLite0:
+    """The network with every batch norm multiplied into its convolution, in channels-last memory: half the time.
+
+    The maps agree to rounding. It changes the network it is given.
+    """
+    for module in list(network.modules()):
+        if isinstance(module, ConvNorm):
+            assert isinstance(module.norm, nn.BatchNorm2d)
+            module.conv, module.norm = fuse_conv_bn_eval(module.conv, module.norm), nn.Identity()
+    return network.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _to_state_dict(content: dict[str, Any]) -> dict[str, Tensor]:

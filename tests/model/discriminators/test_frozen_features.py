@@ -79,7 +79,7 @@ def test_without_the_weights_an_error_names_the_extra(monkeypatch: pytest.Monkey
     assert "swincli[offline]" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize(("side", "logits"), [(128, 4), (160, 4 * 4), (224, 4 * 16)])
+@pytest.mark.parametrize(("side", "logits"), [(64, 4), (128, 4), (160, 4 * 4), (224, 4 * 16)])
 def test_a_logit_per_patch_and_scale(backbone: TinyBackbone, side: int, logits: int) -> None:  # noqa: ARG001
     assert discriminator(features_side=side)(pictures(2)).shape == (2, logits)
 

@@ -167,7 +167,7 @@ def test_other_dimensions_are_read_off_the_shapes_too(model: ModelSection) -> No
     found = section_of(model)
     assert [key for key in differing_keys(found, model) if key not in ("head_dim", "min_heads")] == []
     for width in model.channels("g").values():  # several rules may give the same heads
-        assert found.heads(width) == model.heads(width)
+        assert found.heads_of(width) == model.heads_of(width)
 
 
 def test_channels_that_follow_no_rule_are_spelled_out(tmp_path: Path) -> None:

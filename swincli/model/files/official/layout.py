@@ -11,7 +11,6 @@ from typing import Any
 
 from torch import Tensor
 
-from swincli.model.blocks.layers import FIRST_RESOLUTION
 from swincli.model.files.official import buffers
 from swincli.ops.wavelet import BANDS
 from swincli.recipe.schema import ModelSection
@@ -61,7 +60,7 @@ def generator_layout(config: ModelSection) -> Layout:
     layout["input.input"] = "constant"
     last = len(config.resolutions) - 1
     for level, resolution in enumerate(config.resolutions):
-        side = FIRST_RESOLUTION if resolution == FIRST_RESOLUTION else min(config.window, resolution)
+        side = config.window_at(resolution)
         for block in range(2):
             layout |= _block(f"layers.{level}.blocks.{block}", f"levels.{level}.blocks.{block}", resolution, side)
         if level < last:

@@ -92,7 +92,7 @@ def _tables(shapes: Shapes, level: int, axis: int) -> Iterator[int | None]:
 def _window(shapes: Shapes, levels: int) -> int:
     rows = _common(_tables(shapes, levels - 1, axis=0), 0)
     side = (math.isqrt(rows) + 1) // 2
-    return side if side in WINDOWS else DEFAULTS.window
+    return side if side in WINDOWS else DEFAULTS.window_at(DEFAULTS.size)
 
 
 def _blocks(level: int) -> Iterator[str]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from swincli.errors import CheckpointError
-from swincli.model.config_diff import DISCRIMINATOR_KEYS, differing_keys
+from swincli.model.config_diff import BY_RESOLUTION, DISCRIMINATOR_KEYS, differing_keys
 from swincli.model.files.official import arguments as release
 from swincli.model.files.official.adam import write_adam
 from swincli.model.files.official.layout import Buffer, Layout, discriminator_layout, generator_layout, is_parameter
@@ -98,6 +98,7 @@ def _check(snapshot: Snapshot) -> None:
     """Check that the release's format can hold the networks: all other keys must have the paper's values."""
     model = snapshot.recipe.model
     keys = [key for key in differing_keys(model, ModelSection()) if key not in KEYS_FROM_SHAPES]
+    keys += [key for key in BY_RESOLUTION if key in KEYS_FROM_SHAPES and isinstance(getattr(model, key), dict)]
     if snapshot.discriminator is None:
         keys = [key for key in keys if key not in DISCRIMINATOR_KEYS]
     elif (model.pixel_mean, model.pixel_std) != (IMAGENET_MEAN, IMAGENET_STD):

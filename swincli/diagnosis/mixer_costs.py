@@ -1,0 +1,251 @@
+"""What each token mixer costs at each resolution of a recipe on this machine, and which to take for a budget.
+
+Every mixer is measured in a block of the recipe's G: a forward pass, and a forward and backward pass. The choice needs
+no search: attention is exchanged from the largest maps downwards, as in CAFormer (Yu et al., 2024) and HiT (Zhao et
+al., 2021), each time for the fastest mixer that was measured (latency-driven, as EfficientFormer, Li et al., 2022).
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from swincli.console import Console
+from swincli.errors import SwincliError
+from swincli.model.generator import Block, Generator
+from swincli.model.mixers.registry import MIXERS
+from swincli.recipe import Recipe
+from swincli.recipe.schema import ModelSection
+
+SECONDS_PER_BLOCK = 0.5  # of repetitions of a mixer at a resolution; at least `FEWEST` are timed
+FEWEST, MOST = 3, 50
+INDEX = 1  # the second block of a resolution, whose windows may be shifted
+
+
+@dataclass(frozen=True)
+class MixerCost:
+    """A block of one resolution with one mixer, for one image.
+
+    Attributes:
+        name: The mixer.
+        resolution: Side of the map.
+        parameters: Parameters of the mixer alone.
+        multiply_adds: Multiply-adds (MACs) of the mixer alone.
+        forward: Median seconds of the block's forward pass without autograd.
+        step: Median seconds of the block's forward and backward pass.
+        kept: Bytes that autograd keeps for the backward pass of the block.
+    """
+
+    name: str
+    resolution: int
+    parameters: int
+    multiply_adds: int
+    forward: float
+    step: float
+    kept: int
+
+
+@dataclass(frozen=True)
+class Network:
+    """A whole G with a choice of mixers; times and memory for one image.
+
+    Attributes:
+        chosen: The mixer of each resolution from 16 px up.
+        attention_to: Largest resolution that has the recipe's own mixer.
+        forward: Seconds of a forward pass without autograd.
+        step: Seconds of a forward and backward pass.
+        kept: Bytes that the blocks keep for the backward pass.
+    """
+
+    chosen: dict[int, str]
+    attention_to: int
+    forward: float
+    step: float
+    kept: int
+
+
+@dataclass(frozen=True)
+class MixerTable:
+    """All measurements.
+
+    Attributes:
+        costs: A block of each mixer at each resolution.
+        own: The recipe's network.
+        networks: Networks with ever more levels exchanged, the largest first.
+    """
+
+    costs: list[MixerCost]
+    own: Network
+    networks: list[Network]
+
+    @property
+    def front(self) -> list[Network]:
+        """The Pareto front of sampling time and attention kept: each is faster than all that keep more attention."""
+        front = [self.own]
+        for network in self.networks:
+            if network.forward < front[-1].forward:
+                front.append(network)
+        return front
+
+    def within(self, budget: float) -> Network | None:
+        """The network with the most attention whose forward takes at most `budget` of the recipe's own; or None."""
+        return next((each for each in self.front if each.forward <= budget * self.own.forward), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "blocks": [asdict(cost) for cost in self.costs],
+            "own": asdict(self.own),
+            "front": [asdict(network) for network in self.front],
+        }
+
+
+def measure_mixers(recipe: Recipe, device: torch.device, console: Console) -> MixerTable:
+    """Measure every mixer at every resolution from 16 px up, and a whole G.
+
+    Raises:
+        SwincliError: it does not fit into memory.
+    """
+    config = recipe.model
+    sides = [side for side in config.resolutions if side >= 16]
+    costs: list[MixerCost] = []
+    for side in sides:
+        names = [name for name in MIXERS if _fits(config, name, side)]
+        console.say(f"measuring {len(names)} mixers at {side} px")
+        costs += _measure_level(config, side, names, device)
+    console.say("measuring the whole generator")
+    own = _own_network(config, costs, sides, device)
+    return MixerTable(costs, own, exchanged(costs, own))
+
+
+def _fits(config: ModelSection, name: str, side: int) -> bool:
+    mixer = MIXERS[name]
+    if side < mixer.smallest or (mixer.largest is not None and side > mixer.largest):
+        return False
+    try:
+        with torch.device("meta"):
+            Block(with_mixers(config, {side: name}), side, config.width_at(side), INDEX)
+    except (SwincliError, ValueError):  # it does not divide these channels or heads
+        return False
+    return True
+
+
+def with_mixers(config: ModelSection, chosen: dict[int, str]) -> ModelSection:
+    """The [model] section with these mixers at these resolutions, and its own at all others."""
+    table = {str(side): config.mixer_at(side) for side in config.resolutions}
+    return config.model_copy(update={"mixer": table | {str(side): name for side, name in chosen.items()}})
+
+
+def _measure_level(config: ModelSection, side: int, names: Sequence[str], device: torch.device) -> list[MixerCost]:
+    """Costs of the mixers at one resolution; they take turns, so that a disturbance meets all alike."""
+    works = {name: _BlockWork(with_mixers(config, {side: name}), side, device) for name in names}
+    forward = _in_turn({name: work.forward for name, work in works.items()}, device)
+    step = _in_turn({name: work.step for name, work in works.items()}, device)
+    return [
+        MixerCost(
+            name,
+            side,
+            sum(value.numel() for value in work.block.attention.parameters()),
+            MIXERS[name].multiply_adds(work.config, side),
+            forward[name],
+            step[name],
+            _kept_bytes(work.step),
+        )
+        for name, work in works.items()
+    ]
+
+
+class _BlockWork:
+    """A block with one mixer, and what is timed of it."""
+
+    def __init__(self, config: ModelSection, side: int, device: torch.device) -> None:
+        self.config = config
+        self.block = Block(config, side, config.width_at(side), INDEX).to(device)
+        self.x = torch.randn(1, side, side, config.width_at(side), device=device)
+        self.w = torch.randn(1, config.latent_dim, device=device)
+
+    def forward(self) -> None:
+        with torch.inference_mode():
+            self.block(self.x, self.w)
+
+    def step(self) -> None:
+        self.block(self.x.detach().requires_grad_(), self.w).sum().backward()
+
+
+def _in_turn(works: dict[str, Callable[[], None]], device: torch.device) -> dict[str, float]:
+    """Median seconds of each work, after one run of each to warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for work in works.values():
+        _timed(work, device)
+    first = sum(_timed(work, device) for work in works.values()) / len(works)
+    rounds = max(FEWEST, min(MOST, int(SECONDS_PER_BLOCK / max(first, 1e-6))))
+    for _ in range(rounds):
+        for name, work in works.items():
+            seconds[name].append(_timed(work, device))
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
+
+
+def _timed(work: Callable[[], None], device: torch.device) -> float:
+    start = time.perf_counter()
+    work()
+    if device.type != "cpu":
+        torch.accelerator.synchronize()
+    return time.perf_counter() - start
+
+
+def _kept_bytes(work: Callable[[], None]) -> int:
+    """Bytes of all that autograd keeps for the backward pass, each memory once, without parameters."""
+    sizes: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        if not isinstance(tensor, torch.nn.Parameter):
+            storage = tensor.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        work()
+    return sum(sizes.values())
+
+
+def _own_network(config: ModelSection, costs: list[MixerCost], sides: list[int], device: torch.device) -> Network:
+    generator = Generator(config).to(device)
+    z = torch.randn(1, config.latent_dim, device=device)
+    labels = torch.zeros(1, dtype=torch.int64, device=device) if config.classes else None
+
+    def forward() -> None:
+        with torch.inference_mode():
+            generator(z, labels)
+
+    def step() -> None:
+        generator(z, labels).sum().backward()
+
+    seconds = _in_turn({"forward": forward}, device) | _in_turn({"step": step}, device)
+    chosen = {side: config.mixer_at(side) for side in sides}
+    kept = sum(2 * cost.kept for cost in costs if chosen[cost.resolution] == cost.name)
+    return Network(chosen, config.size, seconds["forward"], seconds["step"], kept)
+
+
+def exchanged(costs: list[MixerCost], own: Network) -> list[Network]:
+    """Networks with the fastest mixer at the largest map, at the two largest, and so on."""
+    by_place = {(cost.resolution, cost.name): cost for cost in costs}
+    networks, chosen = [], dict(own.chosen)
+    forward, step, kept = own.forward, own.step, own.kept
+    for side in sorted(own.chosen, reverse=True):
+        before = by_place.get((side, own.chosen[side]))
+        candidates = [cost for cost in costs if cost.resolution == side and not MIXERS[cost.name].is_floor]
+        if before is None or not candidates:
+            continue
+        fastest = min(candidates, key=lambda cost: cost.forward)
+        chosen = chosen | {side: fastest.name}
+        forward += 2 * (fastest.forward - before.forward)
+        step += 2 * (fastest.step - before.step)
+        kept += 2 * (fastest.kept - before.kept)
+        networks.append(Network(chosen, side // 2, forward, step, kept))
+    return networks

@@ -1,0 +1,137 @@
+"""The tables of `swincli doctor --mixers`, and the recipe for a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import tomli_w
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from swincli.diagnosis.mixer_costs import MixerTable, Network
+from swincli.errors import UsageError
+from swincli.recipe import Recipe
+from swincli.system.atomic_files import write_atomically
+from swincli.system.overwrite import check_overwrite
+from swincli.units import format_bytes, format_metric, format_seconds
+
+NOTE = "# Written by swincli doctor --mixers"
+
+
+def mixer_report(name: str, table: MixerTable, device: str) -> RenderableType:
+    """Costs of every mixer in a block of the recipe, one image at a time, and the Pareto front of the whole G."""
+    parts: list[RenderableType] = [Text(f"{name} on {device}: a block with each mixer, one image", style="bold")]
+    parts.append(Padding(_blocks_table(table), (0, 0, 1, 2)))
+    parts.append(Text("The whole generator: sampling time against attention kept (Pareto front)", style="bold"))
+    parts.append(Padding(_front_table(table), (0, 0, 1, 2)))
+    return Group(*parts)
+
+
+def _columns(*headings: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if place < 2 else "right")
+    return table
+
+
+def _blocks_table(table: MixerTable) -> Table:
+    """Every block; ratios are to the recipe's own mixer at the same resolution."""
+    lines = _columns("map", "mixer", "MACs", "parameters", "forward", "of own", "and backward", "of own", "kept")
+    own = {cost.resolution: cost for cost in table.costs if table.own.chosen[cost.resolution] == cost.name}
+    for cost in sorted(table.costs, key=lambda cost: (cost.resolution, cost.forward)):
+        base = own.get(cost.resolution)
+        lines.add_row(
+            f"{cost.resolution} px",
+            cost.name,
+            format_metric(cost.multiply_adds),
+            f"{cost.parameters:,}",
+            format_seconds(cost.forward),
+            _ratio(cost.forward, base.forward if base else None),
+            format_seconds(cost.step),
+            _ratio(cost.step, base.step if base else None),
+            format_bytes(cost.kept),
+        )
+    return lines
+
+
+def _front_table(table: MixerTable) -> Table:
+    lines = _columns("attention up to", "above it", "forward", "of own", "and backward", "of own", "kept by blocks")
+    own = table.own
+    for network in table.front:
+        changed = _changed(own, network)
+        lines.add_row(
+            f"{network.attention_to} px" if changed else "as it is",
+            ", ".join(f"{name} at {side}" for side, name in sorted(changed.items())),
+            format_seconds(network.forward),
+            _ratio(network.forward, own.forward),
+            format_seconds(network.step),
+            _ratio(network.step, own.step),
+            format_bytes(network.kept),
+        )
+    return lines
+
+
+def _ratio(value: float, base: float | None) -> str:
+    return "" if base is None else f"{value / base:.2f}"
+
+
+def _changed(own: Network, network: Network) -> dict[int, str]:
+    return {side: name for side, name in network.chosen.items() if own.chosen[side] != name}
+
+
+def network_for(table: MixerTable, budget: float) -> Network:
+    """The network for `--budget`.
+
+    Raises:
+        UsageError: no exchange of mixers reaches it.
+    """
+    found = table.within(budget)
+    if found is None:
+        least = table.front[-1].forward / table.own.forward
+        raise UsageError(
+            f"--budget {budget:g}: the fastest mixers take {least:.2f} of the time",
+            "The MLPs take most of the rest: a smaller model.mlp_ratio at the largest resolutions saves more.",
+        )
+    return found
+
+
+def check_recipe_path(path: Path, *, force: bool) -> None:
+    """Check, before the measurement, that the recipe may be written.
+
+    Raises:
+        DataError: the file exists and was not written by this, and there is no `force`.
+    """
+    check_overwrite([path], force=force, is_own=lambda file: file.read_bytes().startswith(NOTE.encode()))
+
+
+def write_recipe(path: Path, base: str, recipe: Recipe, table: MixerTable, network: Network) -> None:
+    """Write a recipe that extends `base` and exchanges the mixers of a network.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    changed = _changed(table.own, network)
+    local = Path(base)
+    tree = {
+        "extends": str(local.resolve()) if local.is_file() else base,
+        "model": {"mixer": {str(side): name for side, name in sorted(changed.items())}} if changed else {},
+    }
+    share = network.forward / table.own.forward
+    head = [
+        f"{NOTE}: {recipe.model.size} px, attention up to {network.attention_to} px.",
+        f"# Sampling takes {share:.2f} of the time of the recipe it extends, measured on the machine that wrote this.",
+    ]
+    text = "\n".join([*head, "", tomli_w.dumps(tree)])
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def chosen_lines(path: Path | None, network: Network, table: MixerTable) -> Sequence[str]:
+    """What `--budget` chose, in one line, and the file it wrote."""
+    changed = _changed(table.own, network)
+    names = ", ".join(f'"{side}" = "{name}"' for side, name in sorted(changed.items()))
+    text = f"model.mixer = {{{names}}}" if names else "no exchange is needed"
+    share = network.forward / table.own.forward
+    return [f"{share:.2f} of the sampling time: {text}", *([str(path)] if path else [])]

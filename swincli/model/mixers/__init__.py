@@ -1,0 +1,1 @@
+"""What mixes the positions of a map in a block of G: `registry` has the table."""

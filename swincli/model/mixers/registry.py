@@ -1,0 +1,83 @@
+"""Token mixers: what exchanges information between the positions of a map in G's blocks (MetaFormer, Yu et al., 2022).
+
+A mixer is a row of `MIXERS`, with its module and its cost. `model.mixer` chooses one for each resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from swincli.model.blocks.attention import GroupedAttention
+from swincli.recipe.networks import ModelSection
+
+FULL_ATTENTION = "double"
+"""Mixer of maps that are too small for the chosen one: its window is then the whole map."""
+
+
+@dataclass(frozen=True)
+class Mixer:
+    """A token mixer.
+
+    The module maps `[B, H, W, C] -> [B, H, W, C]`. Its input is the normalised map; the block adds the result to the
+    map. If it has a method `add_tiled` as that of `GroupedAttention`, the CPU takes it where autograd is off.
+
+    Attributes:
+        build: The module from the recipe's [model] section, the side of the map, its channels and the index of the
+            block at its resolution.
+        multiply_adds: Multiply-adds (MACs) for one image, from the [model] section and the side of the map: matrix
+            products and convolutions, as `swincli doctor` counts them.
+        smallest: Smallest side of a map that it mixes. Smaller maps have full attention.
+        largest: Largest side of a map that it can mix, if there is a limit.
+        is_floor: Whether it only shows how little mixing a network can do with; `swincli doctor --mixers` then does not
+            choose it.
+        takes_w: Whether the module's `forward` and `add_tiled` also take w, `[B, latent_dim]`, as the last argument.
+    """
+
+    build: Callable[[ModelSection, int, int, int], nn.Module]
+    multiply_adds: Callable[[ModelSection, int], int]
+    smallest: int = 16
+    largest: int | None = None
+    takes_w: bool = False
+    is_floor: bool = False
+
+
+def _windows(kind: str) -> Callable[[ModelSection, int, int, int], nn.Module]:
+    def build(config: ModelSection, resolution: int, channels: int, index: int) -> nn.Module:
+        return GroupedAttention(
+            channels,
+            config.heads_at(resolution),
+            side=config.window_at(resolution),
+            resolution=resolution,
+            kind=kind,
+            block=index,
+            relative_bias=config.relative_bias,
+        )
+
+    return build
+
+
+def _of_windows(config: ModelSection, resolution: int) -> int:
+    """q, k, v and output projections, and the products of each position with all of its window."""
+    channels, window = config.width_at(resolution), config.window_at(resolution)
+    return resolution**2 * (4 * channels**2 + 2 * window**2 * channels)
+
+
+MIXERS: dict[str, Mixer] = {
+    "double": Mixer(_windows("double"), _of_windows, smallest=4),
+    "single": Mixer(_windows("single"), _of_windows, smallest=4),
+}
+"""Token mixers by their names in recipes."""
+
+
+def mixer_at(config: ModelSection, resolution: int) -> Mixer:
+    """The mixer of a resolution: the recipe's, or full attention if the map is too small for that."""
+    mixer = MIXERS[config.mixer_at(resolution)]
+    return mixer if resolution >= mixer.smallest else MIXERS[FULL_ATTENTION]
+
+
+def has_windows(config: ModelSection, resolution: int) -> bool:
+    """Whether the blocks of a resolution have window attention, whose attention maps can be shown."""
+    return mixer_at(config, resolution).multiply_adds is _of_windows

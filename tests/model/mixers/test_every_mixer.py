@@ -1,0 +1,111 @@
+"""What every token mixer must do: a row of the table is a test of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from swincli.model.generator import Block, Generator
+from swincli.model.mixers.registry import MIXERS
+from swincli.recipe.schema import ModelSection
+
+CHANNELS = 32
+WITHOUT_GRADIENT: dict[str, set[str]] = {}
+"""Parameters of a mixer that start without a gradient, with reasons in its module."""
+
+
+def section(name: str, **keys: Any) -> ModelSection:
+    """A model whose largest map has this mixer."""
+    return ModelSection(size=16, latent_dim=8, mapping_layers=1, g_channels=[CHANNELS] * 3, mixer=name, **keys)
+
+
+def made(name: str, side: int = 16, **keys: Any) -> nn.Module:
+    torch.manual_seed(0)
+    mixer = MIXERS[name].build(section(name, **keys), side, CHANNELS, 1)
+    for module in mixer.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.1)
+    return mixer
+
+
+def mixed(name: str, mixer: nn.Module, x: Tensor) -> Tensor:
+    out: Tensor = mixer(x, torch.ones(len(x), 8)) if MIXERS[name].takes_w else mixer(x)
+    return out
+
+
+@pytest.fixture(params=list(MIXERS))
+def name(request: pytest.FixtureRequest) -> str:
+    chosen: str = request.param
+    return chosen
+
+
+def test_shape_dtype_and_the_same_result_twice(name: str) -> None:
+    mixer, x = made(name), torch.randn(2, 16, 16, CHANNELS)
+    out = mixed(name, mixer, x)
+    assert (out.shape, out.dtype) == (x.shape, x.dtype)
+    assert torch.equal(out, mixed(name, mixer, x))
+    assert (out[:1] - mixed(name, mixer, x[:1])).abs().max() < 1e-5  # images do not mix
+
+
+def test_every_parameter_of_a_block_has_a_gradient(name: str) -> None:
+    torch.manual_seed(0)
+    block = Block(section(name, adain_gamma=1.0), 16, CHANNELS, 1)
+    block(torch.randn(2, 16, 16, CHANNELS), torch.randn(2, 8)).square().sum().backward()
+    dead = {key for key, value in block.named_parameters() if value.grad is None or not value.grad.any()}
+    assert dead == WITHOUT_GRADIENT.get(name, set())
+
+
+def test_without_autograd_the_same_as_with_it(name: str) -> None:
+    torch.manual_seed(0)
+    block, x, w = (
+        Block(section(name, adain_gamma=1.0), 16, CHANNELS, 1),
+        torch.randn(2, 16, 16, CHANNELS),
+        torch.randn(2, 8),
+    )
+    with torch.no_grad():
+        tiled = block(x, w)
+    assert (tiled - block(x, w)).abs().max() < 1e-5
+
+
+def test_multiply_adds_are_those_of_the_table(name: str) -> None:
+    config = section(name)
+    with torch.device("meta"):
+        mixer = made(name)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        mixed(name, mixer, torch.empty(1, 16, 16, CHANNELS, device="meta"))
+    expected = MIXERS[name].multiply_adds(config, 16)
+    assert abs(counter.get_total_flops() / 2 - expected) <= 0.02 * max(expected, 1)
+
+
+def test_double_backward(name: str) -> None:
+    mixer, x = made(name), torch.randn(1, 16, 16, CHANNELS, requires_grad=True)
+    (slope,) = torch.autograd.grad(mixed(name, mixer, x).square().sum(), x, create_graph=True)
+    slope.square().sum().backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+
+
+def test_a_step_from_the_start_wakes_the_branch(name: str) -> None:
+    torch.manual_seed(0)
+    generator = Generator(section(name))
+    target, z = torch.randn(2, 3, 16, 16), torch.randn(2, 8)
+    adam = torch.optim.Adam(generator.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(6):
+        loss = (generator(z) - target).square().mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", [name for name, mixer in MIXERS.items() if mixer.smallest > 4])
+def test_small_maps_have_full_attention(name: str) -> None:
+    names = [key for key, _ in Generator(section(name)).levels[0].named_parameters() if "attention" in key]
+    reference = [key for key, _ in Generator(section("double")).levels[0].named_parameters() if "attention" in key]
+    assert names == reference

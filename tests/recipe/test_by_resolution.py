@@ -1,0 +1,90 @@
+"""Keys of [model] with one value or a table by resolution."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+from jsonschema import Draft202012Validator
+from pydantic import ValidationError
+
+from swincli.model.config_diff import differing_keys
+from swincli.model.mixers.registry import MIXERS
+from swincli.recipe import Recipe, dump_recipe, load_recipe
+from swincli.recipe.json_schema import recipe_schema
+from swincli.recipe.loading import parse_recipe
+from swincli.recipe.networks import MixerName
+from swincli.recipe.schema import ModelSection
+
+
+def small(**keys: Any) -> ModelSection:
+    return ModelSection(size=32, g_channels=[16, 16, 16, 8], **keys)
+
+
+def test_a_table_gives_each_resolution_its_value_and_the_others_the_default() -> None:
+    model = small(heads={"32": 2}, mlp_ratio={"default": 3, "16": 1}, window={"32": 4}, mixer={"16": "single"})
+    assert [model.heads_at(side) for side in model.resolutions] == [4, 4, 4, 2]
+    assert [model.hidden_at(side) for side in model.resolutions] == [48, 48, 16, 24]
+    assert [model.window_at(side) for side in model.resolutions] == [4, 8, 8, 4]
+    assert [model.mixer_at(side) for side in model.resolutions] == ["double", "double", "single", "double"]
+
+
+def test_without_a_mixer_the_windows_of_the_older_key_count() -> None:
+    assert small(attention="single").mixer_at(16) == "single"
+    assert small(attention="single", mixer={"32": "double"}).mixer_at(16) == "single"
+
+
+def test_a_table_of_the_default_alone_is_the_value() -> None:
+    assert small(mlp_ratio={"default": 2}) == small(mlp_ratio=2)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("mixer", {"33": "double"}, 'not "33"'),
+        ("mixer", {}, "the table is empty"),
+        ("mixer", {"32": "dw9"}, "'double'"),
+        ("mlp_ratio", {"32": 0}, "greater than or equal to 1"),
+        ("window", 7, "4, 8 or 16"),
+        ("heads", {"32": 3}, "3 heads for G's 8 channels at 32 px"),
+    ],
+)
+def test_what_a_table_must_not_have(key: str, value: Any, problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        small(**{key: value})
+    properties = recipe_schema()["$defs"]["ModelSection"]["properties"]
+    assert key == "heads" or not Draft202012Validator(properties[key]).is_valid(value)
+
+
+def test_tables_survive_a_file_and_merge_with_the_extended_recipe(tmp_path: Any) -> None:
+    (tmp_path / "base.toml").write_text('[model]\nsize = 32\nmixer = {"32" = "single"}\n[model.mlp_ratio]\n"32" = 2\n')
+    (tmp_path / "top.toml").write_text(
+        'extends = "base.toml"\n[model]\nmixer = {default = "single", "32" = "double"}\n'
+    )
+    recipe = load_recipe(str(tmp_path / "top.toml"), ['model.window={"16"=4}'])
+    assert recipe.model.mixer == {"default": "single", "32": "double"}
+    assert recipe.model.mlp_ratio == {"32": 2}
+    assert recipe.model.window == {"16": 4}
+    assert parse_recipe(dump_recipe(recipe), "a checkpoint") == recipe
+
+
+def test_an_error_names_the_line_of_the_table(tmp_path: Any) -> None:
+    (tmp_path / "a.toml").write_text('[model]\nsize = 32\nmixer = {"32" = "dw9"}\n')
+    with pytest.raises(Exception, match=r'model.mixer \(a.toml:3\): must be .*not "dw9"'):
+        load_recipe(str(tmp_path / "a.toml"))
+
+
+def test_only_values_that_make_other_networks_differ() -> None:
+    same = small(mixer={"default": "double", "1024": "single"}, mlp_ratio={"32": 4})
+    assert differing_keys(small(), same) == []
+    assert differing_keys(small(attention="single"), small(mixer="single")) == []
+    assert differing_keys(small(), small(mixer={"32": "single"})) == ["mixer"]
+
+
+def test_recipes_know_every_mixer() -> None:
+    assert set(get_args(MixerName)) == set(MIXERS)
+
+
+def test_a_recipe_of_before_means_the_same() -> None:
+    assert Recipe().model.mixer is None
+    assert {Recipe().model.mixer_at(side) for side in Recipe().model.resolutions} == {"double"}
