@@ -140,18 +140,39 @@ class WindowAttention(nn.Module):
         return over_all.roll((self.shift, self.shift), (2, 3))
 
 
-def attend_in_windows(qkv: Tensor, groups: Sequence[WindowAttention]) -> Tensor:
+def attend_in_windows(qkv: Tensor, groups: Sequence[WindowAttention], bias: Tensor | None = None) -> Tensor:
     """Attention of head groups, each in its own windows: `[B, H, W, 3, G, h, d] -> [B, H, W, G h d]`.
 
-    Masks of the logits need the logits in memory, so groups with masks take the plain way.
+    `bias` is that of `biases_together`, if it is known. Masks of the logits need the logits in memory, so groups with
+    masks take the plain way.
     """
     grids = [group.grid for group in groups]
     factors: list[Tensor] = [group.mask() for group in groups if group.mask is not None]
     if factors or not use_fused(qkv, grids):
-        return window_attention(qkv, grids, [group.bias() for group in groups], factors)
+        biases = [group.bias() for group in groups] if bias is None else list(bias)
+        return window_attention(qkv, grids, biases, factors)
     tables: list[Tensor] = [group.position_bias for group in groups if group.position_bias is not None]
-    bias = stacked_bias(torch.stack(tables), grids[0].side) if tables else None
+    if bias is None and tables:
+        bias = stacked_bias(torch.stack(tables), grids[0].side)
     return fused_window_attention(qkv, grids, bias).flatten(3)
+
+
+def biases_together(attentions: Sequence[GroupedAttention]) -> list[Tensor | None]:
+    """The bias of each attention, `[G, h, side², side²]`, in one operation for all of a size, for GPUs.
+
+    None for one without `relative_bias`.
+    """
+    by_size: dict[tuple[torch.Size, ...], list[int]] = {}
+    for index, attention in enumerate(attentions):
+        if sizes := tuple(table.shape for table in attention.bias_tables()):
+            by_size.setdefault(sizes, []).append(index)
+    biases: list[Tensor | None] = [None] * len(attentions)
+    for indices in by_size.values():
+        tables = [table for index in indices for table in attentions[index].bias_tables()]
+        together = stacked_bias(torch.stack(tables), attentions[indices[0]].head_groups[0].side)
+        for index, bias in zip(indices, together.unflatten(0, (len(indices), -1)).unbind(0), strict=True):
+            biases[index] = bias
+    return biases
 
 
 def double(block: int, half: int) -> tuple[int, ...]:  # noqa: ARG001
@@ -242,14 +263,18 @@ class GroupedAttention(nn.Module):
         groups: list[WindowAttention] = list(self.halves)  # type: ignore[arg-type]
         return groups
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`[B, H, W, C] -> [B, H, W, C]`."""
-        out: Tensor = self.proj(self.attend(self.project(x)))
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """`[B, H, W, C] -> [B, H, W, C]`; `bias` is that of `biases_together`, if it is known."""
+        out: Tensor = self.proj(self.attend(self.project(x), bias))
         return out
 
-    def attend(self, qkv: Tensor) -> Tensor:
+    def attend(self, qkv: Tensor, bias: Tensor | None = None) -> Tensor:
         """Attention without the last projection: `[B, H, W, 3, G, h, d] -> [B, H, W, C]`."""
-        return attend_in_windows(qkv, self.head_groups)
+        return attend_in_windows(qkv, self.head_groups, bias)
+
+    def bias_tables(self) -> list[Tensor]:
+        """The table of each head group, `[(2 side - 1)², h]`; none without `relative_bias`."""
+        return [group.position_bias for group in self.head_groups if group.position_bias is not None]
 
     def groups_with_qkv(self, x: Tensor) -> list[tuple[WindowAttention, Tensor]]:
         """Every head group with its q, k and v: `[B, H, W, C] -> [B, H, W, 3, h, d]` each."""
