@@ -87,6 +87,9 @@ def run_compiled(
         network.requires_grad_(False)
     compile_networks(generator, discriminator, backend)  # type: ignore[arg-type]
     optimizers = make_optimizers(generator, discriminator, recipe)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["fused"], group["foreach"] = True, False
     all_phases = make_phases(generator, discriminator, *optimizers, recipe, Engine(compiled=True))
     model, batch = recipe.model, recipe.train.batch
     images, latents = torch.zeros(batch, CHANNELS, model.size, model.size), torch.zeros(batch, model.latent_dim)

@@ -1,11 +1,12 @@
 """What a GPU would be asked to do in a training step, counted without one. The figures are exact and the same anywhere.
 
-    python benchmarks/gpu_counts.py [--only launches kept compile] [--json FILE] [--compare FILE] [--markdown]
+    python benchmarks/gpu_counts.py [--only launches kept compile fused] [--json FILE] [--compare FILE] [--markdown]
 
 launches: operations on the device that are no views (a fused or foreach one counts once), of each phase of a step in
 float32, uncompiled; copies from the host that wait for the device (blocking) or are queued; reads of the device by the
 host. D, G and the rest (images, draws, averages, report) run in every step, R1 in every 16th. kept: bytes that one
 forward keeps for the backward pass. compile: what torch.compile is given by two steps; tracing takes a minute or more.
+fused: launches of D and G compiled, by inductor's scheduler for a card that is made up; it takes some minutes.
 
 `--compare FILE` shows what such a file of an earlier state had. `--markdown` prints the table of docs/benchmarks.md.
 """
@@ -52,7 +53,21 @@ def compiled(title: str, recipe: Recipe) -> Figures:
     return {f"{title}, compiled": count_compiled(recipe)}
 
 
-WORKS: dict[str, Callable[[str, Recipe], Figures]] = {"launches": launches, "kept": kept, "compile": compiled}
+def fused(title: str, recipe: Recipe) -> Figures:
+    """Rows of `count_fused`, and "step" for D and G together."""
+    from fused_counts import count_fused  # the compiler takes seconds to import
+
+    found = count_fused(recipe)
+    step = {name: sum(figures[name] for figures in found.values()) for name in found["D"]}
+    return {f"{title}, {name} compiled": figures for name, figures in (found | {"step": step}).items()}
+
+
+WORKS: dict[str, Callable[[str, Recipe], Figures]] = {
+    "launches": launches,
+    "kept": kept,
+    "compile": compiled,
+    "fused": fused,
+}
 
 
 def count_all(only: Sequence[str] = tuple(WORKS), settings: Sequence[str] = ()) -> Figures:

@@ -10,7 +10,7 @@ WIDTH_KEYS: dict[Literal["g", "d"], set[str]] = {
     network: {f"{network}_{kind}" for kind in ("width", "multiplier", "channels")} for network in ("g", "d")
 }
 BY_RESOLUTION = ("heads", "kv_heads", "window", "mlp_ratio", "mlp_hidden", "mixer")  # keys that may be tables
-START_KEYS = {"adain_gamma"}  # only used for initialisation
+START_KEYS = {"adain_gamma", "bias_init"}  # only used for initialisation
 DISCRIMINATOR_KEYS = WIDTH_KEYS["d"] | {"discriminator", "spectral_norm", "wavelet"}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -13,15 +12,16 @@ from torch import Tensor, nn
 
 from swincli.model.blocks.adaptive_norm import (
     AdaptiveInstanceNorm,
-    gammas_and_betas,
+    Styles,
     normalise_with_remake,
     styles_of,
 )
+from swincli.model.blocks.attention import GroupedAttention, biases_together
 from swincli.model.blocks.conditioning import Through, embed, make_embedding
-from swincli.model.blocks.layers import FIRST_RESOLUTION, EqualLinear, PixelNorm
+from swincli.model.blocks.layers import FIRST_RESOLUTION, EqualLinear, PixelNorm, run_equal_layers
 from swincli.model.blocks.mlp import Mlp
-from swincli.model.blocks.position import POSITIONS
 from swincli.model.blocks.style import STYLES
+from swincli.model.blocks.upsample import Upsample
 from swincli.model.mixers.registry import mixer_at
 from swincli.ops import cpu_tiles, fir
 from swincli.ops.checkpointing import checkpointed, recompute_saved, use_checkpointing
@@ -29,12 +29,6 @@ from swincli.ops.precision import as_autocast, in_float32
 from swincli.recipe.schema import ModelSection
 
 MAPPING_LR_MUL = 0.01
-
-UPSAMPLINGS: dict[str, Callable[[Tensor], Tensor]] = {
-    "bilinear": functools.partial(F.interpolate, scale_factor=2, mode="bilinear", align_corners=False),
-    "nearest": functools.partial(F.interpolate, scale_factor=2, mode="nearest"),
-}
-"""Ways to upsample features `[B, C, H, W]` by 2."""
 
 
 class Block(nn.Module):
@@ -62,18 +56,27 @@ class Block(nn.Module):
         self.hidden = config.hidden_at(resolution)
         self.whole_batch = style.whole_batch
 
-    def forward(self, x: Tensor, w: Tensor, styles: Tensor | None = None, *, recompute_norm: bool = True) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        w: Tensor,
+        styles: Styles | None = None,
+        bias: Tensor | None = None,
+        *,
+        recompute_norm: bool = True,
+    ) -> Tensor:
         """`[B, H, W, C], [B, latent_dim] -> [B, H, W, C]`.
 
-        `styles` is the result of the style layers of both norms, `[B, 4 C]`, if it is known: see `style_layers`.
+        `styles` is the result of the style layers of both norms if it is known: see `style_layers`. `bias` is that of
+        the attention if it is known: see `biases_together`.
 
         With `recompute_norm`, the backward pass recomputes large normalised maps. Inside `checkpointed` it is off:
         nothing is saved there.
         """
         if cpu_tiles.use_tiles_without_grad(x) and not (self.whole_batch and self.training):
             return self._forward_tiled(x, w)
-        first, second = (None, None) if styles is None else gammas_and_betas(styles)
-        mix = functools.partial(self._mix, w=w)
+        first, second = (None, None) if styles is None else styles
+        mix = functools.partial(self._mix, w=w, bias=bias)
         x = x + self._normalise_then(mix, self.norm1, (x, w), first, recompute=recompute_norm)
         if self.cross is not None:
             x = x + self.cross(x, w)
@@ -84,8 +87,9 @@ class Block(nn.Module):
 
         return x + self._normalise_then(mlp, self.norm2, (x, w), second, recompute=recompute_norm)
 
-    def _mix(self, normal: Tensor, w: Tensor) -> Tensor:
-        out: Tensor = self.attention(normal, w) if self.mixer_takes_w else self.attention(normal)
+    def _mix(self, normal: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
+        given = [w] if self.mixer_takes_w else [] if bias is None else [bias]
+        out: Tensor = self.attention(normal, *given)
         return out
 
     def style_layers(self) -> list[EqualLinear]:
@@ -133,63 +137,6 @@ class Block(nn.Module):
         return out
 
 
-class Upsample(nn.Module):
-    """Upsampling by 2, layer norm, a linear layer that changes the width, and a position encoding.
-
-    The position encoding has a learned strength, which starts at 0.
-
-    Args:
-        config: The recipe's [model] section.
-        resolution: Side of the upsampled map.
-        inputs: Channels in.
-        outputs: Channels out.
-    """
-
-    def __init__(self, config: ModelSection, resolution: int, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.interpolate = UPSAMPLINGS[config.upsampling]
-        self.norm = nn.LayerNorm(inputs)
-        self.reduction = nn.Linear(inputs, outputs, bias=False)
-        encoding = POSITIONS[config.position]
-        self.position_strength = nn.Parameter(torch.zeros(1)) if encoding else None
-        self.position = encoding(resolution, outputs) if encoding else None
-
-    def forward(self, x: Tensor, *, recompute_norm: bool = True) -> Tensor:
-        """`[B, H, W, C] -> [B, 2H, 2W, C']`; `recompute_norm` as in `Block`."""
-        tiled = cpu_tiles.use_tiles_without_grad(x)
-        x = self._upsample_tiled(x) if tiled else self._upsample(x, recompute=recompute_norm)
-        return x if self.position is None else self.position(x, self.position_strength)
-
-    def _upsample(self, x: Tensor, *, recompute: bool = True) -> Tensor:
-        """All but the position encoding; with `recompute`, the two large maps are recomputed in the backward pass."""
-
-        def upsampled() -> Tensor:
-            return self.interpolate(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-
-        large = upsampled()
-        with recompute_saved(large, upsampled) if recompute else contextlib.nullcontext():
-            (normal,) = as_autocast(self.norm(large))
-
-        def remake() -> Tensor:
-            made: Tensor = self.norm(upsampled())
-            return made.to(normal.dtype)
-
-        with recompute_saved(normal, remake) if recompute else contextlib.nullcontext():
-            out: Tensor = self.reduction(normal)
-        return out
-
-    def _upsample_tiled(self, x: Tensor) -> Tensor:
-        """`_upsample` tile by tile, without autograd. A tile includes one row above and below, for interpolation."""
-        batch, height, width, channels = x.shape
-        out = x.new_empty(batch, 2 * height, 2 * width, self.reduction.out_features)
-        for tile in cpu_tiles.tiles(x, 4 * channels):
-            top, bottom = max(0, tile.rows.start - 1), min(height, tile.rows.stop + 1)
-            upsampled = self._upsample(x[tile.images, top:bottom])
-            skipped, rows = 2 * (tile.rows.start - top), 2 * (tile.rows.stop - tile.rows.start)
-            out[tile.images, 2 * tile.rows.start : 2 * tile.rows.stop] = upsampled[:, skipped : skipped + rows]
-        return out
-
-
 class ToRGB(nn.Module):
     """tRGB: a 1x1 convolution from features to RGB, and a second bias, as in the original release."""
 
@@ -219,28 +166,28 @@ class Level(nn.Module):
         self.upsample = Upsample(config, 2 * resolution, width, next_width) if next_width else None
         self.to_rgb = ToRGB(next_width or width)
 
-    def forward(self, x: Tensor, codes: Sequence[Tensor], *, recompute: bool = False) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        codes: Sequence[Tensor],
+        known: Sequence[tuple[Any, ...]] = ((), ()),
+        *,
+        recompute: bool = False,
+    ) -> Tensor:
         """`[B, H, W, C], 2 of [B, latent_dim] -> [B, H', W', C']`; H' = 2H, or H at the last level.
 
-        With `recompute`, the two blocks and the upsampling are checkpointed: only their inputs are saved for backward.
+        `known` is what each block takes after x and w. With `recompute`, the two blocks and the upsampling are
+        checkpointed: only their inputs are saved for backward.
         """
-        for block, *given in zip(self.blocks, codes, *self._styles(codes), strict=True):
-            x = _run(block, x, *given, recompute=recompute)
+        for block, w, given in zip(self.blocks, codes, known, strict=True):
+            x = _run(block, x, w, *given, recompute=recompute)
         return _run(self.upsample, x, recompute=recompute) if self.upsample else x
 
-    def _styles(self, codes: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
-        """What blocks take after x and w: on a GPU a list with the styles of each block, else nothing."""
-        blocks: list[Block] = list(self.blocks)  # type: ignore[arg-type]
-        layers = [layer for block in blocks for layer in block.style_layers()]
-        if not layers or not cpu_tiles.on_gpu_path(codes[0]):
-            return []
-        return [styles_of(torch.stack(tuple(codes)), layers).unbind(0)]
 
-
-def _run(module: nn.Module, *tensors: Tensor, recompute: bool) -> Tensor:
+def _run(module: nn.Module, *given: Any, recompute: bool) -> Tensor:
     if recompute:
-        return checkpointed(functools.partial(module, recompute_norm=False), *tensors)
-    out: Tensor = module(*tensors)
+        return checkpointed(functools.partial(module, recompute_norm=False), *given)
+    out: Tensor = module(*given)
     return out
 
 
@@ -292,6 +239,8 @@ class Generator(nn.Module):
         vectors = embed(self.embedding, labels)
         normalise, *layers = self.mapping
         w: Tensor = normalise(z) if vectors is None else torch.cat([normalise(z), vectors], dim=1)
+        if cpu_tiles.on_gpu_path(w) and not torch.compiler.is_compiling():
+            return run_equal_layers(w, layers)  # type: ignore[arg-type]
         for layer in layers:
             w = layer(w)
         return w
@@ -309,6 +258,8 @@ class Generator(nn.Module):
     def begin(self, w_plus: Tensor) -> Partial:
         """The synthesis of w+ before its first level: the learned constant, `[B, 4, 4, C]`."""
         x = self.constant.permute(0, 2, 3, 1).expand(len(w_plus), -1, -1, -1)
+        if cpu_tiles.on_gpu_path(x):
+            x = x.contiguous()  # else each linear layer of the level copies its input
         return Partial(0, x if self.start is None else x + self.start(w_plus[:, 0]), None)
 
     def synthesise_from(self, partial: Partial, w_plus: Tensor, until: int | None = None) -> Partial:
@@ -325,10 +276,12 @@ class Generator(nn.Module):
         """
         _, x, image = partial
         codes, end = w_plus.unbind(1), len(self.levels) if until is None else until
+        known = self._known_to_blocks(w_plus)
         levels: list[Level] = list(self.levels)  # type: ignore[arg-type]
         for index in range(partial.done, end):
             level = levels[index]
-            x = level(x, codes[2 * index : 2 * index + 2], recompute=use_checkpointing(x, self.recompute_from))
+            here = slice(2 * index, 2 * index + 2)
+            x = level(x, codes[here], known[here], recompute=use_checkpointing(x, self.recompute_from))
             rgb = level.to_rgb(x)
             image = rgb if image is None else (fir.upsample(image) if level.upsample else image) + rgb
         return Partial(end, x, image)
@@ -343,6 +296,25 @@ class Generator(nn.Module):
         while image.shape[-1] < self.resolution:
             image = fir.upsample(image)
         return image
+
+    def _known_to_blocks(self, w_plus: Tensor) -> list[tuple[Any, ...]]:
+        """What each block takes after x and w: on a GPU its styles and the bias of its attention, else nothing."""
+        blocks: list[Block] = [block for level in self.levels for block in level.blocks]  # type: ignore[union-attr]
+        if not cpu_tiles.on_gpu_path(w_plus):
+            return [()] * len(blocks)
+        layers = [block.style_layers() for block in blocks]
+        styles = styles_of(w_plus.transpose(0, 1), layers) if all(layers) else [None] * len(blocks)
+        return list(zip(styles, self._biases(blocks), strict=True))
+
+    def _biases(self, blocks: Sequence[Block]) -> list[Tensor | None]:
+        """The bias of each block that has windows, all made together, for GPUs; None for others."""
+        windows = {
+            i: block.attention for i, block in enumerate(blocks) if isinstance(block.attention, GroupedAttention)
+        }
+        if self.constant.device.type == "mps":  # there, attention makes its own: the gradient may lack an operation
+            windows = {}
+        known = dict(zip(windows, biases_together(list(windows.values())), strict=True))
+        return [known.get(index) for index in range(len(blocks))]
 
     def forward(self, z: Tensor, labels: Tensor | None = None, through: Through | None = None) -> Any:
         """z `[B, latent_dim]`, and int64 labels `[B]` if conditional -> image `[B, 3, size, size]`.

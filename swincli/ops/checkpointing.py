@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,12 +23,12 @@ def use_checkpointing(x: Tensor, side: int | None) -> bool:
     return side is not None and x.shape[2] >= side and torch.is_grad_enabled()
 
 
-def checkpointed(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-    """`function(*tensors)`; only the arguments are saved for the backward pass.
+def checkpointed(function: Callable[..., Tensor], *given: Any) -> Tensor:
+    """`function(*given)`; only the arguments, tensors and None, are saved for the backward pass.
 
     `function` must be a pure function of its arguments and of weights.
     """
-    out: Tensor = checkpoint(function, *tensors, use_reentrant=False, preserve_rng_state=False)
+    out: Tensor = checkpoint(function, *given, use_reentrant=False, preserve_rng_state=False)
     return out
 
 

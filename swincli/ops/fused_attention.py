@@ -5,7 +5,8 @@ backward pass. Three operations: cut the map into windows, attend, put the windo
 
 The kernel takes a batch, positions, heads and the channels of a head. A row of windows is one element of the batch; its
 windows are heads. So one bias of a row, with the seam masked in the last window, serves all rows but the lowest,
-and a second one serves that. No mask of all windows is made.
+and a second one serves that. No mask of all windows is made. Only a small map is one element, with one bias for all of
+it: then a call of the kernel for the lowest row is saved.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ ALIGNED = 8
 BIAS_GRADIENT_BYTES = 2**28
 """The kernel writes the bias' gradient of every window before it is summed. Larger ones are made piece by piece."""
 
+WHOLE_BIAS_BYTES = 2**22
+"""Shifted maps whose bias for all windows is no larger are one element of the batch."""
+
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 3e-2, torch.float16: 5e-3}
 """Largest difference from the plain way that passes the self-test, relative to the largest value."""
 
@@ -43,11 +47,13 @@ class Layout(NamedTuple):
         side: Side of a window.
         shifts: Shift of every head group.
         dim: Channels of a head.
+        rows: Rows of windows that are one element of the batch: 1, or all of the map.
     """
 
     side: int
     shifts: tuple[int, ...]
     dim: int
+    rows: int = 1
 
 
 def use_fused(qkv: Tensor, grids: Sequence[WindowGrid]) -> bool:
@@ -67,7 +73,7 @@ def fused_window_attention(qkv: Tensor, grids: Sequence[WindowGrid], bias: Tenso
         grids: The windows of each group, all of one side.
         bias: Added to the logits of every pair of positions, `[G, h, side², side²]`; None for no bias.
     """
-    layout = Layout(grids[0].side, tuple(grid.shift for grid in grids), qkv.shape[-1])
+    layout = _layout(qkv, grids)
     if torch.compiler.is_compiling():  # the compiler makes the gradient itself
         windows = _cut(qkv, layout)
         return _assemble(_attend(windows, bias, layout)[None], layout).squeeze(3)
@@ -75,6 +81,14 @@ def fused_window_attention(qkv: Tensor, grids: Sequence[WindowGrid], bias: Tenso
     attended = _Attend.apply(windows, bias, layout)  # type: ignore[no-untyped-call]
     out: Tensor = _Rearranged.apply(attended[None], layout, False)  # type: ignore[no-untyped-call]
     return out.squeeze(3)
+
+
+def _layout(qkv: Tensor, grids: Sequence[WindowGrid]) -> Layout:
+    """How `[B, H, W, 3, G, h, d]` is cut."""
+    side, shifts = grids[0].side, tuple(grid.shift for grid in grids)
+    (height, width), (groups, heads, dim) = qkv.shape[1:3], qkv.shape[4:]
+    is_small = height * width * side**2 * groups * heads * 4 <= WHOLE_BIAS_BYTES
+    return Layout(side, shifts, dim, rows=height // side if any(shifts) and is_small else 1)
 
 
 def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> Tensor:
@@ -89,18 +103,21 @@ def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, sca
 
 
 @cached_constant
-def seam_mask(side: int, columns: int, shifts: tuple[int, ...], *, device: torch.device | None = None) -> Tensor:
+def seam_mask(
+    side: int, columns: int, shifts: tuple[int, ...], rows: int = 1, *, device: torch.device | None = None
+) -> Tensor:
     """What is added to the logits of a row of windows: 0, or -inf between opposite sides of the image.
 
-    float32 `[2, columns, G, 1, side², side²]`; the second of the two is for the lowest row.
+    float32 `[2, columns, G, 1, side², side²]`; the second of the two is for the lowest row. With more `rows`, it is for
+    all of them: `[1, rows * columns, G, 1, side², side²]`.
     """
-    mask = torch.zeros(2, columns, len(shifts), 1, side**2, side**2, device=device)
     below, right = edge_masks(side, device=device)
-    for group, shift in enumerate(shifts):
-        if shift:
-            mask[:, -1, group].masked_fill_(right, float("-inf"))
-            mask[1, :, group].masked_fill_(below, float("-inf"))
-    return mask
+    column, row = torch.arange(columns, device=device), torch.arange(2, device=device)
+    of_row = right & (column == columns - 1)[:, None, None]
+    seam = (of_row | below & (row == 1)[:, None, None, None])[:, :, None, None]
+    masked = torch.cat([seam if shift else torch.zeros_like(seam) for shift in shifts], dim=2)
+    mask = torch.zeros(masked.shape, device=device).masked_fill(masked, float("-inf"))
+    return mask if rows == 1 else torch.cat((rows - 1) * [mask[:1]] + [mask[1:]], dim=1)
 
 
 @cached_constant
@@ -113,21 +130,22 @@ def rolled(length: int, shift: int, side: int = 1, *, device: torch.device | Non
 def _cut(x: Tensor, layout: Layout) -> Tensor:
     """Cut n maps into windows: `[B, H, W, n, G, h, d] -> [n, nH, B, side², nW, G, h, d']`.
 
-    In 16 bits, d' is d padded to a multiple of `ALIGNED`.
+    In 16 bits, d' is d padded to a multiple of `ALIGNED`. nH counts the batch's elements in a map, nW their windows.
     """
     groups = [_roll(x[:, :, :, :, group], shift) for group, shift in enumerate(layout.shifts)]
-    split = [part.unflatten(2, (-1, layout.side)).unflatten(1, (-1, layout.side)) for part in groups]
-    # [B, nH, side, nW, side, n, h, d] -> [n, nH, B, side, side, nW, h, d]
-    windows = torch.stack([part.permute(5, 1, 0, 2, 4, 3, 6, 7) for part in split], dim=6).flatten(3, 4)
+    split = [part.unflatten(2, (-1, layout.side)).unflatten(1, (-1, layout.rows, layout.side)) for part in groups]
+    # [B, nH, rows, side, columns, side, n, h, d] -> [n, nH, B, side, side, rows, columns, h, d]
+    windows = torch.stack([part.permute(6, 1, 0, 3, 5, 2, 4, 7, 8) for part in split], dim=7)
+    windows = windows.flatten(5, 6).flatten(3, 4)
     spare = -layout.dim % ALIGNED if x.element_size() == 2 else 0
     return F.pad(windows, (0, spare)) if spare else windows
 
 
 def _assemble(windows: Tensor, layout: Layout) -> Tensor:
     """The reverse of `_cut`: `[n, nH, B, side², nW, G, h, d'] -> [B, H, W, n, G, h, d]`."""
-    split = windows[..., : layout.dim].unflatten(3, (layout.side, layout.side))
-    # [n, nH, B, side, side, nW, h, d] -> [B, nH, side, nW, side, n, h, d]
-    groups = [part.permute(2, 1, 3, 5, 4, 0, 6, 7) for part in split.unbind(6)]
+    split = windows[..., : layout.dim].unflatten(4, (layout.rows, -1)).unflatten(3, (layout.side, layout.side))
+    # [n, nH, B, side, side, rows, columns, h, d] -> [B, all rows, side, columns, side, n, h, d]
+    groups = [part.permute(2, 1, 5, 3, 6, 4, 0, 7, 8).flatten(1, 2) for part in split.unbind(7)]
     maps = [_unroll(part, shift) for part, shift in zip(groups, layout.shifts, strict=True)]
     return torch.stack(maps, dim=6).flatten(3, 4).flatten(1, 2)
 
@@ -172,10 +190,13 @@ class _Rearranged(torch.autograd.Function):
 
 
 def _masked_bias(windows: Tensor, bias: Tensor | None, layout: Layout) -> Tensor | None:
-    """Bias and seam of a row of windows, `[2, nW, G, h, side², side²]`; without a shift `[1, nW, G, ...]` or None."""
+    """Bias and seam of a row of windows, `[2, nW, G, h, side², side²]`; None without either.
+
+    Without a shift, and for a whole map, it is `[1, nW, G, ...]`.
+    """
     columns, _, heads = windows.shape[4:7]
     if any(layout.shifts):
-        mask = seam_mask(layout.side, columns, layout.shifts, device=windows.device)
+        mask = seam_mask(layout.side, columns // layout.rows, layout.shifts, layout.rows, device=windows.device)
         return mask.expand(-1, -1, -1, heads, -1, -1) if bias is None else bias + mask
     return None if bias is None else bias.expand(1, columns, *bias.shape)
 

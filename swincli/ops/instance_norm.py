@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from swincli.ops import second_gradients
+from swincli.ops.constants import cached_constant
 from swincli.ops.cpu_tiles import on_gpu_path, tiles, use_tiles
 
 EPS = 1e-5
@@ -36,6 +37,23 @@ def _plain_var_mean(x: Tensor) -> tuple[Tensor, Tensor]:
     return torch.var_mean(x, dim=(1, 2), correction=0, keepdim=True)
 
 
+@cached_constant
+def _number(value: float, *, device: torch.device | None = None) -> Tensor:
+    return torch.tensor(value, dtype=torch.float64, device=device)
+
+
+def _deviation_and_mean(x: Tensor) -> tuple[Tensor, Tensor]:
+    """`sqrt(variance + 1e-5)` and mean of every channel, as `var_mean` has them, in two operations for a GPU."""
+    deviation, mean = torch.std_mean(x, dim=(1, 2), correction=0, keepdim=True)
+    return torch.hypot(deviation, _number(EPS**0.5, device=x.device, dtype=x.dtype)), mean
+
+
+def _scale_and_shift(mean: Tensor, deviation: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and shift of every channel: the norm is `scale * x + shift`."""
+    scale = gamma / deviation
+    return scale, torch.addcmul(beta, mean, scale, value=-1)
+
+
 def tiled_instance_norm(x: Tensor, gamma: Tensor, beta: Tensor) -> NormaliseTile:
     """Take the statistics of the whole x, `[B, H, W, C]`, and return the function that normalises one tile of it.
 
@@ -43,9 +61,13 @@ def tiled_instance_norm(x: Tensor, gamma: Tensor, beta: Tensor) -> NormaliseTile
         x: The map.
         gamma, beta: Scale and shift after the normalisation, `[B, 1, 1, C]`.
     """
-    variance, mean = var_mean(x)
-    scale = gamma * torch.rsqrt(variance + EPS)
-    shift = torch.addcmul(beta, mean, scale, value=-1) if on_gpu_path(x) else beta - mean * scale
+    if on_gpu_path(x) and not torch.compiler.is_compiling():
+        deviation, mean = _deviation_and_mean(x)
+        scale, shift = _scale_and_shift(mean, deviation, gamma, beta)
+    else:
+        variance, mean = var_mean(x)
+        scale = gamma * torch.rsqrt(variance + EPS)
+        shift = beta - mean * scale
     return lambda values, images: torch.addcmul(shift[images], values, scale[images])
 
 
@@ -78,39 +100,43 @@ class _InstanceNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         ctx.tiled = use_tiles(x)
-        variance, mean = var_mean(x)
-        deviation = torch.rsqrt(variance + EPS)
-        scale = gamma * deviation
-        shift = beta - mean * scale if ctx.tiled else torch.addcmul(beta, mean, scale, value=-1)
-        ctx.save_for_backward(x, gamma, beta, mean, deviation, scale)
+        if ctx.tiled:  # spread is the inverse of the standard deviation there, and else the deviation
+            variance, mean = var_mean(x)
+            spread = torch.rsqrt(variance + EPS)
+            scale = gamma * spread
+            shift = beta - mean * scale
+        else:
+            spread, mean = _deviation_and_mean(x)
+            scale, shift = _scale_and_shift(mean, spread, gamma, beta)
+        ctx.save_for_backward(x, gamma, beta, mean, spread, scale)
         ctx.mark_non_differentiable(scale, shift)
         ctx.set_materialize_grads(False)
         return torch.addcmul(shift, x, scale), scale, shift
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        x, gamma, beta, mean, deviation, scale = ctx.saved_tensors
+        x, gamma, beta, mean, spread, scale = ctx.saved_tensors
         grad = grad_outputs[0]
         if grad is None:  # only the scale or the shift was used
             return None, None, None
         if second_gradients.is_wanted():
             return second_gradients.plain_gradients(_plain, (x, gamma, beta), grad)
         backward = _backward_in_tiles if ctx.tiled else _backward_whole
-        return backward(x, grad, mean, deviation, scale)
+        return backward(x, grad, mean, spread, scale)
 
 
 def _backward_in_tiles(
-    x: Tensor, grad: Tensor, mean: Tensor, deviation: Tensor, scale: Tensor
+    x: Tensor, grad: Tensor, mean: Tensor, inverse: Tensor, scale: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of x, gamma and beta."""
+    """Gradients of x, gamma and beta; `inverse` is one over the standard deviation."""
     positions = x.shape[1] * x.shape[2]
     grad_beta = grad.sum(dim=(1, 2), keepdim=True)
     products = torch.zeros_like(mean)
     for tile in tiles(x, x.shape[-1]):
         centred = tile.read(x) - mean[tile.images]
         products[tile.images] += centred.mul_(tile.read(grad)).sum(dim=(1, 2), keepdim=True)
-    grad_gamma = products * deviation
-    slope = -scale * deviation * grad_gamma / positions
+    grad_gamma = products * inverse
+    slope = -scale * inverse * grad_gamma / positions
     offset = -scale * grad_beta / positions - slope * mean
     grad_x = torch.empty_like(x)
     for tile in tiles(x, x.shape[-1]):
@@ -122,13 +148,15 @@ def _backward_in_tiles(
 def _backward_whole(
     x: Tensor, grad: Tensor, mean: Tensor, deviation: Tensor, scale: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The same on whole maps, in the fewest operations: a GPU pays for each.
+    """The same on whole maps, in the fewest operations: a GPU pays for each. `deviation` is the standard deviation.
 
-    With c = x - mean: `grad_x = scale * (grad - mean(grad) - c * deviation² * mean(c * grad))`.
+    With the normalised map n: `grad_x = scale * (grad - mean(grad) - n * mean(n * grad))`. Products of two statistics
+    are added to a zero, because that operation takes a factor too.
     """
-    positions = x.shape[1] * x.shape[2]
-    centred = x - mean
+    zero, share = _number(0.0, device=x.device, dtype=x.dtype), -1 / (x.shape[1] * x.shape[2])
+    normal = torch.addcdiv(torch.addcdiv(zero, mean, deviation, value=-1), x, deviation)
     grad_beta = grad.sum(dim=(1, 2), keepdim=True)
-    grad_gamma = (centred * grad).sum(dim=(1, 2), keepdim=True).mul_(deviation)
-    grad_x = torch.addcmul(grad, centred, grad_gamma * deviation, value=-1 / positions)
-    return grad_x.sub_(grad_beta, alpha=1 / positions).mul_(scale), grad_gamma, grad_beta
+    grad_gamma = (normal * grad).sum(dim=(1, 2), keepdim=True)
+    grad_x = torch.addcmul(grad, normal, grad_gamma, value=share)
+    offset = torch.addcmul(zero, scale, grad_beta, value=share)
+    return torch.addcmul(offset, grad_x, scale), grad_gamma, grad_beta

@@ -15,6 +15,9 @@ WIDEST = 65_536  # channels of a layer, codes and hidden layers: 100 times the p
 MixerName = Literal[
     "double",
     "single",
+    "grid",
+    "na",
+    "na-all",
     "kv2",
     "strided",
     "axial",
@@ -86,6 +89,12 @@ class ModelSection(Section):
     """What the kernels of convolutional mixers see beyond the border of a map."""
     relative_bias: bool = True
     """Relative position bias of attention."""
+    bias_init: Literal["normal", "manhattan"] = "normal"
+    """Initial relative position bias of window attention: small random numbers, or a decay with the distance
+    |dx| + |dy| at a rate of its own for each head."""
+    score_mask: Literal["none", "gaussian"] = "none"
+    """Learned factors of the logits of window attention: for each head a mixture of Gaussians of the distance, 1 at the
+    start. Windows then take more memory in training."""
     position: Literal["spe", "learned", "none"] = "spe"
     """Position encoding added after each upsampling of G: sinusoidal, learned per row and column, or none."""
     upsampling: Literal["bilinear", "nearest"] = "bilinear"

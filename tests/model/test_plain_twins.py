@@ -10,6 +10,7 @@ import torch
 from plain_networks import PlainDiscriminator, PlainGenerator
 from torch import Tensor, nn
 
+from swincli.model.blocks import position
 from swincli.model.discriminators.wavelet import WaveletDiscriminator
 from swincli.model.generator import Generator
 from swincli.ops import cpu_tiles, mlp
@@ -128,6 +129,7 @@ def test_generator_on_a_gpus_path(size: int, window: int, attention: str, monkey
     expected_image, expected = outputs(plain, z, generator)
     for large, narrow, recompute_from in ((2**23, 64, None), (1, 0, None), (1, 64, 8)):
         monkeypatch.setattr(cpu_tiles, "LARGE_BYTES", large)
+        monkeypatch.setattr(position, "WHOLE_TABLE_BYTES", 0 if large == 1 else 2**21)
         monkeypatch.setattr(mlp, "NARROW", narrow)
         generator.recompute_from = recompute_from
         with cpu_tiles.as_on_a_gpu():

@@ -54,8 +54,9 @@ def test_it_is_the_plain_one_with_both_gradients(
     module = attention_of(kind, block, side, relative_bias=relative_bias)
     x = torch.randn(2, side, side, 16, dtype=torch.float64, requires_grad=True)
     plain = everything(module, x)
-    for largest in (2**28, 1):  # the bias' gradient at once, and in pieces of one row
+    for largest, whole in ((2**28, 0), (1, 0), (2**28, 2**22)):  # the bias' gradient at once, by row; a map in one call
         monkeypatch.setattr(fused_attention, "BIAS_GRADIENT_BYTES", largest)
+        monkeypatch.setattr(fused_attention, "WHOLE_BIAS_BYTES", whole)
         with as_on_a_gpu():
             fused = everything(module, x)
         for one, other in zip(fused, plain, strict=True):

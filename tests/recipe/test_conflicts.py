@@ -196,6 +196,18 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         "loss.features_from",
         "must be below train.total",
     ),
+    "more dilations than heads": (
+        '[model]\nsize = 1024\nmixer = "na-all"',
+        3,
+        "model.mixer",
+        "needs a head for each",
+    ),
+    "fewer heads of keys in neighbourhoods": (
+        '[model]\nkv_heads = 2\nmixer = "na"',
+        2,
+        "model.kv_heads",
+        "a head of keys and values for every head",
+    ),
     "a blur after the run": (
         '[augment]\nblur_until = "2M"\nblur = 2.0\n[train]\ntotal = "1M"',
         2,

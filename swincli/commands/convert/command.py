@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 def convert(request: ConvertRequest, device: torch.device, console: Console) -> Result:
     """Convert an original StyleSwin checkpoint to a model file that every command takes, or back.
 
-    Networks, EMA and optimisers are converted, so that training can continue on either side (train.init).
+    Networks, EMA and optimisers are converted, so that training can continue on either side (train.init). StyleNAT's
+    checkpoints are read too, without their optimisers.
 
     With --ema-width, reconstruct an average of a run with power-function EMA: RUN OUT.safetensors.
 
     With --prune, make a smaller and faster model that draws nearly the same images: MODEL OUT.safetensors.
+
+    With --mixers, exchange what mixes positions at some resolutions in the same way.
     """
     from swincli.commands.convert.run import run
 

@@ -11,7 +11,7 @@ import typer
 from swincli.commands.options import ForceOption, parsed_count
 from swincli.errors import UsageError
 
-EMA, PRUNING = "Post-hoc EMA", "Pruning"
+EMA, PRUNING = "Post-hoc EMA", "Pruning and mixers"
 
 DISTILLED, MEASURED = "5k", "10k"
 
@@ -24,7 +24,7 @@ class ConvertRequest:
         Path,
         typer.Argument(
             metavar="IN",
-            help="An original checkpoint (.pt) or a model (.safetensors); with --ema-width and --prune also a run.",
+            help="An original checkpoint (.pt) or a model (.safetensors); with the other options also a run.",
         ),
     ]
     dest: Annotated[
@@ -61,6 +61,14 @@ class ConvertRequest:
         typer.Option(
             metavar="SHARE",
             help="Remove this share of the hidden units of G's MLPs, e.g. 0.3, and distil what remains.",
+            rich_help_panel=PRUNING,
+        ),
+    ] = None
+    mixers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIDE=NAME,...",
+            help="Exchange G's token mixers at some resolutions, e.g. 64=dw7,128=dw7, and distil the result.",
             rich_help_panel=PRUNING,
         ),
     ] = None
@@ -130,7 +138,7 @@ class ConvertRequest:
         """
         _ = self.images_seen_count, self.at_count, self.distil_count
         self._check_pruning()
-        if self.prune is not None:
+        if self.prune is not None or self.mixers is not None:
             return
         if self.ema_width is not None:
             if self.images_seen is not None:
@@ -148,21 +156,25 @@ class ConvertRequest:
             )
 
     def _check_pruning(self) -> None:
-        if self.prune is None:
+        if self.prune is None and self.mixers is None:
             given = {"--data": self.data, "--distil": self.distil, "--num": self.num, "--detector": self.detector}
             for option, value in given.items():
                 if value is not None:
-                    raise UsageError(f"{option}: needs --prune", "Add --prune 0.3.")
+                    raise UsageError(f"{option}: needs --prune or --mixers", "Add --prune 0.3, or --mixers 64=dw7.")
             return
-        if not 0 < self.prune < 1:
+        if self.prune is not None and self.mixers is not None:
+            raise UsageError("--mixers: cannot be combined with --prune", "Do one of them first.")
+        option = "--mixers" if self.prune is None else f"--prune {self.prune:g}"
+        if self.prune is not None and not 0 < self.prune < 1:
             raise UsageError(f"--prune {self.prune:g}: must be above 0 and below 1", "For example --prune 0.3")
         if self.ema_width is not None or self.at is not None or self.images_seen is not None:
-            hint = "Make that model first, and prune it in a second step."
-            raise UsageError("--ema-width, --at, --images-seen: cannot be combined with --prune", hint)
+            hint = "Make that model first, and change it in a second step."
+            raise UsageError(f"--ema-width, --at, --images-seen: cannot be combined with {option}", hint)
         if self.data is None:
-            hint = "FID and recall are measured before and after, because pruning costs variety."
-            raise UsageError(f"--prune {self.prune:g}: needs --data", hint)
+            hint = "FID and recall are measured before and after, because the change costs quality and variety."
+            raise UsageError(f"{option}: needs --data", hint)
         if self.dest.suffix != ".safetensors":
-            raise UsageError(f"{self.dest}: must end in .safetensors with --prune", "The release has no such networks.")
+            hint = "The release has no such networks."
+            raise UsageError(f"{self.dest}: must end in .safetensors with {option.split()[0]}", hint)
         if self.num_count < 2:
             raise UsageError(f"--num {self.num}: must be at least 2", "For example --num 10k")

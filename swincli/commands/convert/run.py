@@ -1,4 +1,4 @@
-"""`run`: what `swincli convert` converts, averages or prunes."""
+"""`run`: what `swincli convert` converts, averages, prunes or exchanges."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from swincli.commands.convert.prune import prune_model
+from swincli.commands.convert.remake import remake_model
 from swincli.commands.convert.request import ConvertRequest
 from swincli.commands.typer_command import Result
 from swincli.console import Console
@@ -19,11 +19,11 @@ from swincli.training.ema.posthoc import POOR_FIT, plan_reconstruction, write_re
 
 
 def run(request: ConvertRequest, device: torch.device, console: Console) -> Result:
-    """Convert a checkpoint, reconstruct an average, or prune a model.
+    """Convert a checkpoint, reconstruct an average, prune a model, or exchange its mixers.
 
     Args:
         request: Checked options.
-        device: Where a model is pruned.
+        device: Where a model is pruned or distilled.
         console: Receives messages, warnings and progress.
 
     Raises:
@@ -32,8 +32,8 @@ def run(request: ConvertRequest, device: torch.device, console: Console) -> Resu
     check_overwrite([request.dest], force=request.force, reason="exists")
     if request.ema_width is not None:
         return _reconstruct_ema(request.source, request.dest, request.ema_width, request.at_count, console)
-    if request.prune is not None:
-        return prune_model(request, request.prune, device, console)
+    if request.prune is not None or request.mixers is not None:
+        return remake_model(request, device, console)
     return _convert_checkpoint(request.source, request.dest, request.images_seen_count, console)
 
 

@@ -6,6 +6,7 @@ map. `for_tiles` takes the statistics of a whole map and returns a function that
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -41,23 +42,30 @@ def scale_and_shift(style: EqualLinear, w: Tensor) -> tuple[Tensor, Tensor]:
     return gamma, beta
 
 
+Styles = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(gamma, beta) of both norms of a block, `[B, 1, 1, C]` each."""
+
+
 @in_float32
-def styles_of(codes: Tensor, layers: Sequence[EqualLinear]) -> Tensor:
-    """The style layers of several blocks in one product, for GPUs: `[n, B, latent_dim] -> [n, B, features]`.
+def styles_of(codes: Tensor, layers: Sequence[Sequence[EqualLinear]]) -> list[Styles]:
+    """The style layers of all blocks of a generator, in one product for all of a width, for GPUs.
 
     Args:
-        codes: The codes of n blocks.
-        layers: Style layers, as many for each block and all of one width, block by block.
+        codes: The codes of n blocks, `[n, B, latent_dim]`.
+        layers: The style layers of both norms of each block.
+
+    Returns:
+        Of each block.
     """
-    weight = torch.cat([layer.weight for layer in layers]).unflatten(0, (len(codes), -1))
-    bias = torch.cat([layer.bias for layer in layers]).unflatten(0, (len(codes), 1, -1))
-    return torch.baddbmm(bias, codes * layers[0].scale, weight.transpose(1, 2))
-
-
-def gammas_and_betas(styles: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """(gamma, beta) of both norms of a block from their styles: `[B, 4 C] -> 2 x 2 of [B, 1, 1, C]`."""
-    gamma1, beta1, gamma2, beta2 = styles[:, None, None].chunk(4, dim=-1)
-    return (gamma1, beta1), (gamma2, beta2)
+    scaled = (codes * layers[0][0].scale)[:, None].expand(-1, 4, -1, -1).flatten(0, 1)  # for 2 gammas and 2 betas
+    parts: list[Tensor] = []
+    for _, group in itertools.groupby(layers, key=lambda pair: len(pair[0].weight)):
+        several = [layer for pair in group for layer in pair]
+        weight = torch.cat([layer.weight for layer in several]).unflatten(0, (2 * len(several), -1))
+        bias = torch.cat([layer.bias for layer in several]).unflatten(0, (2 * len(several), 1, -1))
+        product = torch.baddbmm(bias, scaled[len(parts) : len(parts) + len(weight)], weight.transpose(1, 2))
+        parts.extend(product[:, :, None, None].unbind(0))
+    return [((one, two), (three, four)) for one, two, three, four in zip(*4 * [iter(parts)], strict=True)]
 
 
 def normalise_with_remake(

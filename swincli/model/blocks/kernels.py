@@ -1,4 +1,7 @@
-"""The weights of a discriminator that are computed from its parameters, all together at the start of a forward."""
+"""The weights of a discriminator that are computed from its parameters, all together at the start of a forward.
+
+A convolution's weight and bias get the gain of its activation too, which then is no operation on the map.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from swincli.model.blocks.layers import EqualWeight, SpectralWeight
+from swincli.model.blocks.layers import GAIN, Conv, EqualWeight, SpectralWeight
 from swincli.ops.precision import in_float32
+from swincli.ops.scaling import scaled_together
 from swincli.ops.spectral_norm import spectral_weights
 
 
@@ -30,8 +34,13 @@ class Kernels:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self.spectral = [module for module in network.modules() if isinstance(module, SpectralWeight)]
+        self.convs = [module for module in network.modules() if isinstance(module, Conv)]
+        self.spectral = sorted(
+            (module for module in network.modules() if isinstance(module, SpectralWeight)), key=_shape
+        )
         self.equal = [module for module in network.modules() if isinstance(module, EqualWeight)]
+        activated = {id(conv.kernel) for conv in self.convs}
+        self._gains = {id(each): GAIN if id(each) in activated else 1.0 for each in [*self.spectral, *self.equal]}
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
@@ -48,28 +57,35 @@ class Kernels:
             self._prepare(modules[0].weight)
             yield
         finally:
-            for module in modules:
+            for module in (*modules, *self.convs):
                 module.prepared = None
 
     @in_float32
     def _prepare(self, like: Tensor) -> None:  # noqa: ARG002
-        """Compute the weights, in float32 under autocast on the device of `like`."""
+        """Compute the weights and biases, in float32 under autocast on the device of `like`."""
         for is_moving, group in itertools.groupby(sorted(self.spectral, key=_is_training), key=_is_training):
-            _prepare_spectral(list(group), move=is_moving)
-        if self.equal:
-            weights = torch._foreach_mul([each.weight for each in self.equal], [each.scale for each in self.equal])
-            for module, weight in zip(self.equal, weights, strict=True):
-                module.prepared = weight
+            self._prepare_spectral(list(group), move=is_moving)
+        tensors = [each.weight for each in self.equal] + [conv.bias for conv in self.convs]
+        factors = [each.scale * self._gains[id(each)] for each in self.equal] + [GAIN] * len(self.convs)
+        scaled = scaled_together(tensors, factors)
+        for module, weight in zip(self.equal, scaled, strict=False):
+            module.prepared = weight
+        for conv, bias in zip(self.convs, scaled[len(self.equal) :], strict=True):
+            conv.prepared = (conv.kernel(), bias)
+
+    def _prepare_spectral(self, modules: list[SpectralWeight], *, move: bool) -> None:
+        old_u, old_v = [module.u for module in modules], [module.v for module in modules]
+        gains = [self._gains[id(module)] for module in modules]
+        weights, u, v = spectral_weights([module.weight for module in modules], old_u, old_v, gains, move=move)
+        if move:
+            torch._foreach_copy_([*old_u, *old_v], [*u, *v])
+        for module, weight in zip(modules, weights, strict=True):
+            module.prepared = weight
 
 
 def _is_training(module: nn.Module) -> bool:
     return module.training
 
 
-def _prepare_spectral(modules: list[SpectralWeight], *, move: bool) -> None:
-    old_u, old_v = [module.u for module in modules], [module.v for module in modules]
-    weights, u, v = spectral_weights([module.weight for module in modules], old_u, old_v, move=move)
-    if move:
-        torch._foreach_copy_([*old_u, *old_v], [*u, *v])
-    for module, weight in zip(modules, weights, strict=True):
-        module.prepared = weight
+def _shape(module: SpectralWeight) -> tuple[int, ...]:
+    return tuple(module.weight.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from swincli.ops.cpu_tiles import on_gpu_path
 from swincli.ops.precision import in_float32
+from swincli.ops.scaling import scaled_together
 
 FIRST_RESOLUTION = 4  # side of G's first map
 SLOPE = 0.2
@@ -76,11 +78,29 @@ class EqualLinear(nn.Module):
         return self.bias if factor == 1.0 else self.bias * factor
 
 
+@in_float32
+def run_equal_layers(x: Tensor, layers: Sequence[EqualLinear]) -> Tensor:
+    """Equalised layers one after the other, for GPUs: all weights and biases are scaled in one operation.
+
+    Each layer's activation has its gain in the weight and the bias.
+    """
+    gains = [GAIN if layer.activation else 1.0 for layer in layers]
+    weights = [layer.scale * gain for layer, gain in zip(layers, gains, strict=True)]
+    biases = [layer.lr_mul * gain for layer, gain in zip(layers, gains, strict=True)]
+    tensors = [layer.weight for layer in layers] + [layer.bias for layer in layers]
+    scaled = scaled_together(tensors, [*weights, *biases])
+    for layer, weight, bias in zip(layers, scaled[: len(layers)], scaled[len(layers) :], strict=True):
+        x = F.linear(x, weight, bias)
+        x = F.leaky_relu(x, SLOPE) if layer.activation else x
+    return x
+
+
 class EqualWeight(nn.Module):
     """A weight with equalised learning rate: initialised as N(0, 1), scaled by 1 / sqrt(fan-in) in forward.
 
     Attributes:
-        prepared: What `forward` returns if `Kernels` has computed it for this forward of the discriminator.
+        prepared: What `forward` returns if `Kernels` has computed it for this forward of the discriminator. That of a
+            convolution has its activation's gain.
     """
 
     prepared: Tensor | None = None
@@ -102,7 +122,7 @@ class SpectralWeight(nn.Module):
     vectors u and v; in eval mode they stay as they are.
 
     Attributes:
-        prepared: What `forward` returns if `Kernels` has computed it for this forward of the discriminator.
+        prepared: As in `EqualWeight`.
     """
 
     prepared: Tensor | None = None
@@ -167,7 +187,10 @@ class Conv(nn.Module):
 
     Attributes:
         channels_last: Lay out the used weight channels-last, so that the maps are too. The parameter stays contiguous.
+        prepared: Weight and bias with the activation's gain, if `Kernels` has computed them for this forward.
     """
+
+    prepared: tuple[Tensor, Tensor] | None = None
 
     def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, spectral: bool) -> None:
         super().__init__()
@@ -177,9 +200,16 @@ class Conv(nn.Module):
         self.stride = stride
         self.padding = size // 2 if stride == 1 else 0
 
-    def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
-        """`[B, inputs, H, W] -> [B, outputs, H', W']`; `weight` is the result of `kernel()`, if known."""
-        weight = self.kernel() if weight is None else weight
+    def used(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias with the activation's gain in them if they are prepared, else the weight without it alone."""
+        return (self.kernel(), None) if self.prepared is None else self.prepared
+
+    def forward(self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        """`[B, inputs, H, W] -> [B, outputs, H', W']`; `weight` and `bias` are the result of `used()`, if known."""
+        if weight is None:
+            weight, bias = self.used()
         if self.channels_last:
             weight = weight.to(memory_format=torch.channels_last)
-        return scaled_leaky_relu(F.conv2d(x, weight, self.bias, self.stride, self.padding))
+        if bias is None:
+            return scaled_leaky_relu(F.conv2d(x, weight, self.bias, self.stride, self.padding))
+        return F.leaky_relu(F.conv2d(x, weight, bias, self.stride, self.padding), SLOPE)

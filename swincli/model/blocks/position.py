@@ -18,6 +18,9 @@ from swincli.ops.cpu_tiles import on_gpu_path
 
 Builder = Callable[[int, int], nn.Module]
 
+WHOLE_TABLE_BYTES = 2**21
+"""On GPUs, encodings up to this size are a constant of every position, and are added in one operation."""
+
 
 @cached_constant
 def sine_table(length: int, dim: int, *, device: torch.device | None = None) -> Tensor:
@@ -38,6 +41,13 @@ def padded_sine_table(length: int, channels: int, second: bool, *, device: torch
     """`sine_table` in one half of the channels and zeros in the other: float32 `[length, C]`."""
     half = channels // 2
     return F.pad(sine_table(length, half, device=device), (half, 0) if second else (0, half))
+
+
+@cached_constant
+def whole_sine_table(height: int, width: int, channels: int, *, device: torch.device | None = None) -> Tensor:
+    """The encoding of every position of a map: float32 `[H, W, C]`."""
+    columns = padded_sine_table(width, channels, False, device=device)
+    return columns + padded_sine_table(height, channels, True, device=device)[:, None]
 
 
 def add_position(x: Tensor, strength: Tensor, columns: Tensor, rows: Tensor) -> Tensor:
@@ -69,6 +79,9 @@ class SinusoidalPosition(nn.Module):
     def forward(self, x: Tensor, strength: Tensor) -> Tensor:
         """`[B, H, W, C], [1] -> [B, H, W, C]`."""
         _, height, width, channels = x.shape
+        if on_gpu_path(x) and 4 * height * width * channels <= WHOLE_TABLE_BYTES:
+            table = whole_sine_table(height, width, channels, device=x.device, dtype=x.dtype)
+            return torch.addcmul(x, strength, table)
         columns = padded_sine_table(width, channels, False, device=x.device, dtype=x.dtype)
         rows = padded_sine_table(height, channels, True, device=x.device, dtype=x.dtype)
         return _add_padded(x, strength, columns, rows)

@@ -35,12 +35,12 @@ class TrunkBlock(nn.Module):
 
         The weights are computed outside the checkpoint, because spectral norm moves its vectors in every forward.
         """
-        weights = (self.conv1.kernel(), self.conv2.kernel())
-        return checkpointed(self.halve, x, *weights) if recompute else self.halve(x, *weights)
+        used = (*self.conv1.used(), *self.conv2.used())
+        return checkpointed(self.halve, x, *used) if recompute else self.halve(x, *used)
 
-    def halve(self, x: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """The block with given weights of its convolutions: a pure function, so it can be compiled."""
-        out: Tensor = self.conv2(fir.blur(self.conv1(x, first), padding=2), second)
+    def halve(self, x: Tensor, weight1: Tensor, bias1: Tensor | None, weight2: Tensor, bias2: Tensor | None) -> Tensor:
+        """The block with what its convolutions use: a pure function, so it can be compiled."""
+        out: Tensor = self.conv2(fir.blur(self.conv1(x, weight1, bias1), padding=2), weight2, bias2)
         return out
 
 
@@ -84,24 +84,24 @@ class WaveletDiscriminator(nn.Module):
         """The map before the minibatch standard deviation, `[B, 3, size, size] -> [B, C, 4, 4]`; images stay apart."""
         transform = dwt_weight(self.banks, image.shape[1], device=image.device, dtype=image.dtype)
         first, *others = cast("Iterable[Conv]", self.from_wavelet)
-        x = self.coefficients(first, image, transform, first.kernel())
+        x = self.coefficients(first, image, transform, *first.used())
         for block, from_wavelet in zip(self.trunk, others, strict=True):
             # the release inverts the transform, downsamples and transforms again; an image pyramid gives the same
             image = fir.downsample(image)
             x = block(x, recompute=use_checkpointing(x, self.recompute_from))
-            x = x + self.coefficients(from_wavelet, image, transform, from_wavelet.kernel())
+            x = x + self.coefficients(from_wavelet, image, transform, *from_wavelet.used())
         return x
 
-    def coefficients(self, conv: Conv, image: Tensor, transform: Tensor, weight: Tensor) -> Tensor:
+    def coefficients(self, conv: Conv, image: Tensor, transform: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Features of an image's wavelet coefficients, `[B, 3, H, W] -> [B, C, H/2, W/2]`; pure, so it can be compiled.
 
         Args:
             conv: The layer of this scale.
             image: The image at this scale.
             transform: The wavelet transform's weight.
-            weight: What `conv.kernel()` has returned.
+            weight, bias: What `conv.used()` has returned.
         """
-        out: Tensor = conv(dwt_by_weight(image, transform), weight)
+        out: Tensor = conv(dwt_by_weight(image, transform), weight, bias)
         return out
 
     def forward(self, image: Tensor, labels: Tensor | None = None, through: Through | None = None) -> Any:

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from torch import nn
 
 from swincli.model.blocks.attention import GroupedAttention
-from swincli.model.mixers import axial, convolution, floors, gated_convolution, kv2, latent, strided
+from swincli.model.mixers import (
+    axial,
+    convolution,
+    floors,
+    gated_convolution,
+    grid,
+    kv2,
+    latent,
+    neighbourhood,
+    strided,
+)
 from swincli.recipe.networks import ModelSection
 
 FULL_ATTENTION = "double"
@@ -55,6 +65,8 @@ def _windows(kind: str) -> Callable[[ModelSection, int, int, int], nn.Module]:
             kind=kind,
             block=index,
             relative_bias=config.relative_bias,
+            bias_init=config.bias_init,
+            score_mask=config.score_mask,
             kv_heads=config.kv_heads_at(resolution),
         )
 
@@ -83,6 +95,9 @@ def _with_latents(assign: str) -> Mixer:
 MIXERS: dict[str, Mixer] = {
     "double": Mixer(_windows("double"), _of_windows, smallest=4),
     "single": Mixer(_windows("single"), _of_windows, smallest=4),
+    "grid": Mixer(grid.build, grid.multiply_adds),
+    "na": Mixer(neighbourhood.build, neighbourhood.multiply_adds, smallest=neighbourhood.SMALLEST),
+    "na-all": Mixer(neighbourhood.build, neighbourhood.multiply_adds, smallest=neighbourhood.SMALLEST),
     "dw7": Mixer(convolution.dw7, convolution.of_dw7),
     "dw7+1x1": Mixer(convolution.dw7_pointwise, convolution.of_dw7_pointwise),
     "sepconv": Mixer(convolution.sepconv, convolution.of_sepconv),

@@ -44,14 +44,15 @@ def images() -> Tensor:
 
 
 @every_kind
-@pytest.mark.parametrize("spectral", [True, False])
+@pytest.mark.parametrize(("spectral", "recompute_from"), [(True, None), (False, None), (True, 8)])
 def test_r1_and_the_logits_have_the_gradients_of_one_by_one(
-    kind: str, spectral: bool, compute: Callable[[bool], None]
+    kind: str, spectral: bool, recompute_from: int | None, compute: Callable[[bool], None]
 ) -> None:
     results = []
     for together in (False, True):
         compute(together)
         network, real = make(kind, spectral=spectral), images().requires_grad_()
+        network.recompute_from = recompute_from  # type: ignore[assignment]
         first = network(real)
         second = network(real.flip(0))  # the vectors have moved before the first backward
         (slope,) = torch.autograd.grad(first.sum(), real, create_graph=True)
@@ -84,13 +85,16 @@ def test_some_frozen_weights_and_frozen_vectors(compute: Callable[[bool], None])
 @pytest.mark.parametrize("move", [True, False])
 def test_gradients_by_differences(move: bool) -> None:
     torch.manual_seed(0)
-    weights = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((3, 2, 2, 2), (1, 4), (5, 3))]
+    weights = [
+        torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((3, 2, 2, 2), (1, 4), (1, 4), (5, 3))
+    ]
     us = [torch.randn(len(weight), dtype=torch.float64) for weight in weights]
     vs = [torch.randn(weight[0].numel(), dtype=torch.float64) for weight in weights]
-    fixed = spectral_weights(weights, us, vs, move=move)[1:]
+    gains = [1.5, 1.0, 2.0, 1.0]
+    fixed = spectral_weights(weights, us, vs, gains, move=move)[1:]
 
     def divided(*values: Tensor) -> tuple[Tensor, ...]:
-        return tuple(spectral_weights(values, *fixed, move=False)[0])
+        return tuple(spectral_weights(values, *fixed, gains, move=False)[0])
 
     assert torch.autograd.gradcheck(divided, weights)
     assert torch.autograd.gradgradcheck(divided, weights)

@@ -15,10 +15,26 @@ from swincli.recipe.schema import ModelSection
 
 SIDE, CHANNELS, HEADS, LATENT_DIM = 32, 32, 4, 8
 LATENTS = 4 * (SIDE // 8) ** 2
-KEPT = {"double": 5.1, "kv2": 3.9, "strided": 5.5, "axial": 11.1, "latent": 9.2, "latent-kmeans": 10.2}
-"""Of double attention: its input, q, k, v and what the projection reads; the biases are a little more."""
+KEPT = {
+    "double": 5.1,
+    "grid": 5.1,
+    "na": 6.9,
+    "na-all": 6.9,
+    "kv2": 3.9,
+    "strided": 5.5,
+    "axial": 11.1,
+    "latent": 9.2,
+    "latent-kmeans": 10.2,
+}
+"""Of double attention: its input, q, k, v and what the projection reads; the biases are a little more.
+
+Those of neighbourhoods do not grow with the map, but are as large as this small one, as is the index of their table.
+"""
 
 PARAMETERS = {
+    "grid": 4 * CHANNELS**2 + 4 * CHANNELS + 15**2 * HEADS,
+    "na": 4 * CHANNELS**2 + 4 * CHANNELS + 13**2 * HEADS,
+    "na-all": 4 * CHANNELS**2 + 4 * CHANNELS + 13**2 * HEADS,
     "kv2": 4 * CHANNELS**2 + 13 * CHANNELS + 14**2 * HEADS,
     "strided": 4 * CHANNELS**2 + 62 * CHANNELS + 31**2 * HEADS,
     "axial": 4 * CHANNELS**2 + 30 * CHANNELS,

@@ -1,9 +1,11 @@
-"""`prune_model`: a smaller generator from a trained one: pruned, distilled, measured before and after, and saved."""
+"""`remake_model`: another generator from a trained one: pruned, or with other mixers; distilled, measured and saved."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Any
 
 import torch
 
@@ -23,6 +25,7 @@ from swincli.recipe.schema import ModelSection
 from swincli.synthesis.latents.classes import labels_as_trained
 from swincli.synthesis.sampling import generate
 from swincli.training.pruning.distillation import distil
+from swincli.training.pruning.mixer_exchange import exchange, exchanged_section, parse_exchange
 from swincli.training.pruning.mlp_units import LATENTS, check_prunable, prune, smaller_section, unit_statistics
 
 METRICS = ("fid", "pr")
@@ -31,33 +34,66 @@ RECENT = 0.1
 """Share of the steps, at the start and at the end, whose mean loss is reported."""
 
 
-def prune_model(request: ConvertRequest, share: float, device: torch.device, console: Console) -> Result:
-    """Prune the model of a request, distil it, and measure both.
+@dataclass(frozen=True)
+class Change:
+    """What becomes of a model.
+
+    Attributes:
+        section: The [model] section of the result.
+        words: What it is then, such as "pruned".
+        facts: The change for `--json`.
+        make: The result before distillation, from the model.
+    """
+
+    section: ModelSection
+    words: str
+    facts: dict[str, Any]
+    make: Callable[[Model, Console], Model]
+
+
+def _pruning(model: Model, share: float) -> Change:
+    """Remove a share of the hidden units of the MLPs."""
+    kept = check_prunable(model.recipe.model, model.path, share)
+
+    def make(model: Model, console: Console) -> Model:
+        with console.progress("Measuring units", LATENTS) as advance:
+            return prune(model, kept, unit_statistics(model, LATENTS, advance))
+
+    facts = {"mlp_hidden": {str(side): units for side, units in kept.items()}}
+    return Change(smaller_section(model.recipe.model, kept), "pruned", facts, make)
+
+
+def _exchange(model: Model, text: str) -> Change:
+    """Exchange the mixers of some resolutions."""
+    section = exchanged_section(model.recipe.model, parse_exchange(text), model.path)
+    return Change(section, "changed", {"mixer": section.mixer}, lambda model, _: exchange(model, section))
+
+
+def remake_model(request: ConvertRequest, device: torch.device, console: Console) -> Result:
+    """Prune the model of a request or exchange its mixers, distil the result, and measure both.
 
     Raises:
-        UsageError: the model cannot be pruned so.
+        UsageError: the model cannot be changed so.
         SwincliError: the model or the real images cannot be opened, or the file cannot be written.
     """
     model = load_model(find_checkpoint(str(request.source)), device)
-    kept = check_prunable(model.recipe.model, model.path, share)
+    change = _exchange(model, request.mixers) if request.mixers else _pruning(model, request.prune or 0.0)
     detector = load_detector(choose_detector(request.detector or "inception", None, None, None, console), device)
     section = model.recipe.model
-    costs = [_multiply_adds(each) for each in (section, smaller_section(section, kept))]
+    costs = [_multiply_adds(each) for each in (section, change.section)]
     console.say(
-        f"{model.path}: {costs[0] / 1e9:.2f} G multiply-adds an image, {costs[1] / 1e9:.2f} G when pruned "
+        f"{model.path}: {costs[0] / 1e9:.2f} G multiply-adds an image, {costs[1] / 1e9:.2f} G when {change.words} "
         f"({costs[1] / costs[0]:.0%})"
     )
     assert request.data is not None
     with open_images(request.data) as images:
         before = _measure(model, images, detector, request.num_count, console)
         console.say(f"before: {_text(before)}")
-        with console.progress("Measuring units", LATENTS) as advance:
-            smaller = prune(model, kept, unit_statistics(model, LATENTS, advance))
-        smaller = replace(smaller, path=request.dest)
+        student = replace(change.make(model, console), path=request.dest)
         with console.progress("Distilling", request.distil_count) as advance:
-            losses = distil(smaller, model, request.distil_count, advance)
-        save_model(request.dest, smaller.generator, smaller.recipe, smaller.images_seen, smaller.classes)
-        after = _measure(smaller, images, detector, request.num_count, console)
+            losses = distil(student, model, request.distil_count, advance)
+        save_model(request.dest, student.generator, student.recipe, student.images_seen, student.classes)
+        after = _measure(student, images, detector, request.num_count, console)
     few = max(1, round(RECENT * len(losses)))
     moved = f"; loss {fmean(losses[:few]):.3f} to {fmean(losses[-few:]):.3f}" if losses else ""
     console.say(f"after: {_text(after)}{moved}")
@@ -65,7 +101,7 @@ def prune_model(request: ConvertRequest, share: float, device: torch.device, con
         "path": str(request.dest),
         "images_seen": model.images_seen,
         "parts": ["g_ema"],
-        "mlp_hidden": {str(side): units for side, units in kept.items()},
+        **change.facts,
         "multiply_adds": dict(zip(("before", "after"), costs, strict=True)),
         "metrics": {"before": before, "after": after},
     }
