@@ -25,17 +25,25 @@ reals in its own phase (6); in G's phase one forward, and a backward to the imag
 
 def generator_multiply_adds(config: ModelSection) -> int:
     """Multiply-adds of G for one image, from z to pixels."""
+    levels = sum(level_multiply_adds(config, side) for side in config.resolutions)
+    return config.mapping_layers * config.latent_dim**2 + levels
+
+
+def level_multiply_adds(config: ModelSection, side: int) -> int:
+    """Multiply-adds of a level of G: two blocks, the linear layer after doubling, tRGB."""
     channels = config.channels("g")
-    total = config.mapping_layers * config.latent_dim**2
-    for side, width in channels.items():
-        total += 2 * block_multiply_adds(config, side, width)
-        following = channels.get(2 * side)
-        if following is not None:
-            total += (2 * side) ** 2 * width * following  # the linear layer after doubling
-            total += to_rgb_multiply_adds(2 * side, following, doubled=side > LAST_SIDE)
-        else:
-            total += to_rgb_multiply_adds(side, width, doubled=False)
-    return total
+    width, following = channels[side], channels.get(2 * side)
+    blocks = 2 * block_multiply_adds(config, side, width)
+    if following is None:
+        return blocks + to_rgb_multiply_adds(side, width, doubled=False)
+    doubling = (2 * side) ** 2 * width * following
+    return blocks + doubling + to_rgb_multiply_adds(2 * side, following, doubled=side > LAST_SIDE)
+
+
+def walk_bound(config: ModelSection, side: int) -> float:
+    """Largest speed-up by reuse in a long walk whose codes move from a side up, by multiply-adds."""
+    levels = {each: level_multiply_adds(config, each) for each in config.resolutions}
+    return sum(levels.values()) / sum(cost for each, cost in levels.items() if each >= side)
 
 
 def block_multiply_adds(config: ModelSection, side: int, width: int) -> int:

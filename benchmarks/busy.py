@@ -1,6 +1,6 @@
 """Training beside another program that keeps one core busy, with different ways for OpenMP's threads to wait.
 
-    python benchmarks/busy.py [--images 640] [--rounds 3] [--recipe quickstart]
+    python benchmarks/busy.py [--images 640] [--rounds 3] [--recipe quickstart-faces]
 
 Every setting trains the same images in a process of its own, on an otherwise idle machine and beside one busy process.
 The settings take turns, so that all of them meet the same disturbances. Times are medians over the logged steps of all
@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=4 * LOG)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--recipe", default="quickstart")
+    parser.add_argument("--recipe", default="quickstart-faces")
     options = parser.parse_args()
     write(f"{cpu_name()}, {os.cpu_count()} cores, load before {os.getloadavg()[0]:.2f}")
     times: dict[tuple[str, bool], list[float]] = {(name, busy): [] for name in SETTINGS for busy in (False, True)}

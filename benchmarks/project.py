@@ -3,7 +3,7 @@
 `python benchmarks/project.py CHECKPOINT [--steps 1000] [--tune-steps 350] [--count 16] [--real SOURCE]` prints a table
 
 - for generated images of seeds that neither training nor the projector's samples use; these lie in W,
-- for real pictures: emoji other than faces, which the quickstart has never seen, or the pictures of --real,
+- for real pictures: emoji other than faces, which quickstart-faces has never seen, or the pictures of --real,
 
 and how much tuning changed the images of other seeds. `--json FILE` writes every figure of every image,
 `--sheet FILE.png` shows the targets and their projections.

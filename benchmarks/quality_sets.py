@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CATS = Path(os.environ.get("AFHQ_CATS", ROOT / "datasets" / "afhq_cat_256.zip"))
 """AFHQ's cats at 256 px as a zip of WebP files, if there is one: $AFHQ_CATS, or in datasets/."""
 
-# The networks of recipes/quickstart.toml, at 32 px and at 64 px.
+# The networks of recipes/quickstart-faces.toml, at 32 px and at 64 px.
 _NETWORKS = {
     32: "latent_dim = 64\ng_channels = [64, 64, 64, 32]\nd_channels = [192, 96, 48, 24]",
     64: "latent_dim = 64\ng_channels = [64, 64, 64, 32, 16]\nd_channels = [192, 96, 48, 24, 12]",

@@ -71,6 +71,16 @@ TABLE: dict[str, tuple[str, tuple[Figure, ...]]] = {
     "gemm": ("float32 matrix product, side 2048", (Figure("gflops", "rate", ".0f", "GFLOP/s"),)),
     "generator-256": ("generator forward, 256 px (m 2), batch 4", (share(0.60), seconds(), peak(1.5))),
     "generator-1024": ("generator forward, 1024 px (m 1), batch 1", (share(0.25), seconds(), peak(1.2))),
+    "walk-256": (
+        "walk of the last codes, 256 px (m 2), reuse",
+        (
+            Figure("ratio_two", "speed, moving from 64 px up", ".2f", "x", 1.5, "at least"),
+            Figure("bound_two", "most by multiply-adds", ".2f", "x"),
+            Figure("ratio_one", "speed, moving from 128 px up", ".2f", "x", 1.5, "at least"),
+            Figure("bound_one", "most by multiply-adds", ".2f", "x"),
+            seconds(label="a whole frame"),
+        ),
+    ),
     "step-64": ("training step, 64 px (m 2), batch 8", (share(0.65), seconds(), peak(4))),
     "step-256": ("training step, 256 px (m 2), batch 2", (share(0.55), seconds(), peak(5))),
     "r1-64": ("R1 phase, 64 px, batch 8", r1()),
@@ -97,9 +107,9 @@ TABLE: dict[str, tuple[str, tuple[Figure, ...]]] = {
         ),
     ),
     "help": ("swincli --help, cold", (seconds(0.25),)),
-    "sample": ("swincli sample, 1 image, quickstart, cold", (seconds(3.0),)),
+    "sample": ("swincli sample, 1 image, quickstart-faces, cold", (seconds(3.0),)),
     "quickstart": (
-        "quickstart recipe, training",
+        "quickstart-faces recipe, training",
         (
             Figure("images_per_second", "images per second", ".1f"),
             share(),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from arithmetic import generator_multiply_adds, step_flops
+from arithmetic import generator_multiply_adds, step_flops, walk_bound
 from measuring import GEMM_SIDE, Figures, gemm_rate, kept_bytes, peak_memory, seconds_of, share_of_gemm
 from timed_networks import generator_work, prepare_training, step_work
 
@@ -27,10 +27,11 @@ from swincli.model.files.model_file import save_model
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe, load_recipe
 from swincli.recipe.schema import ModelSection
+from swincli.synthesis.level_reuse import synthesise_all
 from swincli.system import runtime
 from swincli.training.ema.ema import update_ema
 
-QUICKSTART = Path(__file__).parents[1] / "recipes" / "quickstart.toml"
+QUICKSTART = Path(__file__).parents[1] / "recipes" / "quickstart-faces.toml"
 COLD_STARTS = 5
 """Repeats of command timings, and the minimum for benchmarks that take milliseconds."""
 
@@ -64,6 +65,25 @@ def generator_forward(case: Case) -> Figures:
     """G's forward: share of the matrix rate, and peak memory."""
     flops = 2.0 * case.batch * generator_multiply_adds(case.config)
     return share_of_gemm(generator_work(case.config, case.batch), flops, case.repeats)
+
+
+def walk_reuse(case: Case) -> Figures:
+    """Frames of a walk whose codes move from a side up, one by one: whole, and with the lower levels reused."""
+    torch.manual_seed(0)
+    generator = Generator(case.config).eval().requires_grad_(False)
+    sides = case.config.resolutions[-3:-1]  # of 256 px: 64 and 128
+    frames = {}
+    for side in sides:
+        frames[side] = torch.randn(case.batch, 1, generator.num_ws, generator.latent_dim)
+        first = 2 * case.config.resolutions.index(side)
+        frames[side][:, :, :first] = frames[side][:1, :, :first]
+    whole = torch.inference_mode()(lambda: [generator.synthesise(w_plus) for w_plus in frames[sides[0]]])
+    reused = [functools.partial(lambda side: list(synthesise_all(generator, frames[side])), side) for side in sides]
+    plain, *times = seconds_of([whole, *reused], case.repeats)
+    names = ("two", "one")  # levels that move below the last one
+    figures = {f"ratio_{name}": plain / spent for name, spent in zip(names, times, strict=True)}
+    bounds = {f"bound_{name}": walk_bound(case.config, side) for name, side in zip(names, sides, strict=True)}
+    return figures | bounds | {"seconds": plain / case.batch, "peak_gib": peak_gib()}
 
 
 def training_step(case: Case) -> Figures:
@@ -189,6 +209,7 @@ WORKS: dict[str, tuple[Measure, int, int, int]] = {
     "gemm": (matrix_rate, 16, 1, 1),
     "generator-256": (generator_forward, 256, 2, 4),
     "generator-1024": (generator_forward, 1024, 1, 1),
+    "walk-256": (walk_reuse, 256, 2, 8),
     "step-64": (training_step, 64, 2, 8),
     "step-256": (training_step, 256, 2, 2),
     "r1-64": (r1_phase, 64, 2, 8),
@@ -200,7 +221,7 @@ WORKS: dict[str, tuple[Measure, int, int, int]] = {
     "sample": (sample_one, 16, 1, 1),
     "quickstart": (quickstart, 32, 1, 16),
 }
-"""Function of each benchmark, resolution, G's channel multiplier and batch size."""
+"""Function of each benchmark, resolution, G's channel multiplier and batch size (of a walk: frames)."""
 
 
 def make_case(name: str, repeats: int, *, tiny: bool) -> Case:

@@ -78,6 +78,7 @@ class LoadedModel:
         truncation_centres: int | None = None,
         classes: str | int | None = None,
         batch: int | None = None,
+        preview: int | None = None,
     ) -> NDArray[np.uint8]:
         """Images of seeds, the same bytes as `swincli sample --seeds ...` writes.
 
@@ -89,17 +90,19 @@ class LoadedModel:
             classes: Of a conditional model, a class by name or number, or several as "cat,dog"; each seed then gives
                 one image of every class, class by class. By default a class is drawn for each seed.
             batch: Images at once; as many as fit a modest machine or half of the GPU by default.
+            preview: Draw the running image at this side, such as 64, enlarged to H x W. Levels above are left out.
 
         Returns:
             uint8 `[N, H, W, 3]`, RGB.
 
         Raises:
-            UsageError: no such class, or a truncation that cannot be.
+            UsageError: no such class, a truncation that cannot be, or a preview of a side that the image never has.
         """
         cut = read_truncation(self.core, truncation, truncation_layers, truncation_centres)
         drawing = seed_samples(self.core, list(seeds), None if classes is None else str(classes), cut)
         most = batch or sampling_batch(self.core.recipe.model, self.core.device)
-        return self._gather(render_samples(self.core, drawing, range(len(drawing)), min(most, max(1, len(drawing)))))
+        chosen, batch = range(len(drawing)), min(most, max(1, len(drawing)))
+        return self._gather(render_samples(self.core, drawing, chosen, batch, preview))
 
     def map(
         self,
@@ -137,23 +140,28 @@ class LoadedModel:
             w_plus = codes_of_z(self.core, self._codes(z, (2,)), cut)
         return np.asarray(w_plus[:, 0].cpu().numpy(), np.float32)
 
-    def synthesise(self, w: ArrayLike, *, batch: int | None = None) -> NDArray[np.uint8]:
+    def synthesise(self, w: ArrayLike, *, batch: int | None = None, preview: int | None = None) -> NDArray[np.uint8]:
         """Images of codes.
+
+        Where neighbouring batches have the same first codes, row by row, their levels are computed once on a CPU. With
+        `batch=1`, a walk that moves only the last codes of w+ saves most. The images are the same to the bit.
 
         Args:
             w: w `[N, latent_dim]` or w+ `[N, num_ws, latent_dim]`, such as `map` returns or `project` saves.
             batch: Images at once; as many as fit a modest machine or half of the GPU by default.
+            preview: As in `sample`.
 
         Returns:
             uint8 `[N, H, W, 3]`, RGB.
 
         Raises:
-            UsageError: codes of another shape.
+            UsageError: codes of another shape, or a preview of a side that the image never has.
         """
         codes = self._codes(w, (2, 3))
         w_plus = codes if codes.ndim == 3 else self.core.generator.broadcast(codes)
         step = batch or sampling_batch(self.core.recipe.model, self.core.device)
-        return self._gather(render_all(self.core, (part for part in w_plus.split(step) if len(part))))
+        parts = (part for part in w_plus.split(step) if len(part))
+        return self._gather(render_all(self.core, parts, preview=preview))
 
     def _codes(self, values: Any, dims: tuple[int, ...]) -> Tensor:
         codes = torch.as_tensor(np.asarray(values, np.float32), device=self.core.device)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from swincli.commands.convert import convert
+from swincli.commands.convert.command import convert
 from swincli.commands.doctor import doctor
 from swincli.commands.evaluate.command import evaluate
 from swincli.commands.interpolate.command import interpolate

@@ -41,7 +41,11 @@ DataOption = Annotated[
 
 CheckpointOption = Annotated[
     str | None,
-    typer.Option(metavar="RUN|FILE", help="Run folder or model file; default: the newest run.", rich_help_panel=SOURCE),
+    typer.Option(
+        metavar="RUN|FILE",
+        help="Run folder, model file or builtin:NAME; default: the newest run.",
+        rich_help_panel=SOURCE,
+    ),
 ]
 TunedOption = Annotated[
     Path | None,

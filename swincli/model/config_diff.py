@@ -9,8 +9,8 @@ from swincli.recipe.schema import ModelSection
 WIDTH_KEYS: dict[Literal["g", "d"], set[str]] = {
     network: {f"{network}_{kind}" for kind in ("width", "multiplier", "channels")} for network in ("g", "d")
 }
-BY_RESOLUTION = ("heads", "window", "mlp_ratio", "mixer")  # keys that may be tables by resolution
-START_KEYS = {"adain_gamma"}  # only used for initialisation
+BY_RESOLUTION = ("heads", "kv_heads", "window", "mlp_ratio", "mlp_hidden", "mixer")  # keys that may be tables
+START_KEYS = {"adain_gamma", "bias_init"}  # only used for initialisation
 DISCRIMINATOR_KEYS = WIDTH_KEYS["d"] | {"discriminator", "spectral_norm", "wavelet"}
 
 
@@ -34,6 +34,10 @@ def differing_keys(one: ModelSection, other: ModelSection, *, discriminator: boo
     }
     if all(one.mixer_at(side) == other.mixer_at(side) for side in sides):
         same |= {"mixer", "attention"}
+    if all(one.kv_heads_at(side) == other.kv_heads_at(side) for side in sides):
+        same |= {"kv_heads"}
+    if all(one.hidden_at(side) == other.hidden_at(side) for side in sides):
+        same |= {"mlp_ratio", "mlp_hidden"}
     return [key for key in keys if key not in same]
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +20,8 @@ from swincli.model.blocks.attention import GroupedAttention, biases_together
 from swincli.model.blocks.conditioning import Through, embed, make_embedding
 from swincli.model.blocks.layers import FIRST_RESOLUTION, EqualLinear, PixelNorm, run_equal_layers
 from swincli.model.blocks.mlp import Mlp
-from swincli.model.blocks.position import POSITIONS
 from swincli.model.blocks.style import STYLES
+from swincli.model.blocks.upsample import Upsample
 from swincli.model.mixers.registry import mixer_at
 from swincli.ops import cpu_tiles, fir
 from swincli.ops.checkpointing import checkpointed, recompute_saved, use_checkpointing
@@ -30,12 +29,6 @@ from swincli.ops.precision import as_autocast, in_float32
 from swincli.recipe.schema import ModelSection
 
 MAPPING_LR_MUL = 0.01
-
-UPSAMPLINGS: dict[str, Callable[[Tensor], Tensor]] = {
-    "bilinear": functools.partial(F.interpolate, scale_factor=2, mode="bilinear", align_corners=False),
-    "nearest": functools.partial(F.interpolate, scale_factor=2, mode="nearest"),
-}
-"""Ways to upsample features `[B, C, H, W]` by 2."""
 
 
 class Block(nn.Module):
@@ -144,63 +137,6 @@ class Block(nn.Module):
         return out
 
 
-class Upsample(nn.Module):
-    """Upsampling by 2, layer norm, a linear layer that changes the width, and a position encoding.
-
-    The position encoding has a learned strength, which starts at 0.
-
-    Args:
-        config: The recipe's [model] section.
-        resolution: Side of the upsampled map.
-        inputs: Channels in.
-        outputs: Channels out.
-    """
-
-    def __init__(self, config: ModelSection, resolution: int, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.interpolate = UPSAMPLINGS[config.upsampling]
-        self.norm = nn.LayerNorm(inputs)
-        self.reduction = nn.Linear(inputs, outputs, bias=False)
-        encoding = POSITIONS[config.position]
-        self.position_strength = nn.Parameter(torch.zeros(1)) if encoding else None
-        self.position = encoding(resolution, outputs) if encoding else None
-
-    def forward(self, x: Tensor, *, recompute_norm: bool = True) -> Tensor:
-        """`[B, H, W, C] -> [B, 2H, 2W, C']`; `recompute_norm` as in `Block`."""
-        tiled = cpu_tiles.use_tiles_without_grad(x)
-        x = self._upsample_tiled(x) if tiled else self._upsample(x, recompute=recompute_norm)
-        return x if self.position is None else self.position(x, self.position_strength)
-
-    def _upsample(self, x: Tensor, *, recompute: bool = True) -> Tensor:
-        """All but the position encoding; with `recompute`, the two large maps are recomputed in the backward pass."""
-
-        def upsampled() -> Tensor:
-            return self.interpolate(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-
-        large = upsampled()
-        with recompute_saved(large, upsampled) if recompute else contextlib.nullcontext():
-            (normal,) = as_autocast(self.norm(large))
-
-        def remake() -> Tensor:
-            made: Tensor = self.norm(upsampled())
-            return made.to(normal.dtype)
-
-        with recompute_saved(normal, remake) if recompute else contextlib.nullcontext():
-            out: Tensor = self.reduction(normal)
-        return out
-
-    def _upsample_tiled(self, x: Tensor) -> Tensor:
-        """`_upsample` tile by tile, without autograd. A tile includes one row above and below, for interpolation."""
-        batch, height, width, channels = x.shape
-        out = x.new_empty(batch, 2 * height, 2 * width, self.reduction.out_features)
-        for tile in cpu_tiles.tiles(x, 4 * channels):
-            top, bottom = max(0, tile.rows.start - 1), min(height, tile.rows.stop + 1)
-            upsampled = self._upsample(x[tile.images, top:bottom])
-            skipped, rows = 2 * (tile.rows.start - top), 2 * (tile.rows.stop - tile.rows.start)
-            out[tile.images, 2 * tile.rows.start : 2 * tile.rows.stop] = upsampled[:, skipped : skipped + rows]
-        return out
-
-
 class ToRGB(nn.Module):
     """tRGB: a 1x1 convolution from features to RGB, and a second bias, as in the original release."""
 
@@ -255,6 +191,20 @@ def _run(module: nn.Module, *given: Any, recompute: bool) -> Tensor:
     return out
 
 
+class Partial(NamedTuple):
+    """The synthesis of a batch up to a level.
+
+    Attributes:
+        done: Number of levels that are done.
+        x: Features after them, `[B, H, W, C]`, the input of the next level.
+        image: The running image: the sum of tRGB so far, `[B, 3, side, side]`; None before the first level.
+    """
+
+    done: int
+    x: Tensor
+    image: Tensor | None
+
+
 class Generator(nn.Module):
     """z -> w -> image. `forward` consists of `map`, `broadcast` and `synthesise`.
 
@@ -301,20 +251,50 @@ class Generator(nn.Module):
 
     def synthesise(self, w_plus: Tensor) -> Tensor:
         """w+ `[B, num_ws, latent_dim]` -> image `[B, 3, size, size]` in the network's pixel range, not clipped."""
+        image = self.synthesise_from(self.begin(w_plus), w_plus).image
+        assert image is not None
+        return image
+
+    def begin(self, w_plus: Tensor) -> Partial:
+        """The synthesis of w+ before its first level: the learned constant, `[B, 4, 4, C]`."""
         x = self.constant.permute(0, 2, 3, 1).expand(len(w_plus), -1, -1, -1)
         if cpu_tiles.on_gpu_path(x):
             x = x.contiguous()  # else each linear layer of the level copies its input
-        codes, known = w_plus.unbind(1), self._known_to_blocks(w_plus)
-        if self.start is not None:
-            x = x + self.start(codes[0])
-        image: Tensor | None = None
+        return Partial(0, x if self.start is None else x + self.start(w_plus[:, 0]), None)
+
+    def synthesise_from(self, partial: Partial, w_plus: Tensor, until: int | None = None) -> Partial:
+        """Go on with a synthesis until `until` levels are done; by default to the end.
+
+        `partial` stays as it is, so several syntheses can go on from it. They are the same to the bit as from the
+        beginning if the first `2 * partial.done` codes of w+ are the same, in a batch of the same size. (Rows do not
+        depend on their company. But the size of the batch and the place in it decide how matrix products round.)
+
+        Args:
+            partial: From `begin` or from this function.
+            w_plus: `[B, num_ws, latent_dim]`.
+            until: Number of levels that are done in the result, at least `partial.done`.
+        """
+        _, x, image = partial
+        codes, end = w_plus.unbind(1), len(self.levels) if until is None else until
+        known = self._known_to_blocks(w_plus)
         levels: list[Level] = list(self.levels)  # type: ignore[arg-type]
-        for index, level in enumerate(levels):
+        for index in range(partial.done, end):
+            level = levels[index]
             here = slice(2 * index, 2 * index + 2)
             x = level(x, codes[here], known[here], recompute=use_checkpointing(x, self.recompute_from))
             rgb = level.to_rgb(x)
             image = rgb if image is None else (fir.upsample(image) if level.upsample else image) + rgb
-        assert image is not None
+        return Partial(end, x, image)
+
+    def preview(self, partial: Partial) -> Tensor:
+        """The running image of a partial synthesis, upsampled by the FIR filter: `[B, 3, size, size]`.
+
+        It is what these levels add to the whole image: the rest is the sum of the later tRGB layers.
+        """
+        assert partial.image is not None
+        image = partial.image
+        while image.shape[-1] < self.resolution:
+            image = fir.upsample(image)
         return image
 
     def _known_to_blocks(self, w_plus: Tensor) -> list[tuple[Any, ...]]:

@@ -19,7 +19,15 @@ NARROW = 16
 """Matrices with fewer columns are multiplied transposed: MKL is then several times faster."""
 
 
-def attention_weights(q: Tensor, k: Tensor, bias: Tensor | None, grid: WindowGrid, *, at_bottom: bool = True) -> Tensor:
+def attention_weights(
+    q: Tensor,
+    k: Tensor,
+    bias: Tensor | None,
+    grid: WindowGrid,
+    *,
+    at_bottom: bool = True,
+    factors: Tensor | None = None,
+) -> Tensor:
     """Softmax of the masked logits in every window: `[B, nH, nW, h, side², side²]`; rows sum to 1.
 
     Args:
@@ -27,9 +35,13 @@ def attention_weights(q: Tensor, k: Tensor, bias: Tensor | None, grid: WindowGri
         bias: Added to the logits of every pair of positions, `[h, side², side²]`; None for no bias.
         grid: The windows.
         at_bottom: Whether the last row of windows is at the lower border of the map.
+        factors: Multiply the scaled logits before the bias is added, `[h, side², side²]`; None for 1.
     """
     scale = q.shape[-1] ** -0.5
-    if bias is None:
+    if factors is not None:
+        logits = (q * scale) @ k.transpose(-1, -2) * factors
+        logits = logits if bias is None else logits + bias
+    elif bias is None:
         logits = (q * scale) @ k.transpose(-1, -2)
     elif not use_tiles_without_grad(q):
         logits = (q * scale) @ k.transpose(-1, -2) + bias
@@ -46,32 +58,41 @@ def attention_weights(q: Tensor, k: Tensor, bias: Tensor | None, grid: WindowGri
     return weights
 
 
-def window_attention(qkv: Tensor, grids: Sequence[WindowGrid], biases: Sequence[Tensor | None]) -> Tensor:
+def window_attention(
+    qkv: Tensor, grids: Sequence[WindowGrid], biases: Sequence[Tensor | None], factors: Sequence[Tensor] = ()
+) -> Tensor:
     """Attention of all head groups: `[B, H, W, 3, G, h, d] -> [B, H, W, G h d]`.
 
     Args:
         qkv: Queries, keys and values of every group.
         grids: The windows of each group.
         biases: The bias of each group, `[h, side², side²]`, or None.
+        factors: What multiplies the logits of each group, `[h, side², side²]`, or nothing. With autograd, the logits
+            of the whole map are then in memory.
     """
-    if use_tiles_with_grad(qkv):
+    if use_tiles_with_grad(qkv) and not factors:
         out: Tensor = _WindowAttention.apply(qkv, grids, *biases)  # type: ignore[no-untyped-call]
         return out.flatten(3)
     if use_tiles_without_grad(qkv):
-        return _forward_tiled(qkv, grids, biases).flatten(3)
-    return _plain(qkv, grids, biases).flatten(3)
+        return _forward_tiled(qkv, grids, biases, factors).flatten(3)
+    return _plain(qkv, grids, biases, factors).flatten(3)
 
 
-def _plain(qkv: Tensor, grids: Sequence[WindowGrid], biases: Sequence[Tensor | None]) -> Tensor:
+def _plain(
+    qkv: Tensor, grids: Sequence[WindowGrid], biases: Sequence[Tensor | None], factors: Sequence[Tensor] = ()
+) -> Tensor:
     """`[B, H, W, 3, G, h, d] -> [B, H, W, G, h, d]` on whole maps."""
     results = []
     for group, (grid, bias) in enumerate(zip(grids, biases, strict=True)):
         q, k, v = grid.partition(qkv[:, :, :, :, group])
-        results.append(grid.reverse(attention_weights(q, k, bias, grid) @ v))
+        weights = attention_weights(q, k, bias, grid, factors=factors[group] if factors else None)
+        results.append(grid.reverse(weights @ v))
     return torch.stack(results, dim=3)
 
 
-def attend_tile(qkv: Tensor, tile: Tile, grid: WindowGrid, bias: Tensor | None, out: Tensor) -> None:
+def attend_tile(
+    qkv: Tensor, tile: Tile, grid: WindowGrid, bias: Tensor | None, out: Tensor, factors: Tensor | None = None
+) -> None:
     """Attention of one head group in one tile, without autograd.
 
     Args:
@@ -80,10 +101,11 @@ def attend_tile(qkv: Tensor, tile: Tile, grid: WindowGrid, bias: Tensor | None, 
         grid: The windows of the group.
         bias: Its bias, or None.
         out: The result of the whole map, `[B, H, W, h, d]`; the tile's positions are written.
+        factors: What multiplies the logits, or None.
     """
     q, k, v = (grid.gather_rows(each) for each in qkv.unbind(3))
-    weights = attention_weights(q, k, bias, grid, at_bottom=tile.at_bottom)
-    _write_windows(_matmul(weights, v), tile, grid, out)
+    weights = attention_weights(q, k, bias, grid, at_bottom=tile.at_bottom, factors=factors)
+    _write_windows(narrow_matmul(weights, v), tile, grid, out)
 
 
 def attention_tiles(x: Tensor, heads: int, grid: WindowGrid) -> Iterator[Tile]:
@@ -91,12 +113,14 @@ def attention_tiles(x: Tensor, heads: int, grid: WindowGrid) -> Iterator[Tile]:
     return tiles(x, heads * grid.side**2, multiple=grid.side)
 
 
-def _forward_tiled(qkv: Tensor, grids: Sequence[WindowGrid], biases: Sequence[Tensor | None]) -> Tensor:
+def _forward_tiled(
+    qkv: Tensor, grids: Sequence[WindowGrid], biases: Sequence[Tensor | None], factors: Sequence[Tensor] = ()
+) -> Tensor:
     out = qkv.new_empty(*qkv.shape[:3], *qkv.shape[4:])
     for group, (grid, bias) in enumerate(zip(grids, biases, strict=True)):
-        of_group = qkv[:, :, :, :, group]
+        of_group, of_pairs = qkv[:, :, :, :, group], factors[group] if factors else None
         for tile in attention_tiles(of_group, of_group.shape[4], grid):
-            attend_tile(tile.read(of_group, grid.shift), tile, grid, bias, out[:, :, :, group])
+            attend_tile(tile.read(of_group, grid.shift), tile, grid, bias, out[:, :, :, group], of_pairs)
     return out
 
 
@@ -136,8 +160,8 @@ def _backward(qkv: Tensor, grad: Tensor, grad_qkv: Tensor, grid: WindowGrid, bia
         if grad_bias is not None:
             grad_bias += logits.flatten(0, 2).sum(dim=0)
         scale = q.shape[-1] ** -0.5
-        grad_q, grad_k = _matmul(logits, k * scale), _matmul(logits.transpose(-1, -2), q * scale)
-        grad_v = _matmul(weights.transpose(-1, -2), outer)
+        grad_q, grad_k = narrow_matmul(logits, k * scale), narrow_matmul(logits.transpose(-1, -2), q * scale)
+        grad_v = narrow_matmul(weights.transpose(-1, -2), outer)
         for values, result in zip((grad_q, grad_k, grad_v), grad_qkv.unbind(3), strict=True):
             _write_windows(values, tile, grid, result)
     return grad_bias
@@ -153,8 +177,8 @@ def _write_windows(values: Tensor, tile: Tile, grid: WindowGrid, out: Tensor) ->
         tile.write(out, rows, grid.shift)
 
 
-def _matmul(a: Tensor, b: Tensor) -> Tensor:
-    """`a @ b`, transposed if b is narrow."""
+def narrow_matmul(a: Tensor, b: Tensor) -> Tensor:
+    """`a @ b`, transposed if b is narrow: for matrices of few channels on a CPU."""
     if b.shape[-1] < NARROW:
         return (b.transpose(-1, -2) @ a.transpose(-1, -2)).transpose(-1, -2)
     return a @ b

@@ -57,6 +57,15 @@ def _looks_at_features(recipe: AnyRecipe) -> bool:
     return bool(recipe.model.discriminator == "features" or recipe.loss.features)
 
 
+def _lacks_heads(model: Any, side: int) -> bool:
+    dilations = (side // model.window_at(side)).bit_length()
+    return bool(model.mixer_at(side) == "na-all" and model.heads_at(side) < dilations)
+
+
+def _shares_neighbours(model: Any, side: int) -> bool:
+    return bool(model.mixer_at(side) in ("na", "na-all") and model.kv_heads_at(side) < model.heads_at(side))
+
+
 def _has_groups(recipe: AnyRecipe) -> bool:
     """Whether the minibatch standard deviation has groups of two or more images."""
     batch = recipe.train.batch
@@ -219,7 +228,32 @@ SCHEDULES = (
     _ends_late("ema", "half_life_until"),
 )
 
-CONFLICTS = TRANSFORMS + LOGITS + FEATURES + FROZEN + SCHEDULES
+LARGEST_AXIAL = 64
+"""Largest side of a map for the mixer "axial"."""
+
+MIXERS = (
+    Conflict(
+        "model.mixer",
+        lambda recipe: any(_lacks_heads(recipe.model, side) for side in recipe.model.resolutions),
+        '"na-all" has a dilation for every power of two up to side / window, and needs a head for each; raise '
+        "model.min_heads",
+    ),
+    Conflict(
+        "model.kv_heads",
+        lambda recipe: any(_shares_neighbours(recipe.model, side) for side in recipe.model.resolutions),
+        '"na" and "na-all" have a head of keys and values for every head; name the resolutions of model.kv_heads',
+    ),
+    Conflict(
+        "model.mixer",
+        lambda recipe: any(
+            recipe.model.mixer_at(side) == "axial" for side in recipe.model.resolutions if side > LARGEST_AXIAL
+        ),
+        '"axial" keeps as many logits for every position as its row and its column are long, too many above 64 px; '
+        'name its resolutions, such as mixer = {default = "double", "64" = "axial"}',
+    ),
+)
+
+CONFLICTS = TRANSFORMS + LOGITS + FEATURES + FROZEN + SCHEDULES + MIXERS
 
 
 def check_conflicts(recipe: AnyRecipe) -> None:

@@ -12,7 +12,26 @@ from swincli.recipe.section import RgbTriple, Section, inconsistent
 SMALLEST_SIZE, LARGEST_SIZE = 16, 1024
 WIDEST = 65_536  # channels of a layer, codes and hidden layers: 100 times the paper's networks
 
-MixerName = Literal["double", "single"]
+MixerName = Literal[
+    "double",
+    "single",
+    "grid",
+    "na",
+    "na-all",
+    "kv2",
+    "strided",
+    "axial",
+    "latent",
+    "latent-kmeans",
+    "dw7",
+    "dw7+1x1",
+    "sepconv",
+    "gnconv2",
+    "gnconv3",
+    "pool",
+    "identity",
+    "random",
+]
 
 
 class ModelSection(Section):
@@ -44,11 +63,19 @@ class ModelSection(Section):
     """Minimum number of heads of a layer; half of them use shifted windows."""
     heads: Annotated[int | dict[str, int] | None, ByResolution(Annotated[int, Field(ge=2)], optional=True)] = None
     """Attention heads, instead of head_dim and min_heads; one number, or a table by resolution."""
+    kv_heads: Annotated[int | dict[str, int] | None, ByResolution(Annotated[int, Field(ge=1)], optional=True)] = None
+    """Heads of keys and values in window attention, fewer than heads: each serves several heads of queries. One number,
+    or a table by resolution. If left out: as many as heads."""
     window: Annotated[int | dict[str, int], ByResolution(Literal[4, 8, 16])] = 8
     """Side of an attention window in pixels, or a table by resolution. Feature maps up to this size have full
     attention."""
     mlp_ratio: Annotated[int | dict[str, int], ByResolution(Annotated[int, Field(ge=1, le=256)])] = 4
     """Hidden channels of the MLPs, as a multiple of the channels; one number, or a table by resolution."""
+    mlp_hidden: Annotated[
+        int | dict[str, int] | None, ByResolution(Annotated[int, Field(ge=1, le=WIDEST)], optional=True)
+    ] = None
+    """Hidden channels of the MLPs, instead of mlp_ratio; one number, or a table by resolution. `swincli convert
+    --prune` writes one."""
     style: Literal["adain", "adaln", "adabn", "modulated-mlp", "cross-attention", "none"] = "adain"
     """Style injection into the blocks of G. With "none", blocks are plain Swin blocks and w makes the 4 px map."""
     adain_gamma: float = 0.0
@@ -58,8 +85,16 @@ class ModelSection(Section):
     mixer: Annotated[str | dict[str, str] | None, ByResolution(MixerName, optional=True)] = None
     """What mixes the positions of G's maps, as docs/concepts/mixers.md lists them; one name, or a table by resolution
     such as {default = "double", "512" = "single"}. If left out: the windows of `attention`."""
+    mixer_padding: Literal["zeros", "reflect", "circular"] = "zeros"
+    """What the kernels of convolutional mixers see beyond the border of a map."""
     relative_bias: bool = True
     """Relative position bias of attention."""
+    bias_init: Literal["normal", "manhattan"] = "normal"
+    """Initial relative position bias of window attention: small random numbers, or a decay with the distance
+    |dx| + |dy| at a rate of its own for each head."""
+    score_mask: Literal["none", "gaussian"] = "none"
+    """Learned factors of the logits of window attention: for each head a mixture of Gaussians of the distance, 1 at the
+    start. Windows then take more memory in training."""
     position: Literal["spe", "learned", "none"] = "spe"
     """Position encoding added after each upsampling of G: sinusoidal, learned per row and column, or none."""
     upsampling: Literal["bilinear", "nearest"] = "bilinear"
@@ -133,6 +168,11 @@ class ModelSection(Section):
         heads: int | None = self.value_at("heads", resolution)
         return heads or self.heads_of(self.width_at(resolution))
 
+    def kv_heads_at(self, resolution: int) -> int:
+        """Number of heads of keys and values at a resolution."""
+        kv_heads: int | None = self.value_at("kv_heads", resolution)
+        return kv_heads or self.heads_at(resolution)
+
     def window_at(self, resolution: int) -> int:
         """Side of an attention window at a resolution, at most that of the map."""
         window: int = self.value_at("window", resolution)
@@ -140,8 +180,9 @@ class ModelSection(Section):
 
     def hidden_at(self, resolution: int) -> int:
         """Hidden channels of G's MLPs at a resolution."""
+        hidden: int | None = self.value_at("mlp_hidden", resolution)
         ratio: int = self.value_at("mlp_ratio", resolution)
-        return ratio * self.width_at(resolution)
+        return hidden or ratio * self.width_at(resolution)
 
     def mixer_at(self, resolution: int) -> str:
         """Name of G's mixer at a resolution, a key of `model.mixers.registry.MIXERS`."""
@@ -156,6 +197,17 @@ class ModelSection(Section):
     def _widths_fit(self) -> Self:
         self._check_widths("g", self.g_channels)
         self._check_widths("d", self.d_channels)
+        return self
+
+    @model_validator(mode="after")
+    def _kv_heads_fit(self) -> Self:
+        for side in self.resolutions:
+            heads, kv_heads = self.heads_at(side), self.kv_heads_at(side)
+            groups = 1 if self.mixer_at(side) == "single" else 2
+            if heads % kv_heads or kv_heads % groups:
+                even = ", and be even: half of the heads have windows of their own" if groups == 2 else ""
+                numbers = f"{kv_heads} heads of keys for G's {heads} heads at {side} px"
+                raise inconsistent("kv_heads", f"{numbers}; they must divide the heads{even}")
         return self
 
     def _check_widths(self, network: Literal["g", "d"], spelled: list[int] | None) -> None:

@@ -16,7 +16,7 @@ from swincli.synthesis.latents.classes import class_caption, draw_labels
 from swincli.synthesis.latents.codes import codes_of_latents, codes_of_seeds, z_from_seeds
 from swincli.synthesis.latents.files import Latents, LatentSpace
 from swincli.synthesis.latents.truncation import Truncation
-from swincli.synthesis.sampling import render_all, sampling_batch
+from swincli.synthesis.sampling import render_all, reuse_batch, sampling_batch
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,25 @@ class SampleSet:
     Attributes:
         named: Their names and labels.
         codes: Maps B indices to the images' w+ `[B, L, latent_dim]` on the model's device.
+        sharing: A number per image. Images of one number share their first codes; None if no images do.
     """
 
     named: SampleInfo
     codes: Callable[[Sequence[int]], Tensor]
+    sharing: Sequence[int] | None = None
 
     def __len__(self) -> int:
         return len(self.named)
+
+    def batch(self, model: Model) -> int:
+        """Number of images per forward pass where the user gives none."""
+        choose = sampling_batch if self.sharing is None else reuse_batch
+        return choose(model.recipe.model, model.device)
+
+    def in_order(self, chosen: Sequence[int]) -> Sequence[int]:
+        """Some images by index, in the order in which to draw them: those that share codes one after another."""
+        sharing = self.sharing
+        return chosen if sharing is None else sorted(chosen, key=lambda index: sharing[index])
 
 
 def describe_seeds(model: Model, seeds: list[int], text: str | None) -> SampleInfo:
@@ -133,14 +145,16 @@ def _hash(code: Tensor) -> str:
     return hashlib.sha256(code.numpy().tobytes()).hexdigest()[:12]
 
 
-def render_samples(model: Model, samples: SampleSet, chosen: Sequence[int], batch: int | None) -> Iterator[Tensor]:
+def render_samples(
+    model: Model, samples: SampleSet, chosen: Sequence[int], batch: int | None, preview: int | None = None
+) -> Iterator[Tensor]:
     """Generate some images by index, in the given order: batches uint8 `[B, H, W, 3]` on the CPU.
 
     An image does not depend on the other images of its batch beyond rounding: no channel differs by more than one level
-    of 255.
+    of 255. `preview` as in `render_all`.
     """
-    step = batch or sampling_batch(model.recipe.model, model.device)
-    yield from render_all(model, map(samples.codes, _batches(chosen, step)))
+    codes = map(samples.codes, _batches(chosen, batch or samples.batch(model)))
+    yield from render_all(model, codes, late=None if samples.sharing is None else False, preview=preview)
 
 
 def collect_latents(model: Model, samples: SampleSet, space: LatentSpace) -> Latents:

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from swincli.errors import UsageError
 from swincli.model.files.model_file import Model
 from swincli.model.pixels import to_pictures
 from swincli.recipe.schema import ModelSection
 from swincli.synthesis.latents.codes import codes_of_seeds
 from swincli.synthesis.latents.truncation import NO_TRUNCATION, Truncation
+from swincli.synthesis.level_reuse import synthesise_all
 from swincli.system.device_copy import HostCopy
 
 MAX_BATCH = 64
@@ -40,6 +42,34 @@ def sampling_batch(model: ModelSection, device: torch.device, free: int | None =
     free = free_bytes(device) if free is None else free
     fitting = int(MEMORY_SHARE * free) // forward_bytes(model)
     return min(MAX_BATCH, 1 << max(0, fitting.bit_length() - 1))
+
+
+def reuse_batch(model: ModelSection, device: torch.device) -> int:
+    """Number of images per forward pass where images share their first codes and the user gives none.
+
+    Levels are reused from batch to batch, so smaller batches save more. A CPU works in tiles of an image anyway, and
+    takes one image at a time. On other devices it is `sampling_batch`.
+    """
+    return 1 if device.type == "cpu" else sampling_batch(model, device)
+
+
+def preview_levels(model: ModelSection, side: int | None) -> int | None:
+    """Number of levels that make up the running image of `--preview`; None for the whole image.
+
+    The tRGB layer of a level comes after its upsampling, so the running image has 8 px after the level of 4 px.
+
+    Raises:
+        UsageError: the running image never has this side.
+    """
+    if side is None or side == model.size:
+        return None
+    sides = [2 * resolution for resolution in model.resolutions[:-1]]
+    if side not in sides:
+        raise UsageError(
+            f"--preview {side}: the image does not pass this size",
+            f"Give one of {', '.join(map(str, sides))}.",
+        )
+    return sides.index(side) + 1
 
 
 def forward_bytes(model: ModelSection) -> int:
@@ -84,25 +114,32 @@ def generate(
     yield from render_all(model, codes)
 
 
-def render_all(model: Model, batches: Iterable[Tensor], *, late: bool | None = None) -> Iterator[Tensor]:
+def render_all(
+    model: Model, batches: Iterable[Tensor], *, late: bool | None = None, preview: int | None = None
+) -> Iterator[Tensor]:
     """Images of batches of w+, `[B, L, latent_dim]`: uint8 `[B, H, W, 3]` on the CPU.
 
     Args:
         model: The model.
         batches: The codes.
         late: Queue a batch before the images of the one before are waited for. By default on CUDA, where images are
-            copied out while the next ones are computed.
+            copied out while the next ones are computed. If not, levels whose codes do not change from batch to batch
+            are computed once: see `level_reuse`.
+        preview: Side of the running image to show in place of the whole one, see `preview_levels`.
+
+    Raises:
+        UsageError: the running image never has the side of `preview`.
     """
-    late = model.device.type == "cuda" if late is None else late
+    late, until = model.device.type == "cuda" if late is None else late, preview_levels(model.recipe.model, preview)
+    if not late:
+        yield from (_pictures(model, images).cpu() for images in synthesise_all(model.generator, batches, until))
+        return
     queued: HostCopy | None = None
     for w_plus in batches:
-        images = HostCopy(_render(model, w_plus))
+        images = HostCopy(_render(model, w_plus, until))
         if queued is not None:
             yield queued.get()
         queued = images
-        if not late:
-            yield images.get()
-            queued = None
     if queued is not None:
         yield queued.get()
 
@@ -112,7 +149,12 @@ def render(model: Model, w_plus: Tensor) -> Tensor:
     return _render(model, w_plus).cpu()
 
 
+def _render(model: Model, w_plus: Tensor, until: int | None = None) -> Tensor:
+    (images,) = synthesise_all(model.generator, [w_plus], until)
+    return _pictures(model, images)
+
+
 @torch.inference_mode()
-def _render(model: Model, w_plus: Tensor) -> Tensor:
+def _pictures(model: Model, images: Tensor) -> Tensor:
     section = model.recipe.model
-    return to_pictures(model.generator.synthesise(w_plus), section.pixel_mean, section.pixel_std)
+    return to_pictures(images, section.pixel_mean, section.pixel_std)

@@ -30,6 +30,7 @@ def test_it_says_what_it_is(model: swincli.LoadedModel, trained_run: Path) -> No
         ({"truncation": 0.5}, ["--truncation", "0.5"]),
         ({"truncation": 0.5, "truncation_layers": 2}, ["--truncation", "0.5", "--truncation-layers", "2"]),
         ({"batch": 2}, ["--batch", "2"]),
+        ({"preview": 8}, ["--preview", "8"]),
     ],
 )
 def test_seeds_give_the_bytes_of_the_command(
@@ -58,6 +59,9 @@ def test_codes_come_back_as_the_images_of_their_seeds(model: swincli.LoadedModel
     assert (w.shape, w.dtype) == ((3, model.latent_dim), np.float32)
     images = model.sample(seeds=[1, 2, 3], truncation=0.7)
     np.testing.assert_array_equal(model.synthesise(w), images)
+    previews = model.synthesise(w, preview=8)
+    assert previews.shape == images.shape
+    np.testing.assert_array_equal(previews, model.sample(seeds=[1, 2, 3], truncation=0.7, preview=8))
     w_plus = np.repeat(w[:, None], model.num_ws, axis=1)
     np.testing.assert_array_equal(model.synthesise(w_plus, batch=3), images)
 

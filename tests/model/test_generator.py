@@ -9,7 +9,8 @@ import torch
 
 from swincli.model.blocks.adaptive_norm import AdaptiveInstanceNorm
 from swincli.model.blocks.position import sine_table
-from swincli.model.generator import Generator, Upsample
+from swincli.model.blocks.upsample import Upsample
+from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
 from swincli.recipe.schema import ModelSection
 

@@ -13,10 +13,11 @@ from swincli.errors import RecipeError
 from swincli.model.blocks.attention import ATTENTIONS
 from swincli.model.blocks.position import POSITIONS
 from swincli.model.blocks.style import STYLES
+from swincli.model.blocks.upsample import UPSAMPLINGS
 from swincli.model.discriminators.registry import DISCRIMINATORS, make_discriminator
 from swincli.model.files import model_file
 from swincli.model.files.model_file import mean_w
-from swincli.model.generator import UPSAMPLINGS, Generator
+from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
 from swincli.recipe import load_recipe
 from swincli.recipe.schema import ModelSection

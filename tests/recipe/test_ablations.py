@@ -17,6 +17,13 @@ from swincli.recipe.shipped import header_comment, shipped_recipes
 PAGE = (Path(__file__).parents[2] / "docs" / "ablations.md").read_text(encoding="utf-8")
 ABLATIONS = [name for name in shipped_recipes() if name.startswith("ablations/")]
 PLAIN = "ablations/few-plain"
+
+
+def by_resolution(mixer: str, *sides: int) -> dict[str, str]:
+    """A mixer at some resolutions, and double attention at the others."""
+    return {"default": "double"} | {str(side): mixer for side in sides}
+
+
 BASES: dict[str, tuple[str, dict[str, Any]]] = {  # recipe -> recipe to compare with, and all differing keys
     "swin-baseline": (
         "ffhq256",
@@ -46,6 +53,25 @@ BASES: dict[str, tuple[str, dict[str, Any]]] = {  # recipe -> recipe to compare 
     "no-relative-bias": ("ffhq256", {"model.relative_bias": False}),
     "nearest-upsampling": ("ffhq256", {"model.upsampling": "nearest"}),
     "wavelet-db2": ("ffhq256", {"model.wavelet": "db2"}),
+    "mixer-grid": ("ffhq256", {"model.mixer": "grid"}),
+    "mixer-na": ("ffhq256", {"model.mixer": "na"}),
+    "mixer-na-all": ("ffhq256", {"model.mixer": "na-all", "model.min_heads": 8}),
+    "score-mask": ("ffhq256", {"model.score_mask": "gaussian"}),
+    "manhattan-bias": ("ffhq256", {"model.bias_init": "manhattan"}),
+    "mixer-kv2": ("ffhq256", {"model.mixer": "kv2", "model.window": 16}),
+    "mixer-strided": ("ffhq256", {"model.mixer": "strided"}),
+    "mixer-axial": ("ffhq256", {"model.mixer": by_resolution("axial", 16, 32, 64)}),
+    "mixer-latent": ("ffhq256", {"model.mixer": by_resolution("latent", 32, 64, 128)}),
+    "mixer-latent-kmeans": ("ffhq256", {"model.mixer": by_resolution("latent-kmeans", 32, 64, 128)}),
+    "kv-heads": ("ffhq256", {"model.kv_heads": 2}),
+    "mixer-dw7": ("ffhq256", {"model.mixer": by_resolution("dw7", 128, 256)}),
+    "mixer-dw7-1x1": ("ffhq256", {"model.mixer": by_resolution("dw7+1x1", 128, 256)}),
+    "mixer-sepconv": ("ffhq256", {"model.mixer": by_resolution("sepconv", 128, 256)}),
+    "mixer-gnconv2": ("ffhq256", {"model.mixer": by_resolution("gnconv2", 128, 256)}),
+    "mixer-gnconv3": ("ffhq256", {"model.mixer": by_resolution("gnconv3", 128, 256)}),
+    "mixer-pool": ("ffhq256", {"model.mixer": by_resolution("pool", 128, 256)}),
+    "mixer-identity": ("ffhq256", {"model.mixer": by_resolution("identity", 128, 256)}),
+    "mixer-random": ("ffhq256", {"model.mixer": by_resolution("random", 128, 256)}),
     "few-plain": ("few-images", {"augment.transforms": "none", "augment.control": "fixed"}),
     "few-diffaugment": (PLAIN, {"augment.transforms": "diffaugment"}),
     "few-ada": (PLAIN, {"augment.transforms": "ada", "augment.control": "adaptive"}),

@@ -29,6 +29,13 @@ def test_a_table_gives_each_resolution_its_value_and_the_others_the_default() ->
     assert [model.mixer_at(side) for side in model.resolutions] == ["double", "double", "single", "double"]
 
 
+def test_hidden_channels_replace_the_ratio_where_they_are_given() -> None:
+    model = small(mlp_ratio={"default": 3, "16": 1}, mlp_hidden={"4": 40, "16": 24})
+    assert [model.hidden_at(side) for side in model.resolutions] == [40, 48, 24, 24]
+    assert differing_keys(model, small(mlp_ratio=3, mlp_hidden={"4": 40, "16": 24})) == []
+    assert differing_keys(model, small(mlp_ratio={"default": 3, "16": 1})) == ["mlp_hidden"]
+
+
 def test_without_a_mixer_the_windows_of_the_older_key_count() -> None:
     assert small(attention="single").mixer_at(16) == "single"
     assert small(attention="single", mixer={"32": "double"}).mixer_at(16) == "single"
@@ -45,15 +52,19 @@ def test_a_table_of_the_default_alone_is_the_value() -> None:
         ("mixer", {}, "the table is empty"),
         ("mixer", {"32": "dw9"}, "'double'"),
         ("mlp_ratio", {"32": 0}, "greater than or equal to 1"),
+        ("mlp_hidden", {"32": 65_537}, "less than or equal to 65536"),
         ("window", 7, "4, 8 or 16"),
         ("heads", {"32": 3}, "3 heads for G's 8 channels at 32 px"),
+        ("kv_heads", {"32": 0}, "greater than or equal to 1"),
+        ("kv_heads", {"32": 3}, "3 heads of keys for G's 4 heads at 32 px; they must divide the heads"),
+        ("kv_heads", 1, "must divide the heads, and be even"),
     ],
 )
 def test_what_a_table_must_not_have(key: str, value: Any, problem: str) -> None:
     with pytest.raises(ValidationError, match=problem):
         small(**{key: value})
     properties = recipe_schema()["$defs"]["ModelSection"]["properties"]
-    assert key == "heads" or not Draft202012Validator(properties[key]).is_valid(value)
+    assert key in ("heads", "kv_heads") or not Draft202012Validator(properties[key]).is_valid(value)
 
 
 def test_tables_survive_a_file_and_merge_with_the_extended_recipe(tmp_path: Any) -> None:
@@ -79,10 +90,26 @@ def test_only_values_that_make_other_networks_differ() -> None:
     assert differing_keys(small(), same) == []
     assert differing_keys(small(attention="single"), small(mixer="single")) == []
     assert differing_keys(small(), small(mixer={"32": "single"})) == ["mixer"]
+    assert differing_keys(small(), small(kv_heads={"default": 4, "1024": 2})) == []
+    assert differing_keys(small(), small(kv_heads={"32": 2})) == ["kv_heads"]
 
 
 def test_recipes_know_every_mixer() -> None:
     assert set(get_args(MixerName)) == set(MIXERS)
+
+
+def test_a_recipe_refuses_a_mixer_above_its_largest_map() -> None:
+    for name, mixer in MIXERS.items():
+        if mixer.largest is not None:
+            assert Recipe.model_validate({"model": {"size": mixer.largest, "mixer": name}})
+            with pytest.raises(ValidationError, match=f'"{name}" .* above {mixer.largest} px'):
+                Recipe.model_validate({"model": {"size": 2 * mixer.largest, "mixer": name}})
+
+
+def test_heads_of_keys_are_those_of_queries_unless_said() -> None:
+    model = small(kv_heads={"32": 2}, heads={"16": 8})
+    assert [model.kv_heads_at(side) for side in model.resolutions] == [4, 4, 8, 2]
+    assert small(kv_heads=1, attention="single").kv_heads_at(16) == 1
 
 
 def test_a_recipe_of_before_means_the_same() -> None:

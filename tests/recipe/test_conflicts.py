@@ -183,12 +183,30 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         "loss.features",
         "is that already",
     ),
+    "rows and columns of large maps": (
+        '[model]\nsize = 128\nmixer = {default = "axial", "16" = "double"}',
+        3,
+        "model.mixer",
+        "too many above 64 px",
+    ),
     "frozen features of tiny images": ("[model]\nsize = 16\n[loss]\nfeatures = 1.0", 2, "model.size", "32 px or more"),
     "frozen features after the run": (
         '[loss]\nfeatures = 1.0\nfeatures_from = "2M"\n[train]\ntotal = "1M"',
         3,
         "loss.features_from",
         "must be below train.total",
+    ),
+    "more dilations than heads": (
+        '[model]\nsize = 1024\nmixer = "na-all"',
+        3,
+        "model.mixer",
+        "needs a head for each",
+    ),
+    "fewer heads of keys in neighbourhoods": (
+        '[model]\nkv_heads = 2\nmixer = "na"',
+        2,
+        "model.kv_heads",
+        "a head of keys and values for every head",
     ),
     "a blur after the run": (
         '[augment]\nblur_until = "2M"\nblur = 2.0\n[train]\ntotal = "1M"',

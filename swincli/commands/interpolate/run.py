@@ -21,11 +21,11 @@ from swincli.metrics.networks import stlpips
 from swincli.metrics.networks.perceptual_input import to_perceptual_input
 from swincli.model.files.model_file import Model
 from swincli.synthesis.latents.codes import codes_of_seeds
-from swincli.synthesis.latents.layer_ranges import parse_code_layers
+from swincli.synthesis.latents.layer_ranges import CODES_OF_A_LEVEL, parse_code_layers
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.output.video import check_video, writing_video
 from swincli.synthesis.sample_set import describe_seeds
-from swincli.synthesis.sampling import sampling_batch
+from swincli.synthesis.sampling import reuse_batch, sampling_batch
 from swincli.synthesis.walk.key_frames import KeyFrames, find_key_frames
 from swincli.synthesis.walk.perceptual_pace import (
     MEASURING_PASSES,
@@ -128,7 +128,9 @@ def make_plan(request: InterpolateRequest, model: Model) -> VideoPlan:
     walks = [
         make_walk(model, share, truncation, curve=request.curve, closed=request.loop, fixed=mixed) for share in shares
     ]
-    batch = request.batch or sampling_batch(model.recipe.model, model.device)
+    fixed = {layer for one in mixed for layer in one.layers}
+    usual = reuse_batch if fixed.issuperset(range(CODES_OF_A_LEVEL)) else sampling_batch
+    batch = request.batch or usual(model.recipe.model, model.device)
     if request.batch is None and request.pace == "perceptual":
         batch = max(1, batch // PERCEPTUAL_MEMORY)
     return VideoPlan(model, walks, segments, frames, batch)

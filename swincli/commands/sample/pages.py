@@ -86,7 +86,7 @@ def sweep_pages(model: Model, request: SampleRequest, drawing: SampleSet, notes:
 
     def draw(index: int) -> Tensor:
         code = drawing.codes([index])[0]
-        return sweep_page(model, code, directions, sweep, named.captions[index], request.batch)
+        return sweep_page(model, code, directions, sweep, named.captions[index], request.batch, request.preview)
 
     for index, stem in enumerate(named.stems):
         output = Output(request.folder / f"{stem}-sweep-{slug}.png", f"{notes[index]} sweep={sweep}")

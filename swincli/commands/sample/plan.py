@@ -22,6 +22,7 @@ from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.output.archives import PACKED, digest
 from swincli.synthesis.output.provenance import Output
 from swincli.synthesis.sample_set import SampleSet, latent_samples, seed_samples
+from swincli.synthesis.sampling import preview_levels
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class SamplePlan:
         codes: The file of the images' codes; None without one.
         space: The space of those codes.
         batch: Images per batch; None to choose it by resolution.
+        preview: Side of the running image to show; None for the whole image.
     """
 
     model: Model
@@ -70,6 +72,7 @@ class SamplePlan:
     codes: Output | None
     space: SaveSpace
     batch: int | None
+    preview: int | None
 
     @property
     def pages(self) -> list[FigurePage]:
@@ -120,9 +123,10 @@ def make_plan(request: SampleRequest, device: torch.device, model: Model | None 
     """
     model = open_model(request.checkpoint, device, request.tuned, model)
     truncation = read_truncation(model, request.truncation, request.truncation_layers, request.truncation_centres)
+    preview_levels(model.recipe.model, request.preview)  # raises the UsageError before anything is drawn
     drawing, mixed = _read_drawing(model, request, truncation)
     identity = model_identity(model.path)
-    origin, settings = _origin_note(model, identity, request), _truncation_note(request)
+    origin, settings = _origin_note(model, identity, request), _settings_note(request)
     notes = [f"{origin} {text}{settings}" for text in drawing.named.origins]
     if drawing.named.class_names is not None:
         notes = [f"{note} class={name}" for note, name in zip(notes, drawing.named.class_names, strict=True)]
@@ -141,6 +145,7 @@ def make_plan(request: SampleRequest, device: torch.device, model: Model | None 
         codes=Output(request.save_latents, f"{whole} space={space}") if request.save_latents else None,
         space=space,
         batch=request.batch,
+        preview=request.preview,
     )
 
 
@@ -166,12 +171,14 @@ def _origin_note(model: Model, identity: str, request: SampleRequest) -> str:
     return text if request.tuned is None else f"{text} tuned={request.tuned.name}:{model_identity(request.tuned)}"
 
 
-def _truncation_note(request: SampleRequest) -> str:
+def _settings_note(request: SampleRequest) -> str:
     text = f" truncation={float(request.truncation)}"
     if request.truncation_layers is not None:
         text += f" truncation-layers={request.truncation_layers}"
     if request.truncation_centres is not None:
         text += f" truncation-centres={request.truncation_centres}"
+    if request.preview is not None:
+        text += f" preview={request.preview}"
     return text
 
 

@@ -109,6 +109,14 @@ class SampleRequest:
     grid_labels: Annotated[
         bool, typer.Option("--grid-labels", help="Label each image of the grid.", rich_help_panel=OUTPUT)
     ] = False
+    preview: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SIDE",
+            help="Draw the running image at SIDE px, e.g. 64, enlarged to the model's size; levels above are left out.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None
     save_latents: Annotated[
         Path | None,
         typer.Option(metavar="FILE.npz", help="Also write the codes of the images.", rich_help_panel=OUTPUT),
@@ -192,6 +200,8 @@ class SampleRequest:
         if self.mix is not None and (grid or self.attention or self.sweep):
             hint = "Leave them out; --mix writes its own grid."
             raise UsageError("--grid, --attention, --sweep: cannot be combined with --mix", hint)
+        if self.preview is not None and self.attention:
+            raise UsageError("--preview: cannot be combined with --attention", "Leave one of them out.")
         if (self.attention_layers or self.attention_at) and not self.attention:
             raise UsageError("--attention-layers, --attention-at: need --attention", "Add --attention.")
         if self.grid_labels and not grid:

@@ -25,7 +25,7 @@ from swincli.synthesis.output.archives import PACKERS, Contents
 from swincli.synthesis.output.image_writer import ImageWriter
 from swincli.synthesis.output.provenance import NOTE, Output, encode_image, is_made, missing, read_picture, save_image
 from swincli.synthesis.sample_set import collect_latents, render_samples
-from swincli.synthesis.sampling import default_sampling_batch, sampling_batch
+from swincli.synthesis.sampling import default_sampling_batch
 from swincli.system.distributed import Processes
 from swincli.system.overwrite import numbered
 
@@ -165,11 +165,11 @@ def _draw_images(plan: SamplePlan, pending: Sequence[int], processes: Processes,
     """Draw and save this rank's share of the images."""
     model, each = plan.model.recipe.model, max(1, -(-len(pending) // processes.world_size))
     group = min(plan.batch or default_sampling_batch(model.size), each)  # the same on every rank
-    batch = min(plan.batch or sampling_batch(model, plan.model.device), each)
-    mine = [pending[index] for index in processes.shard(len(pending), group)]
+    batch, ordered = min(plan.batch or plan.drawing.batch(plan.model), each), plan.drawing.in_order(pending)
+    mine = [ordered[index] for index in processes.shard(len(pending), group)]
     files = iter(plan.files[index] for index in mine)
     with ImageWriter() as writer:
-        for images in render_samples(plan.model, plan.drawing, mine, batch):
+        for images in render_samples(plan.model, plan.drawing, mine, batch, plan.preview):
             for image, output in zip(images, files, strict=False):
                 writer.add(output.path, partial(encode_image, output, image), image.nbytes)
             advance(len(images))

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swincli.model.blocks.score_mask import BIAS_INITS, SCORE_MASKS
 from swincli.ops.constants import cached_constant
 from swincli.ops.cpu_tiles import tiles
 from swincli.ops.fused_attention import fused_window_attention, kernel_is_right, use_fused
@@ -85,13 +86,26 @@ class WindowAttention(nn.Module):
         side: Side of a window.
         shift: Shift of the windows. The map wraps around, and the seam is masked.
         relative_bias: Whether to learn a bias for every relative position.
+        bias_init: Its initial values, a key of `BIAS_INITS`.
+        score_mask: What multiplies the logits, a key of `SCORE_MASKS`.
     """
 
-    def __init__(self, heads: int, head_dim: int, side: int, shift: int, relative_bias: bool = True) -> None:
+    def __init__(
+        self,
+        heads: int,
+        head_dim: int,
+        side: int,
+        shift: int,
+        relative_bias: bool = True,
+        *,
+        bias_init: str = "normal",
+        score_mask: str = "none",
+    ) -> None:
         super().__init__()
         self.heads, self.head_dim, self.side, self.shift = heads, head_dim, side, shift
-        table = nn.init.trunc_normal_(torch.empty((2 * side - 1) ** 2, heads), std=0.02) if relative_bias else None
-        self.position_bias = None if table is None else nn.Parameter(table)
+        self.position_bias = nn.Parameter(BIAS_INITS[bias_init](heads, side)) if relative_bias else None
+        mask = SCORE_MASKS[score_mask]
+        self.mask = mask(heads, side) if mask else None
 
     def bias(self) -> Tensor | None:
         """The bias of every pair of positions, `[h, side², side²]`; None without `relative_bias`."""
@@ -99,6 +113,10 @@ class WindowAttention(nn.Module):
             return None
         index = relative_index(self.side, device=self.position_bias.device)
         return F.embedding(index, self.position_bias).permute(2, 0, 1).contiguous()
+
+    def factors(self) -> Tensor | None:
+        """What multiplies the logits of every pair of positions, `[h, side², side²]`; None without a mask."""
+        return None if self.mask is None else self.mask()
 
     @property
     def grid(self) -> WindowGrid:
@@ -114,11 +132,29 @@ class WindowAttention(nn.Module):
         side = self.side
         y, x = (row - self.shift) % height, (column - self.shift) % width
         q, k, _ = self.grid.partition(qkv)
-        inside = attention_weights(q, k, self.bias(), self.grid)[:, y // side, x // side, :, y % side * side + x % side]
+        weights = attention_weights(q, k, self.bias(), self.grid, factors=self.factors())
+        inside = weights[:, y // side, x // side, :, y % side * side + x % side]
         top, left = y // side * side, x // side * side
         over_all = inside.new_zeros(batch, self.heads, height, width)
         over_all[:, :, top : top + side, left : left + side] = inside.view(batch, self.heads, side, side)
         return over_all.roll((self.shift, self.shift), (2, 3))
+
+
+def attend_in_windows(qkv: Tensor, groups: Sequence[WindowAttention], bias: Tensor | None = None) -> Tensor:
+    """Attention of head groups, each in its own windows: `[B, H, W, 3, G, h, d] -> [B, H, W, G h d]`.
+
+    `bias` is that of `biases_together`, if it is known. Masks of the logits need the logits in memory, so groups with
+    masks take the plain way.
+    """
+    grids = [group.grid for group in groups]
+    factors: list[Tensor] = [group.mask() for group in groups if group.mask is not None]
+    if factors or not use_fused(qkv, grids):
+        biases = [group.bias() for group in groups] if bias is None else list(bias)
+        return window_attention(qkv, grids, biases, factors)
+    tables: list[Tensor] = [group.position_bias for group in groups if group.position_bias is not None]
+    if bias is None and tables:
+        bias = stacked_bias(torch.stack(tables), grids[0].side)
+    return fused_window_attention(qkv, grids, bias).flatten(3)
 
 
 def biases_together(attentions: Sequence[GroupedAttention]) -> list[Tensor | None]:
@@ -154,7 +190,7 @@ ATTENTIONS: dict[str, Shifts] = {"double": double, "single": single}
 
 
 def describe_attention(config: ModelSection, device: torch.device, dtype: torch.dtype) -> str:
-    """How a generator's attention runs on CUDA, in words, after the self-test of the fused kernel; else empty.
+    """How a generator's window attention runs on CUDA, in words, after the self-test of the kernel; else empty.
 
     Args:
         config: The recipe's [model] section.
@@ -163,6 +199,8 @@ def describe_attention(config: ModelSection, device: torch.device, dtype: torch.
     """
     if device.type != "cuda":
         return ""
+    if config.score_mask != "none":
+        return f'plain attention: model.score_mask = "{config.score_mask}" multiplies the logits'
     widths = config.channels("g")
     shapes = {(width // config.heads_at(side), config.window_at(side)) for side, width in widths.items()}
     wrong = sorted({dim for dim, side in shapes if not kernel_is_right(device, dtype, dim, side)})
@@ -185,6 +223,11 @@ class GroupedAttention(nn.Module):
         kind: A key of `ATTENTIONS`.
         block: Index of the block at its resolution.
         relative_bias: Whether to learn a bias for every relative position in a window.
+        kv_heads: Heads of the keys and of the values, a divisor of `heads` and a multiple of the number of groups; None
+            for `heads`. Each serves as many heads of the queries (multi-query attention, Shazeer, 2019; grouped-query
+            attention, Ainslie et al., 2023).
+        bias_init: Its initial values, a key of `BIAS_INITS`.
+        score_mask: What multiplies the logits, a key of `SCORE_MASKS`.
     """
 
     def __init__(
@@ -197,14 +240,21 @@ class GroupedAttention(nn.Module):
         kind: str = "double",
         block: int = 0,
         relative_bias: bool = True,
+        kv_heads: int | None = None,
+        bias_init: str = "normal",
+        score_mask: str = "none",
     ) -> None:
         super().__init__()
         shifts = ATTENTIONS[kind](block, side // 2 if side < resolution else 0)
         self.group_heads, self.head_dim = heads // len(shifts), channels // heads
-        self.qkv = nn.Linear(channels, 3 * channels)
+        self.group_kv_heads = (kv_heads or heads) // len(shifts)
+        self.qkv = nn.Linear(channels, channels + 2 * len(shifts) * self.group_kv_heads * self.head_dim)
         self.proj = nn.Linear(channels, channels)
         self.halves = nn.ModuleList(
-            WindowAttention(self.group_heads, self.head_dim, side, shift, relative_bias) for shift in shifts
+            WindowAttention(
+                self.group_heads, self.head_dim, side, shift, relative_bias, bias_init=bias_init, score_mask=score_mask
+            )
+            for shift in shifts
         )
 
     @property
@@ -215,54 +265,68 @@ class GroupedAttention(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """`[B, H, W, C] -> [B, H, W, C]`; `bias` is that of `biases_together`, if it is known."""
-        groups, qkv = self.head_groups, self._qkv(x)
-        grids = [group.grid for group in groups]
-        if use_fused(qkv, grids):
-            bias = self._stacked_bias() if bias is None else bias
-            attended = fused_window_attention(qkv, grids, bias).flatten(3)
-        else:
-            biases = [group.bias() for group in groups] if bias is None else list(bias)
-            attended = window_attention(qkv, grids, biases)
-        out: Tensor = self.proj(attended)
+        out: Tensor = self.proj(self.attend(self.project(x), bias))
         return out
+
+    def attend(self, qkv: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Attention without the last projection: `[B, H, W, 3, G, h, d] -> [B, H, W, C]`."""
+        return attend_in_windows(qkv, self.head_groups, bias)
 
     def bias_tables(self) -> list[Tensor]:
         """The table of each head group, `[(2 side - 1)², h]`; none without `relative_bias`."""
         return [group.position_bias for group in self.head_groups if group.position_bias is not None]
 
-    def _stacked_bias(self) -> Tensor | None:
-        """The bias of all head groups, `[G, h, side², side²]`; None without `relative_bias`."""
-        tables = self.bias_tables()
-        return stacked_bias(torch.stack(tables), self.head_groups[0].side) if tables else None
-
     def groups_with_qkv(self, x: Tensor) -> list[tuple[WindowAttention, Tensor]]:
         """Every head group with its q, k and v: `[B, H, W, C] -> [B, H, W, 3, h, d]` each."""
-        return list(zip(self.head_groups, self._qkv(x).unbind(4), strict=True))
+        return list(zip(self.head_groups, self.project(x).unbind(4), strict=True))
 
     def add_tiled(self, x: Tensor, normalise: NormaliseTile, out: Tensor) -> None:
         """`out = x + forward(normalise(x))`, tile by tile and without autograd.
-
-        For every head group, only the rows of the projection that make its q, k and v are applied.
 
         Args:
             x: `[B, H, W, C]`.
             normalise: Normalises one tile of x.
             out: Memory for the result, of the shape of x.
         """
-        heads, dim, width = self.group_heads, self.head_dim, self.group_heads * self.head_dim
-        weights = self.qkv.weight.view(3, len(self.halves), width, -1).unbind(1)
-        biases = self.qkv.bias.view(3, len(self.halves), width).unbind(1)
-        results = out.unflatten(-1, (len(self.halves), heads, dim)).unbind(3)
-        for group, weight, bias, result in zip(self.head_groups, weights, biases, results, strict=True):
-            grid, position_bias = group.grid, group.bias()
-            for tile in attention_tiles(x, heads, grid):
-                normal = normalise(tile.read(x, grid.shift), tile.images)
-                qkv = F.linear(normal, weight.flatten(0, 1), bias.flatten()).unflatten(-1, (3, heads, dim))
-                attend_tile(qkv, tile, grid, position_bias, result)
+        self.attend_tiled(x, normalise, out)
+        self.project_tiled(x, out)
+
+    def project_tiled(self, x: Tensor, out: Tensor) -> None:
+        """The last projection of what `attend_tiled` wrote, plus x."""
         for tile in tiles(x, x.shape[-1]):
             tile.write(out, tile.read(x) + self.proj(tile.read(out)))
 
-    def _qkv(self, x: Tensor) -> Tensor:
-        """`[B, H, W, C] -> [B, H, W, 3, G, h, d]`."""
-        qkv: Tensor = self.qkv(x)
-        return qkv.view(*x.shape[:3], 3, len(self.halves), self.group_heads, self.head_dim)
+    def attend_tiled(self, x: Tensor, normalise: NormaliseTile, out: Tensor) -> None:
+        """`add_tiled` without the last projection and without adding x.
+
+        For every head group, only the rows of the projection that make its q, k and v are applied.
+        """
+        heads, dim = self.group_heads, self.head_dim
+        results = out.unflatten(-1, (len(self.halves), heads, dim)).unbind(3)
+        for number, (group, result) in enumerate(zip(self.head_groups, results, strict=True)):
+            grid, position_bias, factors = group.grid, group.bias(), group.factors()
+            weight, bias = self._rows(self.qkv.weight, number), self._rows(self.qkv.bias, number)
+            for tile in attention_tiles(x, heads, grid):
+                normal = normalise(tile.read(x, grid.shift), tile.images)
+                qkv = self._separate(F.linear(normal, weight, bias), groups=1).squeeze(4)
+                attend_tile(qkv, tile, grid, position_bias, result, factors)
+
+    def project(self, x: Tensor) -> Tensor:
+        """q, k and v: `[B, H, W, C] -> [B, H, W, 3, G, h, d]`. Keys and values of fewer heads are repeated."""
+        return self._separate(self.qkv(x), groups=len(self.halves))
+
+    def _rows(self, values: Tensor, group: int) -> Tensor:
+        """The rows of the projection's weight or bias that make q, k and v of one head group."""
+        groups = len(self.halves)
+        query_rows = groups * self.group_heads * self.head_dim
+        sizes = [query_rows, *2 * [(len(values) - query_rows) // 2]]
+        return torch.cat([part.unflatten(0, (groups, -1))[group] for part in values.split(sizes)])
+
+    def _separate(self, qkv: Tensor, groups: int) -> Tensor:
+        """q, k and v of some groups, each by groups and heads: `[B, H, W, features] -> [B, H, W, 3, G, h, d]`."""
+        heads, kv_heads, dim = self.group_heads, self.group_kv_heads, self.head_dim
+        if kv_heads == heads:
+            return qkv.view(*qkv.shape[:3], 3, groups, heads, dim)
+        parts = qkv.split([groups * heads * dim, *2 * [groups * kv_heads * dim]], dim=-1)
+        by_heads = [part.unflatten(-1, (groups, kv_heads, -1, dim)) for part in parts]
+        return torch.stack([part.expand_as(by_heads[0]) for part in by_heads], dim=3).flatten(5, 6)

@@ -9,6 +9,7 @@ from pathlib import Path
 import safetensors
 
 from swincli.errors import CheckpointError
+from swincli.model.files.shipped_models import PREFIX, find_shipped_model, shipped_models
 
 RUNS = Path("runs")
 METADATA = "swincli"  # key of a model file's note
@@ -52,13 +53,16 @@ def find_checkpoint(text: str | None) -> Path:
     """The model file of `--checkpoint`.
 
     Args:
-        text: A model file or a run folder, which stands for its newest model. None: the newest model under `runs/`.
+        text: A model file, a run folder, which stands for its newest model, or `builtin:NAME`, a model that comes with
+            swincli. None: the newest model under `runs/`.
 
     Raises:
         CheckpointError: there is none.
     """
     if text is not None:
         path = Path(text)
+        if text.startswith(PREFIX) and not path.exists():
+            return find_shipped_model(text)
         if path.is_file():
             return path
         if not path.is_dir():
@@ -69,7 +73,9 @@ def find_checkpoint(text: str | None) -> Path:
         return model
     models = [model for run in RUNS.glob("*/") if (model := newest_model(run))]
     if not models:
+        known = ", ".join(f"{PREFIX}{name}" for name in shipped_models())
         raise CheckpointError(
-            f"no trained model under {RUNS}/", "Train one with `swincli train quickstart`, or give --checkpoint."
+            f"no trained model under {RUNS}/",
+            f"Train one with `swincli train quickstart`, or give --checkpoint. These come along: {known}.",
         )
     return max(models, key=lambda model: model.stat().st_mtime)

@@ -11,6 +11,17 @@ from dataclasses import dataclass
 from torch import nn
 
 from swincli.model.blocks.attention import GroupedAttention
+from swincli.model.mixers import (
+    axial,
+    convolution,
+    floors,
+    gated_convolution,
+    grid,
+    kv2,
+    latent,
+    neighbourhood,
+    strided,
+)
 from swincli.recipe.networks import ModelSection
 
 FULL_ATTENTION = "double"
@@ -54,6 +65,9 @@ def _windows(kind: str) -> Callable[[ModelSection, int, int, int], nn.Module]:
             kind=kind,
             block=index,
             relative_bias=config.relative_bias,
+            bias_init=config.bias_init,
+            score_mask=config.score_mask,
+            kv_heads=config.kv_heads_at(resolution),
         )
 
     return build
@@ -62,12 +76,41 @@ def _windows(kind: str) -> Callable[[ModelSection, int, int, int], nn.Module]:
 def _of_windows(config: ModelSection, resolution: int) -> int:
     """q, k, v and output projections, and the products of each position with all of its window."""
     channels, window = config.width_at(resolution), config.window_at(resolution)
-    return resolution**2 * (4 * channels**2 + 2 * window**2 * channels)
+    keys = 2 * config.kv_heads_at(resolution) * channels // config.heads_at(resolution)
+    return resolution**2 * (2 * channels**2 + channels * keys + 2 * window**2 * channels)
+
+
+def _with_latents(assign: str) -> Mixer:
+    """Double attention with latents, by how they read the pixels."""
+
+    def build(config: ModelSection, resolution: int, channels: int, index: int) -> nn.Module:
+        return latent.build(config, resolution, channels, index, assign)
+
+    def multiply_adds(config: ModelSection, resolution: int) -> int:
+        return _of_windows(config, resolution) + latent.added_multiply_adds(config, resolution)
+
+    return Mixer(build, multiply_adds, takes_w=True)
 
 
 MIXERS: dict[str, Mixer] = {
     "double": Mixer(_windows("double"), _of_windows, smallest=4),
     "single": Mixer(_windows("single"), _of_windows, smallest=4),
+    "grid": Mixer(grid.build, grid.multiply_adds),
+    "na": Mixer(neighbourhood.build, neighbourhood.multiply_adds, smallest=neighbourhood.SMALLEST),
+    "na-all": Mixer(neighbourhood.build, neighbourhood.multiply_adds, smallest=neighbourhood.SMALLEST),
+    "dw7": Mixer(convolution.dw7, convolution.of_dw7),
+    "dw7+1x1": Mixer(convolution.dw7_pointwise, convolution.of_dw7_pointwise),
+    "sepconv": Mixer(convolution.sepconv, convolution.of_sepconv),
+    "gnconv2": Mixer(gated_convolution.build_of(2), gated_convolution.multiply_adds_of(2)),
+    "gnconv3": Mixer(gated_convolution.build_of(3), gated_convolution.multiply_adds_of(3)),
+    "pool": Mixer(lambda *_: floors.PoolMixer(), lambda *_: 0, is_floor=True),
+    "identity": Mixer(lambda *_: floors.IdentityMixer(), lambda *_: 0, is_floor=True),
+    "random": Mixer(lambda _, side, *others: floors.RandomMixer(side), floors.of_random, is_floor=True),  # noqa: ARG005
+    "kv2": Mixer(kv2.build, kv2.multiply_adds),
+    "strided": Mixer(strided.build, strided.multiply_adds),
+    "axial": Mixer(axial.build, axial.multiply_adds, largest=axial.LARGEST),
+    "latent": _with_latents("softmax"),
+    "latent-kmeans": _with_latents("kmeans-soft"),
 }
 """Token mixers by their names in recipes."""
 

@@ -79,7 +79,9 @@ def mix_samples(
         )
         return mix_codes(base, other, layers)
 
-    return SampleSet(_describe_pairs(named, pairs, layers), codes), _grid(named, rows, columns, layers)
+    sharing = [pair[0 in layers] for pair in pairs]  # the seed of the first code
+    samples = SampleSet(_describe_pairs(named, pairs, layers), codes, sharing)
+    return samples, _grid(named, rows, columns, layers)
 
 
 def _describe_pairs(named: SampleInfo, pairs: list[tuple[int, int]], layers: Sequence[int]) -> SampleInfo:

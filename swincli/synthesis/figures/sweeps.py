@@ -11,8 +11,8 @@ from torch import Tensor
 from swincli.model.files.model_file import Model
 from swincli.synthesis.figures.labelled_grid import GridLabels, draw_labelled_grid
 from swincli.synthesis.latents.directions import METHODS, Directions
-from swincli.synthesis.latents.layer_ranges import format_code_layers, parse_code_layers
-from swincli.synthesis.sampling import render_all, sampling_batch
+from swincli.synthesis.latents.layer_ranges import CODES_OF_A_LEVEL, format_code_layers, parse_code_layers
+from swincli.synthesis.sampling import render_all, reuse_batch, sampling_batch
 
 NAMES = {"pca": "PCA", "sefa": "SeFa"}
 STEP_UNITS = {"pca": "steps in standard deviations of w", "sefa": "steps in standard deviations of w along PCA 0"}
@@ -79,12 +79,22 @@ def sweep_codes(code: Tensor, directions: Directions, sweep: Sweep) -> Tensor:
 
 @torch.inference_mode()
 def sweep_page(
-    model: Model, code: Tensor, directions: Directions, sweep: Sweep, caption: str, batch: int | None = None
+    model: Model,
+    code: Tensor,
+    directions: Directions,
+    sweep: Sweep,
+    caption: str,
+    batch: int | None = None,
+    preview: int | None = None,
 ) -> Tensor:
-    """Draw the sweep of one w+ `[L, latent_dim]`, one row per direction: uint8 `[H, W, 3]`."""
-    codes = sweep_codes(code, directions, sweep)
-    parts = codes.split(batch or sampling_batch(model.recipe.model, model.device))
-    pictures = [picture for images in render_all(model, parts) for picture in images]
+    """Draw the sweep of one w+ `[L, latent_dim]`, one row per direction: uint8 `[H, W, 3]`.
+
+    Levels below the codes that move are computed once. `preview` as in `render_all`.
+    """
+    codes, sharing = sweep_codes(code, directions, sweep), min(sweep.layers) >= CODES_OF_A_LEVEL
+    usual = (reuse_batch if sharing else sampling_batch)(model.recipe.model, model.device)
+    drawn = render_all(model, codes.split(batch or usual), late=False if sharing else None, preview=preview)
+    pictures = [picture for images in drawn for picture in images]
     name = NAMES[sweep.method]
     labels = GridLabels(
         title=f"{caption}: {name}, codes {format_code_layers(sweep.layers)}; {STEP_UNITS[sweep.method]}",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+CODES_OF_A_LEVEL = 2
 COARSE_END, MIDDLE_END = 4, 8  # first code after the coarse ones, and after the middle ones
 NAMES = ("coarse", "middle", "fine", "all")
 

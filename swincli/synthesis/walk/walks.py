@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from swincli.synthesis.figures.grids import tile
 from swincli.synthesis.figures.mixing import mix_codes
 from swincli.synthesis.latents.codes import codes_of_z
 from swincli.synthesis.latents.truncation import Truncation
+from swincli.synthesis.level_reuse import synthesise_all
 from swincli.synthesis.walk.key_frames import KeyFrames
 from swincli.synthesis.walk.paths import LatentPath, linear_path, locate, slerp_path, spline_path
 
@@ -84,6 +86,8 @@ def _through_z(model: Model, keys: KeyFrames, truncation: Truncation, closed: bo
 def images_along(model: Model, walks: Sequence[Walk], times: Tensor, batch: int) -> Iterator[Tensor]:
     """Images of walks side by side, in the network's pixel range: batches `[B * W, 3, size, size]`, time by time.
 
+    Levels whose codes do not change are computed once: see `level_reuse`.
+
     Args:
         model: A model from `load_model`.
         walks: W walks.
@@ -91,11 +95,17 @@ def images_along(model: Model, walks: Sequence[Walk], times: Tensor, batch: int)
         batch: Images per forward pass; images do not depend on it beyond rounding.
     """
     step = max(1, batch // len(walks))
-    for start in range(0, len(times), step):
-        with torch.inference_mode():
-            w_plus = torch.stack([walk(times[start : start + step]) for walk in walks], dim=1).flatten(0, 1)
-            images = torch.cat([model.generator.synthesise(codes) for codes in w_plus.split(batch)])
-        yield images
+    steps = (times[start : start + step] for start in range(0, len(times), step))
+    images = synthesise_all(model.generator, (part for some in steps for part in _codes(walks, some).split(batch)))
+    passes = -(-step * len(walks) // batch)  # of all steps but the last one, which may have fewer
+    while some := list(islice(images, passes)):
+        yield torch.cat(some)
+
+
+@torch.inference_mode()
+def _codes(walks: Sequence[Walk], times: Tensor) -> Tensor:
+    """The w+ of all walks, `[B * W, L, latent_dim]`, time by time."""
+    return torch.stack([walk(times) for walk in walks], dim=1).flatten(0, 1)
 
 
 def frames_of(model: Model, images: Tensor, grid: tuple[int, int], enlarge: int = 1) -> Iterator[Tensor]:

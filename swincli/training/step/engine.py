@@ -16,8 +16,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from swincli.errors import ResourceError
 from swincli.model.blocks.layers import Conv
+from swincli.model.blocks.upsample import Upsample
 from swincli.model.discriminators.wavelet import TrunkBlock, WaveletDiscriminator
-from swincli.model.generator import Block, Generator, Upsample
+from swincli.model.generator import Block, Generator
 from swincli.recipe.schema import RunSection
 from swincli.system.cache import COMPILER_CACHE, compiled_code_folder
 from swincli.system.distributed import Processes

@@ -122,6 +122,9 @@ def test_the_way_of_attention_is_named_on_cuda(
     assert describe_attention(config, torch.device("cuda"), torch.bfloat16) == words
     assert asked == {("cuda", torch.bfloat16, 4), ("cuda", torch.bfloat16, 8)}
     assert describe_attention(config, torch.device("cpu"), torch.float32) == ""
+    masked = ModelSection(score_mask="gaussian")
+    plain = 'plain attention: model.score_mask = "gaussian" multiplies the logits'
+    assert describe_attention(masked, torch.device("cuda"), torch.bfloat16) == plain
 
 
 def test_the_gradient_of_a_bias_without_a_sort_is_the_embeddings() -> None:

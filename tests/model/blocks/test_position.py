@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from swincli.model.generator import Upsample
+from swincli.model.blocks.upsample import Upsample
 from swincli.recipe.schema import ModelSection
 
 

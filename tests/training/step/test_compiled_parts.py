@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from swincli.errors import ResourceError
+from swincli.model.blocks.upsample import Upsample
 from swincli.model.discriminators.registry import make_discriminator
-from swincli.model.generator import Block, Generator, Upsample
+from swincli.model.generator import Block, Generator
 from swincli.model.meta_init import meta_init
 from swincli.recipe.schema import ModelSection, RunSection
 from swincli.system.cache import compiled_code_folder

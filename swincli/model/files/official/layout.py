@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from swincli.model.files.official import buffers
+from swincli.model.mixers.neighbourhood import dilations_at
 from swincli.ops.wavelet import BANDS
 from swincli.recipe.schema import ModelSection
 
@@ -62,7 +63,8 @@ def generator_layout(config: ModelSection) -> Layout:
     for level, resolution in enumerate(config.resolutions):
         side = config.window_at(resolution)
         for block in range(2):
-            layout |= _block(f"layers.{level}.blocks.{block}", f"levels.{level}.blocks.{block}", resolution, side)
+            names = f"layers.{level}.blocks.{block}", f"levels.{level}.blocks.{block}"
+            layout |= _block(*names, resolution, side, dilations_at(config, resolution))
         if level < last:
             theirs, ours = f"layers.{level}.upsample", f"levels.{level}.upsample"
             layout[f"{theirs}.alpha"] = f"{ours}.position_strength"
@@ -78,14 +80,17 @@ def generator_layout(config: ModelSection) -> Layout:
     return layout
 
 
-def _block(theirs: str, ours: str, resolution: int, side: int) -> Layout:
+def _block(theirs: str, ours: str, resolution: int, side: int, dilations: tuple[int, ...]) -> Layout:
+    """The names of a block. Neighbourhood attention, of StyleNAT, has a table for each dilation."""
     layout: Layout = {}
-    if side < resolution:
+    if side < resolution and not dilations:
         layout[f"{theirs}.attn_mask2"] = Buffer(buffers.shift_mask, (resolution, side))
     layout |= _pair(f"{theirs}.norm1.style", f"{ours}.norm1.style")
     layout |= _pair(f"{theirs}.qkv", f"{ours}.attention.qkv")
     layout |= _pair(f"{theirs}.proj", f"{ours}.attention.proj")
-    for half in range(2):
+    for group in range(len(dilations)):
+        layout[f"{theirs}.attn.rpb.{group}"] = f"{ours}.attention.groups.{group}.position_bias"
+    for half in range(0 if dilations else 2):
         layout[f"{theirs}.attn.{half}.relative_position_bias_table"] = f"{ours}.attention.halves.{half}.position_bias"
         layout[f"{theirs}.attn.{half}.relative_position_index"] = Buffer(buffers.position_index, (side,))
     layout |= _pair(f"{theirs}.norm2.style", f"{ours}.norm2.style")

@@ -1,4 +1,4 @@
-"""Read a checkpoint of the original release. It is a pickle, but no code in it is run."""
+"""Read a checkpoint of the original release or of StyleNAT. It is a pickle, but no code in it is run."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from swincli.errors import CheckpointError
 from swincli.model.discriminators.wavelet import WaveletDiscriminator
 from swincli.model.files.official import arguments as release
+from swincli.model.files.official import stylenat
 from swincli.model.files.official.adam import read_adam
 from swincli.model.files.official.layout import discriminator_names, generator_names, is_parameter
 from swincli.model.files.official.shapes import Shapes, discriminator_section, generator_section
@@ -45,7 +46,7 @@ def is_original(path: Path) -> bool:
 def read_original(path: Path) -> Snapshot:
     """Read a checkpoint. The shapes of its weights give the dimensions of the networks.
 
-    Stored index tables, masks and filters are ignored.
+    Stored index tables, masks and filters are ignored. Of StyleNAT's checkpoints, so are the optimisers.
 
     Args:
         path: A file with `g_ema` and usually `g`, `d`, `g_optim`, `d_optim` and `args`.
@@ -54,10 +55,16 @@ def read_original(path: Path) -> Snapshot:
         CheckpointError: the file is damaged, would run code, or contains other networks; it lists every mismatch.
     """
     content = _unpickle(path)
+    content = stylenat.parts_of(content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not isinstance(content.get("g_ema"), dict):
         raise CheckpointError(f"{path}: not a checkpoint of the original release (it has no g_ema)", _hint(content))
     networks = {name: _strip(content[name]) for name in NETWORKS if isinstance(content.get(name), dict)}
+    theirs = stylenat.is_stylenat(networks["g_ema"])
+    if theirs:
+        networks |= {name: stylenat.to_release(networks[name]) for name in ("g_ema", "g") if name in networks}
     model = _model_section(path, {name: _shapes(network) for name, network in networks.items()})
+    if theirs:
+        stylenat.check_dilations(path, model, content.get("args"))
     expected = {"g_ema": _expected_generator(model)}
     expected |= {"g": expected["g_ema"], **({"d": _expected_discriminator(model)} if "d" in networks else {})}
     problems: list[str] = []
@@ -65,18 +72,19 @@ def read_original(path: Path) -> Snapshot:
     optimizers = {
         name: _optimizer(name, content[name], networks.get(owner, networks["g_ema"]), expected[owner], problems)
         for name, owner in (("g_optim", "g"), ("d_optim", "d"))
-        if isinstance(content.get(name), dict) and owner in expected
+        if isinstance(content.get(name), dict) and owner in expected and not theirs
     }
     if problems:
         listed = format_lines(problems)
         raise CheckpointError(f"{path}: does not fit StyleSwin's networks\n{listed}")
-    arguments = release.plain_arguments(content.get("args"))
+    arguments = {} if theirs else release.plain_arguments(content.get("args"))
     adam = optimizers.get("g_optim")
     steps = adam.steps if adam else 0
     recipe = release.recipe_of(arguments, model, release.steps_taken(path.stem, steps))
     return Snapshot(
         recipe,
-        release.images_seen(path.stem, arguments, steps, recipe.train.batch),
+        (theirs and stylenat.images_seen(content.get("args")))
+        or release.images_seen(path.stem, arguments, steps, recipe.train.batch),
         weights["g_ema"],
         weights.get("g"),
         weights.get("d"),

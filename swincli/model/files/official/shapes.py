@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import product
 from typing import Any
 
@@ -27,7 +27,7 @@ def generator_section(shapes: Shapes) -> dict[str, Any]:
     if levels < 3 or 0 in widths.values():
         return {}
     size = 4 << (levels - 1)
-    heads = [_common(_tables(shapes, level, axis=1), 0) * 2 for level in range(levels)]
+    heads = [_heads(shapes, level) for level in range(levels)]
     section = {
         "size": size,
         "latent_dim": _common(_latent_dims(shapes), DEFAULTS.latent_dim),
@@ -35,7 +35,7 @@ def generator_section(shapes: Shapes) -> dict[str, Any]:
         "window": _window(shapes, levels),
         "mlp_ratio": max(1, _common(_hidden_widths(shapes), 0) // widths[4]),
     }
-    return section | _head_rule(list(widths.values()), heads) | _channels("g", widths, size)
+    return section | _mixer(shapes, levels) | _head_rule(list(widths.values()), heads) | _channels("g", widths, size)
 
 
 def discriminator_section(shapes: Shapes, size: int) -> dict[str, Any]:
@@ -89,8 +89,28 @@ def _tables(shapes: Shapes, level: int, axis: int) -> Iterator[int | None]:
         yield _dim(shapes, f"{block}.attn.{half}.relative_position_bias_table", axis)
 
 
+def _heads(shapes: Shapes, level: int) -> int:
+    """Heads of both halves of double attention, or of all groups of neighbourhood attention."""
+    groups = _groups(shapes, level)
+    of_groups = (_common((_dim(shapes, key, 0) for key in same), 0) for same in groups)
+    return sum(of_groups) if groups else _common(_tables(shapes, level, axis=1), 0) * 2
+
+
+def _groups(shapes: Shapes, level: int) -> list[list[str]]:
+    """The tables of neighbourhood attention, those of equal groups of all blocks together; empty without any."""
+    numbers = range(_consecutive(shapes, f"layers.{level}.blocks.0.attn.rpb.{{}}", first=0))
+    return [[f"{block}.attn.rpb.{number}" for block in _blocks(level)] for number in numbers]
+
+
+def _mixer(shapes: Shapes, levels: int) -> dict[str, Any]:
+    """The mixer, if it is not double attention: StyleNAT's with two dilations at a level, or with a growing number."""
+    counts = [len(_groups(shapes, level)) for level in range(2, levels)]
+    return {} if 0 in counts else {"mixer": "na" if max(counts) <= 2 else "na-all"}
+
+
 def _window(shapes: Shapes, levels: int) -> int:
-    rows = _common(_tables(shapes, levels - 1, axis=0), 0)
+    near = [_common((_dim(shapes, key, 1) for key in same), 0) for same in _groups(shapes, levels - 1)]
+    rows = (near[0] + 2) ** 2 if near else _common(_tables(shapes, levels - 1, axis=0), 0)  # k = side - 1
     side = (math.isqrt(rows) + 1) // 2
     return side if side in WINDOWS else DEFAULTS.window_at(DEFAULTS.size)
 
@@ -101,11 +121,14 @@ def _blocks(level: int) -> Iterator[str]:
 
 def _count(shapes: Shapes, pattern: str, first: int) -> int:
     """Number of consecutive modules with a numbered name, starting at `first`; at least one."""
-    prefixes = {key.rpartition(".")[0] for key in shapes}
+    return max(1, _consecutive({key.rpartition(".")[0] for key in shapes}, pattern, first))
+
+
+def _consecutive(names: Collection[str], pattern: str, first: int) -> int:
     number = first
-    while pattern.format(number) in prefixes:
+    while pattern.format(number) in names:
         number += 1
-    return max(1, number - first)
+    return number - first
 
 
 def _head_rule(widths: list[int], heads: list[int]) -> dict[str, int]:

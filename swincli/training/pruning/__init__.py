@@ -1,0 +1,1 @@
+"""Structured pruning of a trained generator: `mlp_units` removes units, `distillation` repairs the images."""

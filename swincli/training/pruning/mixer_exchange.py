@@ -1,0 +1,85 @@
+"""A trained generator with other token mixers at some resolutions, before distillation repairs its images."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from swincli.errors import UsageError, did_you_mean
+from swincli.model.files.model_file import Model
+from swincli.model.generator import Generator
+from swincli.model.mixers.registry import MIXERS
+from swincli.recipe.schema import ModelSection
+
+SEED = 0
+"""Seed of the new mixers' weights."""
+
+
+def parse_exchange(text: str) -> dict[int, str]:
+    """Parse mixers by resolution: "64=dw7,128=dw7".
+
+    Raises:
+        UsageError: the text has another form, or names no mixer.
+    """
+    chosen = {}
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,4})\s*=\s*(\S+)\s*", part)
+        if match is None:
+            raise UsageError(f"--mixers {text}: {part.strip()!r} is not SIDE=NAME", "For example --mixers 64=dw7")
+        if match[2] not in MIXERS:
+            raise UsageError(
+                f"--mixers {text}: no mixer {match[2]!r}{did_you_mean(match[2], MIXERS)}",
+                f"There are {', '.join(MIXERS)}.",
+            )
+        chosen[int(match[1])] = match[2]
+    return chosen
+
+
+def exchanged_section(config: ModelSection, chosen: dict[int, str], path: Path) -> ModelSection:
+    """The [model] section of a model with other mixers at some resolutions.
+
+    Raises:
+        UsageError: the model has no such resolution, a mixer does not work there, or nothing changes.
+    """
+    names = {str(side): config.mixer_at(side) for side in config.resolutions}
+    for side, name in chosen.items():
+        mixer = MIXERS[name]
+        if str(side) not in names:
+            sides = ", ".join(names)
+            raise UsageError(f"--mixers {side}={name}: {path} has no maps of {side} px", f"It has {sides} px.")
+        if side < mixer.smallest or (mixer.largest is not None and side > mixer.largest):
+            most = f" to {mixer.largest}" if mixer.largest is not None else ""
+            raise UsageError(f"--mixers {side}={name}: the mixer works from {mixer.smallest}{most} px", "Leave it out.")
+    table = names | {str(side): name for side, name in chosen.items()}
+    if table == names:
+        raise UsageError(f"--mixers: {path} has these mixers already", "Give others.")
+    try:
+        return ModelSection.model_validate(config.model_dump() | {"mixer": table})
+    except ValidationError as error:
+        raise UsageError(f"--mixers: {error.errors()[0]['msg']}", "Give others.") from None
+
+
+def exchange(model: Model, section: ModelSection) -> Model:
+    """A model with the mixers of a section; all weights that have the same name and shape are taken over.
+
+    The others start as in training. The model itself stays as it is.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        generator = Generator(section)
+    known = model.generator.state_dict()
+    fresh = generator.state_dict()
+    taken = {name: known[name].cpu() for name, value in fresh.items() if shape_of(known.get(name)) == value.shape}
+    generator.load_state_dict(fresh | taken)
+    recipe = model.recipe.model_copy(update={"model": section})
+    frozen = generator.to(model.device).requires_grad_(False).eval()
+    return replace(model, generator=frozen, recipe=recipe)
+
+
+def shape_of(tensor: torch.Tensor | None) -> torch.Size | None:
+    """The shape of a tensor; None for none."""
+    return None if tensor is None else tensor.shape
