@@ -6,7 +6,7 @@ launches: operations on the device that are no views (a fused or foreach one cou
 float32, uncompiled; copies from the host that wait for the device (blocking) or are queued; reads of the device by the
 host. D, G and the rest (images, draws, averages, report) run in every step, R1 in every 16th. kept: bytes that one
 forward keeps for the backward pass. compile: what torch.compile is given by two steps; tracing takes a minute or more.
-fused: launches of D and G compiled, by inductor's scheduler for a card that is made up; it takes some minutes.
+fused: launches of D and G compiled, by inductor's scheduler for a card that is made up; it takes many minutes.
 
 `--compare FILE` shows what such a file of an earlier state had. `--markdown` prints the table of docs/benchmarks.md.
 """
