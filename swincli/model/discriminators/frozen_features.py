@@ -60,6 +60,8 @@ def _lite0(device: torch.device) -> efficientnet.EfficientNetLite0:
 
 
 def _lite0_maps(network: efficientnet.EfficientNetLite0, images: Tensor) -> list[Tensor]:
+    if images.device.type == "cpu":  # the convolutions are then a third faster
+        images = images.contiguous(memory_format=torch.channels_last)
     return network.maps((images + 1) * 127.5)
 
 

@@ -124,7 +124,7 @@ def load_efficientnet(path: Path, device: torch.device) -> EfficientNetLite0:
 
 
 def folded(network: EfficientNetLite0) -> EfficientNetLite0:
-    """The network with every batch norm multiplied into its convolution, in channels-last memory: half the time.
+    """The network with every batch norm multiplied into its convolution, which saves a third of the time.
 
     The maps agree to rounding. It changes the network it is given.
     """
@@ -132,7 +132,7 @@ def folded(network: EfficientNetLite0) -> EfficientNetLite0:
         if isinstance(module, ConvNorm):
             assert isinstance(module.norm, nn.BatchNorm2d)
             module.conv, module.norm = fuse_conv_bn_eval(module.conv, module.norm), nn.Identity()
-    return network.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return network.requires_grad_(False)
 
 
 def _to_state_dict(content: dict[str, Any]) -> dict[str, Tensor]:

@@ -92,7 +92,7 @@ def test_only_what_applies_is_named() -> None:
 
 
 def test_nothing_left_to_try() -> None:
-    recipe = load_recipe("quickstart", ["run.micro_batch=4", "run.recompute_from=8", "model.std_group=1"])
+    recipe = load_recipe("quickstart-faces", ["run.micro_batch=4", "run.recompute_from=8", "model.std_group=1"])
     assert recipe.model.g_channels is not None  # widths that are spelled out are not halved
     assert memory_hint(recipe, CPU, 1).startswith("Micro-batch and networks have their smallest sizes")
 
