@@ -28,6 +28,7 @@ from kept_for_backward import gpu_path
 from torch._inductor import compile_fx as inductor
 from torch._inductor.debug import DebugContext
 from torch._inductor.decomposition import select_decomp_table
+from torch._inductor.fx_passes import reinplace
 from torch._inductor.graph import GraphLowering
 from torch._inductor.ir import MultiOutput
 from torch._inductor.runtime.hints import DeviceProperties
@@ -168,6 +169,19 @@ def _cuda_for_cpu(value: Any) -> Any:
     return CUDA if isinstance(value, torch.device) and value.type == "cpu" else value
 
 
+_call_function = reinplace.graph_call_function
+_WRITING = {torch.ops.aten.copy_.default, reinplace._generalized_scatter, reinplace._inplace_generalized_scatter}
+
+
+def _call_without_copy(graph: torch.fx.Graph, function: Any, *args: Any, **kwargs: Any) -> torch.fx.Node:
+    """Inductor's way to put an operation into a graph. A PyTorch without CUDA cannot copy even fake tensors there."""
+    if function not in _WRITING:
+        return _call_function(graph, function, *args, **kwargs)
+    node = graph.call_function(function, args, kwargs)
+    node.meta["val"] = args[0].meta["val"]
+    return node
+
+
 @contextmanager
 def made_up_card() -> Iterator[None]:
     """In the block, inductor believes that there are Triton and a card with the properties of `CARD`."""
@@ -179,6 +193,7 @@ def made_up_card() -> Iterator[None]:
             ("torch._inductor.decomposition.is_gpu", lambda _: True),
             ("torch.cuda.get_device_properties", lambda *_: properties),
             ("torch.cuda.current_device", lambda: 0),
+            ("torch._inductor.fx_passes.reinplace.graph_call_function", _call_without_copy),
             ("torch._inductor.runtime.hints.DeviceProperties.create", lambda _: CARD),
         ):
             stack.enter_context(mock.patch(target, value))
