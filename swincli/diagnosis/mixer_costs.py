@@ -19,7 +19,7 @@ from torch import Tensor
 from swincli.console import Console
 from swincli.errors import SwincliError
 from swincli.model.generator import Block, Generator
-from swincli.model.mixers.registry import MIXERS
+from swincli.model.mixers.registry import MIXERS, mixers_with
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
 
@@ -125,8 +125,7 @@ def measure_mixers(recipe: Recipe, device: torch.device, console: Console) -> Mi
 
 
 def _fits(config: ModelSection, name: str, side: int) -> bool:
-    mixer = MIXERS[name]
-    if side < mixer.smallest or (mixer.largest is not None and side > mixer.largest):
+    if not MIXERS[name].works_at(side):
         return False
     try:
         with torch.device("meta"):
@@ -138,8 +137,7 @@ def _fits(config: ModelSection, name: str, side: int) -> bool:
 
 def with_mixers(config: ModelSection, chosen: dict[int, str]) -> ModelSection:
     """The [model] section with these mixers at these resolutions, and its own at all others."""
-    table = {str(side): config.mixer_at(side) for side in config.resolutions}
-    return config.model_copy(update={"mixer": table | {str(side): name for side, name in chosen.items()}})
+    return config.model_copy(update={"mixer": mixers_with(config, chosen)})
 
 
 def _measure_level(config: ModelSection, side: int, names: Sequence[str], device: torch.device) -> list[MixerCost]:

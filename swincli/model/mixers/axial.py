@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from swincli.model.mixers.depthwise_kernel import centred_kernel
 from swincli.ops.constants import cached_constant
+from swincli.ops.depthwise import depthwise
 from swincli.ops.dot_product_attention import dot_product_attention
-from swincli.ops.strided_depthwise import strided_depthwise
 from swincli.recipe.networks import ModelSection
 
 LARGEST = 64
@@ -94,7 +94,7 @@ class AxialAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[B, H, W, C] -> [B, H, W, C]`."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(3)
-        local = strided_depthwise(v.flatten(3), self.local, 1) + self.local_bias
+        local = depthwise(v.flatten(3), self.local, self.local_bias)
         for lines in self.order:
             v = attend_along(q, k, v, lines)
         out: Tensor = self.proj(v.flatten(3) + local)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swincli.model.mixers.depthwise_kernel import centred_kernel
 from swincli.ops.depthwise import Halo, Padding, depthwise, halos
 from swincli.ops.instance_norm import NormaliseTile
 from swincli.recipe.schema import ModelSection
@@ -29,9 +30,7 @@ class Depthwise(nn.Module):
 
     def __init__(self, channels: int, *, bias: bool = True, padding: Padding = "zeros") -> None:
         super().__init__()
-        kernels = nn.init.trunc_normal_(torch.empty(channels, 1, SIDE, SIDE), std=0.02)
-        kernels[:, :, REACH, REACH] += 1.0
-        self.weight = nn.Parameter(kernels)
+        self.weight = nn.Parameter(centred_kernel(channels, SIDE))
         self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
         self.padding = padding
 

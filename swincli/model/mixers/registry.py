@@ -54,6 +54,10 @@ class Mixer:
     takes_w: bool = False
     is_floor: bool = False
 
+    def works_at(self, resolution: int) -> bool:
+        """Whether it mixes maps of this side."""
+        return resolution >= self.smallest and (self.largest is None or resolution <= self.largest)
+
 
 def _windows(kind: str) -> Callable[[ModelSection, int, int, int], nn.Module]:
     def build(config: ModelSection, resolution: int, channels: int, index: int) -> nn.Module:
@@ -119,6 +123,11 @@ def mixer_at(config: ModelSection, resolution: int) -> Mixer:
     """The mixer of a resolution: the recipe's, or full attention if the map is too small for that."""
     mixer = MIXERS[config.mixer_at(resolution)]
     return mixer if resolution >= mixer.smallest else MIXERS[FULL_ATTENTION]
+
+
+def mixers_with(config: ModelSection, chosen: dict[int, str]) -> dict[str, str]:
+    """The table `model.mixer` of a network with these mixers at these resolutions, and its own at all others."""
+    return {str(side): chosen.get(side, config.mixer_at(side)) for side in config.resolutions}
 
 
 def has_windows(config: ModelSection, resolution: int) -> bool:

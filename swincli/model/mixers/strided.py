@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from swincli.model.blocks.attention import GroupedAttention
 from swincli.model.mixers.depthwise_kernel import centred_kernel
 from swincli.ops.cpu_tiles import Tile, tiles
+from swincli.ops.depthwise import depthwise
 from swincli.ops.instance_norm import NormaliseTile
 from swincli.ops.strided_depthwise import depthwise_rows, depthwise_tiled, strided_depthwise
 from swincli.recipe.networks import ModelSection
@@ -67,7 +68,7 @@ class StridedAttention(nn.Module):
         """`[B, H, W, C] -> [B, H, W, C]`."""
         small = strided_depthwise(x, self.reduce, STRIDE)
         attended = self.windows.attend(self.windows.project(small))
-        return self._project(_upsampled(attended), strided_depthwise(x, self.detail, 1))
+        return self._project(_upsampled(attended), depthwise(x, self.detail, None))
 
     def _project(self, attended: Tensor, detail: Tensor) -> Tensor:
         out: Tensor = self.windows.proj(F.gelu(attended + detail))

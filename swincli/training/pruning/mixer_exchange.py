@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from swincli.errors import UsageError, did_you_mean
 from swincli.model.files.model_file import Model
 from swincli.model.generator import Generator
-from swincli.model.mixers.registry import MIXERS
+from swincli.model.mixers.registry import MIXERS, mixers_with
 from swincli.recipe.schema import ModelSection
 
 SEED = 0
@@ -45,16 +45,16 @@ def exchanged_section(config: ModelSection, chosen: dict[int, str], path: Path) 
     Raises:
         UsageError: the model has no such resolution, a mixer does not work there, or nothing changes.
     """
-    names = {str(side): config.mixer_at(side) for side in config.resolutions}
+    names = mixers_with(config, {})
     for side, name in chosen.items():
         mixer = MIXERS[name]
         if str(side) not in names:
             sides = ", ".join(names)
             raise UsageError(f"--mixers {side}={name}: {path} has no maps of {side} px", f"It has {sides} px.")
-        if side < mixer.smallest or (mixer.largest is not None and side > mixer.largest):
+        if not mixer.works_at(side):
             most = f" to {mixer.largest}" if mixer.largest is not None else ""
             raise UsageError(f"--mixers {side}={name}: the mixer works from {mixer.smallest}{most} px", "Leave it out.")
-    table = names | {str(side): name for side, name in chosen.items()}
+    table = mixers_with(config, chosen)
     if table == names:
         raise UsageError(f"--mixers: {path} has these mixers already", "Give others.")
     try:
@@ -71,15 +71,10 @@ def exchange(model: Model, section: ModelSection) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         generator = Generator(section)
-    known = model.generator.state_dict()
     fresh = generator.state_dict()
-    taken = {name: known[name].cpu() for name, value in fresh.items() if shape_of(known.get(name)) == value.shape}
+    known = {name: value.cpu() for name, value in model.generator.state_dict().items() if name in fresh}
+    taken = {name: value for name, value in known.items() if value.shape == fresh[name].shape}
     generator.load_state_dict(fresh | taken)
     recipe = model.recipe.model_copy(update={"model": section})
     frozen = generator.to(model.device).requires_grad_(False).eval()
     return replace(model, generator=frozen, recipe=recipe)
-
-
-def shape_of(tensor: torch.Tensor | None) -> torch.Size | None:
-    """The shape of a tensor; None for none."""
-    return None if tensor is None else tensor.shape
