@@ -65,6 +65,11 @@ class LoadedModel:
         return self.core.images_seen
 
     @property
+    def ancestors(self) -> tuple[str, ...]:
+        """The models that it was made from and how, the oldest first, such as "fine-tuned from ffhq256.safetensors"."""
+        return tuple(map(str, self.core.ancestors))
+
+    @property
     def device(self) -> str:
         """Where it runs, such as "cpu" or "cuda:0"."""
         return str(self.core.device)
