@@ -13,7 +13,7 @@ Point = tuple[float, float]
 
 WIDTH, HEIGHT = 480, 230  # of the drawing in its own units; the page scales it
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 8, 36
-_MOST_POINTS = 240  # of a drawn line
+MOST_POINTS = 240  # of a drawn line
 _SMOOTHED_FROM = 40  # points from which a line is smoothed
 _SPAN = 0.03  # of a line: as many points are in the running mean
 _TICKS = 5
@@ -137,7 +137,7 @@ def bulk(points: Sequence[Point]) -> Sequence[Point]:
     return [point for point in points if low <= point[1] <= high]
 
 
-def thinned(points: Sequence[Point], most: int = _MOST_POINTS) -> list[Point]:
+def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
     """At most `most` points: means of neighbouring ones."""
     if len(points) <= most:
         return list(points)

@@ -118,6 +118,7 @@ def render_page(facts: RunFacts, examination: Examination | None) -> str:
         pixelated=size <= _ENLARGED,
         curves=_curves(facts),
         metric_charts=_metric_charts(facts),
+        any_best=any(row.best for row in facts.rows),
         pairs=[] if examination is None else _pairs(examination),
         examination=examination,
         spectrum=None if examination is None else _spectrum_chart(examination),

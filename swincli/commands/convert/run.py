@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 
 from swincli.commands.convert.remake import remake_model
-from swincli.commands.convert.request import ConvertRequest
+from swincli.commands.convert.request import NAMED, ConvertRequest
 from swincli.commands.typer_command import Result
 from swincli.console import Console
 from swincli.model.files.ancestry import to_notes, with_parent
+from swincli.model.files.find_checkpoint import find_checkpoint
 from swincli.model.files.model_file import read_snapshot, save_snapshot
 from swincli.model.files.official import unsupported_by_release, write_original
 from swincli.model.files.snapshot import PARTS
@@ -53,6 +54,7 @@ def _reconstruct_ema(folder: Path, dest: Path, width: float, at: int | None, con
 
 
 def _convert_checkpoint(source: Path, dest: Path, images_seen: int | None, console: Console) -> Result:
+    source = find_checkpoint(str(source)) if str(source).startswith(NAMED) else source
     snapshot = read_snapshot(source)
     snapshot = snapshot if images_seen is None else replace(snapshot, images_seen=images_seen)
     ancestors = with_parent(snapshot.ancestors, source, "convert", snapshot.images_seen)
