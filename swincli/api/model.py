@@ -191,8 +191,8 @@ def load_model(
     same bytes as with `swincli sample`.
 
     Args:
-        source: A run folder (its newest model), a `.safetensors` file, or an original `.pt` checkpoint; None for the
-            newest run under `runs/`.
+        source: A run folder (its newest model), a `.safetensors` file, an original `.pt` checkpoint, `builtin:NAME`, or
+            `hf:OWNER/NAME` of a hub; None for the newest run under `runs/`.
         device: "auto" takes CUDA, then MPS, then the CPU.
         tuned: Apply the tuned weights that `swincli project --tune` wrote.
 

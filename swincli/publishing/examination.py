@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from swincli.console import Console
 from swincli.data.store.reader import Store
@@ -22,9 +23,9 @@ from swincli.model.files.model_file import Model
 from swincli.synthesis.sampling import generate
 
 SIDE = 16  # pixels at which images are compared
-MOST_REALS = 20_000  # training images that are compared: evenly spread over the store
+MOST_REALS, MOST_BYTES = 20_000, 2**32  # training images that are compared, evenly spread, and their bytes
 SPECTRUM_REALS = 512
-_READ = 256  # images of the store at a time
+_READ_BYTES = 2**26  # images of the store at a time
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,13 @@ def examine(model: Model, store: Store, count: int, console: Console) -> Examina
             drawn.append(batch.numpy())
             advance(len(batch))
     samples = np.concatenate(drawn)
-    indices = np.unique(np.linspace(0, len(store) - 1, min(len(store), MOST_REALS)).astype(np.int64))
+    size = 3 * store.resolution**2
+    most, step = min(len(store), MOST_REALS, MOST_BYTES // size), max(1, _READ_BYTES // size)
+    indices = np.unique(np.linspace(0, len(store) - 1, most).astype(np.int64))
     reals, spectra = [], SpectrumSum()
     with console.progress("Comparing", len(indices)) as advance:
-        for start in range(0, len(indices), _READ):
-            images = store.fetch(indices[start : start + _READ])
+        for start in range(0, len(indices), step):
+            images = store.fetch(indices[start : start + step])
             reals.append(_small(images))
             for image in images[: max(0, SPECTRUM_REALS - start)]:
                 spectra.add(ImageSpectrum.from_image(image))
@@ -100,7 +103,12 @@ def _nearest(fakes: NDArray[np.float32], reals: NDArray[np.float32]) -> NearestR
     f, r = centred(fakes, reals, None)
     smallest = [squared_distances(rows, r).min(dim=1) for rows in f.split(BLOCK)]
     squared, real = (torch.cat([block[part] for block in smallest]) for part in (0, 1))
-    own = squared_distances(r[real], r)
-    own[torch.arange(len(real)), real] = torch.inf
-    spacing = own.min(dim=1).values if len(r) > 1 else torch.full_like(squared, torch.inf)
+    spacing = torch.cat([_spacing(part, r) for part in real.split(BLOCK)])
     return NearestReals(real.numpy(), squared.sqrt().numpy(), spacing.sqrt().numpy())
+
+
+def _spacing(chosen: Tensor, reals: Tensor) -> Tensor:
+    """Squared distances [N] of chosen rows of the reals to their nearest other row; infinite if there is none."""
+    squared = squared_distances(reals[chosen], reals)
+    squared[torch.arange(len(chosen)), chosen] = torch.inf
+    return squared.min(dim=1).values

@@ -110,6 +110,7 @@ def render_page(facts: RunFacts, examination: Examination | None) -> str:
     toml = dump_recipe(facts.recipe)
     return page_template("swincli.publishing", "report_page.html").render(
         **shared_values(facts),
+        machine=_machine(facts),
         generator=Markup(GENERATOR),
         policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
         script=Markup(script),
@@ -123,14 +124,18 @@ def render_page(facts: RunFacts, examination: Examination | None) -> str:
         examination=examination,
         spectrum=None if examination is None else _spectrum_chart(examination),
         toml_text=Markup.escape(toml),
-        command_text=Markup.escape("\n".join(_commands(facts))),
+        command_text=Markup.escape("\n".join(_commands(facts, "recipe.toml"))),
         recipe_uri=f"data:text/plain;base64,{b64encode(toml.encode()).decode('ascii')}",
     )
 
 
 def render_markdown(facts: RunFacts) -> str:
-    """The short form: what a pull request needs, without pictures."""
-    return text_template("swincli.publishing", "report.md.jinja").render(**shared_values(facts)).strip() + "\n"
+    """The short form: what a pull request needs, without pictures, and without the machine's name and settings."""
+    values = shared_values(facts)
+    machine = [(name, text) for name, text in _machine(facts) if name != "host" and not name.startswith("$")]
+    lines = _commands(facts, str(facts.path / "recipe.toml"))
+    page = text_template("swincli.publishing", "report.md.jinja").render(**values, machine=machine, commands=lines)
+    return page.strip() + "\n"
 
 
 def shared_values(facts: RunFacts) -> dict[str, Any]:
@@ -145,9 +150,7 @@ def shared_values(facts: RunFacts) -> dict[str, Any]:
         "conditions": _conditions(facts),
         "data_rows": [] if facts.manifest is None else _data_rows(facts.manifest),
         "cost_rows": _cost_rows(facts),
-        "machine": _machine(facts),
         "packages": _packages(facts),
-        "commands": _commands(facts),
         "counted": "{:,}".format,
     }
 
@@ -230,7 +233,6 @@ def _cost_rows(facts: RunFacts) -> list[tuple[str, str]]:
         "time in training steps": None if cost.seconds is None else format_duration(cost.seconds),
         "from the first to the last line of the log": None if cost.wall is None else format_duration(cost.wall),
         "seconds per 1,000 images": None if cost.sec_per_kimg is None else f"{cost.sec_per_kimg:.4g}",
-        "sessions": f"{len(facts.environment):,}" if facts.environment else None,
         "most memory of the process": None if cost.memory is None else format_bytes(cost.memory),
         "most memory of the GPU": None if cost.gpu_memory is None else format_bytes(cost.gpu_memory),
         "multiply-adds of an image": None if cost.multiply_adds is None else format_metric(cost.multiply_adds),
@@ -260,7 +262,7 @@ def _packages(facts: RunFacts) -> list[str]:
     return [f"{name.removeprefix(start)} {value}" for name, value in newest.items() if name.startswith(start)]
 
 
-def _commands(facts: RunFacts) -> list[str]:
+def _commands(facts: RunFacts, recipe: str) -> list[str]:
     """The command lines that make the store, the run and its figures again."""
     manifest, lines = facts.manifest, []
     store = facts.recipe.data.path or "datasets/images"
@@ -269,7 +271,7 @@ def _commands(facts: RunFacts) -> list[str]:
         words += ["--crop", manifest.crop, "--filter", manifest.filter]
         words += ["--dedupe-near" if manifest.dedupe == "near" else "--dedupe"] if manifest.dedupe else []
         lines.append(shlex.join(words))
-    lines.append(shlex.join(["swincli", "train", "recipe.toml", "--out", f"runs/{facts.name}"]))
+    lines.append(shlex.join(["swincli", "train", recipe, "--out", f"runs/{facts.name}"]))
     if facts.protocols:
         newest = facts.protocols[-1]
         fakes, names = newest["protocol"]["fakes"], [row.name for row in facts.rows]
