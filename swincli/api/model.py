@@ -65,6 +65,11 @@ class LoadedModel:
         return self.core.images_seen
 
     @property
+    def ancestors(self) -> tuple[str, ...]:
+        """The models that it was made from and how, the oldest first, such as "fine-tuned from ffhq256.safetensors"."""
+        return tuple(map(str, self.core.ancestors))
+
+    @property
     def device(self) -> str:
         """Where it runs, such as "cpu" or "cuda:0"."""
         return str(self.core.device)
@@ -186,8 +191,8 @@ def load_model(
     same bytes as with `swincli sample`.
 
     Args:
-        source: A run folder (its newest model), a `.safetensors` file, or an original `.pt` checkpoint; None for the
-            newest run under `runs/`.
+        source: A run folder (its newest model), a `.safetensors` file, an original `.pt` checkpoint, `builtin:NAME`, or
+            `hf:OWNER/NAME` of a hub; None for the newest run under `runs/`.
         device: "auto" takes CUDA, then MPS, then the CPU.
         tuned: Apply the tuned weights that `swincli project --tune` wrote.
 

@@ -43,7 +43,7 @@ CheckpointOption = Annotated[
     str | None,
     typer.Option(
         metavar="RUN|FILE",
-        help="Run folder, model file or builtin:NAME; default: the newest run.",
+        help="Run folder, model file, builtin:NAME or hf:OWNER/NAME; default: the newest run.",
         rich_help_panel=SOURCE,
     ),
 ]
