@@ -13,6 +13,7 @@ import typer
 from swincli.commands.convert.command import convert
 from swincli.commands.doctor import doctor
 from swincli.commands.evaluate.command import evaluate
+from swincli.commands.export.command import export
 from swincli.commands.interpolate.command import interpolate
 from swincli.commands.prepare_data.command import prepare_data
 from swincli.commands.project.command import project
@@ -69,6 +70,7 @@ app.command("evaluate", epilog=_example("swincli evaluate --metric fid --data da
 app.add_typer(recipe_app, name="recipe")
 app.command("doctor", epilog=_example("swincli doctor quickstart"))(doctor)
 app.command("convert", epilog=_example("swincli convert FFHQ_256.pt ffhq256.safetensors"))(convert)
+app.command("export", epilog=_example("swincli export runs/quickstart model.onnx"))(export)
 
 
 @functools.cache
