@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,7 +69,12 @@ def test_a_graph_gives_what_the_model_gives(name: GraphName, kind: str, request:
 def test_each_input_changes_the_image(conditional: Model) -> None:
     graph = make_graph(conditional, "z")
     first = dict(inputs_of_seeds(conditional, graph, [3], 0.7, 6))
-    changes = {"z": -first["z"], "truncation": np.float32(0.2), "truncation_layers": np.int64(2), "label": 1 - first["label"]}
+    changes = {
+        "z": -first["z"],
+        "truncation": np.float32(0.2),
+        "truncation_layers": np.int64(2),
+        "label": 1 - first["label"],
+    }
     assert set(changes) == set(graph.inputs)
     run = in_pytorch(graph)
     for name, value in changes.items():
@@ -85,7 +89,7 @@ def test_a_truncation_of_1_leaves_w_to_the_bit(plain: Model) -> None:
 
 def test_statistics_of_batches_are_refused_by_name(plain: Model) -> None:
     section = plain.recipe.model.model_copy(update={"style": "adabn"})
-    with pytest.raises(CheckpointError, match='model.style = "adabn" normalises by statistics of training batches'):
+    with pytest.raises(CheckpointError, match=r'model\.style = "adabn" normalises by statistics of training batches'):
         make_graph(replace(plain, recipe=plain.recipe.model_copy(update={"model": section})), "z")
 
 
@@ -100,7 +104,7 @@ def test_what_is_too_far_away_is_refused_with_figures(plain: Model) -> None:
     found = compare(probes, off(0.02), "image")
     assert found.psnr == pytest.approx(34, abs=1)
     assert found.bytes_changed > 0.9
-    with pytest.raises(CheckpointError, match=r"model.onnx: not written, .* differs from PyTorch by 0.02"):
+    with pytest.raises(CheckpointError, match=r"model\.onnx: not written, .* differs from PyTorch by 0.02"):
         check_agreement("model.onnx", found)
     for wrong in (lambda inputs: exact[..., :1], off(np.nan)):  # noqa: ARG005
         with pytest.raises(CheckpointError, match="differs from PyTorch by inf"):

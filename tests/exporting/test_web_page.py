@@ -72,13 +72,13 @@ def test_a_runtime_without_a_file_is_refused_by_its_name(package: Path, missing:
 
 def test_other_files_are_never_removed(tmp_path: Path) -> None:
     (tmp_path / "thesis.pdf").touch()
-    with pytest.raises(DataError, match="holds thesis.pdf"):
+    with pytest.raises(DataError, match=r"holds thesis\.pdf"):
         check_page_folder(tmp_path, force=True)
     with pytest.raises(DataError, match="is a file"):
         check_page_folder(tmp_path / "thesis.pdf", force=True)
 
 
-def fail_with_a_full_disk(folder: Path) -> None:
+def fail_with_a_full_disk(folder: Path) -> None:  # noqa: ARG001
     raise OSError(28, "No space left on device")
 
 
