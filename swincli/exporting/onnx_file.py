@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,10 +80,20 @@ def save_onnx(path: Path, graph: Graph, note: Mapping[str, Any], name: str, opse
     written = next(each.version for each in proto.opset_import if each.domain in ("", "ai.onnx"))
     if written != opset:
         raise UsageError(f"--opset {opset}: this network needs version {written}", f"Give --opset {written}.")
+    _name_the_batch(proto)
     proto.producer_name, proto.producer_version = "swincli", __version__
     del proto.metadata_props[:]
     onnx.helper.set_model_props(proto, {NOTE: json.dumps(note, ensure_ascii=False)})
     path.write_bytes(proto.SerializeToString())
+
+
+def _name_the_batch(proto: Any) -> None:
+    """Call the number of images "batch" in all shapes, in place of the symbol that torch.export has made up."""
+    (symbol,) = {each.type.tensor_type.shape.dim[0].dim_param for each in proto.graph.output}
+    for each in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        for length in each.type.tensor_type.shape.dim:
+            if length.dim_param:
+                length.dim_param = re.sub(rf"\b{re.escape(symbol)}\b", "batch", length.dim_param)
 
 
 def open_onnx(path: Path, graph: Graph, name: str) -> Run:

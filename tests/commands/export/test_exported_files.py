@@ -160,9 +160,7 @@ def test_the_page_draws_the_pictures_of_sample(served: tuple[Path, str], tmp_pat
         page.goto(f"{address}#seed=5&truncation=0.7")
         for index, seed in enumerate((5, 123456)):
             page.fill("#seed", str(seed))
-            page.wait_for_function(
-                "seed => document.querySelector('#picture').ariaLabel.includes(`seed ${seed},`)", arg=seed
-            )
+            page.locator(f'#picture[aria-label*="seed {seed},"]').wait_for()
             with page.expect_download() as waiting:
                 page.click("#download")
             saved = tmp_path / f"{index}.png"
@@ -173,7 +171,7 @@ def test_the_page_draws_the_pictures_of_sample(served: tuple[Path, str], tmp_pat
         page.fill("#other", "9")
         for level in (2, 3):
             page.fill(f"#level-{level}", "1")
-        page.wait_for_function("document.querySelector('#picture').ariaLabel.endsWith('seed 9 at 16, 32 px')")
+        page.locator('#picture[aria-label$="seed 9 at 16, 32 px"]').wait_for()
         with page.expect_download() as waiting:
             page.click("#download")
         waiting.value.save_as(tmp_path / "mixed.png")
