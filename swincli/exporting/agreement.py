@@ -132,7 +132,8 @@ def compare(probes: Iterable[Probe], run: Run, output: str) -> Agreement:
 
 def to_bytes(images: NDArray[np.float32]) -> NDArray[np.uint8]:
     """The uint8 images of an output, `[B, 3, H, W] -> [B, H, W, 3]`."""
-    return np.rint(images * 255.0).astype(np.uint8).transpose(0, 2, 3, 1)
+    pictures: NDArray[np.uint8] = np.rint(images * 255.0).astype(np.uint8).transpose(0, 2, 3, 1)
+    return pictures
 
 
 def check_agreement(name: str, found: Agreement) -> None:

@@ -169,4 +169,5 @@ def trace(graph: Graph) -> torch.export.ExportedProgram:
     batch = torch.export.Dim("batch")
     shapes = tuple({0: batch} if batched else None for batched in graph.batched)
     with torch.no_grad():
+        graph.module(*graph.example)  # the cached constants are made now, and their making is not in the graph
         return torch.export.export(graph.module, graph.example, dynamic_shapes=shapes)

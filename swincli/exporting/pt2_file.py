@@ -29,7 +29,7 @@ def save_pt2(path: Path, graph: Graph, note: Mapping[str, Any], name: str) -> No
     try:
         with quiet(), path.open("wb") as file:
             extra = {NOTE_FILE: json.dumps(note, ensure_ascii=False)}
-            torch.export.save(trace(graph), file, extra_files=extra)  # type: ignore[arg-type]
+            torch.export.save(trace(graph), file, extra_files=extra)
     except OSError:
         raise
     except Exception as error:  # the exporter's errors have no common type
@@ -39,7 +39,7 @@ def save_pt2(path: Path, graph: Graph, note: Mapping[str, Any], name: str) -> No
 def open_pt2(path: Path, graph: Graph) -> Run:
     """A function that runs a `.pt2` file of a graph."""
     with quiet(), path.open("rb") as file:
-        module = torch.export.load(file).module()  # type: ignore[arg-type]
+        module = torch.export.load(file).module()
 
     def run(inputs: Inputs) -> np.ndarray[Any, np.dtype[np.float32]]:
         with torch.inference_mode():
