@@ -31,15 +31,18 @@ DETECTOR_BATCH = 32
 def to_float16(source: Path, dest: Path) -> None:
     """Write an ONNX file with weights and most operations in float16; inputs, output and norms stay float32."""
     import onnx
+    import onnx_ir
     from onnxruntime.transformers import float16
 
     with quiet():
-        model = float16.convert_float_to_float16(
+        proto = float16.convert_float_to_float16(
             onnx.load(str(source)),
             keep_io_types=True,
             op_block_list=[*float16.DEFAULT_OP_BLOCK_LIST, "LayerNormalization", "ReduceMean", "Resize"],
         )
-    dest.write_bytes(model.SerializeToString())
+        model = onnx_ir.serde.deserialize_model(proto)
+        model.graph.sort()  # the casts of the inputs stand at the end
+        dest.write_bytes(onnx_ir.serde.serialize_model(model).SerializeToString())
 
 
 def to_int8(source: Path, dest: Path) -> None:
