@@ -14,6 +14,7 @@ from swincli.commands.card.command import card
 from swincli.commands.convert.command import convert
 from swincli.commands.doctor import doctor
 from swincli.commands.evaluate.command import evaluate
+from swincli.commands.export.command import export
 from swincli.commands.interpolate.command import interpolate
 from swincli.commands.prepare_data.command import prepare_data
 from swincli.commands.project.command import project
@@ -73,6 +74,7 @@ app.command("card", epilog=_example("swincli card runs/quickstart hub/cats-32 --
 app.add_typer(recipe_app, name="recipe")
 app.command("doctor", epilog=_example("swincli doctor quickstart"))(doctor)
 app.command("convert", epilog=_example("swincli convert FFHQ_256.pt ffhq256.safetensors"))(convert)
+app.command("export", epilog=_example("swincli export runs/quickstart model.onnx"))(export)
 
 
 @functools.cache
