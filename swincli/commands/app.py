@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from swincli.commands.convert.command import convert
+from swincli.commands.directions.command import directions_app
 from swincli.commands.doctor import doctor
 from swincli.commands.evaluate.command import evaluate
 from swincli.commands.interpolate.command import interpolate
@@ -65,6 +66,7 @@ app.command("stop", epilog=_example("swincli stop runs/quickstart"))(stop)
 app.command("sample", epilog=_example("swincli sample --seeds 0-31 --truncation 0.7 --grid 8x4"))(sample)
 app.command("interpolate", epilog=_example("swincli interpolate --seeds 1,5,9 --loop --pace perceptual"))(interpolate)
 app.command("project", epilog=_example("swincli project portrait.jpg --space w+ --tune"))(project)
+app.add_typer(directions_app, name="directions")
 app.command("evaluate", epilog=_example("swincli evaluate --metric fid --data datasets/photos-256"))(evaluate)
 app.add_typer(recipe_app, name="recipe")
 app.command("doctor", epilog=_example("swincli doctor quickstart"))(doctor)

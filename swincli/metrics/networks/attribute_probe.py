@@ -162,7 +162,7 @@ def fit_classes(features: Features, labels: Sequence[str | None], seed: int = 0)
         raise DataError(f"labels: too few to tell classes apart: {found}", hint)
     known = np.array([index for index, label in enumerate(labels) if label in classes])
     target = np.array([classes.index(str(labels[index])) for index in known])
-    fitted, held_out = _split(target, seed)
+    fitted, held_out = split_by_class(target, seed)
     weights, bias = _logistic(features[known[fitted]], target[fitted], len(classes))
     right = (features[known[held_out]].astype(np.float64) @ weights.T + bias).argmax(axis=1) == target[held_out]
     kinds = [right[target[held_out] == label] for label in range(len(classes))]
@@ -190,7 +190,7 @@ def fit_numbers(features: Features, values: Sequence[float | None], seed: int = 
             f"labels: {len(known)} numbers, {len(set(target.tolist()))} of them different: too few",
             f"A probe needs at least {2 * FEWEST} pictures with numbers that differ.",
         )
-    fitted, held_out = _split(np.zeros(len(known), int), seed)
+    fitted, held_out = split_by_class(np.zeros(len(known), int), seed)
     weights, bias = _ridge(features[known[fitted]], target[fitted])
     guess = features[known[held_out]].astype(np.float64) @ weights[0] + bias[0]
     spread = float(((target[held_out] - target[held_out].mean()) ** 2).sum())
@@ -214,16 +214,17 @@ def require_sklearn() -> None:
 def logistic_boundary(points: NDArray[Any], positive: NDArray[np.bool_], strength: float) -> NDArray[np.float64]:
     """A logistic boundary between two kinds of points `[N, D]` with balanced weights: its weights and bias, `[D + 1]`.
 
-    Points are standardised for the fit; `strength` is scikit-learn's C there.
+    All columns are divided by one number, so that the penalty keeps the boundary's normal out of columns that hardly
+    vary; `strength` is scikit-learn's C there.
 
     Raises:
         ResourceError: scikit-learn is not installed.
     """
-    weights, bias = _logistic(points, positive.astype(int), 2, strength)
+    weights, bias = _logistic(points, positive.astype(np.int64), 2, strength, by_column=False)
     return np.append(weights[1] - weights[0], bias[1] - bias[0])
 
 
-def _split(target: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def split_by_class(target: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of the fit and of the held-out pictures; every class is split 70 to 30, with at least one held out."""
     random = np.random.default_rng((seed, 20))
     fitted: list[NDArray[np.int64]] = []
@@ -237,13 +238,20 @@ def _split(target: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDA
 
 
 def _logistic(
-    points: NDArray[Any], target: NDArray[np.int64], classes: int, strength: float = STRENGTH
+    points: NDArray[Any],
+    target: NDArray[np.int64],
+    classes: int,
+    strength: float = STRENGTH,
+    *,
+    by_column: bool = True,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights `[K, D]` and biases `[K]` of a logistic regression on standardised points."""
     require_sklearn()
     from sklearn.linear_model import LogisticRegression
 
     mean, deviation = _scale(points)
+    if not by_column:
+        deviation = np.full_like(deviation, np.sqrt((deviation**2).mean()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of convergence: the last digits do not matter
         model = LogisticRegression(C=strength, class_weight="balanced", max_iter=500)

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from tiny_backbone import CHANNELS, install_tiny_backbone
 
 from swincli.errors import DataError, ResourceError
 from swincli.metrics.networks.attribute_probe import (
@@ -17,7 +18,6 @@ from swincli.metrics.networks.attribute_probe import (
     logistic_boundary,
     probe_features,
 )
-from tests.tiny_backbone import CHANNELS, install_tiny_backbone
 
 CPU = torch.device("cpu")
 
