@@ -50,7 +50,8 @@ def file_of(model: Model, name: str, out: Path | None, *, force: bool) -> Path:
 def list_files(request: ListRequest, device: torch.device) -> Result:
     """List a model's directions. Damaged files are listed as such."""
     model = open_model(request.checkpoint, device)
-    rows, lines = [], []
+    rows: list[dict[str, object]] = []
+    lines: list[str] = []
     known = known_directions(model)
     width = max(map(len, known), default=0)
     for name, path in known.items():

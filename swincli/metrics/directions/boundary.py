@@ -98,4 +98,5 @@ def orthogonal_to(normal: Tensor, others: Tensor) -> Tensor:
         rest = rest - basis @ (basis.T @ rest)
     if rest.norm() < 1e-4 * normal.double().norm():
         raise DataError("--orthogonal-to: the direction is made of these alone", "Leave some of them out.")
-    return (rest / rest.norm()).to(normal.dtype)
+    unit: Tensor = (rest / rest.norm()).to(normal.dtype)
+    return unit

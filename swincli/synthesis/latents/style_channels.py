@@ -134,4 +134,4 @@ def _widened(weight: Tensor, inputs: int) -> nn.Parameter:
 
 
 def _blocks(generator: Generator) -> list[Block]:
-    return [block for level in generator.levels for block in level.blocks]  # type: ignore[union-attr, misc]
+    return [block for level in generator.levels for block in level.blocks]  # type: ignore[union-attr]
