@@ -102,7 +102,8 @@ def _by_probe(job: Job, probe: AttributeProbe, source: str) -> NamedDirection:
     judge = Judge(torch.from_numpy(weights).float(), bias, float(scores.std()))
     quality = {**found.quality, "judge_accuracy": probe.quality.balanced_accuracy, "judged_positive": seen}
     if seen * len(scores) < 10:
-        job.console.warn(f"only {seen:.1%} of the generated images show {job.request.name}: the direction is a guess")
+        hint = "look at the strip of `directions show` before you use it"
+        job.console.warn(f"only {seen:.1%} of the generated images show {job.request.name}: {hint}")
     return replace(found, judge=judge, quality=quality)
 
 
