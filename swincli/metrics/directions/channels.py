@@ -58,10 +58,12 @@ def rank_channels(model: Model, examples: Tensor, most: int) -> list[RankedChann
         raise DataError(
             f"--positive: {different} different examples; at least {FEWEST} are needed", "10 to 30 are usual."
         )
-    population = style_values(model.generator, codes_of_seeds(model, range(POPULATION))).double()
+    population = style_values(model.generator, codes_of_seeds(model, range(POPULATION))).cpu().double()
     mean, sigma = population.mean(dim=0), population.std(dim=0)
     moving = sigma > _STILL * sigma.max()
-    normal = (style_values(model.generator, examples).double() - mean) / sigma.where(moving, torch.ones_like(sigma))
+    normal = (style_values(model.generator, examples).cpu().double() - mean) / sigma.where(
+        moving, torch.ones_like(sigma)
+    )
     shift, spread = normal.mean(dim=0), normal.std(dim=0)
     rank = torch.where(moving, shift.abs() / spread.clamp_min(1e-3), torch.zeros_like(shift))
     best = rank.topk(min(most, len(rank))).indices.tolist()

@@ -131,12 +131,13 @@ def probe_features(batches: Iterable[Tensor], device: torch.device) -> Features:
     backbone = BACKBONES[BACKBONE]
     backbone.weights.require()
     network, parts = backbone.build(device), []
+    resizing = torch.device("cpu") if device.type == "mps" else device  # MPS may lack antialiasing
     with torch.inference_mode(), exact_float32(device):
         for batch in batches:
-            pixels = batch.to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+            pixels = batch.to(resizing).permute(0, 3, 1, 2).float() / 127.5 - 1
             side = min(LARGEST_SIDE, max(SIDE, *pixels.shape[2:]))
             resized = F.interpolate(pixels, size=(side, side), mode="bilinear", antialias=True)
-            maps = backbone.maps(network, resized)
+            maps = backbone.maps(network, resized.to(device))
             cells = [F.adaptive_avg_pool2d(x, n).flatten(1) for x, n in zip(maps, _CELLS, strict=True)]
             parts.append(torch.cat(cells, dim=1).cpu().numpy())
     return np.concatenate(parts).astype(np.float32)

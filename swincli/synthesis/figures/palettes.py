@@ -16,7 +16,7 @@ UNITS = "steps in standard deviations"
 
 def edit_offsets(steps: int, reach: float) -> list[float]:
     """Offsets of a row of images, from -reach to reach."""
-    return torch.linspace(-reach, reach, steps, dtype=torch.float64).tolist()
+    return [round(offset, 9) for offset in torch.linspace(-reach, reach, steps, dtype=torch.float64).tolist()]
 
 
 def palette_page(
