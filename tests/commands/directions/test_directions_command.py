@@ -228,6 +228,30 @@ def test_examples_give_a_channel_that_can_be_drawn(model: Path, tmp_path: Path, 
         swincli.load_model(model, "cpu").edit(np.zeros((1, 8)), {str(out): 1.0})
 
 
+def test_examples_that_are_none(model: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert _directions(model, "from-examples", "some", "--positive", str(tmp_path)) == 1
+    assert "a folder without codes (.npz)" in capsys.readouterr().err
+    assert _directions(model, "from-examples", "some", "--positive", "1,1,1,1,1,1") == 1
+    assert "1 different examples; at least 5 are needed" in capsys.readouterr().err
+    assert _directions(model, "from-examples", "some", "--positive", "smiling") == 2
+    assert "--positive smiling:" in capsys.readouterr().err
+    assert _directions(model, "from-examples", "some", "--positive", "1-9", "--rank", "11") == 2
+    assert "only 10 channels are listed" in capsys.readouterr().err
+
+
+def test_a_damaged_file_is_listed_as_such(tmp_path: Path, capsys: Capture) -> None:
+    own = _save(tmp_path / "model.safetensors", 3)
+    assert _directions(own, "find", "good", "--component", "pca:1") == 0
+    folder = tmp_path / "directions" / model_identity(own)
+    (folder / "bad.safetensors").write_bytes(b"nothing")
+    capsys.readouterr()
+    assert _directions(own, "list") == 0
+    bad, good = capsys.readouterr().out.splitlines()
+    assert "damaged" in bad
+    assert good.startswith("good")
+    assert "pca:1" in good
+
+
 def test_renaming(model: Path, capsys: Capture) -> None:
     assert _directions(model, "find", "old", "--component", "sefa:1@coarse") == 0
     assert _directions(model, "rename", "old", "new") == 0
@@ -261,6 +285,10 @@ def test_a_direction_of_another_model_is_refused(found: Path, tmp_path: Path, ca
         (["--component", "pca:0", "--orthogonal-to", "nothing"], 2, "nothing: "),
         (["--label", "x"], 2, "--label, --data: give both"),
         (["--label", "eyes=glasses", "--data", "builtin:cats:50:x"], 2, "builtin:cats:50:x"),
+        (["--label", "hair=red", "--data", "builtin:cats:50"], 2, "builtin:cats:50 has no such slot"),
+        (["--label", "red", "--data", "builtin:cats:50"], 2, "composed pictures have a label a slot"),
+        (["--label", "eyes=read", "--data", "builtin:cats:50"], 2, "--label read: builtin:cats:50 has no such label"),
+        (["--label", "x", "--data", "nowhere"], 2, "--data nowhere: neither a store nor composed pictures"),
         (["--scores", "nowhere.csv"], 1, "nowhere.csv: no such file"),
         (["--component", "pca:0", "--num", "3"], 2, "--num 3: must be from 40"),
         (["--component", "pca:0", "--out", "a.npz"], 2, "must end in .safetensors"),
