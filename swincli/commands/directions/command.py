@@ -52,11 +52,11 @@ def from_examples(request: ExamplesRequest, device: torch.device, console: Conso
 
 @directions_app.command("list", epilog="Example: [bold]swincli directions list --checkpoint builtin:cats32[/]")
 @device_command(ListRequest)
-def list_directions(request: ListRequest, device: torch.device, console: Console) -> Result:  # noqa: ARG001
+def list_directions(request: ListRequest, device: torch.device, console: Console) -> Result:
     """List the directions of a model."""
     from swincli.commands.directions.files import list_files
 
-    return list_files(request, device)
+    return list_files(request, device, console)
 
 
 @directions_app.command(epilog="Example: [bold]swincli directions show glasses --seeds 0-3[/]")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from swincli.commands.directions.request import ListRequest, RenameRequest
 from swincli.commands.model_options import open_model
 from swincli.commands.typer_command import Result
+from swincli.console import Console
 from swincli.errors import CheckpointError, DataError, UsageError, from_os_error
 from swincli.model.files.model_file import Model
 from swincli.synthesis.latents.layer_ranges import format_code_layers
@@ -47,13 +48,15 @@ def file_of(model: Model, name: str, out: Path | None, *, force: bool) -> Path:
     return path
 
 
-def list_files(request: ListRequest, device: torch.device) -> Result:
+def list_files(request: ListRequest, device: torch.device, console: Console) -> Result:
     """List a model's directions. Damaged files are listed as such."""
     model = open_model(request.checkpoint, device)
     rows: list[dict[str, object]] = []
     lines: list[str] = []
     known = known_directions(model)
     width = max(map(len, known), default=0)
+    if not known:
+        console.say(f"{model.path} has no directions yet: `swincli directions find` finds them")
     for name, path in known.items():
         try:
             direction = read_direction(path, model)

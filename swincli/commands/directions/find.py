@@ -175,7 +175,7 @@ def _open_other(model: Model, name: str) -> NamedDirection:
 
 
 def find_channel(request: ExamplesRequest, device: torch.device, console: Console) -> Result:
-    """Rank style channels by examples, and save one.
+    """Rank style channels by examples, and save the best.
 
     Raises:
         SwincliError: something cannot be opened or written.
@@ -186,18 +186,18 @@ def find_channel(request: ExamplesRequest, device: torch.device, console: Consol
     ranked = rank_channels(model, examples, request.top)
     for number, one in enumerate(ranked, start=1):
         console.say(f"{number:3d}  {one.channel!s:<18} rank {one.rank:5.2f}  examples at {one.shift:+.2f} sigma")
-    chosen = ranked[request.rank - 1]
-    step = chosen.sigma if chosen.shift > 0 else -chosen.sigma
+    chosen = ranked[request.rank - 1 :][: request.channels]
+    steps = [one.sigma if one.shift > 0 else -one.sigma for one in chosen]
     direction = NamedDirection(
         name=request.name,
         space="style",
-        vector=torch.tensor([step]),
+        vector=torch.tensor(steps),
         sigma=1.0,
         layers=(),
         model=model_identity(model.path),
         source=f"{len(examples)} examples",
-        channels=(chosen.channel,),
-        quality={"rank": chosen.rank, "shift": chosen.shift},
+        channels=tuple(one.channel for one in chosen),
+        quality={"rank": chosen[0].rank, "shift": chosen[0].shift},
     )
     save_direction(path, direction)
     result = _result(path, direction)

@@ -155,6 +155,9 @@ class ExamplesRequest:
     ]
     checkpoint: CheckpointOption = None
     rank: Annotated[int, typer.Option(min=1, metavar="N", help="Save the channel of this rank.")] = 1
+    channels: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Save so many channels together, from --rank on.")
+    ] = 1
     top: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="Number of channels to list.")] = 10
     out: OutOption = None
     force: ForceOption = False
@@ -165,8 +168,9 @@ class ExamplesRequest:
         Raises:
             UsageError: the rank is not among those that are listed.
         """
-        if self.rank > self.top:
-            raise UsageError(f"--rank {self.rank}: only {self.top} channels are listed", f"Add --top {self.rank}.")
+        last = self.rank + self.channels - 1
+        if last > self.top:
+            raise UsageError(f"--rank, --channels: only {self.top} channels are listed", f"Add --top {last}.")
 
 
 @dataclass(frozen=True, kw_only=True)

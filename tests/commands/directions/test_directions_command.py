@@ -221,6 +221,11 @@ def test_examples_give_a_channel_that_can_be_drawn(model: Path, tmp_path: Path, 
     plain, still, moved = (_pixels(tmp_path / name / "seed-000003.png") for name in "abc")
     assert np.abs(plain - still).max() <= 1
     assert np.abs(plain - moved).max() > 1
+    three = ["--positive", "1-12", "--channels", "3", "--out", str(out), "--force", "--json"]
+    capsys.readouterr()
+    assert _directions(model, "from-examples", "channel", *three) == 0
+    facts = _facts(capsys)
+    assert facts["channels"] == [one["channel"] for one in facts["ranking"][:3]]
     refused = ["--seeds", "3", "--edit", f"{out}=1", "--save-latents", str(tmp_path / "w.npz")]
     assert _sample(model, tmp_path / "d", *refused) == 2
     assert "style channels cannot be combined with --save-latents" in capsys.readouterr().err
