@@ -12,6 +12,7 @@ import typer
 
 from swincli.commands.card.command import card
 from swincli.commands.convert.command import convert
+from swincli.commands.directions.command import directions_app
 from swincli.commands.doctor import doctor
 from swincli.commands.evaluate.command import evaluate
 from swincli.commands.export.command import export
@@ -68,6 +69,7 @@ app.command("stop", epilog=_example("swincli stop runs/quickstart"))(stop)
 app.command("sample", epilog=_example("swincli sample --seeds 0-31 --truncation 0.7 --grid 8x4"))(sample)
 app.command("interpolate", epilog=_example("swincli interpolate --seeds 1,5,9 --loop --pace perceptual"))(interpolate)
 app.command("project", epilog=_example("swincli project portrait.jpg --space w+ --tune"))(project)
+app.add_typer(directions_app, name="directions")
 app.command("evaluate", epilog=_example("swincli evaluate --metric fid --data datasets/photos-256"))(evaluate)
 app.command("report", epilog=_example("swincli report runs/quickstart"))(report)
 app.command("card", epilog=_example("swincli card runs/quickstart hub/cats-32 --license cc-by-4.0"))(card)

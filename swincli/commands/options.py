@@ -79,6 +79,15 @@ TruncationCentresOption = Annotated[
     ),
 ]
 
+EditOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=STEPS,...",
+        help="Move the images along directions of `swincli directions`, in standard deviations; repeatable.",
+        rich_help_panel=SOURCE,
+    ),
+]
+
 
 def parsed(option: str, text: str, parse: Callable[[str], T], hint: str | None = None) -> T:
     """Parse the value of an option; the error names the option.
