@@ -16,8 +16,10 @@ from swincli.metrics.definitions.fid import frechet_distance
 from swincli.metrics.definitions.moments import Moments
 from swincli.metrics.metric import Context, Intervals, Values
 from swincli.metrics.networks.attribute_probe import Features, fit_classes, fit_numbers, probe_features
+from swincli.metrics.networks.judges import judge_of
 from swincli.metrics.streams.features import SideStatistics
 from swincli.metrics.streams.labels import Labelled, as_names, check_by, check_labelled
+from swincli.model.pretrained.efficientnet import WEIGHTS
 from swincli.recipe.attributes import Attribute
 from swincli.synthesis.latents.classes import labels_as_trained
 from swincli.synthesis.sampling import generate
@@ -48,7 +50,7 @@ class ByClass:
     def values(self) -> Values:
         """`intra_fid`, the mean over classes, and the FID of each."""
         each = {
-            f"fid[{self.by}={name}]": frechet_distance(_moments(fakes), _moments(reals))
+            f"fid:{self.by}={name}": frechet_distance(_moments(fakes), _moments(reals))
             for name, (fakes, reals) in self.sides.items()
         }
         return {"intra_fid": float(np.mean(list(each.values()))) if each else float("nan"), **each}
@@ -57,7 +59,7 @@ class ByClass:
         """95 % intervals: of each class by its bootstrap, of the mean by those of the classes."""
         found, spread, values = dict[str, Interval](), [], self.values()
         for name, (fakes, reals) in self.sides.items():
-            key = f"fid[{self.by}={name}]"
+            key = f"fid:{self.by}={name}"
             deviation = fid_deviation(fakes, reals, self.context.seed, self.context.console) or 0.0
             found[key] = around(values[key], deviation, least=0.0)
             spread.append(deviation)
@@ -118,20 +120,25 @@ class LabelAccuracy:
         """`label_accuracy`, the mean over classes and flags, then each attribute on generated and on real images."""
         each = {name: (float(hits.mean()), self.held_out[name]) for name, hits in self.hits.items()}
         values = {"label_accuracy": float(np.mean([found for found, _ in each.values()]))} if each else {}
-        values |= {f"accuracy[{name}]": found for name, (found, _) in each.items()}
-        values |= {f"accuracy_of_reals[{name}]": real for name, (_, real) in each.items()}
-        values |= {f"r2[{name}]": found for name, (found, _) in self.fits.items()}
-        return values | {f"r2_of_reals[{name}]": real for name, (_, real) in self.fits.items()}
+        values |= {f"accuracy:{name}": found for name, (found, _) in each.items()}
+        values |= {f"accuracy_of_reals:{name}": real for name, (_, real) in each.items()}
+        values |= {f"r2:{name}": found for name, (found, _) in self.fits.items()}
+        return values | {f"r2_of_reals:{name}": real for name, (_, real) in self.fits.items()}
 
     def intervals(self) -> Intervals:
         """Wilson's intervals of the shares of generated images."""
-        return {f"accuracy[{name}]": wilson(hits) for name, hits in self.hits.items()}
+        return {f"accuracy:{name}": wilson(hits) for name, hits in self.hits.items()}
 
 
 def label_accuracy(fakes: SideStatistics, _: SideStatistics, context: Context) -> LabelAccuracy:
     """Fit a classifier for each attribute on real images, and judge generated ones by it."""
     labelled = check_labelled(context.labelled, ACCURACY)
     store, device = labelled.store, labelled.model.device
+    judge = judge_of(labelled.model.recipe)
+    if judge is not None and judge.sha256 == WEIGHTS.sha256:
+        context.console.warn(
+            f"label-accuracy: the model's D looked through {judge.name} too, so the accuracy may flatter it"
+        )
     picked = np.sort(np.random.default_rng((context.seed, 4)).permutation(len(store))[:MOST_PROBED])
     seeds = labelled.seeds[: min(fakes.count, MOST_JUDGED)]
     with context.console.progress("Label accuracy", len(picked) + len(seeds)) as advance:

@@ -24,7 +24,7 @@ from swincli.metrics.streams.labels import Labelled, check_by, check_labelled
 from swincli.model.files.model_file import Model, load_model, save_model
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe
-from swincli.training.step.labels import training_attributes
+from swincli.training.step.labels import training_attributes, training_classes
 
 CPU = torch.device("cpu")
 
@@ -67,13 +67,27 @@ def test_fid_is_taken_inside_each_class(model: Model, big_store: Store) -> None:
     reals[:, 0] += 3 * have
     found = by_class(side(fakes), side(reals), Context(console=console, labelled=labelled))
     values = found.values()
-    assert list(values) == ["intra_fid", "fid[colour=blue]", "fid[colour=green]", "fid[colour=red]"]
+    assert list(values) == ["intra_fid", "fid:colour=blue", "fid:colour=green", "fid:colour=red"]
     moments = Moments.from_features(fakes[asked == 2]), Moments.from_features(reals[have == 2])
-    assert values["fid[colour=blue]"] == pytest.approx(frechet_distance(*moments))
+    assert values["fid:colour=blue"] == pytest.approx(frechet_distance(*moments))
     assert values["intra_fid"] == pytest.approx(np.mean([values[name] for name in values if name != "intra_fid"]))
-    low, high = found.intervals()["fid[colour=blue]"]
-    assert low <= values["fid[colour=blue]"] <= high
+    low, high = found.intervals()["fid:colour=blue"]
+    assert low <= values["fid:colour=blue"] <= high
     assert "under 200 images, FID says little: blue (" in console.warnings[0]
+
+
+def test_models_of_one_class_an_image_are_divided_too(
+    labelled_store: Store, tiny_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    recipe, path = tiny_recipe("model.classes=2"), tmp_path / "classes.safetensors"
+    network = Generator(recipe.model).eval().requires_grad_(False)
+    save_model(path, network, recipe, 0, training_classes(2, labelled_store))
+    labelled = Labelled(load_model(path, CPU), labelled_store, range(30), "class")
+    features = np.random.default_rng(0).standard_normal((30, 4)).astype(np.float32)
+    context = Context(console=Told(), labelled=labelled)
+    values = by_class(side(features), side(features[:12]), context).values()
+    assert list(values) == ["intra_fid", "fid:class=blue", "fid:class=red"]
+    assert np.array_equal(labelled.of_reals("class")[:, 0], labelled_store.labels)
 
 
 def test_classes_of_too_few_images_are_left_out(model: Model, big_store: Store) -> None:
@@ -104,17 +118,17 @@ def test_images_that_show_their_labels_have_the_accuracy_of_real_ones(
     context = Context(labelled=labelled)
     monkeypatch.setattr(by_label, "generate", honest)
     values = label_accuracy(side(np.zeros((60, 2), np.float32)), side(np.zeros((2, 2), np.float32)), context).values()
-    assert values["accuracy[colour]"] > 0.95
-    assert values["accuracy_of_reals[colour]"] > 0.95
-    assert values["label_accuracy"] == pytest.approx((values["accuracy[colour]"] + values["accuracy[dark]"]) / 2)
-    assert values["r2[size]"] < 0.5
+    assert values["accuracy:colour"] > 0.95
+    assert values["accuracy_of_reals:colour"] > 0.95
+    assert values["label_accuracy"] == pytest.approx((values["accuracy:colour"] + values["accuracy:dark"]) / 2)
+    assert values["r2:size"] < 0.5
 
     def shuffled(_: Model, seeds: range, labels: torch.Tensor) -> Iterator[torch.Tensor]:
         yield from honest(_, seeds, labels.roll(1, dims=0))
 
     monkeypatch.setattr(by_label, "generate", shuffled)
     wrong = label_accuracy(side(np.zeros((60, 2), np.float32)), side(np.zeros((2, 2), np.float32)), context).values()
-    assert wrong["accuracy[colour]"] < 0.7
+    assert wrong["accuracy:colour"] < 0.7
 
 
 def test_what_lacks_labels_is_refused_by_name(
