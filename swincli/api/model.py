@@ -21,6 +21,9 @@ from swincli.synthesis.sample_set import render_samples, seed_samples
 from swincli.synthesis.sampling import render_all, sampling_batch
 from swincli.system import runtime
 
+Labels = Mapping[str, str | float | bool | Sequence[str]]
+"""Values of attributes by name."""
+
 
 class LoadedModel:
     """A trained generator, ready to draw images. Made by `swincli.load_model`.
@@ -61,6 +64,11 @@ class LoadedModel:
         return None if self.core.classes is None else self.core.classes.names
 
     @property
+    def attributes(self) -> tuple[dict[str, Any], ...] | None:
+        """Names, kinds, values and ranges of its attributes; None for a model without any."""
+        return None if self.core.attributes is None else tuple(one.as_dict() for one in self.core.attributes.each)
+
+    @property
     def images_seen(self) -> int:
         """Images that it was trained on, repetitions included."""
         return self.core.images_seen
@@ -83,6 +91,7 @@ class LoadedModel:
         truncation_layers: int | None = None,
         truncation_centres: int | None = None,
         classes: str | int | None = None,
+        labels: Labels | None = None,
         batch: int | None = None,
         preview: int | None = None,
     ) -> NDArray[np.uint8]:
@@ -95,6 +104,8 @@ class LoadedModel:
             truncation_centres: Truncate towards the nearest of K cluster centres of w.
             classes: Of a conditional model, a class by name or number, or several as "cat,dog"; each seed then gives
                 one image of every class, class by class. By default a class is drawn for each seed.
+            labels: Of a model with attributes, values by name, such as {"hair": "red", "glasses": True, "age": 30}, a
+                list for one of several values. Others are drawn as they occur together in training.
             batch: Images at once; as many as fit a modest machine or half of the GPU by default.
             preview: Draw the running image at this side, such as 64, enlarged to H x W. Levels above are left out.
 
@@ -102,10 +113,11 @@ class LoadedModel:
             uint8 `[N, H, W, 3]`, RGB.
 
         Raises:
-            UsageError: no such class, a truncation that cannot be, or a preview of a side that the image never has.
+            UsageError: no such class, attribute or value, a truncation that cannot be, or a preview of a side that the
+                image never has.
         """
         cut = read_truncation(self.core, truncation, truncation_layers, truncation_centres)
-        drawing = seed_samples(self.core, list(seeds), None if classes is None else str(classes), cut)
+        drawing = seed_samples(self.core, list(seeds), _wanted(classes, labels), cut)
         most = batch or sampling_batch(self.core.recipe.model, self.core.device)
         chosen, batch = range(len(drawing)), min(most, max(1, len(drawing)))
         return self._gather(render_samples(self.core, drawing, chosen, batch, preview))
@@ -117,6 +129,7 @@ class LoadedModel:
         z: ArrayLike | None = None,
         truncation: float = 1.0,
         classes: str | int | None = None,
+        labels: Labels | None = None,
     ) -> NDArray[np.float32]:
         """w of seeds, or of given z.
 
@@ -125,6 +138,7 @@ class LoadedModel:
             z: Instead of seeds: float `[N, latent_dim]`, standard normal. Unconditional models only.
             truncation: Moves w towards the mean w (of its class); 1 leaves it as it is.
             classes: As in `sample`.
+            labels: As in `sample`.
 
         Returns:
             float32 `[N, latent_dim]`.
@@ -136,12 +150,12 @@ class LoadedModel:
             raise UsageError("map: give either seeds or z", "For example model.map(seeds=[1, 2])")
         cut = read_truncation(self.core, truncation, None, None)
         if seeds is not None:
-            drawing = seed_samples(self.core, list(seeds), None if classes is None else str(classes), cut)
+            drawing = seed_samples(self.core, list(seeds), _wanted(classes, labels), cut)
             count = len(drawing)
             parts = [drawing.codes(range(start, min(start + 256, count))) for start in range(0, count, 256)]
             w_plus = torch.cat(parts) if parts else torch.empty(0, 1, self.latent_dim)
         else:
-            if self.classes is not None:
+            if self.core.is_conditional:
                 raise UsageError("map: z alone does not decide w of a conditional model", "Give seeds and classes.")
             w_plus = codes_of_z(self.core, self._codes(z, (2,)), cut)
         return np.asarray(w_plus[:, 0].cpu().numpy(), np.float32)
@@ -202,6 +216,21 @@ class LoadedModel:
     def _gather(self, parts: Iterator[Tensor]) -> NDArray[np.uint8]:
         images = [part.numpy() for part in parts]
         return np.concatenate(images) if images else np.empty((0, self.resolution, self.resolution, 3), np.uint8)
+
+
+def _wanted(classes: str | int | None, labels: Labels | None) -> str | list[str] | None:
+    """Labels as `describe_seeds` takes them."""
+    if classes is not None and labels:
+        raise UsageError("classes, labels: a model has classes or attributes", "Give one of them.")
+    if labels:
+        return [f"{name}={_spelled(value)}" for name, value in labels.items()]
+    return None if classes is None else str(classes)
+
+
+def _spelled(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "+".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
 
 
 def load_model(

@@ -15,6 +15,7 @@ from swincli.metrics.definitions.radial_profile import WINDOW
 from swincli.metrics.protocol import NetworkRecord
 from swincli.metrics.streams.features import FAKES_ONLY, SideStatistics, Statistic
 from swincli.metrics.streams.images import ImageSet
+from swincli.metrics.streams.labels import Labelled
 from swincli.model.files.model_file import Model
 from swincli.system.distributed import Processes
 
@@ -33,6 +34,7 @@ class Context:
         model: The model that generated the fakes; None if they are files.
         console: Shows progress.
         processes: The processes that measure together.
+        labelled: The labels of both sides; None if they have none.
     """
 
     seed: int = 0
@@ -40,6 +42,7 @@ class Context:
     model: Model | None = None
     console: Console = field(default_factory=lambda: Console(quiet=True))
     processes: Processes = field(default_factory=Processes)
+    labelled: Labelled | None = None
 
     @property
     def window(self) -> int:

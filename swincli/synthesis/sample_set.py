@@ -11,13 +11,18 @@ import torch
 from torch import Tensor
 
 from swincli.errors import UsageError
+from swincli.model.files.attributes import Attributes
 from swincli.model.files.model_file import Model
+from swincli.synthesis.latents.attributes import draw_attributes
 from swincli.synthesis.latents.classes import class_caption, draw_labels
 from swincli.synthesis.latents.codes import codes_of_latents, codes_of_seeds, z_from_seeds
 from swincli.synthesis.latents.edits import Edits
 from swincli.synthesis.latents.files import Latents, LatentSpace
+from swincli.synthesis.latents.label_settings import choices, label_caption, parse_labels, spell_labels
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sampling import render_all, reuse_batch, sampling_batch
+
+EVERY_STEPS = 5  # values of a number that takes all its values
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,9 @@ class SampleInfo:
         origins: Source of each image, for the note in its file: "seed=12", "latents=codes.npz#3 code=6d2f0c1b9a3e".
         captions: The same for people, in ASCII: "seed 12".
         seeds: One per image; empty for codes of a file and for mixed codes.
-        labels: int64 `[N]`; None for an unconditional model and for codes of a file.
-        class_names: One per image; None if there are no labels.
+        labels: int64 `[N]` or float32 `[N, columns]`; None for an unconditional model and for codes of a file.
+        class_names: One per image; None if there are no classes.
+        label_texts: What each image's attributes are, such as "age=30,hair=red"; None if there are none.
     """
 
     stems: list[str]
@@ -39,13 +45,20 @@ class SampleInfo:
     seeds: list[int]
     labels: Tensor | None = None
     class_names: list[str] | None = None
+    label_texts: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.stems)
 
-    def label(self, index: int) -> int | None:
-        """The label of one image; None if there are no labels."""
+    def label(self, index: int) -> int | str | None:
+        """The class of one image, or its attributes in words; None if there are no labels."""
+        if self.label_texts is not None:
+            return self.label_texts[index]
         return None if self.labels is None else int(self.labels[index])
+
+    def label_row(self, index: int) -> Tensor | None:
+        """The labels of one image, `[1]` or `[1, columns]`; None if there are no labels."""
+        return None if self.labels is None else self.labels[index : index + 1]
 
 
 @dataclass(frozen=True)
@@ -76,15 +89,27 @@ class SampleSet:
         return chosen if sharing is None else sorted(chosen, key=lambda index: sharing[index])
 
 
-def describe_seeds(model: Model, seeds: list[int], text: str | None) -> SampleInfo:
-    """Names of the images of seeds: seed-000012. `text` names their classes; None draws a class for each seed.
+Wanted = str | Sequence[str] | None
+"""Labels that a user wants: the text of --class, the texts of --label, or None for drawn ones."""
 
-    With several classes, each seed gives one image per class, class by class: seed-000012-class-003.
+
+def describe_seeds(model: Model, seeds: list[int], wanted: Wanted) -> SampleInfo:
+    """Names of the images of seeds: seed-000012. `wanted` names their labels; those that it leaves out are drawn.
+
+    With several classes, each seed gives one image per class, class by class: seed-000012-class-003. The same for an
+    attribute that takes all its values: seed-000012-hair-003.
 
     Raises:
-        UsageError: the model has no such class, or is unconditional.
+        UsageError: the model has no such class, attribute or value, or is unconditional.
     """
-    classes = model.classes
+    classes, text = model.classes, wanted if isinstance(wanted, str) else None
+    if model.attributes is not None:
+        if text is not None:
+            raise UsageError(f"--class {text}: {model.path} has attributes, not classes", "Use --label NAME=VALUE.")
+        return _describe_attributes(model.attributes, seeds, wanted or ())
+    if wanted is not None and text is None:
+        hint = "Leave --label out." if classes is None else "It has classes: use --class."
+        raise UsageError(f"--label {','.join(wanted)}: {model.path} has no attributes", hint)
     if classes is None:
         if text is not None:
             raise UsageError(f"--class {text}: {model.path} is an unconditional model", "Leave --class out.")
@@ -100,17 +125,34 @@ def describe_seeds(model: Model, seeds: list[int], text: str | None) -> SampleIn
     return replace(_seed_info(repeated, stems, captions), labels=labels, class_names=names)
 
 
+def _describe_attributes(attributes: Attributes, seeds: list[int], texts: Sequence[str]) -> SampleInfo:
+    settings = parse_labels(attributes, texts)
+    rows, stems = draw_attributes(attributes, seeds, settings.values), [f"seed-{seed:06d}" for seed in seeds]
+    named = list(settings.values)
+    if settings.every is not None:
+        one = next(each for each in attributes.each if each.name == settings.every)
+        values = choices(one, EVERY_STEPS)
+        stems = [f"{stem}-{one.name}-{number:03d}" for number in range(len(values)) for stem in stems]
+        rows = rows.repeat(len(values), 1)
+        rows[:, attributes.places[one.name]] = torch.stack(values).repeat_interleave(len(seeds), dim=0)
+        seeds, named = seeds * len(values), [*named, one.name]
+    shown = [each for each in attributes.each if each.name in named]
+    captions = [f"seed {seed}{label_caption(attributes, shown, row)}" for seed, row in zip(seeds, rows, strict=True)]
+    texts_of_rows = [spell_labels(attributes, row) for row in rows]
+    return replace(_seed_info(seeds, stems, captions), labels=rows, label_texts=texts_of_rows)
+
+
 def _seed_info(seeds: list[int], stems: list[str], captions: list[str]) -> SampleInfo:
     return SampleInfo(stems, [f"seed={seed}" for seed in seeds], captions, seeds)
 
 
-def seed_samples(model: Model, seeds: list[int], of_class: str | None, truncation: Truncation) -> SampleSet:
-    """Images of seeds, in the classes that `of_class` names; see `describe_seeds`.
+def seed_samples(model: Model, seeds: list[int], wanted: Wanted, truncation: Truncation) -> SampleSet:
+    """Images of seeds, with the labels that are wanted; see `describe_seeds`.
 
     Raises:
         UsageError: the model has no such class, or is unconditional.
     """
-    named = describe_seeds(model, seeds, of_class)
+    named = describe_seeds(model, seeds, wanted)
     return SampleSet(named, lambda chosen: codes_of_samples(model, named, chosen, truncation))
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from swincli.console import Console
 from swincli.data.preparing.prepare import PrepareOptions, prepare
+from swincli.data.sources.composed import SLOTS, is_composed
 from swincli.data.store.reader import Store, is_store
 from swincli.errors import DataError, RecipeError, ResourceError
 from swincli.model.generator import Generator
@@ -25,7 +26,7 @@ from swincli.training.run.state import TrainingState, make_networks, read_state,
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.freeze_d import frozen_parameters
 from swincli.training.step.held_out import open_held_out
-from swincli.training.step.labels import training_classes
+from swincli.training.step.labels import check_labels
 from swincli.training.transfer.init_from import check_init
 from swincli.units import format_bytes
 
@@ -35,6 +36,8 @@ STATS_LINE = 600  # bytes of a line of stats.jsonl, about
 def open_training_store(recipe: Recipe, console: Console) -> Store:
     """Open the recipe's store; if it does not exist and `data.source` is set, prepare it first.
 
+    Composed pictures get the labels of their slots if the recipe has attributes.
+
     Raises:
         RecipeError: `data.path` is not set.
         DataError: the images are missing or damaged, or cannot be prepared.
@@ -43,7 +46,8 @@ def open_training_store(recipe: Recipe, console: Console) -> Store:
     path = _data_path(recipe)
     if not path.exists() and data.source is not None:
         console.say(f"{path} does not exist: preparing it from {data.source}")
-        options = PrepareOptions(recipe.model.size, data.crop, data.filter, labels=data.labels)
+        slots = SLOTS if recipe.model.attributes and is_composed(data.source) else None
+        options = PrepareOptions(recipe.model.size, data.crop, data.filter, labels=data.labels or slots)
         prepare(data.source, path, options, console)
     if path.exists() and not is_store(path):
         raise DataError(
@@ -124,7 +128,7 @@ def check_data(recipe: Recipe, store: Store) -> None:
     """Check that the store fits the recipe.
 
     Raises:
-        DataError: another image size, fewer images than one batch, or labels that do not fit `model.classes`.
+        DataError: another image size, fewer images than one batch, or labels that do not fit the recipe's.
     """
     size, batch = recipe.model.size, recipe.train.batch
     if store.resolution != size:
@@ -137,7 +141,7 @@ def check_data(recipe: Recipe, store: Store) -> None:
             f"{store.path}: {len(store)} images are fewer than one batch (train.batch={batch})",
             f"Add images, or --set train.batch={len(store)} or less.",
         )
-    training_classes(recipe.model.classes, store)
+    check_labels(recipe.model, store)
 
 
 @dataclass(frozen=True)

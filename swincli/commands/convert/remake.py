@@ -95,8 +95,9 @@ def remake_model(request: ConvertRequest, device: torch.device, console: Console
         student = replace(change.make(model, console), path=request.dest)
         with console.progress("Distilling", request.distil_count) as advance:
             losses = distil(student, model, request.distil_count, advance)
+        about = student.recipe, student.images_seen, student.classes, student.attributes
         ancestors = with_parent(model.ancestors, model.path, change.step, model.images_seen)
-        save_model(request.dest, student.generator, student.recipe, student.images_seen, student.classes, ancestors)
+        save_model(request.dest, student.generator, *about, ancestors)
         after = _measure(student, images, detector, request.num_count, console)
     few = max(1, round(RECENT * len(losses)))
     moved = f"; loss {fmean(losses[:few]):.3f} to {fmean(losses[-few:]):.3f}" if losses else ""

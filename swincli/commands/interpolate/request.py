@@ -16,6 +16,7 @@ from swincli.commands.options import (
     ClassesOption,
     EditOption,
     ForceOption,
+    LabelOption,
     TruncationCentresOption,
     TruncationLayersOption,
     TruncationOption,
@@ -48,6 +49,7 @@ class InterpolateRequest:
     checkpoint: CheckpointOption = None
     tuned: TunedOption = None
     classes: ClassesOption = None
+    label: LabelOption = None
     truncation: TruncationOption = 1.0
     truncation_layers: TruncationLayersOption = None
     truncation_centres: TruncationCentresOption = None
@@ -116,6 +118,11 @@ class InterpolateRequest:
         return parsed_seeds(self.seeds) or []
 
     @property
+    def wanted(self) -> str | list[str] | None:
+        """The labels of `--class` or `--label`."""
+        return self.classes or self.label or None
+
+    @property
     def grid_size(self) -> tuple[int, int]:
         """Columns and rows of walks.
 
@@ -133,8 +140,10 @@ class InterpolateRequest:
         seeds, _ = self.seed_list, self.grid_size
         if not seeds and not self.latents:
             raise UsageError("--seeds, --latents: give key frames by one of them", "For example --seeds 1,5,9")
-        if self.classes is not None and not seeds:
-            raise UsageError("--class: needs --seeds", "Leave it out.")
+        if self.wanted and not seeds:
+            raise UsageError("--class, --label: need --seeds", "Leave them out.")
+        if self.classes is not None and self.label:
+            raise UsageError("--class, --label: a model has classes or attributes", "Give one of them.")
         if self.space == "z" and self.curve == "spline":
             raise UsageError("--curve spline: cannot be combined with --space z", "Leave out --space z.")
         if self.space == "z" and self.truncation_centres is not None:

@@ -121,7 +121,7 @@ def make_plan(request: InterpolateRequest, model: Model) -> VideoPlan:
     """
     truncation = read_truncation(model, request.truncation, request.truncation_layers, request.truncation_centres)
     files = request.latents or []
-    keys = find_key_frames(model, request.seed_list, request.classes, files, request.space, truncation)
+    keys = find_key_frames(model, request.seed_list, request.wanted, files, request.space, truncation)
     lists = [parsed("--edit", text, parse_edit, EXAMPLE) for text in request.edit or []]
     edits = open_edits(model, lists) if lists else None
     if edits is not None:
@@ -182,7 +182,7 @@ def _read_mixed(request: InterpolateRequest, model: Model, truncation: Truncatio
         twice = sorted({layer for one in found for layer in one.layers} & set(layers))
         if twice:
             raise UsageError(f"--mix {text}: layer {twice[0]} is already fixed", "Name every layer once.")
-        named = describe_seeds(model, [seed], request.classes)
+        named = describe_seeds(model, [seed], request.wanted)
         labels = None if named.labels is None else named.labels[:1]
         found.append(FixedLayers(layers, codes_of_seeds(model, named.seeds[:1], truncation, labels)))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.markup import escape
@@ -22,11 +23,12 @@ from swincli.data.store.manifest import Provenance
 from swincli.data.store.verify import verify_store
 from swincli.data.store.verify_archive import is_archive, verify_archive
 from swincli.errors import DataError, ResourceError, SwincliError
+from swincli.recipe.attributes import Attribute, spell_table
 from swincli.units import format_bytes, format_items, format_names
 
 _NOT_SETTINGS = {
     "format", "format_version", "images", "channels", "label_names", "rejected", "credit", "shards", "upscaled",
-    "generated", "lengths_sha256", "labels_sha256",
+    "generated", "lengths_sha256", "labels_sha256", "attributes", "attributes_sha256",
 }  # fmt: skip
 
 
@@ -108,6 +110,7 @@ def _measure(text: str, options: PrepareOptions, files: ReportFiles, console: Co
     table.add_row("images", f"{survey.kept:,}, measured at {side} x {side} px")
     table.add_row("mean", f"{mean} (red, green, blue; 0 to 1)")
     table.add_row("std", std)
+    _add_attributes(table, stock.attributes)
     _add_counts(table, survey)
     console.show(table)
     return Result(stock.as_json() | _paths(files), [f"mean {mean}", f"std {std}"])
@@ -136,6 +139,7 @@ def _store_facts(result: PrepareResult, survey: Survey) -> dict[str, object]:
         "resolution": manifest.resolution,
         "upscaled": sum(part.upscaled for part in result.manifests.values()),
         "label_names": manifest.label_names,
+        **({"attributes": manifest.attributes} if manifest.attributes else {}),
         "content_hash": manifest.content_hash,
         "parts": {part: {"images": one.images, "content_hash": one.content_hash} for part, one in _parts(result)},
         "credit": manifest.credit,
@@ -163,9 +167,21 @@ def _store_table(result: PrepareResult, survey: Survey) -> Table:
         table.add_row("", escape(f"{manifest.images:,} in {part}"))
     if result.manifest.label_names is not None:
         table.add_row("labels", f"{len(result.manifest.label_names):,}")
+    _add_attributes(table, result.manifest.attribute_list())
     _add_counts(table, survey)
     table.add_row("store", escape(f"{result.path} ({format_bytes(result.size)})"))
     return table
+
+
+def _add_attributes(table: Table, attributes: Sequence[Attribute]) -> None:
+    """Add a row for each attribute, and its entry in a recipe."""
+    for one in attributes:
+        words = f"{one.low:g} to {one.high:g}" if one.low is not None else format_names(list(one.values)) or "yes or no"
+        unknown = f"; unknown on {one.missing:,}" if one.missing else ""
+        table.add_row("label", escape(f"{one.name}: {words}{unknown}"))
+    if attributes:
+        kinds = spell_table({one.name: one.kind for one in attributes})
+        table.add_row("recipe", escape(f"model.attributes = {{ {kinds} }}"))
 
 
 def _add_counts(table: Table, survey: Survey) -> None:

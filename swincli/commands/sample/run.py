@@ -191,7 +191,8 @@ def _write_grid_and_archive(plan: SamplePlan, pending: Pending) -> None:
         _write_grid(plan, plan.grid)
     if pending.archive and plan.archive:
         unique = list({output.path: index for index, output in enumerate(plan.files)}.items())
-        labels, classes = plan.drawing.named.labels, plan.model.classes
+        classes = plan.model.classes
+        labels = plan.drawing.named.labels if classes else None
         contents = Contents(
             [path for path, _ in unique],
             None if labels is None else [int(labels[index]) for _, index in unique],
@@ -227,6 +228,7 @@ def _result(plan: SamplePlan) -> Result:
         "palettes": palettes,
         "latents": codes,
         "classes": plan.drawing.named.class_names,
+        **({"labels": plan.drawing.named.label_texts} if plan.drawing.named.label_texts else {}),
     }
     single = [path for path in (grid, codes) if path is not None]
     return Result(facts, [*images, *single, *attention, *sweeps, *palettes])

@@ -47,11 +47,13 @@ class PartCounts:
     """Counts of one part of the split.
 
     Attributes:
+        names: Names of the pictures of its images.
         labels: Label names of its images; empty without labels.
         upscaled: Number of images whose crop was smaller than the resolution.
         generated: Images that say that a trained algorithm made them, by IPTC's term.
     """
 
+    names: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     upscaled: int = 0
     generated: Counter[str] = field(default_factory=Counter)
@@ -157,6 +159,7 @@ def _write(
     sinks[part].add(picture.pixels, picture.encoded)
     state.images += 1
     state.parts[part].upscaled += record.upscaled
+    state.parts[part].names.append(record.name)
     if record.generated is not None:
         state.parts[part].generated[record.generated] += 1
     if record.label is not None:

@@ -29,6 +29,7 @@ class PrepareOptions:
         crop: How pictures are cropped; see `crop_resize.choose_region`. "none" requires square pictures.
         filter: Resampling filter.
         labels: "folders", or a label file; None for no labels.
+        label_kinds: Kinds of columns, such as "age=number", for a table of attributes.
         max_images: Stop after this number of images, in the order of names; None for no limit.
         stop_on_error: Stop at the first file that cannot be decoded. Otherwise such files are skipped.
         dedupe: Skip exact duplicates, or near ones too; None for neither.
@@ -47,6 +48,7 @@ class PrepareOptions:
     crop: Crop = "center"
     filter: Filter = "lanczos"
     labels: str | None = None
+    label_kinds: tuple[str, ...] = ()
     max_images: int | None = None
     stop_on_error: bool = False
     dedupe: Dedupe | None = None

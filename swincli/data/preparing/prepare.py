@@ -15,12 +15,14 @@ from swincli.console import Console
 from swincli.data.images.colour import spell_colour
 from swincli.data.images.formats import SUFFIXES
 from swincli.data.images.rejected import Rejected
+from swincli.data.preparing.attribute_kinds import TypedColumns, encode_columns, wanted_attributes
 from swincli.data.preparing.ingest import IngestOptions, OnRecord, PartCounts, ingest
 from swincli.data.preparing.labels import number_labels, renumbered, wanted_labels
 from swincli.data.preparing.options import PrepareOptions, PreparePlan, make_plan
 from swincli.data.preparing.survey import SourceRecord
 from swincli.data.sources import open_source, printable
 from swincli.data.sources.entries import Source
+from swincli.data.store.attribute_values import AttributeValues
 from swincli.data.store.manifest import CHANNELS, Provenance
 from swincli.data.store.staging import check_destination, check_outside, check_space, staged
 from swincli.data.store.writers import ImageWriter, open_writer
@@ -98,11 +100,13 @@ def prepare_opened(
     """`prepare` with a source of `open_checked`, which stays open."""
     plan = make_plan(options)
     as_file = _is_one_file(options, plan)
-    labels = wanted_labels(options.labels, source, console)
+    labels = wanted_labels(options.labels, source, console, attributes=bool(options.label_kinds))
+    attributes = wanted_attributes(labels, options, console)
     _check_space(source, dest, options, plan)
     try:
         with staged(dest, force=options.force, as_file=as_file) as place:
-            manifests = _build(place, source, labels, options, plan, on_record or _ignore, console)
+            named = labels if isinstance(labels, dict) else None
+            manifests = _build(place, source, named, attributes, options, plan, on_record or _ignore, console)
             files = place.rglob("*") if place.is_dir() else [place]
             size = sum(file.stat().st_size for file in files if file.is_file())
     except OSError as error:
@@ -166,6 +170,7 @@ def _build(
     place: Path,
     source: Source,
     labels: dict[str, str] | None,
+    attributes: TypedColumns | None,
     options: PrepareOptions,
     plan: PreparePlan,
     on_record: OnRecord,
@@ -182,6 +187,7 @@ def _build(
                 hint = "Give it a larger share, or prepare more pictures."
                 raise DataError(f"--split: part {part} has no picture", hint)
         numbers, names = _number_labels(parts) if labels is not None else (dict.fromkeys(parts), None)
+        values = {} if attributes is None else _attributes_of_parts(attributes, parts, console)
         facts = {
             "crop": options.crop,
             "filter": options.filter,
@@ -199,9 +205,19 @@ def _build(
             "versions": {"swincli": __version__, "pillow": version("pillow")},
         }
         return {
-            part: writer.finish(numbers[part], facts | {"part": part or None, **parts[part].facts})
+            part: writer.finish(numbers[part], facts | {"part": part or None, **parts[part].facts}, values.get(part))
             for part, writer in writers.items()
         }
+
+
+def _attributes_of_parts(
+    attributes: TypedColumns, parts: dict[str, PartCounts], console: Console
+) -> dict[str, AttributeValues]:
+    """The attributes of the images of each part; values, their numbers and ranges are those of all parts together."""
+    names = [name for counts in parts.values() for name in counts.names]
+    values = encode_columns(attributes.columns.only(names), attributes.kinds, console)
+    ends = np.cumsum([0, *(len(counts.names) for counts in parts.values())]).tolist()
+    return {part: values.take(slice(*place)) for part, place in zip(parts, pairwise(ends), strict=True)}
 
 
 def _open_part(place: Path, part: str, options: PrepareOptions, expected: int) -> AbstractContextManager[ImageWriter]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from swincli.console import Console
 from swincli.data.images.perceptual_hash import perceptual_hash
+from swincli.data.preparing.attribute_kinds import encode_columns, wanted_attributes
 from swincli.data.preparing.decode_crop import DecodeOptions, pixel_digest
 from swincli.data.preparing.dedupe import DuplicateFinder
 from swincli.data.preparing.ingest import IngestOptions, ingest
@@ -22,6 +23,7 @@ from swincli.data.sources import open_source
 from swincli.data.sources.entries import Entry, Source
 from swincli.data.store.codecs import encode
 from swincli.data.store.reader import Store, is_store
+from swincli.recipe.attributes import Attribute
 
 _BATCH = 64  # images read from a store at a time
 
@@ -70,6 +72,7 @@ class DatasetStats:
         content_hash: Content hash of a store; None for a source.
         survey: Counts. Duplicates are counted as skipped.
         channels: Mean and standard deviation of the images that were not skipped.
+        attributes: The attributes of the images, duplicates included.
     """
 
     path: str
@@ -77,6 +80,7 @@ class DatasetStats:
     content_hash: str | None
     survey: Survey
     channels: ChannelStats
+    attributes: tuple[Attribute, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -89,6 +93,7 @@ class DatasetStats:
             "std": self.channels.std,
             "duplicates": [[record.same_as, record.name] for record in self.survey.duplicates],
             "rejected": [{"source": record.name, "reason": record.reason} for record in self.survey.skipped],
+            **({"attributes": [one.as_dict() for one in self.attributes]} if self.attributes else {}),
             **self.survey.as_json(),
         }
 
@@ -128,15 +133,19 @@ def _store_stats(text: str, options: PrepareOptions, console: Console) -> Datase
                 survey.add(record)
             advance(len(batch))
     survey.generated.update(store.manifest.generated or {})
-    return DatasetStats(text, DecodeOptions(store.resolution, crop="none"), store.content_hash, survey, channels)
+    decode, attributes = DecodeOptions(store.resolution, crop="none"), tuple(store.manifest.attribute_list())
+    return DatasetStats(text, decode, store.content_hash, survey, channels, attributes)
 
 
 def _source_stats(source: Source, options: PrepareOptions, console: Console) -> DatasetStats:
     plan, survey, sink = make_plan(replace(options, split=None)), Survey(), _StatsSink()
-    labels = wanted_labels(options.labels, source, console)
+    labels = wanted_labels(options.labels, source, console, attributes=bool(options.label_kinds))
+    typed = wanted_attributes(labels, options, console)
     limits = IngestOptions(options.max_images, options.stop_on_error, options.dedupe, options.workers)
-    ingest(source, labels, plan, limits, {"": sink}, survey.add, console)
-    return DatasetStats(source.text, plan.decode, None, survey, sink.channels)
+    named = labels if isinstance(labels, dict) else None
+    parts, _ = ingest(source, named, plan, limits, {"": sink}, survey.add, console)
+    found = None if typed is None else encode_columns(typed.columns.only(parts[""].names), typed.kinds, console)
+    return DatasetStats(source.text, plan.decode, None, survey, sink.channels, () if found is None else found.each)
 
 
 class _StatsSink:

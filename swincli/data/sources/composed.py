@@ -4,7 +4,8 @@
 fur or hat. All pictures of a source differ: i goes through a permutation of all combinations. So it is known how many
 pictures there are, and a generator that shows a combination that it was not trained on has invented it.
 
-Labels of each slot are read by its name, such as `--labels fur.json`; captions.json has all of them in words.
+Labels of each slot are read by its name, such as `--labels fur.json`. slots.csv has all slots, captions.json has them
+in words.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from swincli.data.sources.entries import Entry, Source
 from swincli.errors import ResourceError, UsageError
 from swincli.units import parse_count
 
-CAPTIONS = "captions.json"
+CAPTIONS, SLOTS = "captions.json", "slots.csv"
 _COUNT = 10_000  # pictures of `builtin:cats`
 _MOST = 2**63
 _ROUNDS = 4
@@ -253,6 +254,8 @@ def _parse(text: str) -> tuple[Composition, int, int]:
 def _read_labels(kind: Composition, chosen: dict[str, dict[str, int]], name: str) -> bytes:
     """The labels of a slot, or the captions, in the format of StyleGAN's dataset.json."""
     slots = {f"{slot.name}.json": slot.name for slot in kind.slots}
+    if name == SLOTS:
+        return _table_of_slots(kind, chosen)
     if name == CAPTIONS:
         pairs = [[path, kind.caption(each)] for path, each in chosen.items()]
     elif name in slots:
@@ -260,6 +263,13 @@ def _read_labels(kind: Composition, chosen: dict[str, dict[str, int]], name: str
     else:
         raise KeyError(name)
     return json.dumps({"labels": pairs}).encode()
+
+
+def _table_of_slots(kind: Composition, chosen: dict[str, dict[str, int]]) -> bytes:
+    """The labels of all slots, as a table with a heading."""
+    lines = [["path", *(slot.name for slot in kind.slots)]]
+    lines += [[path, *kind.labels(each).values()] for path, each in chosen.items()]
+    return "".join(",".join(line) + "\n" for line in lines).encode()
 
 
 def _permuted(index: int, total: int, seed: int) -> int:

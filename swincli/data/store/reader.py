@@ -8,7 +8,15 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from swincli.data.store.manifest import CHANNELS, LABELS_FILE, Manifest, is_store, read_manifest
+from swincli.data.store.attribute_values import AttributeValues, read_attributes
+from swincli.data.store.manifest import (
+    ATTRIBUTES_FILE,
+    CHANNELS,
+    LABELS_FILE,
+    Manifest,
+    is_store,
+    read_manifest,
+)
 from swincli.data.store.npy_header import HEADER_BYTES
 from swincli.data.store.shards import RESTORE_HINT, EncodedShards, RawShards, Rows, Shards, check_npy
 from swincli.errors import DataError
@@ -25,12 +33,21 @@ class Store:
         path: The folder.
         manifest: The manifest.
         labels: int64 [images], indices into `manifest.label_names`; None without labels.
+        attributes: The attributes of the images; None without any.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, shards: Shards, labels: NDArray[np.int64] | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        manifest: Manifest,
+        shards: Shards,
+        labels: NDArray[np.int64] | None,
+        attributes: AttributeValues | None = None,
+    ) -> None:
         self.path = path
         self.manifest = manifest
         self.labels = labels
+        self.attributes = attributes
         self._shards = shards
         self._starts = np.cumsum([0, *(shard.images for shard in manifest.shards[:-1])])
 
@@ -51,7 +68,9 @@ class Store:
             labels = np.fromfile(folder / LABELS_FILE, "<i8", offset=HEADER_BYTES).astype(np.int64, copy=False)
             if labels.min() < 0 or labels.max() >= len(manifest.label_names):
                 raise DataError(f"{folder / LABELS_FILE} is damaged: a label without a name", RESTORE_HINT)
-        return cls(folder, manifest, shards, labels)
+        each = manifest.attribute_list()
+        attributes = read_attributes(folder / ATTRIBUTES_FILE, each, manifest.images) if each else None
+        return cls(folder, manifest, shards, labels, attributes)
 
     def __len__(self) -> int:
         return self.manifest.images
@@ -63,7 +82,7 @@ class Store:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of all pixels and labels."""
+        """SHA-256 of all pixels, labels and attributes."""
         return self.manifest.content_hash
 
     def fetch(self, indices: NDArray[np.int64], out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:

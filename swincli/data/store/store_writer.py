@@ -13,8 +13,10 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from swincli.data.store.attribute_values import AttributeValues
 from swincli.data.store.codecs import Encoding
 from swincli.data.store.manifest import (
+    ATTRIBUTES_FILE,
     CHANNELS,
     LABELS_FILE,
     LENGTHS_FILE,
@@ -96,8 +98,10 @@ class StoreWriter:
         self._file_images += 1
         self._file_bytes += len(data)
 
-    def finish(self, labels: NDArray[np.int64] | None, facts: Mapping[str, Any]) -> Manifest:
-        """Write the last shard, lengths, labels and finally the manifest; see `ImageWriter.finish`."""
+    def finish(
+        self, labels: NDArray[np.int64] | None, facts: Mapping[str, Any], attributes: AttributeValues | None = None
+    ) -> Manifest:
+        """Write the last shard, lengths, labels, attributes and finally the manifest; see `ImageWriter.finish`."""
         if self._file is not None:
             self._finish_shard(self._file)
         assert labels is None or labels.shape == (self.images,)
@@ -108,9 +112,13 @@ class StoreWriter:
             resolution=self._shape[0],
             encoding=self._encoding,
             shards=self._shards,
-            content_hash=self._content.finish(self.images, self._shape[0], values),
+            content_hash=self._content.finish(
+                self.images, self._shape[0], values, b"" if attributes is None else attributes.hashed()
+            ),
             lengths_sha256=None if lengths is None else self._write_int64(LENGTHS_FILE, lengths),
             labels_sha256=None if values is None else self._write_int64(LABELS_FILE, values),
+            attributes=None if attributes is None else [one.as_dict() for one in attributes.each],
+            attributes_sha256=None if attributes is None else self._write_attributes(attributes),
             **facts,
         )
         write_synced(self._folder / MANIFEST_FILE, manifest.as_file())
@@ -148,7 +156,14 @@ class StoreWriter:
 
     def _write_int64(self, name: str, values: bytes) -> str:
         """Write little-endian int64 values, one per image, as a .npy file; return its SHA-256."""
-        data = npy_header("<i8", (self.images,)) + values
+        return self._write_npy(name, npy_header("<i8", (self.images,)) + values)
+
+    def _write_attributes(self, attributes: AttributeValues) -> str:
+        """Write attributes.npy; return its SHA-256."""
+        assert len(attributes.values) == self.images
+        return self._write_npy(ATTRIBUTES_FILE, npy_header("<f4", attributes.values.shape) + attributes.stored())
+
+    def _write_npy(self, name: str, data: bytes) -> str:
         write_synced(self._folder / name, data)
         return hashlib.sha256(data).hexdigest()
 

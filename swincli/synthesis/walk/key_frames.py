@@ -16,7 +16,7 @@ from swincli.synthesis.latents.codes import check_unconditional, codes_of_latent
 from swincli.synthesis.latents.edits import Edits
 from swincli.synthesis.latents.files import open_latents
 from swincli.synthesis.latents.truncation import Truncation
-from swincli.synthesis.sample_set import describe_seeds
+from swincli.synthesis.sample_set import Wanted, describe_seeds
 
 WalkSpace = Literal["z", "w"]
 
@@ -47,7 +47,7 @@ class KeyFrames:
 def find_key_frames(
     model: Model,
     seeds: list[int],
-    of_class: str | None,
+    wanted: Wanted,
     files: Sequence[Path],
     space: WalkSpace,
     truncation: Truncation,
@@ -57,7 +57,7 @@ def find_key_frames(
     Args:
         model: A model from `load_model`.
         seeds: One key frame per seed; with several classes one per class and seed, class by class.
-        of_class: Value of --class; None draws a class for each seed.
+        wanted: Labels of the seeds; those that are not named are drawn.
         files: Latent files; each row is a key frame.
         space: Space in which the walk interpolates.
         truncation: Of w.
@@ -66,7 +66,7 @@ def find_key_frames(
         UsageError: the model has no such class; a walk in z and a file of w; or a file of z and a conditional model.
         DataError: a file is missing or damaged, or belongs to another model.
     """
-    named, latents = describe_seeds(model, seeds, of_class), [open_latents(path, model) for path in files]
+    named, latents = describe_seeds(model, seeds, wanted), [open_latents(path, model) for path in files]
     if space == "w":
         parts = [codes_of_seeds(model, named.seeds, truncation, named.labels)] if seeds else []
         parts += [codes_of_latents(model, one, truncation) for one in latents]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from swincli.errors import CheckpointError
 from swincli.model.files.ancestry import ancestry_note
+from swincli.model.files.label_notes import label_notes
 from swincli.model.files.snapshot import Weights
 from swincli.model.files.tensor_file import read_about, read_tensors, write_tensors
 from swincli.recipe import dump_recipe
@@ -67,7 +68,7 @@ def save_power_snapshots(folder: RunFolder, state: TrainingState) -> None:
             "format": FORMAT,
             **asdict(profile),
             "recipe": dump_recipe(state.recipe),
-            **({"classes": asdict(state.classes)} if state.classes else {}),
+            **label_notes(state.classes, state.attributes),
             **ancestry_note(state.ancestors),
         }
         tensors = {name: _halved(value) for name, value in average.state_dict().items()}
