@@ -15,18 +15,19 @@ from swincli.data.preparing.options import PrepareOptions, make_plan
 from swincli.data.preparing.prepare import PrepareResult, open_checked, prepare_opened
 from swincli.data.preparing.report import ReportFiles, write_reports
 from swincli.data.preparing.report_page import ReportText
-from swincli.data.preparing.stats import dataset_stats, open_dataset
+from swincli.data.preparing.stats import CaptionCounts, dataset_stats, open_dataset
 from swincli.data.preparing.survey import Survey
 from swincli.data.sources.entries import Source
 from swincli.data.store.manifest import Provenance
 from swincli.data.store.verify import verify_store
 from swincli.data.store.verify_archive import is_archive, verify_archive
 from swincli.errors import DataError, ResourceError, SwincliError
+from swincli.model.pretrained.sentences import load_sentence_encoder
 from swincli.units import format_bytes, format_items, format_names
 
 _NOT_SETTINGS = {
     "format", "format_version", "images", "channels", "label_names", "rejected", "credit", "shards", "upscaled",
-    "lengths_sha256", "labels_sha256",
+    "lengths_sha256", "labels_sha256", "captions", "captions_sha256",
 }  # fmt: skip
 
 
@@ -61,9 +62,10 @@ def _prepare(source: str, dest: Path, options: PrepareOptions, files: ReportFile
     If preparing fails because of the pictures, the report is still written.
     """
     survey = Survey()
+    encoder = None if options.captions is None else load_sentence_encoder()
     with open_checked(source, dest, options) as opened:
         try:
-            result = prepare_opened(opened, dest, options, console, survey.add)
+            result = prepare_opened(opened, dest, options, console, survey.add, encoder)
         except DataError as error:
             if survey.files and files.report is not None:
                 words = ReportText(source, f"No store was made: {error.message}.", vars(options))
@@ -107,6 +109,8 @@ def _measure(text: str, options: PrepareOptions, files: ReportFiles, console: Co
     table.add_row("images", f"{survey.kept:,}, measured at {side} x {side} px")
     table.add_row("mean", f"{mean} (red, green, blue; 0 to 1)")
     table.add_row("std", std)
+    if stock.captions is not None:
+        _add_captions(table, stock.captions)
     _add_counts(table, survey)
     console.show(table)
     return Result(stock.as_json() | _paths(files), [f"mean {mean}", f"std {std}"])
@@ -135,6 +139,7 @@ def _store_facts(result: PrepareResult, survey: Survey) -> dict[str, object]:
         "resolution": manifest.resolution,
         "upscaled": sum(part.upscaled for part in result.manifests.values()),
         "label_names": manifest.label_names,
+        "captions": None if manifest.captions is None else manifest.captions.model_dump(),
         "content_hash": manifest.content_hash,
         "parts": {part: {"images": one.images, "content_hash": one.content_hash} for part, one in _parts(result)},
         "credit": manifest.credit,
@@ -162,9 +167,22 @@ def _store_table(result: PrepareResult, survey: Survey) -> Table:
         table.add_row("", escape(f"{manifest.images:,} in {part}"))
     if result.manifest.label_names is not None:
         table.add_row("labels", f"{len(result.manifest.label_names):,}")
+    if result.manifest.captions is not None:
+        table.add_row("captions", f"{result.manifest.captions.texts:,} different")
     _add_counts(table, survey)
     table.add_row("store", escape(f"{result.path} ({format_bytes(result.size)})"))
     return table
+
+
+def _add_captions(table: Table, counts: CaptionCounts) -> None:
+    """Add rows on captions: how many, how many an image has, and the most frequent ones."""
+    each = f"{counts.fewest:,}" if counts.fewest == counts.most else f"{counts.fewest:,} to {counts.most:,}"
+    encoder = f"; encoded by {counts.encoder}" if counts.encoder else ""
+    table.add_row(
+        "captions", f"{counts.different:,} different, {each} an image, {counts.longest} words at most{encoder}"
+    )
+    named = format_names([f"{text[:60]} ({number:,})" for text, number in counts.frequent])
+    table.add_row("", escape(f"most frequent: {named}"))
 
 
 def _add_counts(table: Table, survey: Survey) -> None:

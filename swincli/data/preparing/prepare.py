@@ -15,12 +15,14 @@ from swincli.console import Console
 from swincli.data.images.colour import spell_colour
 from swincli.data.images.formats import SUFFIXES
 from swincli.data.images.rejected import Rejected
+from swincli.data.preparing.captions import TextEncoder, Texts, encode_captions, wanted_captions
 from swincli.data.preparing.ingest import IngestOptions, OnRecord, PartCounts, ingest
 from swincli.data.preparing.labels import number_labels, renumbered, wanted_labels
 from swincli.data.preparing.options import PrepareOptions, PreparePlan, make_plan
 from swincli.data.preparing.survey import SourceRecord
 from swincli.data.sources import open_source, printable
 from swincli.data.sources.entries import Source
+from swincli.data.store.captions import Captions
 from swincli.data.store.manifest import CHANNELS, Provenance
 from swincli.data.store.staging import check_destination, check_outside, check_space, staged
 from swincli.data.store.writers import ImageWriter, open_writer
@@ -63,7 +65,12 @@ class PrepareResult:
 
 
 def prepare(
-    source: str, dest: Path, options: PrepareOptions, console: Console, on_record: OnRecord | None = None
+    source: str,
+    dest: Path,
+    options: PrepareOptions,
+    console: Console,
+    on_record: OnRecord | None = None,
+    encoder: TextEncoder | None = None,
 ) -> PrepareResult:
     """Make a store from the pictures of a source. It appears at `dest` complete or not at all.
 
@@ -73,6 +80,7 @@ def prepare(
         options: All options.
         console: Shows progress, warnings and the credit of built-in pictures.
         on_record: Called with the record of each file after the file was written or skipped.
+        encoder: Encodes captions; needed with `options.captions`.
 
     Raises:
         UsageError: A resolution, count, colour, split or destination is invalid.
@@ -81,7 +89,7 @@ def prepare(
         ResourceError: No space, no permission, or a worker process died.
     """
     with open_checked(source, dest, options) as opened:
-        return prepare_opened(opened, dest, options, console, on_record)
+        return prepare_opened(opened, dest, options, console, on_record, encoder)
 
 
 def open_checked(source: str, dest: Path, options: PrepareOptions) -> Source:
@@ -93,16 +101,22 @@ def open_checked(source: str, dest: Path, options: PrepareOptions) -> Source:
 
 
 def prepare_opened(
-    source: Source, dest: Path, options: PrepareOptions, console: Console, on_record: OnRecord | None = None
+    source: Source,
+    dest: Path,
+    options: PrepareOptions,
+    console: Console,
+    on_record: OnRecord | None = None,
+    encoder: TextEncoder | None = None,
 ) -> PrepareResult:
     """`prepare` with a source of `open_checked`, which stays open."""
     plan = make_plan(options)
     as_file = _is_one_file(options, plan)
     labels = wanted_labels(options.labels, source, console)
+    captions = wanted_captions(options.captions, source, labels, console)
     _check_space(source, dest, options, plan)
     try:
         with staged(dest, force=options.force, as_file=as_file) as place:
-            manifests = _build(place, source, labels, options, plan, on_record or _ignore, console)
+            manifests = _build(place, source, labels, captions, encoder, options, plan, on_record or _ignore, console)
             files = place.rglob("*") if place.is_dir() else [place]
             size = sum(file.stat().st_size for file in files if file.is_file())
     except OSError as error:
@@ -153,6 +167,8 @@ def _build(
     place: Path,
     source: Source,
     labels: dict[str, str] | None,
+    captions: Texts | None,
+    encoder: TextEncoder | None,
     options: PrepareOptions,
     plan: PreparePlan,
     on_record: OnRecord,
@@ -163,11 +179,14 @@ def _build(
         expected = _expected_images(source, options)
         writers = {part: stack.enter_context(_open_part(place, part, options, expected)) for part in plan.parts}
         limits = IngestOptions(options.max_images, options.stop_on_error, options.dedupe, options.workers)
-        parts, rejected = ingest(source, labels, plan, limits, writers, on_record, console)
+        parts, rejected = ingest(source, labels, captions, plan, limits, writers, on_record, console)
         for part, writer in writers.items():
             if not writer.images:
-                hint = "Give it a larger share, or prepare more pictures."
-                raise DataError(f"--split: part {part} has no picture", hint)
+                option, hint = "--split", "Give it a larger share, or prepare more pictures."
+                if options.hold_out is not None:
+                    option, hint = "--hold-out", "Hold out words that some captions have together, and not all."
+                raise DataError(f"{option}: part {part} has no picture", hint)
+        texts = _encode(parts, encoder, console) if captions is not None else dict.fromkeys(parts)
         numbers, names = _number_labels(parts) if labels is not None else (dict.fromkeys(parts), None)
         facts = {
             "crop": options.crop,
@@ -179,16 +198,28 @@ def _build(
             "source": printable(source.text),
             "max_images": options.max_images,
             "dedupe": options.dedupe,
-            "split": options.split,
+            "split": options.split or (options.hold_out and f"held out: {options.hold_out}"),
             "label_names": names,
             "rejected": rejected,
             "credit": source.credit,
             "versions": {"swincli": __version__, "pillow": version("pillow")},
         }
         return {
-            part: writer.finish(numbers[part], facts | {"part": part or None, "upscaled": parts[part].upscaled})
+            part: writer.finish(
+                numbers[part], facts | {"part": part or None, "upscaled": parts[part].upscaled}, captions=texts[part]
+            )
             for part, writer in writers.items()
         }
+
+
+def _encode(parts: dict[str, PartCounts], encoder: TextEncoder | None, console: Console) -> dict[str, Captions | None]:
+    """The captions of each part. All parts together have one centre."""
+    assert encoder is not None
+    whole = encode_captions([texts for counts in parts.values() for texts in counts.captions], encoder, console)
+    ends = np.cumsum([0, *(len(counts.captions) for counts in parts.values())]).tolist()
+    if len(parts) == 1:
+        return dict.fromkeys(parts, whole)
+    return {part: whole.take(np.arange(*span)) for part, span in zip(parts, pairwise(ends), strict=True)}
 
 
 def _open_part(place: Path, part: str, options: PrepareOptions, expected: int) -> AbstractContextManager[ImageWriter]:

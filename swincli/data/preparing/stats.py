@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from swincli.console import Console
 from swincli.data.images.perceptual_hash import perceptual_hash
+from swincli.data.preparing.captions import wanted_captions
 from swincli.data.preparing.decode_crop import DecodeOptions, pixel_digest
 from swincli.data.preparing.dedupe import DuplicateFinder
 from swincli.data.preparing.ingest import IngestOptions, ingest
@@ -24,6 +27,7 @@ from swincli.data.store.codecs import encode
 from swincli.data.store.reader import Store, is_store
 
 _BATCH = 64  # images read from a store at a time
+_FREQUENT = 5
 
 
 class ChannelStats:
@@ -61,6 +65,39 @@ class ChannelStats:
 
 
 @dataclass(frozen=True)
+class CaptionCounts:
+    """Counts of captions.
+
+    Attributes:
+        different: Number of different captions.
+        all: Number of captions of all images together.
+        fewest, most: Captions of an image.
+        longest: Words of the longest caption.
+        frequent: The most frequent ones with their images.
+        encoder: Name of the encoder of a store's captions; None for a source.
+    """
+
+    different: int
+    all: int
+    fewest: int
+    most: int
+    longest: int
+    frequent: list[tuple[str, int]]
+    encoder: str | None = None
+
+
+def count_captions(of_images: Iterable[Sequence[str]], encoder: str | None = None) -> CaptionCounts:
+    """Count the captions of images, one image at least."""
+    each = list(of_images)
+    counted = Counter(text for texts in each for text in texts)
+    numbers = list(map(len, each))
+    longest = max(len(text.split()) for text in counted)
+    return CaptionCounts(
+        len(counted), counted.total(), min(numbers), max(numbers), longest, counted.most_common(_FREQUENT), encoder
+    )
+
+
+@dataclass(frozen=True)
 class DatasetStats:
     """Statistics of a store or a source.
 
@@ -70,6 +107,7 @@ class DatasetStats:
         content_hash: Content hash of a store; None for a source.
         survey: Counts. Duplicates are counted as skipped.
         channels: Mean and standard deviation of the images that were not skipped.
+        captions: Counts of the captions; None without captions.
     """
 
     path: str
@@ -77,6 +115,7 @@ class DatasetStats:
     content_hash: str | None
     survey: Survey
     channels: ChannelStats
+    captions: CaptionCounts | None = None
 
     def as_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -90,6 +129,7 @@ class DatasetStats:
             "duplicates": [[record.same_as, record.name] for record in self.survey.duplicates],
             "rejected": [{"source": record.name, "reason": record.reason} for record in self.survey.skipped],
             **self.survey.as_json(),
+            **({} if self.captions is None else {"captions": asdict(self.captions)}),
         }
 
 
@@ -127,15 +167,20 @@ def _store_stats(text: str, options: PrepareOptions, console: Console) -> Datase
                     channels.add(pixels)
                 survey.add(record)
             advance(len(batch))
-    return DatasetStats(text, DecodeOptions(store.resolution, crop="none"), store.content_hash, survey, channels)
+    captions, decode = None, DecodeOptions(store.resolution, crop="none")
+    if store.captions is not None:
+        captions = count_captions(map(store.captions.of, range(len(store))), store.captions.facts.encoder)
+    return DatasetStats(text, decode, store.content_hash, survey, channels, captions)
 
 
 def _source_stats(source: Source, options: PrepareOptions, console: Console) -> DatasetStats:
-    plan, survey, sink = make_plan(replace(options, split=None)), Survey(), _StatsSink()
+    plan, survey, sink = make_plan(replace(options, split=None, hold_out=None)), Survey(), _StatsSink()
     labels = wanted_labels(options.labels, source, console)
     limits = IngestOptions(options.max_images, options.stop_on_error, options.dedupe, options.workers)
-    ingest(source, labels, plan, limits, {"": sink}, survey.add, console)
-    return DatasetStats(source.text, plan.decode, None, survey, sink.channels)
+    captions = wanted_captions(options.captions, source, labels, console)
+    parts, _ = ingest(source, labels, captions, plan, limits, {"": sink}, survey.add, console)
+    counts = None if captions is None else count_captions(parts[""].captions)
+    return DatasetStats(source.text, plan.decode, None, survey, sink.channels, counts)
 
 
 class _StatsSink:

@@ -20,6 +20,7 @@ Dedupe = Literal["exact", "near"]
 
 MANIFEST_FILE = "manifest.json"
 LABELS_FILE = "labels.npy"
+CAPTIONS_FILE = "captions.safetensors"
 LENGTHS_FILE = "lengths.npy"
 DATASET_FILE = "dataset.json"
 CHANNELS: Final = 3
@@ -43,17 +44,19 @@ class ContentHash:
         """Add pixels: uint8 [N, H, W, C] as bytes, in the order of the images. A thread hashes them."""
         self._hash.update(pixels)
 
-    def finish(self, images: int, resolution: int, labels: bytes | None) -> str:
-        """Add the shape and the labels; return the hash in hexadecimal.
+    def finish(self, images: int, resolution: int, labels: bytes | None, captions: bytes = b"") -> str:
+        """Add the shape, the labels and the captions; return the hash in hexadecimal.
 
         Args:
             images: Number of images.
             resolution: Side of the images in pixels.
             labels: Labels as little-endian int64, or None.
+            captions: Captions, from `Captions.hashed`; nothing without captions.
         """
         shape = f"{images}x{resolution}x{resolution}x{CHANNELS}"
         self._hash.update(f"{shape} {'unlabelled' if labels is None else 'labelled'}".encode())
         self._hash.update(labels or b"")
+        self._hash.update(captions)
         return self._hash.hexdigest()
 
 
@@ -68,6 +71,21 @@ class Shard(BaseModel):
     """Number of images in the file."""
     sha256: str
     """SHA-256 of the whole file."""
+
+
+class CaptionFacts(BaseModel):
+    """The captions of a store."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    encoder: str
+    """Name of the sentence encoder."""
+    encoder_sha256: str
+    """SHA-256 of its weights. Vectors of different encoders do not fit together."""
+    texts: Annotated[int, Field(ge=1)]
+    """Number of different captions."""
+    width: Annotated[int, Field(ge=1)]
+    """Numbers of a caption's vector."""
 
 
 def _spell_dedupe(value: object) -> object:
@@ -118,6 +136,8 @@ class Provenance(BaseModel):
     """SHA-256 of all pixels and labels, independent of files and encoding. Equal hashes: equal training data."""
     label_names: list[str] | None
     """Name of each label; null without labels."""
+    captions: CaptionFacts | None = None
+    """The captions of the images; null without captions."""
     rejected: list[Rejected]
     """Skipped files with their paths inside `source`, and the reasons."""
     credit: str | None
@@ -126,8 +146,9 @@ class Provenance(BaseModel):
     """Versions of swincli and Pillow."""
 
     def as_file(self) -> bytes:
-        """The content of manifest.json."""
-        return (self.model_dump_json(indent=2) + "\n").encode()
+        """The content of manifest.json; that of a store without captions does not mention them."""
+        unused = {"captions", "captions_sha256"} if self.captions is None else set()
+        return (self.model_dump_json(indent=2, exclude=unused) + "\n").encode()
 
 
 class Manifest(Provenance):
@@ -142,6 +163,8 @@ class Manifest(Provenance):
     """SHA-256 of lengths.npy, the size of each encoded image in bytes; null for raw images."""
     labels_sha256: str | None
     """SHA-256 of labels.npy; null without labels."""
+    captions_sha256: str | None = None
+    """SHA-256 of captions.safetensors; null without captions."""
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -152,6 +175,8 @@ class Manifest(Provenance):
             raise ValueError("the images of the shards do not add up to `images`")
         if (self.label_names is None) != (self.labels_sha256 is None):
             raise ValueError("label_names and labels_sha256 must both be set or both be null")
+        if (self.captions is None) != (self.captions_sha256 is None):
+            raise ValueError("captions and captions_sha256 must both be set or both be null")
         if (self.encoding == "raw") != (self.lengths_sha256 is None):
             raise ValueError("lengths_sha256 must be set for encoded images and null for raw ones")
         return self

@@ -8,7 +8,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from swincli.data.store.manifest import CHANNELS, LABELS_FILE, Manifest, is_store, read_manifest
+from swincli.data.store.captions import Captions, read_captions
+from swincli.data.store.manifest import CAPTIONS_FILE, CHANNELS, LABELS_FILE, Manifest, is_store, read_manifest
 from swincli.data.store.npy_header import HEADER_BYTES
 from swincli.data.store.shards import RESTORE_HINT, EncodedShards, RawShards, Rows, Shards, check_npy
 from swincli.errors import DataError
@@ -25,12 +26,21 @@ class Store:
         path: The folder.
         manifest: The manifest.
         labels: int64 [images], indices into `manifest.label_names`; None without labels.
+        captions: The captions of the images; None without captions.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, shards: Shards, labels: NDArray[np.int64] | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        manifest: Manifest,
+        shards: Shards,
+        labels: NDArray[np.int64] | None,
+        captions: Captions | None = None,
+    ) -> None:
         self.path = path
         self.manifest = manifest
         self.labels = labels
+        self.captions = captions
         self._shards = shards
         self._starts = np.cumsum([0, *(shard.images for shard in manifest.shards[:-1])])
 
@@ -51,7 +61,9 @@ class Store:
             labels = np.fromfile(folder / LABELS_FILE, "<i8", offset=HEADER_BYTES).astype(np.int64, copy=False)
             if labels.min() < 0 or labels.max() >= len(manifest.label_names):
                 raise DataError(f"{folder / LABELS_FILE} is damaged: a label without a name", RESTORE_HINT)
-        return cls(folder, manifest, shards, labels)
+        facts = manifest.captions
+        captions = read_captions(folder / CAPTIONS_FILE, facts, manifest.images) if facts is not None else None
+        return cls(folder, manifest, shards, labels, captions)
 
     def __len__(self) -> int:
         return self.manifest.images

@@ -13,8 +13,10 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from swincli.data.store.captions import Captions
 from swincli.data.store.codecs import Encoding
 from swincli.data.store.manifest import (
+    CAPTIONS_FILE,
     CHANNELS,
     LABELS_FILE,
     LENGTHS_FILE,
@@ -96,8 +98,10 @@ class StoreWriter:
         self._file_images += 1
         self._file_bytes += len(data)
 
-    def finish(self, labels: NDArray[np.int64] | None, facts: Mapping[str, Any]) -> Manifest:
-        """Write the last shard, lengths, labels and finally the manifest; see `ImageWriter.finish`."""
+    def finish(
+        self, labels: NDArray[np.int64] | None, facts: Mapping[str, Any], captions: Captions | None = None
+    ) -> Manifest:
+        """Write the last shard, lengths, labels, captions and finally the manifest; see `ImageWriter.finish`."""
         if self._file is not None:
             self._finish_shard(self._file)
         assert labels is None or labels.shape == (self.images,)
@@ -108,9 +112,13 @@ class StoreWriter:
             resolution=self._shape[0],
             encoding=self._encoding,
             shards=self._shards,
-            content_hash=self._content.finish(self.images, self._shape[0], values),
+            content_hash=self._content.finish(
+                self.images, self._shape[0], values, b"" if captions is None else captions.hashed()
+            ),
             lengths_sha256=None if lengths is None else self._write_int64(LENGTHS_FILE, lengths),
             labels_sha256=None if values is None else self._write_int64(LABELS_FILE, values),
+            captions=None if captions is None else captions.facts,
+            captions_sha256=None if captions is None else self._write_captions(captions),
             **facts,
         )
         write_synced(self._folder / MANIFEST_FILE, manifest.as_file())
@@ -145,6 +153,13 @@ class StoreWriter:
         name = shard_file(len(self._shards), self._encoding)
         self._shards.append(Shard(file=name, images=self._file_images, sha256=digest))
         self._file = None
+
+    def _write_captions(self, captions: Captions) -> str:
+        """Write captions.safetensors; return its SHA-256."""
+        assert len(captions.starts) == self.images + 1
+        data = captions.stored()
+        write_synced(self._folder / CAPTIONS_FILE, data)
+        return hashlib.sha256(data).hexdigest()
 
     def _write_int64(self, name: str, values: bytes) -> str:
         """Write little-endian int64 values, one per image, as a .npy file; return its SHA-256."""

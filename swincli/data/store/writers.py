@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from swincli.data.store.captions import Captions
 from swincli.data.store.codecs import Encoding
 from swincli.data.store.manifest import Provenance
 from swincli.data.store.store_writer import StoreWriter
@@ -39,12 +40,15 @@ class ImageSink(Protocol):
 class ImageWriter(ImageSink, Protocol):
     """Writes images to the disk, and a manifest at the end."""
 
-    def finish(self, labels: NDArray[np.int64] | None, facts: Mapping[str, Any]) -> Provenance:
-        """Write what remains, the labels and, as the last file, the manifest; return the manifest.
+    def finish(
+        self, labels: NDArray[np.int64] | None, facts: Mapping[str, Any], captions: Captions | None = None
+    ) -> Provenance:
+        """Write what remains, the labels, the captions and, as the last file, the manifest; return the manifest.
 
         Args:
             labels: int64 [images], or None.
             facts: Fields of the manifest that the writer does not know.
+            captions: Captions of the images; only a store has them.
         """
         ...
 
