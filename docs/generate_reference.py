@@ -90,6 +90,8 @@ def type_words(schema: dict[str, Any]) -> str:
     """The type of a property in words, with its bounds."""
     if "anyOf" in schema and schema["anyOf"][-1]["type"] == "object":
         return type_words(schema["anyOf"][0]) + ", or a table by resolution"
+    if "additionalProperties" in schema:
+        return "table of names and kinds"
     if "anyOf" in schema:
         return bounded("images", schema["anyOf"][0])
     if "enum" in schema:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from attribute_stores import make_attribute_store
 from hypothesis import settings
 from PIL import Image
 
@@ -95,6 +96,12 @@ def labelled_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     path = tmp_path_factory.mktemp("stores") / "labelled"
     prepare(str(folder), path, PrepareOptions(16, labels="folders", workers=1), Console(quiet=True))
     return Store.open(path)
+
+
+@pytest.fixture(scope="session")
+def attribute_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store of 24 images of 16 px with attributes of every kind but text."""
+    return make_attribute_store(tmp_path_factory.mktemp("stores") / "attributes")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from swincli.model.blocks.conditioning import forward_with_labels
+from swincli.model.blocks.conditioning import forward_with_labels, unknown_labels
 from swincli.model.meta_init import meta_init
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
@@ -110,7 +110,7 @@ def count_multiply_adds(network: nn.Module, x: Tensor, model: ModelSection) -> i
     at 1024 px.
     """
     network.requires_grad_(False)
-    labels = torch.zeros(1, dtype=torch.int64, device="meta") if model.classes else None
+    labels = unknown_labels(model, 1, "meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         forward_with_labels(network, x, labels)
     return int(counter.get_total_flops()) // 2

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from swincli.console import Console
 from swincli.errors import SwincliError
+from swincli.model.blocks.conditioning import unknown_labels
 from swincli.model.generator import Block, Generator
 from swincli.model.mixers.registry import MIXERS, mixers_with
 from swincli.recipe import Recipe
@@ -215,7 +216,7 @@ def _kept_bytes(work: Callable[[], None]) -> int:
 def _own_network(config: ModelSection, costs: list[MixerCost], sides: list[int], device: torch.device) -> Network:
     generator = Generator(config).to(device)
     z = torch.randn(1, config.latent_dim, device=device)
-    labels = torch.zeros(1, dtype=torch.int64, device=device) if config.classes else None
+    labels = unknown_labels(config, 1, device)
 
     def forward() -> None:
         with torch.inference_mode():

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from swincli.diagnosis.step_size import StepSize
 from swincli.model.pixels import to_network
 from swincli.recipe import Recipe
+from swincli.recipe.schema import ModelSection
 from swincli.system.distributed import Processes
 from swincli.training.augment.probability import final_probability, planned_probability
 from swincli.training.ema.ema import update_emas
@@ -117,8 +119,16 @@ def synthetic_batch(recipe: Recipe, size: StepSize, device: torch.device) -> lis
     batch = with_draws(Batch(reals, *latents), sized, torch.arange(count))
     if ADVERSARIAL[recipe.loss.adversarial].paired:
         batch = replace(batch, g_reals=reals)
-    if model.classes:
-        labels, d_labels, g_labels = torch.randint(model.classes, (3, count), generator=random)
+    if model.is_conditional:
+        labels, d_labels, g_labels = _random_labels(model, (3, count), random)
         batch = replace(batch, labels=labels, d_labels=d_labels, g_labels=g_labels)
     split, planned = BatchSplit(count, micro_batches=size.micro_batches), planned_probability(recipe.augment, 0)
     return send_micro_batches(batch, recipe, split, device, planned)
+
+
+def _random_labels(model: ModelSection, shape: tuple[int, int], random: torch.Generator) -> Tensor:
+    """Classes, int64 of this shape; or attributes, which have one more axis: 0 and 1 are values of every kind."""
+    if not model.attributes:
+        return torch.randint(model.classes, shape, generator=random)
+    columns = sum(kind.columns for kind in model.attribute_kinds.values())
+    return torch.randint(2, (*shape, columns), generator=random).float()

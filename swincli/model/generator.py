@@ -220,10 +220,10 @@ class Generator(nn.Module):
         self.latent_dim, self.num_ws, self.resolution = config.latent_dim, config.num_ws, config.size
         self.recompute_from: int | None = None
         widths = [config.latent_dim] * config.mapping_layers
-        widths[0] *= 2 if config.classes else 1  # z and the label's vector, concatenated
+        widths[0] *= 2 if config.is_conditional else 1  # z and the labels' vector, concatenated
         layers = (EqualLinear(width, config.latent_dim, lr_mul=MAPPING_LR_MUL, activation=True) for width in widths)
         self.mapping = nn.Sequential(PixelNorm(), *layers)
-        self.embedding = make_embedding(config.classes, config.latent_dim)
+        self.embedding = make_embedding(config, config.latent_dim, "g")
         width = config.channels("g")[FIRST_RESOLUTION]
         self.constant = nn.Parameter(torch.randn(1, width, FIRST_RESOLUTION, FIRST_RESOLUTION))
         start = STYLES[config.style].start
@@ -234,7 +234,7 @@ class Generator(nn.Module):
     def map(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """z `[B, latent_dim]` ~ N(0, 1) -> w `[B, latent_dim]`.
 
-        A conditional generator also needs the labels, int64 `[B]`.
+        A conditional generator also needs the labels: int64 `[B]`, or float32 `[B, columns]`.
         """
         vectors = embed(self.embedding, labels)
         normalise, *layers = self.mapping
@@ -317,7 +317,7 @@ class Generator(nn.Module):
         return [known.get(index) for index in range(len(blocks))]
 
     def forward(self, z: Tensor, labels: Tensor | None = None, through: Through | None = None) -> Any:
-        """z `[B, latent_dim]`, and int64 labels `[B]` if conditional -> image `[B, 3, size, size]`.
+        """z `[B, latent_dim]`, and labels if conditional, as for `map` -> image `[B, 3, size, size]`.
 
         With `through`, the result is that of `through(self, z, labels)`; see `Through`.
         """

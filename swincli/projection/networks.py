@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from swincli.metrics.networks.detectors import Detector
 from swincli.metrics.networks.perceptual_input import averaged_down
 from swincli.metrics.networks.resize import filter_weights
 from swincli.metrics.networks.stlpips import PerceptualDistance
+from swincli.model.blocks.conditioning import unknown_labels
 from swincli.model.pretrained.packaged import first_line, load_torchscript
+from swincli.recipe.schema import ModelSection
 
 MIN_SIDE = 64  # pixels; networks for photographs see little in smaller images
 
@@ -54,18 +56,14 @@ class DiscriminatorNetwork:
 
     Args:
         discriminator: A network with a `trunk` of blocks; frozen and set to eval mode.
-        pixel_mean: Of its input images, per channel: `x * std + mean` is in 0 to 1.
-        pixel_std: The same.
+        config: The [model] section of its recipe.
         origin: Name of its file.
     """
 
-    def __init__(
-        self, discriminator: nn.Module, pixel_mean: Sequence[float], pixel_std: Sequence[float], origin: str
-    ) -> None:
+    def __init__(self, discriminator: nn.Module, config: ModelSection, origin: str) -> None:
         self.name = f"discriminator:{origin}"
         self.discriminator = discriminator.requires_grad_(False).eval()
-        self.pixel_mean, self.pixel_std = pixel_mean, pixel_std
-        self.classes: bool = discriminator.embedding is not None
+        self.config = config
         self.parts: list[nn.Module] = [*discriminator.trunk.children()]  # type: ignore[union-attr]
         if hasattr(discriminator, "from_wavelet"):
             self.parts += discriminator.from_wavelet.children()  # type: ignore[union-attr]
@@ -75,8 +73,9 @@ class DiscriminatorNetwork:
         maps: list[Tensor] = []
         hooks = [part.register_forward_hook(partial(_keep, maps)) for part in self.parts]
         try:
-            labels = torch.zeros(len(images), dtype=torch.int64, device=images.device) if self.classes else None
-            mean, std = (images.new_tensor(values)[:, None, None] for values in (self.pixel_mean, self.pixel_std))
+            labels = unknown_labels(self.config, len(images), images.device)
+            statistics = self.config.pixel_mean, self.config.pixel_std
+            mean, std = (images.new_tensor(values)[:, None, None] for values in statistics)
             self.discriminator(((images + 1) / 2 - mean) / std, labels)  # hooks keep the maps; the logits are not used
         finally:
             for hook in hooks:

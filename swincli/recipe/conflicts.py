@@ -109,7 +109,7 @@ TRANSFORMS = (
     ),
     Conflict(
         "augment.apa",
-        lambda recipe: recipe.augment.apa and _is_paired(recipe) and recipe.model.classes > 0,
+        lambda recipe: recipe.augment.apa and _is_paired(recipe) and recipe.model.is_conditional,
         'a fake that replaces a real has a label of its own, and "relativistic" pairs equal labels; train without '
         "classes, or without one of the two",
     ),
@@ -167,7 +167,7 @@ FEATURES = (
     ),
     Conflict(
         "loss.mee_disomap",
-        lambda recipe: _uses(recipe, "mee_disomap") and recipe.model.classes > 0,
+        lambda recipe: _uses(recipe, "mee_disomap") and recipe.model.is_conditional,
         "DIsoMap blends images of different classes and does not know a label for them; train without classes",
     ),
     Conflict(
@@ -178,7 +178,7 @@ FEATURES = (
     ),
     Conflict(
         "loss.adaptive_mix",
-        lambda recipe: _uses(recipe, "adaptive_mix") and recipe.model.classes > 0,
+        lambda recipe: _uses(recipe, "adaptive_mix") and recipe.model.is_conditional,
         "AdaptiveMix blends images of different classes and does not know a label for them; train without classes",
     ),
     Conflict(
@@ -253,7 +253,15 @@ MIXERS = (
     ),
 )
 
-CONFLICTS = TRANSFORMS + LOGITS + FEATURES + FROZEN + SCHEDULES + MIXERS
+LABELS = (
+    Conflict(
+        ("model.attributes", "model.classes"),
+        lambda recipe: recipe.model.classes > 0 and recipe.model.attributes is not None,
+        "an image has one class or attributes; set one of model.classes and model.attributes",
+    ),
+)
+
+CONFLICTS = TRANSFORMS + LOGITS + FEATURES + FROZEN + SCHEDULES + MIXERS + LABELS
 
 
 def check_conflicts(recipe: AnyRecipe) -> None:

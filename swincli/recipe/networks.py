@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from swincli.recipe.attributes import AttributeTable, Kind, parse_kind
 from swincli.recipe.by_resolution import ByResolution, value_at
 from swincli.recipe.section import RgbTriple, Section, inconsistent
 
@@ -45,6 +46,9 @@ class ModelSection(Section):
     """Layers of the mapping network from z to w."""
     classes: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Number of classes that G and D are conditioned on, equal to the store's label names; 0 for none."""
+    attributes: Annotated[dict[str, int | str] | None, AttributeTable()] = None
+    """Attributes that G and D are conditioned on, instead of classes, as a table of names in the store and kinds: a
+    number of classes, "flag" (yes or no), "number", or "several:N" of N values. See docs/guides/labels.md."""
     g_width: Annotated[int, Field(ge=4)] = 512
     """Channels of G from 4 to 32 px. Above 32 px: g_width x g_multiplier, halved at each doubling of the resolution."""
     g_multiplier: Annotated[int, Field(ge=1)] = 2
@@ -134,6 +138,16 @@ class ModelSection(Section):
         if min(value) <= 0:
             raise ValueError("every standard deviation must be above 0")
         return value
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether G and D get labels: one class an image, or attributes."""
+        return bool(self.classes or self.attributes)
+
+    @property
+    def attribute_kinds(self) -> dict[str, Kind]:
+        """The kinds of the attributes by name, in the order of their columns."""
+        return {name: parse_kind(kind) for name, kind in (self.attributes or {}).items()}
 
     @property
     def resolutions(self) -> list[int]:

@@ -156,7 +156,8 @@ class InTrainingMetrics:
             images_seen=state.images_seen,
             path=self.folder.model(state.images_seen),
             classes=state.classes,
-            **mean_w_tensors(state.average),
+            attributes=state.attributes,
+            **mean_w_tensors(state.average, state.attributes),
         )
         seeds = fake_seeds(self.section.num, 0)
         share = self.processes.shard(len(seeds))

@@ -40,7 +40,7 @@ from swincli.training.step.batch_shards import BatchSplit, split_batch
 from swincli.training.step.batches import next_micro_batches
 from swincli.training.step.engine import explain_compiler, start_engine
 from swincli.training.step.held_out import HeldOutLogits, open_held_out
-from swincli.training.step.labels import training_classes
+from swincli.training.step.labels import training_attributes, training_classes
 from swincli.training.step.phases import Phase, make_phases, make_setting
 from swincli.training.step.prefetch import open_loader
 from swincli.training.step_reports import StepReports, reads_late
@@ -191,6 +191,7 @@ def open_run(
     """
     state = build_state(recipe, store.content_hash, device)
     state.classes = training_classes(recipe.model.classes, store)
+    state.attributes = training_attributes(recipe.model, store)
 
     def on_main() -> bool:
         """Open the run; whether the state is still the one that was built."""

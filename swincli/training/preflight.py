@@ -25,7 +25,7 @@ from swincli.training.run.state import TrainingState, make_networks, read_state,
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.freeze_d import frozen_parameters
 from swincli.training.step.held_out import open_held_out
-from swincli.training.step.labels import training_classes
+from swincli.training.step.labels import check_labels
 from swincli.training.transfer.init_from import check_init
 from swincli.units import format_bytes
 
@@ -123,7 +123,7 @@ def check_data(recipe: Recipe, store: Store) -> None:
     """Check that the store fits the recipe.
 
     Raises:
-        DataError: another image size, fewer images than one batch, or labels that do not fit `model.classes`.
+        DataError: another image size, fewer images than one batch, or labels that do not fit the recipe's.
     """
     size, batch = recipe.model.size, recipe.train.batch
     if store.resolution != size:
@@ -136,7 +136,7 @@ def check_data(recipe: Recipe, store: Store) -> None:
             f"{store.path}: {len(store)} images are fewer than one batch (train.batch={batch})",
             f"Add images, or --set train.batch={len(store)} or less.",
         )
-    training_classes(recipe.model.classes, store)
+    check_labels(recipe.model, store)
 
 
 @dataclass(frozen=True)

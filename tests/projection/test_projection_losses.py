@@ -65,7 +65,7 @@ def check(network: FeatureNetwork, side: int = 16) -> None:
 def test_every_discriminator(tiny_recipe: Callable[..., Recipe], kind: str, classes: int) -> None:
     torch.manual_seed(0)
     section = tiny_recipe(f"model.discriminator={kind}", f"model.classes={classes}").model
-    check(DiscriminatorNetwork(make_discriminator(section), section.pixel_mean, section.pixel_std, "a file"))
+    check(DiscriminatorNetwork(make_discriminator(section), section, "a file"))
 
 
 def test_a_torchscript_file(scripted: Path) -> None:

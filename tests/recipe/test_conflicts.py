@@ -141,6 +141,12 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         "model.discriminator",
         'use "wavelet" or "plain"',
     ),
+    "attributes and classes": (
+        "[model]\nclasses = 2\nattributes = {hair = 3}",
+        3,
+        "model.attributes",
+        "one class or attributes",
+    ),
     "DIsoMap and classes": (
         "[loss]\nmee_disomap = 1.0\n[model]\nclasses = 2",
         2,

@@ -114,7 +114,9 @@ def test_a_batch_has_the_labels_of_its_images_and_as_many_of_each_for_latents(
     assert torch.equal(batch.labels == 1, reds)
     assert again.d_labels is not None
     assert torch.equal(batch.d_labels, again.d_labels)
-    drawn = torch.stack([batch_labels(labelled_store, np.arange(4), 0, seen)[1:] for seen in range(0, 2000, 4)])
+    drawn = torch.stack(
+        [batch_labels(recipe.model, labelled_store, np.arange(4), 0, seen)[1:] for seen in range(0, 2000, 4)]
+    )
     assert drawn.double().mean(dim=(0, 2)).tolist() == pytest.approx([1 / 3, 1 / 3], abs=0.06)
     assert not torch.equal(drawn[:, 0], drawn[:, 1])
 

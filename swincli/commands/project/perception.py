@@ -107,4 +107,4 @@ def _build_discriminator(snapshot: Snapshot, model: Model, path: Path) -> Featur
         return None
     _, discriminator = make_networks(snapshot.recipe)
     discriminator.load_state_dict(snapshot.discriminator)
-    return DiscriminatorNetwork(discriminator.to(model.device), section.pixel_mean, section.pixel_std, path.name)
+    return DiscriminatorNetwork(discriminator.to(model.device), section, path.name)

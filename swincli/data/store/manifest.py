@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from swincli.data.images.colour import WHITE, spell_colour
 from swincli.data.images.crop_resize import Crop, Filter, Gamma
@@ -14,12 +14,14 @@ from swincli.data.images.decode import Jpeg
 from swincli.data.images.rejected import Rejected
 from swincli.data.store.codecs import Encoding
 from swincli.errors import DataError
+from swincli.recipe.attributes import Attribute
 from swincli.system.file_hash import ThreadedHash
 
 Dedupe = Literal["exact", "near"]
 
 MANIFEST_FILE = "manifest.json"
 LABELS_FILE = "labels.npy"
+ATTRIBUTES_FILE = "attributes.npy"
 CAPTIONS_FILE = "captions.safetensors"
 LENGTHS_FILE = "lengths.npy"
 DATASET_FILE = "dataset.json"
@@ -35,7 +37,7 @@ def shard_file(number: int, encoding: Encoding = "raw") -> str:
 
 
 class ContentHash:
-    """SHA-256 over all pixels and labels. It does not depend on the encoding or the division into shards."""
+    """SHA-256 over all pixels, labels and attributes. It does not depend on the encoding or on shards."""
 
     def __init__(self) -> None:
         self._hash = ThreadedHash()
@@ -44,19 +46,19 @@ class ContentHash:
         """Add pixels: uint8 [N, H, W, C] as bytes, in the order of the images. A thread hashes them."""
         self._hash.update(pixels)
 
-    def finish(self, images: int, resolution: int, labels: bytes | None, captions: bytes = b"") -> str:
-        """Add the shape, the labels and the captions; return the hash in hexadecimal.
+    def finish(self, images: int, resolution: int, labels: bytes | None, attributes: bytes = b"") -> str:
+        """Add the shape, the labels, the attributes and the captions; return the hash in hexadecimal.
 
         Args:
             images: Number of images.
             resolution: Side of the images in pixels.
             labels: Labels as little-endian int64, or None.
-            captions: Captions, from `Captions.hashed`; nothing without captions.
+            attributes: Attributes and captions, from their `hashed`, in this order; nothing without any.
         """
         shape = f"{images}x{resolution}x{resolution}x{CHANNELS}"
         self._hash.update(f"{shape} {'unlabelled' if labels is None else 'labelled'}".encode())
         self._hash.update(labels or b"")
-        self._hash.update(captions)
+        self._hash.update(attributes)
         return self._hash.hexdigest()
 
 
@@ -136,6 +138,8 @@ class Provenance(BaseModel):
     """SHA-256 of all pixels and labels, independent of files and encoding. Equal hashes: equal training data."""
     label_names: list[str] | None
     """Name of each label; null without labels."""
+    attributes: list[dict[str, Any]] | None = None
+    """Names, kinds, values and ranges of the attributes of the images, as `recipe.attributes` writes them."""
     captions: CaptionFacts | None = None
     """The captions of the images; null without captions."""
     rejected: list[Rejected]
@@ -146,9 +150,25 @@ class Provenance(BaseModel):
     """Versions of swincli and Pillow."""
 
     def as_file(self) -> bytes:
-        """The content of manifest.json; that of a store without captions does not mention them."""
-        unused = {"captions", "captions_sha256"} if self.captions is None else set()
+        """The content of manifest.json; what the store does not have of attributes and captions is not mentioned."""
+        unused = {"attributes", "attributes_sha256"} if self.attributes is None else set[str]()
+        unused |= {"captions", "captions_sha256"} if self.captions is None else set()
         return (self.model_dump_json(indent=2, exclude=unused) + "\n").encode()
+
+    def attribute_list(self) -> list[Attribute]:
+        """The attributes in the order of their columns; empty without attributes."""
+        return [Attribute.from_dict(plain) for plain in self.attributes or ()]
+
+    @field_validator("attributes")
+    @classmethod
+    def _are_attributes(cls, value: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+        try:
+            names = [Attribute.from_dict(plain).name for plain in value or ()]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"an attribute is damaged: {error}") from None
+        if value is not None and (not names or len(set(names)) < len(names)):
+            raise ValueError("no attributes, or two of one name")
+        return value
 
 
 class Manifest(Provenance):
@@ -163,6 +183,8 @@ class Manifest(Provenance):
     """SHA-256 of lengths.npy, the size of each encoded image in bytes; null for raw images."""
     labels_sha256: str | None
     """SHA-256 of labels.npy; null without labels."""
+    attributes_sha256: str | None = None
+    """SHA-256 of attributes.npy; null without attributes."""
     captions_sha256: str | None = None
     """SHA-256 of captions.safetensors; null without captions."""
 
@@ -175,6 +197,8 @@ class Manifest(Provenance):
             raise ValueError("the images of the shards do not add up to `images`")
         if (self.label_names is None) != (self.labels_sha256 is None):
             raise ValueError("label_names and labels_sha256 must both be set or both be null")
+        if (self.attributes is None) != (self.attributes_sha256 is None):
+            raise ValueError("attributes and attributes_sha256 must both be set or both be null")
         if (self.captions is None) != (self.captions_sha256 is None):
             raise ValueError("captions and captions_sha256 must both be set or both be null")
         if (self.encoding == "raw") != (self.lengths_sha256 is None):

@@ -8,8 +8,17 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from swincli.data.store.attribute_values import AttributeValues, read_attributes
 from swincli.data.store.captions import Captions, read_captions
-from swincli.data.store.manifest import CAPTIONS_FILE, CHANNELS, LABELS_FILE, Manifest, is_store, read_manifest
+from swincli.data.store.manifest import (
+    ATTRIBUTES_FILE,
+    CAPTIONS_FILE,
+    CHANNELS,
+    LABELS_FILE,
+    Manifest,
+    is_store,
+    read_manifest,
+)
 from swincli.data.store.npy_header import HEADER_BYTES
 from swincli.data.store.shards import RESTORE_HINT, EncodedShards, RawShards, Rows, Shards, check_npy
 from swincli.errors import DataError
@@ -26,6 +35,7 @@ class Store:
         path: The folder.
         manifest: The manifest.
         labels: int64 [images], indices into `manifest.label_names`; None without labels.
+        attributes: The attributes of the images; None without any.
         captions: The captions of the images; None without captions.
     """
 
@@ -35,11 +45,13 @@ class Store:
         manifest: Manifest,
         shards: Shards,
         labels: NDArray[np.int64] | None,
+        attributes: AttributeValues | None = None,
         captions: Captions | None = None,
     ) -> None:
         self.path = path
         self.manifest = manifest
         self.labels = labels
+        self.attributes = attributes
         self.captions = captions
         self._shards = shards
         self._starts = np.cumsum([0, *(shard.images for shard in manifest.shards[:-1])])
@@ -61,9 +73,11 @@ class Store:
             labels = np.fromfile(folder / LABELS_FILE, "<i8", offset=HEADER_BYTES).astype(np.int64, copy=False)
             if labels.min() < 0 or labels.max() >= len(manifest.label_names):
                 raise DataError(f"{folder / LABELS_FILE} is damaged: a label without a name", RESTORE_HINT)
+        each = manifest.attribute_list()
+        attributes = read_attributes(folder / ATTRIBUTES_FILE, each, manifest.images) if each else None
         facts = manifest.captions
         captions = read_captions(folder / CAPTIONS_FILE, facts, manifest.images) if facts is not None else None
-        return cls(folder, manifest, shards, labels, captions)
+        return cls(folder, manifest, shards, labels, attributes, captions)
 
     def __len__(self) -> int:
         return self.manifest.images
@@ -75,7 +89,7 @@ class Store:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of all pixels and labels."""
+        """SHA-256 of all pixels, labels and attributes."""
         return self.manifest.content_hash
 
     def fetch(self, indices: NDArray[np.int64], out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:

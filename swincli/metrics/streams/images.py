@@ -108,7 +108,7 @@ def model_record(model: Model, seeds: range, truncation: float) -> FakesRecord:
         seeds=(seeds[0], seeds[-1]),
         truncation=truncation,
         images_seen=model.images_seen,
-        classes="drawn as in the training images" if model.classes else None,
+        classes="drawn as in the training images" if model.is_conditional else None,
         judged_by=judge_of(model.recipe),
     )
 

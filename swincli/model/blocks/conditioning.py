@@ -1,6 +1,7 @@
-"""Class conditioning: label embedding for G's mapping network, and projection for D.
+"""Conditioning on labels: their embedding for G's mapping network, and projection for D.
 
-The mapping network's input is that of StyleGAN2-ADA (Karras et al., 2020). D's projection (Miyato and Koyama, 2018) is
+Labels are int64 `[B]`, one class an image, or float32 `[B, columns]`, attributes, as `recipe.attributes` says. The
+mapping network's input is that of StyleGAN2-ADA (Karras et al., 2020). D's projection (Miyato and Koyama, 2018) is
 computed as in StyleGAN2-ADA.
 """
 
@@ -8,12 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swincli.model.blocks.attributes import AttributeEmbedding
 from swincli.model.blocks.layers import EqualLinear, PixelNorm
+from swincli.recipe.schema import ModelSection
 
 Through = Callable[[Any, Tensor, Tensor | None], Any]
 """A function of a network, its input and labels. Losses that look inside a network pass one to its forward, so that DDP
@@ -41,12 +45,33 @@ class LabelEmbedding(nn.Module):
         return vectors
 
 
-def make_embedding(classes: int, dim: int) -> LabelEmbedding | None:
-    """The label embedding of a network; None if it is unconditional (`classes` 0)."""
-    return LabelEmbedding(classes, dim) if classes else None
+Embedding = LabelEmbedding | AttributeEmbedding
 
 
-def embed(embedding: LabelEmbedding | None, labels: Tensor | None) -> Tensor | None:
+def make_embedding(config: ModelSection, dim: int, network: Literal["g", "d"]) -> Embedding | None:
+    """The label embedding of a network; None if it is unconditional."""
+    if config.attributes:
+        return AttributeEmbedding(config.attribute_kinds, dim, with_unknown=network == "g")
+    return LabelEmbedding(config.classes, dim) if config.classes else None
+
+
+def logit_outputs(config: ModelSection, width: int) -> int:
+    """Outputs of D's last layer: the logit; or with labels `width` features, which are projected onto their vectors.
+
+    With attributes, a logit that no label touches comes before the features: labels may be unknown.
+    """
+    return width + bool(config.attributes) if config.is_conditional else 1
+
+
+def unknown_labels(config: ModelSection, count: int, device: torch.device | str) -> Tensor | None:
+    """Labels for images of which nothing is known: NaN, or the first class; None for unconditional networks."""
+    if config.attributes:
+        columns = sum(kind.columns for kind in config.attribute_kinds.values())
+        return torch.full((count, columns), math.nan, device=device)
+    return torch.zeros(count, dtype=torch.int64, device=device) if config.classes else None
+
+
+def embed(embedding: Embedding | None, labels: Tensor | None) -> Tensor | None:
     """Vectors of labels, `[B, dim]`; None for an unconditional network.
 
     Raises:
@@ -61,12 +86,16 @@ def embed(embedding: LabelEmbedding | None, labels: Tensor | None) -> Tensor | N
 def project(features: Tensor, vectors: Tensor | None) -> Tensor:
     """Projection logits `[B, 1, ...]` of features `[B, C, ...]` and label vectors: `sum_c f_c v_c / sqrt(C)`.
 
-    Without vectors, the features are the logits.
+    Without vectors, the features are the logits. A channel before those of the vectors is a logit without labels,
+    which is added.
     """
     if vectors is None:
         return features
+    width = vectors.shape[1]
+    alone, features = features[:, :-width], features[:, -width:]
     aligned = vectors.view(*vectors.shape, *[1] * (features.ndim - 2))
-    return (features * aligned).sum(dim=1, keepdim=True) / math.sqrt(features.shape[1])
+    logits = (features * aligned).sum(dim=1, keepdim=True) / math.sqrt(width)
+    return logits + alone if alone.shape[1] else logits
 
 
 def forward_with_labels(network: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:

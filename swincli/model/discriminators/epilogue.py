@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from swincli.model.blocks.conditioning import LabelEmbedding, embed, project
+from swincli.model.blocks.conditioning import Embedding, embed, project
 from swincli.model.blocks.layers import Conv, Linear, scaled_leaky_relu
 from swincli.ops.precision import in_float32
 
@@ -60,7 +60,7 @@ class ImageDiscriminator(Protocol):
     hidden: Linear
     hidden_bias: nn.Parameter | None
     logit: Linear
-    embedding: LabelEmbedding | None
+    embedding: Embedding | None
 
     def features(self, image: Tensor) -> Tensor:
         """`[B, 3, size, size] -> [B, C, 4, 4]`."""
@@ -84,5 +84,5 @@ def hidden_of(network: ImageDiscriminator, features: Tensor) -> Tensor:
 
 @in_float32
 def logits_of(network: ImageDiscriminator, hidden: Tensor, labels: Tensor | None) -> Tensor:
-    """Logits `[B, 1]` of hidden vectors `[B, C]`, with int64 labels `[B]` if conditional; in float32 under autocast."""
+    """Logits `[B, 1]` of hidden vectors `[B, C]`, with labels if conditional; in float32 under autocast."""
     return project(network.logit(hidden), embed(network.embedding, labels))

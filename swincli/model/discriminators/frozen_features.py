@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.model.blocks.conditioning import Through, embed, make_embedding, project
+from swincli.model.blocks.conditioning import Through, embed, logit_outputs, make_embedding, project
 from swincli.model.blocks.layers import SLOPE, SpectralWeight
 from swincli.model.discriminators.epilogue import deviation_group
 from swincli.model.pixels import to_signed
@@ -161,26 +161,25 @@ HEADS: dict[str, Callable[[int, int], nn.Module]] = {"separable": SeparableBlock
 class Head(nn.Module):
     """Blocks that halve a map, and a 4x4 convolution to one channel.
 
-    The blocks go down to 1/32 of the backbone's input, or to 4 px if that is larger. With classes, the convolution
+    The blocks go down to 1/32 of the backbone's input, or to 4 px if that is larger. With labels, the convolution
     gives 64 channels, which are projected onto the label's vector.
 
     Args:
         scale: Index of the map; the largest has index 0.
         side: Side of the backbone's input, at least 64.
-        kind: A key of `HEADS`.
-        classes: Number of classes; 0 for none.
+        config: The recipe's [model] section.
     """
 
-    def __init__(self, scale: int, side: int, kind: str, classes: int) -> None:
+    def __init__(self, scale: int, side: int, config: ModelSection) -> None:
         super().__init__()
         halvings = (side >> (scale + 1)).bit_length() - _HEAD_END.bit_length()
         widths = [_OUT[scale], *list(_WIDTHS.values())[scale:]][: halvings + 1]
-        self.blocks = nn.Sequential(*map(HEADS[kind], widths[:-1], widths[1:]))
-        self.logit = SpectralWeight(_LABEL_WIDTH if classes else 1, widths[-1], _HEAD_END, _HEAD_END)
-        self.embedding = make_embedding(classes, _LABEL_WIDTH)
+        self.blocks = nn.Sequential(*map(HEADS[config.feature_heads], widths[:-1], widths[1:]))
+        self.logit = SpectralWeight(logit_outputs(config, _LABEL_WIDTH), widths[-1], _HEAD_END, _HEAD_END)
+        self.embedding = make_embedding(config, _LABEL_WIDTH, "d")
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        """`[B, C, H, W]`, int64 labels `[B]` if conditional -> logits `[B, n]`."""
+        """`[B, C, H, W]`, labels if conditional -> logits `[B, n]`."""
         return project(F.conv2d(self.blocks(x), self.logit()), embed(self.embedding, labels)).flatten(1)
 
 
@@ -203,11 +202,11 @@ class FrozenFeatureDiscriminator(nn.Module):
         self.recompute_from: int | None = None
         self.mixing = FrozenMixing(BACKBONES[config.features].channels)
         side = max(self.side, config.size)
-        self.heads = nn.ModuleList(Head(scale, side, config.feature_heads, config.classes) for scale in range(4))
+        self.heads = nn.ModuleList(Head(scale, side, config) for scale in range(4))
 
     @in_float32
     def forward(self, image: Tensor, labels: Tensor | None = None, through: Through | None = None) -> Any:
-        """`[B, 3, size, size]` in the network's pixel range, int64 labels `[B]` if conditional -> logits `[B, n]`.
+        """`[B, 3, size, size]` in the network's pixel range, labels if conditional -> logits `[B, n]`.
 
         It is in float32 under autocast.
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swincli.model.blocks.conditioning import Through, embed, make_embedding, project
+from swincli.model.blocks.conditioning import Through, embed, logit_outputs, make_embedding, project
 from swincli.model.blocks.kernels import Kernels
 from swincli.model.blocks.layers import Conv, Linear, make_weight
 from swincli.model.discriminators.epilogue import LAST_RESOLUTION, epilogue_layers, judge
@@ -70,9 +70,9 @@ class ResidualDiscriminator(nn.Module):
         self.recompute_from: int | None = None
         self.trunk = _trunk(config, config.resolutions[::-1])
         width = config.channels("d")[LAST_RESOLUTION]
-        layers = epilogue_layers(width, spectral=config.spectral_norm, outputs=width if config.classes else 1)
+        layers = epilogue_layers(width, spectral=config.spectral_norm, outputs=logit_outputs(config, width))
         self.final_conv, self.hidden, self.hidden_bias, self.logit = layers
-        self.embedding = make_embedding(config.classes, width)
+        self.embedding = make_embedding(config, width, "d")
         self.kernels = Kernels(self)
 
     def features(self, image: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class ResidualDiscriminator(nn.Module):
         return _run_trunk(self.trunk, image, self.recompute_from)
 
     def forward(self, image: Tensor, labels: Tensor | None = None, through: Through | None = None) -> Any:
-        """`[B, 3, size, size]` in the network's pixel range, int64 labels `[B]` if conditional -> logits `[B, 1]`.
+        """`[B, 3, size, size]` in the network's pixel range, labels if conditional -> logits `[B, 1]`.
 
         With `through`, the result is that of `through(self, image, labels)`; see `Through`.
         """
@@ -105,12 +105,12 @@ class PatchDiscriminator(nn.Module):
         self.recompute_from: int | None = None
         self.trunk = _trunk(config, sides)
         self.final_conv = Conv(width, width, 3, spectral=config.spectral_norm)
-        self.logit = Linear(width, width if config.classes else 1, spectral=config.spectral_norm)
-        self.embedding = make_embedding(config.classes, width)
+        self.logit = Linear(width, logit_outputs(config, width), spectral=config.spectral_norm)
+        self.embedding = make_embedding(config, width, "d")
         self.kernels = Kernels(self)
 
     def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
-        """`[B, 3, size, size]` in the network's pixel range, int64 labels `[B]` if conditional -> `[B, 1, h, w]`."""
+        """`[B, 3, size, size]` in the network's pixel range, labels if conditional -> `[B, 1, h, w]`."""
         with self.kernels.prepared():
             features = self._head(_run_trunk(self.trunk, image, self.recompute_from))
             return project(features, embed(self.embedding, labels))

@@ -12,7 +12,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from swincli.errors import UsageError
-from swincli.model.blocks.conditioning import Through, make_embedding
+from swincli.model.blocks.conditioning import Through, logit_outputs, make_embedding
 from swincli.model.blocks.kernels import Kernels
 from swincli.model.blocks.layers import Conv
 from swincli.model.discriminators.epilogue import LAST_RESOLUTION, epilogue_layers, judge
@@ -75,9 +75,9 @@ class WaveletDiscriminator(nn.Module):
         self.trunk = nn.ModuleList(
             TrunkBlock(inputs, outputs, spectral=spectral) for inputs, outputs in itertools.pairwise(widths)
         )
-        layers = epilogue_layers(widths[-1], spectral=spectral, outputs=widths[-1] if config.classes else 1)
+        layers = epilogue_layers(widths[-1], spectral=spectral, outputs=logit_outputs(config, widths[-1]))
         self.final_conv, self.hidden, self.hidden_bias, self.logit = layers
-        self.embedding = make_embedding(config.classes, widths[-1])
+        self.embedding = make_embedding(config, widths[-1], "d")
         self.kernels = Kernels(self)
 
     def features(self, image: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ class WaveletDiscriminator(nn.Module):
         return out
 
     def forward(self, image: Tensor, labels: Tensor | None = None, through: Through | None = None) -> Any:
-        """`[B, 3, size, size]` in the network's pixel range, int64 labels `[B]` if conditional -> logits `[B, 1]`.
+        """`[B, 3, size, size]` in the network's pixel range, labels if conditional -> logits `[B, 1]`.
 
         With `through`, the result is that of `through(self, image, labels)`; see `Through`.
         """

@@ -5,7 +5,8 @@ A model converted from an original checkpoint also contains the training parts: 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from swincli.errors import CheckpointError, RecipeError
+from swincli.model.blocks.conditioning import LabelEmbedding
 from swincli.model.discriminators.registry import make_discriminator
+from swincli.model.files.attributes import Attributes
 from swincli.model.files.classes import Classes
 from swincli.model.files.find_checkpoint import METADATA
+from swincli.model.files.label_notes import attributes_in, classes_in, label_notes
 from swincli.model.files.official import is_original, read_original
 from swincli.model.files.snapshot import (
     Snapshot,
@@ -46,8 +50,9 @@ class Model:
         images_seen: Images that it was trained for.
         w_mean: Mean w `[latent_dim]`, the centre of truncation.
         path: The file it was read from.
-        classes: The classes of a conditional model; None for an unconditional one.
-        w_mean_by_class: Mean w of every class, `[classes, latent_dim]`: the truncation centres of a conditional model.
+        classes: The classes of a model with classes, else None.
+        w_mean_by_class: Mean w of every class, `[classes, latent_dim]`: the truncation centres of these models.
+        attributes: The attributes of a model with attributes, else None.
     """
 
     generator: Generator
@@ -57,6 +62,12 @@ class Model:
     path: Path
     classes: Classes | None = None
     w_mean_by_class: Tensor | None = None
+    attributes: Attributes | None = None
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the generator needs labels."""
+        return self.recipe.model.is_conditional
 
     @property
     def device(self) -> torch.device:
@@ -64,57 +75,75 @@ class Model:
         return self.w_mean.device
 
 
-def mean_w(generator: Generator) -> Tensor:
+def mean_w(generator: Generator, attributes: Attributes | None = None) -> Tensor:
     """Mean w over 10,000 z of a fixed seed, `[latent_dim]` (StyleGAN's truncation centre).
 
-    For a conditional generator it is the mean over the classes, with equal weights.
+    For a generator with classes it is the mean over the classes, with equal weights; for one with attributes, over
+    labels of training images.
     """
-    if generator.embedding is not None:
-        return mean_w_tensors(generator)["w_mean"]
-    return _mean_w(generator, MEAN_SAMPLES, None)
+    return mean_w_tensors(generator, attributes)["w_mean"]
 
 
 def mean_w_by_class(generator: Generator) -> Tensor:
-    """Mean w of every class of a conditional generator, `[classes, latent_dim]`.
+    """Mean w of every class of a generator with classes, `[classes, latent_dim]`.
 
     Every class uses the same z of a fixed seed. Their number is 10,000 / classes, but at least 200.
     """
-    assert generator.embedding is not None
-    classes = generator.embedding.classes
+    assert isinstance(generator.embedding, LabelEmbedding)
+    classes, device = generator.embedding.classes, generator.constant.device
     samples = max(CLASS_SAMPLES, MEAN_SAMPLES // classes)
-    return torch.stack([_mean_w(generator, samples, label) for label in range(classes)])
+    return torch.stack([_mean_w(generator, samples, torch.tensor([label], device=device)) for label in range(classes)])
 
 
-def mean_w_tensors(generator: Generator) -> dict[str, Tensor]:
-    """`w_mean`, and for a conditional generator also `w_mean_by_class`, as they are stored in a model file."""
-    if generator.embedding is None:
-        return {"w_mean": mean_w(generator)}
-    by_class = mean_w_by_class(generator)
-    return {"w_mean": by_class.mean(dim=0), "w_mean_by_class": by_class}
+def mean_w_of_labels(generator: Generator, labels: Tensor) -> Tensor:
+    """Mean w of each row of labels, over 200 z of a fixed seed: `[N, columns] -> [N, latent_dim]`.
+
+    Labels that are equal are computed once.
+    """
+    rows, places = torch.unique(labels.nan_to_num(nan=math.inf), dim=0, return_inverse=True)
+    rows = torch.where(rows.isinf(), math.nan, rows)
+    return torch.stack([_mean_w(generator, CLASS_SAMPLES, row[None]) for row in rows])[places]
+
+
+def mean_w_tensors(generator: Generator, attributes: Attributes | None = None) -> dict[str, Tensor]:
+    """`w_mean`, and for a generator with classes also `w_mean_by_class`, as they are stored in a model file."""
+    if isinstance(generator.embedding, LabelEmbedding):
+        by_class = mean_w_by_class(generator)
+        return {"w_mean": by_class.mean(dim=0), "w_mean_by_class": by_class}
+    rows = None if attributes is None else attributes.rows.to(generator.constant.device)
+    return {"w_mean": _mean_w(generator, MEAN_SAMPLES, rows)}
 
 
 @torch.no_grad()
-def _mean_w(generator: Generator, samples: int, label: int | None) -> Tensor:
+def _mean_w(generator: Generator, samples: int, rows: Tensor | None) -> Tensor:
+    """The mean over z, which take the rows of labels in turn."""
     random = torch.Generator().manual_seed(0)
     device = generator.constant.device
     total = torch.zeros(generator.latent_dim, dtype=torch.float64)
-    for chunk in torch.randn(samples, generator.latent_dim, generator=random).split(1000):
-        labels = None if label is None else torch.full((len(chunk),), label, device=device)
+    numbers = torch.arange(samples, device=device).split(1000)
+    z = torch.randn(samples, generator.latent_dim, generator=random)
+    for chunk, number in zip(z.split(1000), numbers, strict=True):
+        labels = None if rows is None else rows[number % len(rows)]
         total += generator.map(chunk.to(device), labels).cpu().double().sum(dim=0)
     return (total / samples).float().to(device)
 
 
 def save_model(
-    path: Path, generator: Generator, recipe: Recipe, images_seen: int, classes: Classes | None = None
+    path: Path,
+    generator: Generator,
+    recipe: Recipe,
+    images_seen: int,
+    classes: Classes | None = None,
+    attributes: Attributes | None = None,
 ) -> None:
-    """Write G's weights with their recipe and mean w. A conditional G also needs its classes.
+    """Write G's weights with their recipe and mean w. A conditional G also needs its classes or attributes.
 
     Raises:
         ResourceError: the file cannot be written.
     """
     tensors = {f"g.{name}": value.detach().contiguous().cpu() for name, value in generator.state_dict().items()}
-    tensors |= {name: value.cpu() for name, value in mean_w_tensors(generator).items()}
-    _write(path, tensors, recipe, images_seen, {"classes": asdict(classes)} if classes else {})
+    tensors |= {name: value.cpu() for name, value in mean_w_tensors(generator, attributes).items()}
+    _write(path, tensors, recipe, images_seen, label_notes(classes, attributes))
 
 
 def save_snapshot(path: Path, snapshot: Snapshot) -> None:
@@ -153,7 +182,10 @@ def load_model(path: Path, device: torch.device) -> Model:
         raise CheckpointError(f"{path}: has no mean w (w_mean), which truncation needs", "Use another model.")
     generator = _build(recipe, weights).to(device)
     classes = _classes(path, recipe, about, tensors)
-    model = Model(generator, recipe, int(about["images_seen"]), tensors["w_mean"].to(device), path)
+    attributes = _attributes(path, recipe, about)
+    model = Model(
+        generator, recipe, int(about["images_seen"]), tensors["w_mean"].to(device), path, attributes=attributes
+    )
     return replace(model, classes=classes, w_mean_by_class=tensors["w_mean_by_class"].to(device)) if classes else model
 
 
@@ -167,18 +199,24 @@ def recipe_of_model(path: Path) -> Recipe:
 
 
 def _classes(path: Path, recipe: Recipe, about: dict[str, Any], tensors: Weights) -> Classes | None:
-    """The classes of a conditional model, checked against its recipe; None for an unconditional one."""
+    """The classes of a model with classes, checked against its recipe; else None."""
     count = recipe.model.classes
     if not count:
         return None
-    try:
-        classes = Classes(tuple(map(str, about["classes"]["names"])), tuple(map(int, about["classes"]["images"])))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: its metadata is damaged: its classes: {error}") from error
-    means = tensors.get("w_mean_by_class", torch.empty(0))
-    if len(classes) != count or means.shape != (count, recipe.model.latent_dim):
+    classes, means = classes_in(path, about), tensors.get("w_mean_by_class", torch.empty(0))
+    if classes is None or len(classes) != count or means.shape != (count, recipe.model.latent_dim):
         raise CheckpointError(f"{path}: its metadata is damaged: it lacks the {count} classes of its recipe")
     return classes
+
+
+def _attributes(path: Path, recipe: Recipe, about: dict[str, Any]) -> Attributes | None:
+    """The attributes of a model with attributes, checked against its recipe; else None."""
+    if not recipe.model.attributes:
+        return None
+    attributes = attributes_in(path, about)
+    if attributes is None or list(attributes.kinds.items()) != list(recipe.model.attribute_kinds.items()):
+        raise CheckpointError(f"{path}: its metadata is damaged: it lacks the attributes of its recipe")
+    return attributes
 
 
 def read_snapshot(path: Path) -> Snapshot:

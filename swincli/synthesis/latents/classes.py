@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from swincli.model.files.model_file import Model
+from swincli.synthesis.latents.attributes import draw_attributes
 
 _PURPOSE = zlib.crc32(b"class")  # separates these draws from the other random numbers of a seed
 
@@ -23,7 +24,9 @@ def draw_labels(seeds: Sequence[int], shares: Sequence[float]) -> Tensor:
 
 
 def labels_as_trained(model: Model, seeds: Sequence[int]) -> Tensor | None:
-    """One label per seed, with the class frequencies of the training images; None for an unconditional model."""
+    """Labels per seed, as frequent as among the training images, `[N]` or `[N, columns]`; None if unconditional."""
+    if model.attributes is not None:
+        return draw_attributes(model.attributes, seeds)
     return draw_labels(seeds, model.classes.shares) if model.classes else None
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from swincli.errors import UsageError
-from swincli.model.files.model_file import Model
+from swincli.model.files.model_file import Model, mean_w_of_labels
+from swincli.synthesis.latents.attributes import draw_attributes
 from swincli.synthesis.latents.classes import draw_labels
 from swincli.synthesis.latents.files import Latents
 from swincli.synthesis.latents.truncation import NO_TRUNCATION, Truncation
@@ -30,7 +31,8 @@ def w_of_seeds(model: Model, seeds: Sequence[int], labels: Tensor | None = None)
     Args:
         model: A model from `load_model`.
         seeds: N seeds.
-        labels: For a conditional model: one label per seed, int64 `[N]`. Default: drawn, all classes equally likely.
+        labels: For a conditional model, `[N]` or `[N, columns]`. Default: drawn, all classes equally likely, attributes
+            as they occur together in training.
     """
     z = z_from_seeds(seeds, model.recipe.model.latent_dim).to(model.device)
     labels = _labels(model, seeds, labels)
@@ -41,7 +43,7 @@ def w_of_seeds(model: Model, seeds: Sequence[int], labels: Tensor | None = None)
 def codes_of_seeds(
     model: Model, seeds: Sequence[int], truncation: Truncation = NO_TRUNCATION, labels: Tensor | None = None
 ) -> Tensor:
-    """The w+ of seeds, `[N, L, latent_dim]`, truncated towards the model's mean w or the mean w of each label's class.
+    """The w+ of seeds, `[N, L, latent_dim]`, truncated towards the model's mean w or the mean w of each one's labels.
 
     Labels as in `w_of_seeds`.
     """
@@ -53,10 +55,19 @@ def codes_of_seeds(
 def codes_of_z(model: Model, z: Tensor, truncation: Truncation = NO_TRUNCATION, labels: Tensor | None = None) -> Tensor:
     """The w+ of z: `[N, latent_dim] -> [N, L, latent_dim]`, truncated as in `codes_of_seeds`.
 
-    A conditional model takes one label per z, int64 `[N]`. Both tensors are on the model's device.
+    A conditional model takes the labels of each z. Both tensors are on the model's device.
     """
-    w_plus, by_class = model.generator.broadcast(model.generator.map(z, labels)), model.w_mean_by_class
-    return truncation.apply(w_plus, model.w_mean if labels is None or by_class is None else by_class[labels])
+    w_plus = model.generator.broadcast(model.generator.map(z, labels))
+    return w_plus if truncation.strength == 1.0 else truncation.apply(w_plus, _centres(model, labels))
+
+
+def _centres(model: Model, labels: Tensor | None) -> Tensor:
+    """The truncation centres of images, `[N, latent_dim]` or one `[latent_dim]`: the mean w of their labels."""
+    if labels is None:
+        return model.w_mean
+    if model.w_mean_by_class is not None:
+        return model.w_mean_by_class[labels]
+    return mean_w_of_labels(model.generator, labels) if model.attributes is not None else model.w_mean
 
 
 @torch.inference_mode()
@@ -79,11 +90,13 @@ def check_unconditional(model: Model, option: str) -> None:
     Raises:
         UsageError: the model is conditional: its w also depends on the class.
     """
-    if model.classes is not None:
+    if model.is_conditional:
         raise UsageError(f"{option}: z alone does not define an image of a conditional model", "Give w or w_plus.")
 
 
 def _labels(model: Model, seeds: Sequence[int], labels: Tensor | None) -> Tensor | None:
     if labels is None and model.classes is not None:
         labels = draw_labels(seeds, model.classes.even)
+    elif labels is None and model.attributes is not None:
+        labels = draw_attributes(model.attributes, seeds)
     return None if labels is None else labels.to(model.device)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from swincli.errors import CheckpointError, RecipeError, UsageError
-from swincli.model.files.classes import Classes
 from swincli.model.files.find_checkpoint import METADATA
+from swincli.model.files.label_notes import attributes_in, classes_in, label_notes
 from swincli.model.files.model_file import FORMAT, mean_w_tensors
 from swincli.model.files.snapshot import Weights, require_shapes, shapes_of
 from swincli.model.files.tensor_file import write_tensors
@@ -110,7 +110,7 @@ def write_reconstruction(plan: ReconstructionPlan, dest: Path, advance: Callable
         ResourceError: the file cannot be written.
     """
     last = plan.snapshots[-1]
-    recipe, classes = _recipe(last), _classes(last)
+    recipe, attributes = _recipe(last), attributes_in(last.path, last.about)
     with meta_init():
         generator = Generator(recipe.model)
     shapes = shapes_of(generator.state_dict())
@@ -125,13 +125,14 @@ def write_reconstruction(plan: ReconstructionPlan, dest: Path, advance: Callable
     state = {name: value.float() if value.is_floating_point() else value for name, value in (mixed | fixed).items()}
     generator.load_state_dict(state, assign=True)
     generator.requires_grad_(False).eval()
-    tensors = {f"g.{name}": value for name, value in generator.state_dict().items()} | mean_w_tensors(generator)
+    tensors = {f"g.{name}": value for name, value in generator.state_dict().items()}
+    tensors |= mean_w_tensors(generator, attributes)
     about = {
         "format": FORMAT,
         "recipe": dump_recipe(recipe),
         "images_seen": plan.wanted.images_seen,
         "ema_width": plan.wanted.width,
-        **({"classes": asdict(classes)} if classes else {}),
+        **label_notes(classes_in(last.path, last.about), attributes),
     }
     write_tensors(dest, tensors, METADATA, about)
 
@@ -148,11 +149,3 @@ def _recipe(snapshot: PowerSnapshot) -> Recipe:
         return parse_recipe(snapshot.about["recipe"], f"{snapshot.path}: its recipe")
     except (KeyError, TypeError, RecipeError) as error:
         raise CheckpointError(f"{snapshot.path}: its metadata is damaged: {error}") from error
-
-
-def _classes(snapshot: PowerSnapshot) -> Classes | None:
-    try:
-        saved = snapshot.about.get("classes")
-        return Classes(tuple(saved["names"]), tuple(saved["images"])) if saved else None
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{snapshot.path}: its metadata is damaged: its classes: {error}") from error

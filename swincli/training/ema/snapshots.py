@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from swincli.errors import CheckpointError
+from swincli.model.files.label_notes import label_notes
 from swincli.model.files.snapshot import Weights
 from swincli.model.files.tensor_file import read_about, read_tensors, write_tensors
 from swincli.recipe import dump_recipe
@@ -66,7 +67,7 @@ def save_power_snapshots(folder: RunFolder, state: TrainingState) -> None:
             "format": FORMAT,
             **asdict(profile),
             "recipe": dump_recipe(state.recipe),
-            **({"classes": asdict(state.classes)} if state.classes else {}),
+            **label_notes(state.classes, state.attributes),
         }
         tensors = {name: _halved(value) for name, value in average.state_dict().items()}
         write_tensors(snapshot_path(folder.path, profile), tensors, METADATA, about)

@@ -33,4 +33,4 @@ def swapped(
     images = torch.where(chosen[:, None, None, None], fakes, batch.reals)
     if batch.labels is None or batch.g_labels is None:
         return images, batch.labels
-    return images, torch.where(chosen, batch.g_labels, batch.labels)
+    return images, torch.where(chosen.view(-1, *[1] * (batch.labels.ndim - 1)), batch.g_labels, batch.labels)

@@ -21,7 +21,8 @@ class Batch:
         images_seen: Images shown before this step.
         real_augment: bCR's augmentation of the reals; None without bCR.
         fake_augment: bCR's augmentation of the fakes; None without bCR.
-        labels: Labels of the reals, int64 `[B]`; None for unconditional networks, like the next two.
+        labels: Labels of the reals, int64 `[B]` or float32 `[B, columns]`; None for unconditional networks, like the
+            next two.
         d_labels: Labels of D's latents.
         g_labels: Labels of G's latents.
         g_reals: Other training images, for losses that compare G's images with reals; None without such a loss.

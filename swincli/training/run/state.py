@@ -13,6 +13,7 @@ from torch import nn
 
 from swincli.errors import CheckpointError
 from swincli.model.discriminators.registry import make_discriminator
+from swincli.model.files.attributes import Attributes
 from swincli.model.files.classes import Classes
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe, dump_recipe
@@ -45,7 +46,8 @@ class TrainingState:
         running_stats: Statistics since the last line of stats.jsonl.
         memory: What losses and augmentation remember, such as the probability of transforms.
         signs: Signs of overfitting so far.
-        classes: The classes of a conditional model; None for an unconditional one. Read from the store, not saved.
+        classes: The classes of a model with classes, else None. Read from the store, not saved.
+        attributes: The attributes of a model with attributes, else None. Read from the store, not saved.
     """
 
     recipe: Recipe
@@ -60,6 +62,7 @@ class TrainingState:
     seconds: float = 0.0
     running_stats: RunningStats = field(default_factory=RunningStats)
     classes: Classes | None = None
+    attributes: Attributes | None = None
     memory: Memory = field(default_factory=Memory)
     signs: OverfittingSigns = field(default_factory=OverfittingSigns)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from swincli.data.store.reader import Store
 from swincli.model.pixels import to_network
 from swincli.recipe import Recipe
+from swincli.recipe.schema import ModelSection
 from swincli.system.device_copy import send
 from swincli.training.augment.bcr import draw_bcr_params, flip
 from swincli.training.augment.pipe import Augmentation
@@ -18,7 +19,7 @@ from swincli.training.losses.batch import Batch
 from swincli.training.losses.draws import AUGMENT, draw_all
 from swincli.training.rng import derive
 from swincli.training.step.batch_shards import BatchSplit
-from swincli.training.step.labels import batch_labels
+from swincli.training.step.labels import batch_labels, labels_at
 from swincli.training.step.prefetch import ImageLoader, RankSampler
 
 
@@ -60,8 +61,8 @@ def next_micro_batches(
     batch = with_draws(Batch(reals, d_latents[mine], g_latents[mine], images_seen), recipe, mine)
     if sampler.paired:
         batch = replace(batch, g_reals=g_reals)
-    if model.classes:
-        labels, d_labels, g_labels = _labels(store, sampler, seed, images_seen)[:, mine]
+    if model.is_conditional:
+        labels, d_labels, g_labels = _labels(model, store, sampler, seed, images_seen)[:, mine]
         batch = replace(batch, labels=labels, d_labels=d_labels, g_labels=g_labels)
     batches = send_micro_batches(batch, recipe, split, device, probability)
     return [_flipped(part) for part in batches] if recipe.augment.flip else batches
@@ -115,14 +116,15 @@ def _flipped(batch: Batch) -> Batch:
     return batch if batch.g_reals is None else replace(batch, g_reals=flip(batch.g_reals, batch.draw("flip g_reals")))
 
 
-def _labels(store: Store, sampler: RankSampler, seed: int, images_seen: int) -> Tensor:
-    """Labels of the whole batch's reals, D's latents and G's latents, int64 `[3, batch]`.
+def _labels(model: ModelSection, store: Store, sampler: RankSampler, seed: int, images_seen: int) -> Tensor:
+    """Labels of the whole batch's reals, D's latents and G's latents, `[3, batch]` or `[3, batch, columns]`.
 
     With paired logits, a fake has the label of the real that it is compared with.
     """
     first, second = sampler.batch_indices(images_seen)
-    labels = batch_labels(store, first, seed, images_seen)
+    labels = batch_labels(model, store, first, seed, images_seen)
     if second is None:
         return labels
-    assert store.labels is not None
-    return torch.stack([labels[0], labels[0], torch.from_numpy(store.labels[second])])
+    of_second = labels_at(model, store, second)
+    assert of_second is not None
+    return torch.stack([labels[0], labels[0], of_second])

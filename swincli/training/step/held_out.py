@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from swincli.data.loader_order import training_indices
+from swincli.data.store.manifest import Manifest
 from swincli.data.store.reader import Store, is_store
 from swincli.errors import DataError, SwincliError
 from swincli.model.pixels import to_network
@@ -19,7 +20,7 @@ from swincli.training.losses.views import blend_of, view
 from swincli.training.rng import derive
 from swincli.training.schedules import crossed
 from swincli.training.step.batch_shards import BatchSplit
-from swincli.training.step.labels import training_classes
+from swincli.training.step.labels import check_labels, labels_at
 
 HELD_OUT_LOGIT, TRAINED_LOGIT = "d/held_out_logit", "d/trained_logit"
 _KEY = "evaluate.held_out"
@@ -50,7 +51,7 @@ def open_held_out(recipe: Recipe, store: Store) -> Store | None:
         raise DataError(f"{_KEY}: {path} does not exist", split_hint)
     try:
         held_out = Store.open(path)
-        training_classes(recipe.model.classes, held_out)
+        check_labels(recipe.model, held_out)
     except SwincliError as error:
         raise DataError(f"{_KEY}: {error.message}", error.hint) from error
     own, trained = held_out.manifest, store.manifest
@@ -60,6 +61,8 @@ def open_held_out(recipe: Recipe, store: Store) -> Store | None:
         raise DataError(
             f"{_KEY}: the images of {path} are {held_out.resolution} px, but model.size is {size}", split_hint
         )
+    if recipe.model.attributes and not _same_attributes(own, trained):
+        raise DataError(f"{_KEY}: {path} has other values or ranges of attributes than {store.path}", split_hint)
     if own.split is None:
         raise DataError(f"{_KEY}: {path} is not a part of a split, so it may hold training images", split_hint)
     if own.split != trained.split or own.part == trained.part:
@@ -68,6 +71,12 @@ def open_held_out(recipe: Recipe, store: Store) -> Store | None:
             split_hint,
         )
     return held_out
+
+
+def _same_attributes(one: Manifest, other: Manifest) -> bool:
+    """Whether values and ranges of attributes are the same, apart from the number of unknown ones."""
+    first, second = ([replace(each, missing=0) for each in both.attribute_list()] for both in (one, other))
+    return first == second
 
 
 class HeldOutLogits:
@@ -131,7 +140,7 @@ class HeldOutLogits:
             for name in _DRAWS
             if DRAWS[name].wanted(recipe)
         }
-        batch = Batch(reals, reals, reals, images_seen, draws=draws)
-        if store.labels is None or not recipe.model.classes:
-            return batch
-        return replace(batch, labels=torch.from_numpy(store.labels[indices]).to(device))
+        labels = labels_at(recipe.model, store, indices)
+        return Batch(
+            reals, reals, reals, images_seen, labels=None if labels is None else labels.to(device), draws=draws
+        )

@@ -9,6 +9,7 @@ from swincli.console import Console
 from swincli.errors import CheckpointError, RecipeError
 from swincli.model.config_diff import differing_keys
 from swincli.recipe import Recipe
+from swincli.recipe.attributes import spell_table
 from swincli.recipe.schema import ModelSection
 from swincli.training.run.state import TrainingState, has_finite_weights
 from swincli.training.step.optimizers import load_moments
@@ -16,7 +17,7 @@ from swincli.training.transfer.checkpoint_sources import InitCheckpoint, read_in
 from swincli.training.transfer.matching_weights import load_matching
 
 FINE_TUNE = "fine-tune"
-CHANGED_BY_FINE_TUNING = {"classes", "std_group"}  # keys of [model] that may differ from the checkpoint's
+CHANGED_BY_FINE_TUNING = {"attributes", "classes", "std_group"}  # keys of [model] that may differ from the checkpoint's
 
 
 def init_from_checkpoint(state: TrainingState, checkpoint: str, console: Console) -> None:
@@ -78,9 +79,13 @@ def _load_networks(state: TrainingState, found: InitCheckpoint, console: Console
     for average in state.power:  # the best guess at the EMAs' past
         average.load_state_dict(state.average.state_dict())
     if new:
-        here, there = state.recipe.model.classes, snapshot.recipe.model.classes
-        reason = f"{here} classes here, {there} in {found.path}" if here != there else f"not in {found.path}"
+        here, there = (_labels(recipe.model) for recipe in (state.recipe, snapshot.recipe))
+        reason = f"{here} here, {there} in {found.path}" if here != there else f"not in {found.path}"
         console.say(f"{reason}: {', '.join(new)} start untrained")
+
+
+def _labels(model: ModelSection) -> str:
+    return f"attributes {spell_table(model.attribute_kinds)}" if model.attributes else f"{model.classes} classes"
 
 
 def _load_progress(state: TrainingState, found: InitCheckpoint) -> None:
