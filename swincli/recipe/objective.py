@@ -153,7 +153,7 @@ class AugmentSection(Section):
     cutout: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Side of DiffAugment's hole as a share of the image's."""
     text_noise: Weight = 0.15
-    """Length of the noise on text vectors of length 1, of G's as of D's: few texts are spread over what lies between."""
+    """Length of the noise on text vectors of length 1, for G and for D: few texts are spread over what lies between."""
     text_drop: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of images without their text, so that G can draw without one and `--guidance` has a start."""
     blur: Weight = 0.0

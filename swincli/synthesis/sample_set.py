@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +13,11 @@ from torch import Tensor
 
 from swincli.errors import UsageError
 from swincli.model.files.model_file import Model
+from swincli.synthesis.latents.attributes import draw_attributes
 from swincli.synthesis.latents.classes import class_caption, draw_labels
 from swincli.synthesis.latents.codes import codes_of_latents, codes_of_seeds, z_from_seeds
 from swincli.synthesis.latents.files import Latents, LatentSpace
+from swincli.synthesis.latents.texts import Text, require_texts, text_name
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sampling import render_all, reuse_batch, sampling_batch
 
@@ -30,6 +33,7 @@ class SampleInfo:
         seeds: One per image; empty for codes of a file and for mixed codes.
         labels: int64 `[N]`; None for an unconditional model and for codes of a file.
         class_names: One per image; None if there are no labels.
+        rows: Labels of a model with attributes, where some are set, float32 `[N, columns]`; None if they are drawn.
     """
 
     stems: list[str]
@@ -38,6 +42,7 @@ class SampleInfo:
     seeds: list[int]
     labels: Tensor | None = None
     class_names: list[str] | None = None
+    rows: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.stems)
@@ -103,19 +108,43 @@ def _seed_info(seeds: list[int], stems: list[str], captions: list[str]) -> Sampl
     return SampleInfo(stems, [f"seed={seed}" for seed in seeds], captions, seeds)
 
 
-def seed_samples(model: Model, seeds: list[int], of_class: str | None, truncation: Truncation) -> SampleSet:
-    """Images of seeds, in the classes that `of_class` names; see `describe_seeds`.
+def describe_texts(model: Model, seeds: list[int], texts: Sequence[Text]) -> SampleInfo:
+    """Names and labels of the images of seeds with texts: each seed gives one image per text, text by text.
+
+    With several texts they are called seed-000012-text-003. Other attributes are drawn for each seed, as they occur in
+    training with such a text.
+    """
+    attributes, _ = require_texts(model, "--text")
+    name, pairs = text_name(attributes), [(number, seed) for number in range(len(texts)) for seed in seeds]
+    words = [text.text if text.text.isascii() else f"text {number}" for number, text in enumerate(texts)]
+    ends = [f"-text-{number:03d}" if len(texts) > 1 else "" for number in range(len(texts))]
+    return SampleInfo(
+        stems=[f"seed-{seed:06d}{ends[number]}" for number, seed in pairs],
+        origins=[f"seed={seed} text={json.dumps(texts[number].text)}" for number, seed in pairs],
+        captions=[f"seed {seed}, {words[number]}" for number, seed in pairs],
+        seeds=[seed for _, seed in pairs],
+        rows=torch.cat([draw_attributes(attributes, seeds, {name: text.columns}) for text in texts]),
+    )
+
+
+def seed_samples(
+    model: Model, seeds: list[int], of_class: str | None, truncation: Truncation, texts: Sequence[Text] | None = None
+) -> SampleSet:
+    """Images of seeds, in the classes that `of_class` names, or with texts.
+
+    See `describe_seeds` and `describe_texts`.
 
     Raises:
-        UsageError: the model has no such class, or is unconditional.
+        UsageError: the model has no such class, is unconditional, or has no texts.
     """
-    named = describe_seeds(model, seeds, of_class)
+    named = describe_seeds(model, seeds, of_class) if texts is None else describe_texts(model, seeds, texts)
     return SampleSet(named, lambda chosen: codes_of_samples(model, named, chosen, truncation))
 
 
 def codes_of_samples(model: Model, named: SampleInfo, chosen: Sequence[int], truncation: Truncation) -> Tensor:
     """The w+ of some images of seeds, by index, `[B, L, latent_dim]`."""
-    labels = None if named.labels is None else named.labels[list(chosen)]
+    given = named.labels if named.rows is None else named.rows
+    labels = None if given is None else given[list(chosen)]
     return codes_of_seeds(model, [named.seeds[index] for index in chosen], truncation, labels)
 
 

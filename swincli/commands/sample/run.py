@@ -62,7 +62,7 @@ def run(
         SwincliError: something cannot be opened or written, or a file with another note exists.
     """
     processes = processes or Processes()
-    plan = processes.main_first(lambda: make_plan(request, device, model))
+    plan = processes.main_first(lambda: make_plan(request, device, model, console))
     if request.out is None and not request.force:
         folder = processes.from_main(lambda: choose_folder(plan, request.folder))
         if folder != request.folder:

@@ -53,7 +53,10 @@ class Captions:
             uniform: Random numbers from 0 to below 1, `[N]`.
         """
         counts = self.starts[images + 1] - self.starts[images]
-        return self.ids[self.starts[images] + np.minimum((uniform * counts).astype(np.int64), counts - 1)]
+        found: NDArray[np.int64] = self.ids[
+            self.starts[images] + np.minimum((uniform * counts).astype(int), counts - 1)
+        ]
+        return found
 
     def columns(self, texts: NDArray[np.int64] | slice) -> NDArray[np.float32]:
         """Vectors of captions as networks get them, float32 `[N, width]`."""
@@ -84,7 +87,7 @@ class Captions:
     def stored(self) -> bytes:
         """The content of captions.safetensors."""
         texts = np.frombuffer(json.dumps(self.texts, ensure_ascii=False).encode("utf-8", "surrogatepass"), np.uint8)
-        arrays = {"texts": texts, "vectors": self.vectors, "centre": self.centre}
+        arrays: dict[str, NDArray[Any]] = {"texts": texts, "vectors": self.vectors, "centre": self.centre}
         return safetensors.numpy.save(arrays | {"starts": self.starts, "ids": self.ids})
 
 

@@ -26,7 +26,8 @@ def drawn_captions(captions: Captions, images: NDArray[np.int64], seed: int, ima
     """The vector of one caption of each image, drawn by (seed, images seen): int64 `[3, B]` -> float32 `[3, B, C]`."""
     uniform = torch.rand(images.shape, generator=derive(seed, "captions", images_seen), dtype=torch.float64).numpy()
     texts = captions.drawn(images.reshape(-1), uniform.reshape(-1))
-    return torch.from_numpy(captions.columns(texts)).unflatten(0, images.shape)
+    columns: Tensor = torch.from_numpy(captions.columns(texts)).unflatten(0, images.shape)
+    return columns
 
 
 def foreign_texts(texts: Tensor, images: NDArray[np.int64]) -> Tensor:
