@@ -65,7 +65,8 @@ def find_key_frames(
         texts: One key frame per text and seed, text by text; None draws a text for each seed.
 
     Raises:
-        UsageError: texts in z; the model has no such class; a walk in z and a file of w; or a file of z and a conditional model.
+        UsageError: the model has no such class, or no texts; a walk in z and a file of w; or a file of z and a
+            conditional model.
         DataError: a file is missing or damaged, or belongs to another model.
     """
     named = describe_seeds(model, seeds, of_class) if texts is None else describe_texts(model, seeds, texts)
