@@ -15,6 +15,7 @@ from swincli.data.store.reader import Store, is_store
 from swincli.errors import DataError, RecipeError, ResourceError
 from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
+from swincli.model.pretrained.sentences import load_sentence_encoder
 from swincli.recipe import Recipe
 from swincli.system.atomic_files import free_bytes
 from swincli.system.distributed import Processes
@@ -38,12 +39,15 @@ def open_training_store(recipe: Recipe, console: Console) -> Store:
     Raises:
         RecipeError: `data.path` is not set.
         DataError: the images are missing or damaged, or cannot be prepared.
+        ResourceError: captions need a sentence encoder, which is not installed.
     """
     data = recipe.data
     path = _data_path(recipe)
     if not path.exists() and data.source is not None:
         console.say(f"{path} does not exist: preparing it from {data.source}")
-        prepare(data.source, path, PrepareOptions(recipe.model.size, data.crop, data.filter), console)
+        options = PrepareOptions(recipe.model.size, data.crop, data.filter, captions=data.captions)
+        encoder = None if data.captions is None else load_sentence_encoder()
+        prepare(data.source, path, options, console, encoder=encoder)
     if path.exists() and not is_store(path):
         raise DataError(
             f"{path}: not a store of images",
