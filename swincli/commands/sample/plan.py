@@ -61,6 +61,7 @@ class SamplePlan:
         space: The space of those codes.
         batch: Images per batch; None to choose it by resolution.
         preview: Side of the running image to show; None for the whole image.
+        texts: The texts of the images; None without texts.
     """
 
     model: Model
@@ -75,6 +76,7 @@ class SamplePlan:
     space: SaveSpace
     batch: int | None
     preview: int | None
+    texts: list[Text] | None = None
 
     @property
     def pages(self) -> list[FigurePage]:
@@ -154,6 +156,7 @@ def make_plan(
         space=space,
         batch=request.batch,
         preview=request.preview,
+        texts=texts,
     )
 
 

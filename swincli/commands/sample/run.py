@@ -225,6 +225,7 @@ def _result(plan: SamplePlan) -> Result:
         "sweeps": sweeps,
         "latents": codes,
         "classes": plan.drawing.named.class_names,
+        "texts": [{"text": each.text, "nearest": each.nearest} for each in plan.texts] if plan.texts else None,
     }
     single = [path for path in (grid, codes) if path is not None]
     return Result(facts, [*images, *single, *attention, *sweeps])

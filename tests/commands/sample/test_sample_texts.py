@@ -57,6 +57,8 @@ def test_each_seed_gives_an_image_of_each_text(model: Path, tmp_path: Path, caps
     assert [Path(path).stem for path in out["images"]] == [
         f"seed-{seed:06d}-text-{text:03d}" for text in (0, 1) for seed in (1, 2)
     ]
+    assert [each["text"] for each in out["texts"]] == [KNOWN, NEAR]
+    assert out["texts"][0]["nearest"][0] == [KNOWN, pytest.approx(1, abs=1e-3)]
     first, second = (pixels(tmp_path / f"o/seed-000001-text-{text:03d}.png") for text in (0, 1))
     assert abs(first - second).mean() > 0.5
     (tmp_path / "texts.txt").write_text(f"\n{KNOWN}\r\n  {NEAR}\n\n")
