@@ -36,6 +36,7 @@ def test_json(model: Path, tmp_path: Path, capsys: Capture) -> None:
         "sweeps": [],
         "latents": None,
         "classes": None,
+        "texts": None,
     }
 
 
