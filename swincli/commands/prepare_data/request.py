@@ -35,7 +35,7 @@ STORE_STATS_OPTIONS: tuple[str, ...] = (
 """Options that have an effect with --stats of a store."""
 STATS_OPTIONS: tuple[str, ...] = (
     *STORE_STATS_OPTIONS, "--resolution", "--crop", "--filter", "--gamma", "--background", "--min-size", "--jpeg",
-    "--labels", "--captions", "--max-images", "--on-error", "--workers",
+    "--labels", "--label-kind", "--captions", "--max-images", "--on-error", "--workers",
 )  # fmt: skip
 """Options that have an effect with --stats of a source."""
 
@@ -96,7 +96,17 @@ class PrepareDataRequest:
         str | None,
         typer.Option(
             metavar="folders|FILE",
-            help="Labels from first-level folders, StyleGAN's dataset.json, or a table of paths and labels.",
+            help="Labels from first-level folders, StyleGAN's dataset.json, or a table of paths and labels. A table "
+            "with a heading and several columns has attributes.",
+            rich_help_panel=PICTURES,
+        ),
+    ] = None
+    label_kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=KIND",
+            help="Kind of a column of --labels: class, flag, number, several or skip; default: told from its cells. "
+            "May be repeated.",
             rich_help_panel=PICTURES,
         ),
     ] = None
@@ -203,6 +213,7 @@ class PrepareDataRequest:
             crop=self.crop,
             filter=self.filter,
             labels=self.labels,
+            label_kinds=tuple(self.label_kind or ()),
             captions=self.captions,
             hold_out=self.hold_out,
             max_images=parsed_count("--max-images", self.max_images),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.markup import escape
@@ -23,11 +24,12 @@ from swincli.data.store.verify import verify_store
 from swincli.data.store.verify_archive import is_archive, verify_archive
 from swincli.errors import DataError, ResourceError, SwincliError
 from swincli.model.pretrained.sentences import load_sentence_encoder
+from swincli.recipe.attributes import Attribute, spell_table
 from swincli.units import format_bytes, format_items, format_names
 
 _NOT_SETTINGS = {
     "format", "format_version", "images", "channels", "label_names", "rejected", "credit", "shards", "upscaled",
-    "lengths_sha256", "labels_sha256", "captions", "captions_sha256",
+    "lengths_sha256", "labels_sha256", "attributes", "attributes_sha256", "captions", "captions_sha256",
 }  # fmt: skip
 
 
@@ -109,6 +111,7 @@ def _measure(text: str, options: PrepareOptions, files: ReportFiles, console: Co
     table.add_row("images", f"{survey.kept:,}, measured at {side} x {side} px")
     table.add_row("mean", f"{mean} (red, green, blue; 0 to 1)")
     table.add_row("std", std)
+    _add_attributes(table, stock.attributes)
     if stock.captions is not None:
         _add_captions(table, stock.captions)
     _add_counts(table, survey)
@@ -139,7 +142,8 @@ def _store_facts(result: PrepareResult, survey: Survey) -> dict[str, object]:
         "resolution": manifest.resolution,
         "upscaled": sum(part.upscaled for part in result.manifests.values()),
         "label_names": manifest.label_names,
-        "captions": None if manifest.captions is None else manifest.captions.model_dump(),
+        **({"attributes": manifest.attributes} if manifest.attributes else {}),
+        **({"captions": manifest.captions.model_dump()} if manifest.captions else {}),
         "content_hash": manifest.content_hash,
         "parts": {part: {"images": one.images, "content_hash": one.content_hash} for part, one in _parts(result)},
         "credit": manifest.credit,
@@ -167,11 +171,23 @@ def _store_table(result: PrepareResult, survey: Survey) -> Table:
         table.add_row("", escape(f"{manifest.images:,} in {part}"))
     if result.manifest.label_names is not None:
         table.add_row("labels", f"{len(result.manifest.label_names):,}")
+    _add_attributes(table, result.manifest.attribute_list())
     if result.manifest.captions is not None:
         table.add_row("captions", f"{result.manifest.captions.texts:,} different")
     _add_counts(table, survey)
     table.add_row("store", escape(f"{result.path} ({format_bytes(result.size)})"))
     return table
+
+
+def _add_attributes(table: Table, attributes: Sequence[Attribute]) -> None:
+    """Add a row for each attribute, and its entry in a recipe."""
+    for one in attributes:
+        words = f"{one.low:g} to {one.high:g}" if one.low is not None else format_names(list(one.values)) or "yes or no"
+        unknown = f"; unknown on {one.missing:,}" if one.missing else ""
+        table.add_row("label", escape(f"{one.name}: {words}{unknown}"))
+    if attributes:
+        kinds = spell_table({one.name: one.kind for one in attributes})
+        table.add_row("recipe", escape(f"model.attributes = {{ {kinds} }}"))
 
 
 def _add_captions(table: Table, counts: CaptionCounts) -> None:

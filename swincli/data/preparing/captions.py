@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swincli.console import Console
-from swincli.data.preparing.label_files import read_caption_file
+from swincli.data.preparing.label_files import AttributeColumns, read_caption_file
 from swincli.data.preparing.labels import check_complete, read_text
 from swincli.data.sources.entries import Source
 from swincli.data.store.captions import Captions, make_captions
@@ -21,6 +21,8 @@ from swincli.units import format_items, format_names
 NAMES, LABELS, OWN = "names", "labels", "own"
 _WORD_BREAKS = re.compile(r"[_\-.+]+|(?<=[a-z])(?=[A-Z])")
 _NUMBERS_AT_END = re.compile(r"(?:\s+\(?\d+\)?)+$")
+_NUMBER = re.compile(r"[-+]?[\d.]+(?:e[-+]?\d+)?", re.IGNORECASE)
+_YES, _NO = {"yes", "true", "1", "y"}, {"no", "false", "0", "n", "", "-1"}
 _WORD = re.compile(r"[^\W\d_]{2,}")
 Texts = Mapping[str, tuple[str, ...]]
 """Captions by names of entries."""
@@ -49,14 +51,14 @@ class TextEncoder(Protocol):
 
 
 def wanted_captions(
-    text: str | None, source: Source, labels: Mapping[str, str] | None, console: Console
+    text: str | None, source: Source, labels: Mapping[str, str] | AttributeColumns | None, console: Console
 ) -> Texts | None:
     """The captions of `--captions`, with messages on how they were read; None without the option.
 
     Args:
         text: "names", "labels", "own", or a file: a table of paths and captions, or JSON of them.
         source: The source of the pictures.
-        labels: Label names by names of entries; None without labels.
+        labels: Label names by names of entries, or columns of attributes; None without labels.
         console: Receives messages.
 
     Raises:
@@ -72,6 +74,8 @@ def wanted_captions(
     if text == LABELS:
         if labels is None:
             raise UsageError("--captions labels: there are no labels", "Give --labels too.")
+        if isinstance(labels, AttributeColumns):
+            return {name: (words_of_cells(labels.names, cells),) for name, cells in labels.cells.items()}
         return {name: (words_of(label),) for name, label in labels.items()}
     return _from_file(_own_file(source) if text == OWN else text, source, console)
 
@@ -86,6 +90,18 @@ def words_of(label: str) -> str:
     """A name as words: "red_hat-2" is "red hat"."""
     spaced = " ".join(_WORD_BREAKS.sub(" ", label).split())
     return _NUMBERS_AT_END.sub("", spaced)
+
+
+def words_of_cells(names: Sequence[str], cells: Sequence[str]) -> str:
+    """Attributes as words, such as "red hair, glasses, age 30" for hair=red, glasses=yes, hat=no, age=30."""
+    said = []
+    for name, cell in zip(names, cells, strict=True):
+        value, words = cell.strip(), words_of(name)
+        if value.lower() in _YES:
+            said.append(words)
+        elif value.lower() not in _NO:
+            said.append(f"{words} {value}" if _NUMBER.fullmatch(value) else f"{words_of(value)} {words}")
+    return ", ".join(said) or "none"
 
 
 def encode_captions(of_images: Sequence[Sequence[str]], encoder: TextEncoder, console: Console) -> Captions:

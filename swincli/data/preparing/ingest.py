@@ -46,11 +46,13 @@ class PartCounts:
     """Counts of one part of the split.
 
     Attributes:
+        names: Names of the pictures of its images.
         labels: Label names of its images; empty without labels.
         captions: Captions of each of its images; empty without captions.
         upscaled: Number of images whose crop was smaller than the resolution.
     """
 
+    names: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     captions: list[tuple[str, ...]] = field(default_factory=list)
     upscaled: int = 0
@@ -160,6 +162,7 @@ def _write(
     sinks[part].add(picture.pixels, picture.encoded)
     state.images += 1
     state.parts[part].upscaled += record.upscaled
+    state.parts[part].names.append(record.name)
     if record.label is not None:
         state.parts[part].labels.append(record.label)
     if captions is not None:

@@ -7,13 +7,14 @@ import json
 import re
 import unicodedata
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import PurePosixPath
 from typing import Final
 
 from swincli.data.sources.naming import printable
 from swincli.errors import DataError
+from swincli.recipe.attributes import LONGEST_NAME
 from swincli.units import format_items, format_names
 
 _SEPARATORS: Final = (",", ";", "\t", "|")
@@ -44,12 +45,33 @@ class LabelRow:
     Attributes:
         where: Its place in messages, such as "line 3".
         path: The path in normal form: slashes, no "./".
-        label: The label's name.
+        label: The label's name, or all cells but the path.
     """
 
     where: str
     path: str
-    label: str
+    label: str | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AttributeColumns:
+    """The columns of a table of attributes.
+
+    Attributes:
+        text: Name of the file in messages.
+        names: Names of the columns, without that of the paths.
+        cells: Cells by names of pictures.
+        where: Place of the row in messages, by names of pictures.
+    """
+
+    text: str
+    names: list[str]
+    cells: dict[str, tuple[str, ...]]
+    where: dict[str, str]
+
+    def only(self, pictures: Collection[str]) -> AttributeColumns:
+        """The rows of some pictures, in their order."""
+        return replace(self, cells={name: self.cells[name] for name in pictures})
 
 
 @dataclass(frozen=True)
@@ -80,7 +102,8 @@ class MatchedLabels:
     """Labels or captions of pictures, and what a user should know about them.
 
     Attributes:
-        captions: Captions by names of pictures, each once; of labels, the one label.
+        captions: Captions by names of pictures, each once; of labels, the one label; for attributes, names of places.
+        columns: The attributes of a table of attributes; None for classes.
         notes: How rows were understood.
         warnings: Rows that are not used.
         other_case: A row and a picture without a label that differ in upper and lower case alone; None if none do.
@@ -90,6 +113,7 @@ class MatchedLabels:
     notes: list[str]
     warnings: list[str]
     other_case: tuple[str, str] | None
+    columns: AttributeColumns | None = None
 
     @property
     def labels(self) -> dict[str, str]:
@@ -102,7 +126,9 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def read_label_file(content: str, text: str, names: Collection[str], source: str) -> MatchedLabels:
+def read_label_file(
+    content: str, text: str, names: Collection[str], source: str, *, attributes: bool = False
+) -> MatchedLabels:
     """Read the labels of pictures from a label file.
 
     Rows and pictures belong together if their paths are equal in composed Unicode. If no row does, their paths may also
@@ -113,11 +139,12 @@ def read_label_file(content: str, text: str, names: Collection[str], source: str
         text: The file's name in messages.
         names: Names of the pictures.
         source: The source's name in messages.
+        attributes: Take every column of a table with a heading. By default a table with one label column has classes.
 
     Raises:
         DataError: The file is malformed, has no labels, or two for one picture.
     """
-    return _read_file(content, text, names, source, _LABELS)
+    return _read_file(content, text, names, source, _LABELS, attributes=attributes)
 
 
 def read_caption_file(content: str, text: str, names: Collection[str], source: str) -> MatchedLabels:
@@ -129,12 +156,15 @@ def read_caption_file(content: str, text: str, names: Collection[str], source: s
     return _read_file(content, text, names, source, _CAPTIONS)
 
 
-def _read_file(content: str, text: str, names: Collection[str], source: str, sort: _Sort) -> MatchedLabels:
+def _read_file(
+    content: str, text: str, names: Collection[str], source: str, sort: _Sort, *, attributes: bool = False
+) -> MatchedLabels:
     notes: list[str] = []
+    columns: list[str] = []
     if text.lower().endswith(".json"):
         rows = _json_rows(content, text, sort)
     else:
-        rows = _whole_numbers(_table_rows(content, text, names, notes, sort))
+        rows, columns = _table_rows(content, text, names, notes, sort, attributes=attributes)
     if not rows:
         raise DataError(f"{text} holds no {sort.noun}s")
     listed = _by_path(rows, text, sort)
@@ -153,8 +183,13 @@ def _read_file(content: str, text: str, names: Collection[str], source: str, sor
         warnings.append(f"{text}: {format_items(len(unused), 'row')} without a picture in {source}: {named}")
     without = [name for name in names if name not in matched]
     other_case = _differ_in_case(listed, without) if without else None
-    captions = {name: tuple(dict.fromkeys(row.label for row in found)) for name, found in matched.items()}
-    return MatchedLabels(captions, notes, warnings, other_case)
+    if not columns:
+        captions = {name: tuple(dict.fromkeys(str(row.label) for row in found)) for name, found in matched.items()}
+        return MatchedLabels(captions, notes, warnings, other_case)
+    where = {name: found[0].where for name, found in matched.items()}
+    cells = {name: tuple(found[0].label) for name, found in matched.items()}
+    table = AttributeColumns(text, columns, cells, where)
+    return MatchedLabels({name: (place,) for name, place in where.items()}, notes, warnings, other_case, table)
 
 
 def _differ_in_case(listed: Collection[str], names: list[str]) -> tuple[str, str] | None:
@@ -219,11 +254,15 @@ def _add_unless_taken(found: dict[str, str], key: str, name: str) -> None:
 
 def _two_labels(text: str, name: str, first: LabelRow, second: LabelRow) -> DataError:
     places = f"{first.where} and {second.where}"
-    return DataError(f"{text}: {places}: {name} has two labels, {first.label} and {second.label}")
+    labels = [row.label if isinstance(row.label, str) else ", ".join(row.label) for row in (first, second)]
+    return DataError(f"{text}: {places}: {name} has two labels, {labels[0]} and {labels[1]}")
 
 
-def _row(where: str, path: str, label: str) -> LabelRow:
-    return LabelRow(where, str(PurePosixPath(path.strip().replace("\\", "/"))), composed(printable(label)))
+def _row(where: str, path: str, *labels: str) -> LabelRow:
+    spelled = tuple(composed(printable(label)) for label in labels)
+    return LabelRow(
+        where, str(PurePosixPath(path.strip().replace("\\", "/"))), spelled if len(spelled) > 1 else spelled[0]
+    )
 
 
 def _json_rows(content: str, text: str, sort: _Sort) -> list[LabelRow]:
@@ -252,10 +291,13 @@ def _each(value: object, sort: _Sort) -> list[object]:
     return value if sort.several and isinstance(value, list) else [value]
 
 
-def _table_rows(content: str, text: str, names: Collection[str], notes: list[str], sort: _Sort) -> list[LabelRow]:
+def _table_rows(
+    content: str, text: str, names: Collection[str], notes: list[str], sort: _Sort, *, attributes: bool
+) -> tuple[list[LabelRow], list[str]]:
+    """Rows of a table, and the names of their columns if all of them count."""
     table = _read_table(content, text, sort)
     if not table:
-        return []
+        return [], []
     width = len(table[0][1])
     if width == 1:
         raise _no_pair(text, sort, *table[0])
@@ -268,7 +310,12 @@ def _table_rows(content: str, text: str, names: Collection[str], notes: list[str
     has_heading = first not in files | stems and (
         not set(heading).isdisjoint(sort.headings) or (second in files | stems and not re.search(r"[/\\.]", first))
     )
-    label_column = _label_column(text, table[0], heading, path_column, sort, has_heading=has_heading)
+    named = [column for column in range(width) if column != path_column and heading[column] in sort.headings]
+    if has_heading and not sort.several and (attributes or (width > 2 and len(named) != 1)):
+        return _attribute_rows(table, text, path_column, notes)
+    if attributes:
+        raise DataError(f"{text}: {table[0][0]} names no columns", "Write a heading, such as path,hair,age.")
+    label_column = _label_column(text, table[0], path_column, named, sort, has_heading=has_heading)
     if has_heading and heading != ["path", sort.noun]:
         spelled = f"paths from column {path_column + 1}, {sort.noun}s from column {label_column + 1}"
         notes.append(f"{text}: {table[0][0]} is taken for a heading; {spelled}")
@@ -277,23 +324,44 @@ def _table_rows(content: str, text: str, names: Collection[str], notes: list[str
         if len(cells) != width or not cells[path_column] or not cells[label_column]:
             raise _no_pair(text, sort, where, cells)
         rows.append(_row(where, cells[path_column], cells[label_column]))
-    return rows
+    return _whole_numbers(rows), []
+
+
+def _attribute_rows(
+    table: list[tuple[str, list[str]]], text: str, path_column: int, notes: list[str]
+) -> tuple[list[LabelRow], list[str]]:
+    """Rows with all cells but the path, and the names of the columns. Names get characters that options can hold."""
+    (line, heading), *rest = table
+    names = [_attribute_name(cell) for column, cell in enumerate(heading) if column != path_column]
+    twice = [name for number, name in enumerate(names) if name in names[:number] or not name]
+    if twice:
+        raise DataError(f'{text}: {line}: "{twice[0]}" is no name of a column, or names two', "Rename the column.")
+    notes.append(f"{text}: {line} is the heading; paths are in column {path_column + 1}")
+    rows = []
+    for where, cells in rest:
+        cells = cells + [""] * (len(heading) - len(cells))  # those at the end of a row may be empty
+        if len(cells) > len(heading) or not cells[path_column]:
+            raise DataError(f"{text}: {where} has not the {len(heading)} cells of the heading", _TABLE_HINT)
+        rows.append(_row(where, cells[path_column], *cells[:path_column], *cells[path_column + 1 :]))
+    single = len(names) == 1
+    return [replace(row, label=(str(row.label),)) for row in rows] if single else rows, names
+
+
+def _attribute_name(cell: str) -> str:
+    return re.sub(r"[^\w -]+", "_", composed(printable(cell))).strip(" -")[:LONGEST_NAME]
 
 
 def _label_column(
-    text: str, first: tuple[str, list[str]], heading: list[str], path_column: int, sort: _Sort, *, has_heading: bool
+    text: str, first: tuple[str, list[str]], path_column: int, named: list[int], sort: _Sort, *, has_heading: bool
 ) -> int:
     """Number of the column with the labels or captions: the other one of two, else the one that is called so."""
-    others = [column for column in range(len(heading)) if column != path_column]
-    if len(others) == 1:
-        return others[0]
+    if len(first[1]) == 2:
+        return 1 - path_column
     if not has_heading:
         raise _no_pair(text, sort, *first)
-    named = [column for column in others if heading[column] in sort.headings]
     if len(named) != 1:
         columns = ", ".join(first[1])
-        others_called = '"text" or "title"' if sort.several else '"class" or "category"'
-        hint = f'Call that column "{sort.noun}", and no other one {others_called}.'
+        hint = f'Call that column "{sort.noun}", and no other one "text" or "title".'
         raise DataError(f"{text}: {first[0]}: which of the columns {columns} has the {sort.noun}s?", hint)
     return named[0]
 
@@ -356,6 +424,6 @@ def _find_separator(content: str, sort: _Sort) -> str | None:
 
 def _whole_numbers(rows: list[LabelRow]) -> list[LabelRow]:
     """Labels 1.0, 2.0, ... as 1, 2, ...: tables with an empty cell somewhere are often written so."""
-    if not all(_WHOLE_NUMBER.fullmatch(row.label) for row in rows):
+    if not all(_WHOLE_NUMBER.fullmatch(str(row.label)) for row in rows):
         return rows
-    return [LabelRow(row.where, row.path, row.label.partition(".")[0]) for row in rows]
+    return [replace(row, label=str(row.label).partition(".")[0]) for row in rows]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from swincli.console import Console
 from swincli.data.images.rejected import ImageError
-from swincli.data.preparing.label_files import composed, read_label_file
+from swincli.data.preparing.label_files import AttributeColumns, composed, read_label_file
 from swincli.data.sources.entries import Source
 from swincli.errors import DataError, from_os_error
 from swincli.units import format_names
@@ -20,13 +20,17 @@ from swincli.units import format_names
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how Excel writes "Unicode text"
 
 
-def wanted_labels(text: str | None, source: Source, console: Console) -> dict[str, str] | None:
+def wanted_labels(
+    text: str | None, source: Source, console: Console, *, attributes: bool = False
+) -> dict[str, str] | AttributeColumns | None:
     """The labels of `--labels`, with messages on how they were read; None without the option. Raises as `read_labels`.
 
     Without the option, labels that the source has are not used, which a warning says.
     """
     if text is not None:
-        return read_labels(text, source, lambda note: console.say(f"labels: {note}"), console.warn)
+        return read_labels(
+            text, source, lambda note: console.say(f"labels: {note}"), console.warn, attributes=attributes
+        )
     if has_own_labels(source):
         console.warn(f"{source.text} has labels that are not used. Use them with --labels {source.label_file}.")
     return None
@@ -37,8 +41,10 @@ def read_labels(
     source: Source,
     say: Callable[[str], object] = lambda _: None,
     warn: Callable[[str], object] = lambda _: None,
-) -> dict[str, str]:
-    """Read the label of every picture of a source.
+    *,
+    attributes: bool = False,
+) -> dict[str, str] | AttributeColumns:
+    """Read the label of every picture of a source, or its attributes if a table has several columns.
 
     Args:
         text: "folders" for the first-level folder of a picture, or a file: StyleGAN's dataset.json, or a table of paths
@@ -46,13 +52,15 @@ def read_labels(
         source: The source of the pictures.
         say: Called with the full name of the file that was read, and with how it was understood.
         warn: Called with what is not used of the file.
+        attributes: Take every column of a table, even if one of them is called "label".
 
     Returns:
-        Label names by names of entries. Only entries that are no images have none.
+        Label names by names of entries, or the cells of the columns. Only entries that are no images have none.
 
     Raises:
         DataError: The file is missing or malformed, or pictures have no label.
     """
+    columns: AttributeColumns | None = None
     if text == "folders":
         above = _common_folder([entry.name for entry in source])
         found = {entry.name: label for entry in source if (label := _first_folder(entry.name, above)) is not None}
@@ -61,17 +69,18 @@ def read_labels(
     else:
         content, where = read_text(text, source, "Use --labels folders, a dataset.json or a CSV file.")
         say(where)
-        matched = read_label_file(content, text, [entry.name for entry in source], source.text)
+        names = [entry.name for entry in source]
+        matched = read_label_file(content, text, names, source.text, attributes=attributes)
         for note in matched.notes:
             say(note)
         for warning in matched.warnings:
             warn(warning)
-        labels = matched.labels
+        labels, columns = matched.labels, matched.columns
         hint = f"Paths in {text} must be relative to {source.text}, such as {source.entries[0].name}."
         if matched.other_case is not None:
             hint = "Upper and lower case count: the file has {}, the picture is {}.".format(*matched.other_case)
     check_complete(labels, source, "label", hint)
-    return labels
+    return labels if columns is None else columns
 
 
 def check_complete(found: Container[str], source: Source, noun: str, hint: str) -> None:

@@ -29,6 +29,7 @@ class PrepareOptions:
         crop: How pictures are cropped; see `crop_resize.choose_region`. "none" requires square pictures.
         filter: Resampling filter.
         labels: "folders", or a label file; None for no labels.
+        label_kinds: Kinds of columns, such as "age=number", for a table of attributes.
         captions: "names", "labels", "own", or a file of captions; None for no captions.
         hold_out: Combinations of words, whose pictures become a part of their own; None for none.
         max_images: Stop after this number of images, in the order of names; None for no limit.
@@ -49,6 +50,7 @@ class PrepareOptions:
     crop: Crop = "center"
     filter: Filter = "lanczos"
     labels: str | None = None
+    label_kinds: tuple[str, ...] = ()
     captions: str | None = None
     hold_out: str | None = None
     max_images: int | None = None

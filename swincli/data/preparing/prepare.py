@@ -15,6 +15,7 @@ from swincli.console import Console
 from swincli.data.images.colour import spell_colour
 from swincli.data.images.formats import SUFFIXES
 from swincli.data.images.rejected import Rejected
+from swincli.data.preparing.attribute_kinds import TypedColumns, encode_columns, wanted_attributes
 from swincli.data.preparing.captions import TextEncoder, Texts, encode_captions, wanted_captions
 from swincli.data.preparing.ingest import IngestOptions, OnRecord, PartCounts, ingest
 from swincli.data.preparing.labels import number_labels, renumbered, wanted_labels
@@ -22,6 +23,7 @@ from swincli.data.preparing.options import PrepareOptions, PreparePlan, make_pla
 from swincli.data.preparing.survey import SourceRecord
 from swincli.data.sources import open_source, printable
 from swincli.data.sources.entries import Source
+from swincli.data.store.attribute_values import AttributeValues
 from swincli.data.store.captions import Captions
 from swincli.data.store.manifest import CHANNELS, Provenance
 from swincli.data.store.staging import check_destination, check_outside, check_space, staged
@@ -111,12 +113,14 @@ def prepare_opened(
     """`prepare` with a source of `open_checked`, which stays open."""
     plan = make_plan(options)
     as_file = _is_one_file(options, plan)
-    labels = wanted_labels(options.labels, source, console)
+    labels = wanted_labels(options.labels, source, console, attributes=bool(options.label_kinds))
+    attributes = wanted_attributes(labels, options, console)
     captions = wanted_captions(options.captions, source, labels, console)
     _check_space(source, dest, options, plan)
     try:
         with staged(dest, force=options.force, as_file=as_file) as place:
-            manifests = _build(place, source, labels, captions, encoder, options, plan, on_record or _ignore, console)
+            known = _Known(labels if isinstance(labels, dict) else None, attributes, captions, encoder)
+            manifests = _build(place, source, known, options, plan, on_record or _ignore, console)
             files = place.rglob("*") if place.is_dir() else [place]
             size = sum(file.stat().st_size for file in files if file.is_file())
     except OSError as error:
@@ -163,12 +167,27 @@ def _warn(result: PrepareResult, options: PrepareOptions, console: Console) -> N
         console.say(f"Credit: {result.manifest.credit}")
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What is known of the pictures.
+
+    Attributes:
+        labels: Label names by names of entries; None without labels.
+        attributes: The columns of a table; None without attributes.
+        captions: Captions by names of entries; None without captions.
+        encoder: Encodes the captions.
+    """
+
+    labels: dict[str, str] | None
+    attributes: TypedColumns | None
+    captions: Texts | None
+    encoder: TextEncoder | None
+
+
 def _build(
     place: Path,
     source: Source,
-    labels: dict[str, str] | None,
-    captions: Texts | None,
-    encoder: TextEncoder | None,
+    known: _Known,
     options: PrepareOptions,
     plan: PreparePlan,
     on_record: OnRecord,
@@ -179,15 +198,16 @@ def _build(
         expected = _expected_images(source, options)
         writers = {part: stack.enter_context(_open_part(place, part, options, expected)) for part in plan.parts}
         limits = IngestOptions(options.max_images, options.stop_on_error, options.dedupe, options.workers)
-        parts, rejected = ingest(source, labels, captions, plan, limits, writers, on_record, console)
+        parts, rejected = ingest(source, known.labels, known.captions, plan, limits, writers, on_record, console)
         for part, writer in writers.items():
             if not writer.images:
                 option, hint = "--split", "Give it a larger share, or prepare more pictures."
                 if options.hold_out is not None:
                     option, hint = "--hold-out", "Hold out words that some captions have together, and not all."
                 raise DataError(f"{option}: part {part} has no picture", hint)
-        texts = _encode(parts, encoder, console) if captions is not None else dict.fromkeys(parts)
-        numbers, names = _number_labels(parts) if labels is not None else (dict.fromkeys(parts), None)
+        texts = dict.fromkeys(parts) if known.captions is None else _encode(parts, known.encoder, console)
+        numbers, names = _number_labels(parts) if known.labels is not None else (dict.fromkeys(parts), None)
+        values = {} if known.attributes is None else _attributes_of_parts(known.attributes, parts, console)
         facts = {
             "crop": options.crop,
             "filter": options.filter,
@@ -206,10 +226,23 @@ def _build(
         }
         return {
             part: writer.finish(
-                numbers[part], facts | {"part": part or None, "upscaled": parts[part].upscaled}, captions=texts[part]
+                numbers[part],
+                facts | {"part": part or None, "upscaled": parts[part].upscaled},
+                values.get(part),
+                texts[part],
             )
             for part, writer in writers.items()
         }
+
+
+def _attributes_of_parts(
+    attributes: TypedColumns, parts: dict[str, PartCounts], console: Console
+) -> dict[str, AttributeValues]:
+    """The attributes of the images of each part; values, their numbers and ranges are those of all parts together."""
+    names = [name for counts in parts.values() for name in counts.names]
+    values = encode_columns(attributes.columns.only(names), attributes.kinds, console)
+    ends = np.cumsum([0, *(len(counts.names) for counts in parts.values())]).tolist()
+    return {part: values.take(slice(*place)) for part, place in zip(parts, pairwise(ends), strict=True)}
 
 
 def _encode(parts: dict[str, PartCounts], encoder: TextEncoder | None, console: Console) -> dict[str, Captions | None]:

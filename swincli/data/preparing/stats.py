@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from swincli.console import Console
 from swincli.data.images.perceptual_hash import perceptual_hash
+from swincli.data.preparing.attribute_kinds import encode_columns, wanted_attributes
 from swincli.data.preparing.captions import wanted_captions
 from swincli.data.preparing.decode_crop import DecodeOptions, pixel_digest
 from swincli.data.preparing.dedupe import DuplicateFinder
@@ -25,6 +26,7 @@ from swincli.data.sources import open_source
 from swincli.data.sources.entries import Entry, Source
 from swincli.data.store.codecs import encode
 from swincli.data.store.reader import Store, is_store
+from swincli.recipe.attributes import Attribute
 
 _BATCH = 64  # images read from a store at a time
 _FREQUENT = 5
@@ -107,6 +109,7 @@ class DatasetStats:
         content_hash: Content hash of a store; None for a source.
         survey: Counts. Duplicates are counted as skipped.
         channels: Mean and standard deviation of the images that were not skipped.
+        attributes: The attributes of the images, duplicates included.
         captions: Counts of the captions; None without captions.
     """
 
@@ -115,6 +118,7 @@ class DatasetStats:
     content_hash: str | None
     survey: Survey
     channels: ChannelStats
+    attributes: tuple[Attribute, ...] = ()
     captions: CaptionCounts | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -128,6 +132,7 @@ class DatasetStats:
             "std": self.channels.std,
             "duplicates": [[record.same_as, record.name] for record in self.survey.duplicates],
             "rejected": [{"source": record.name, "reason": record.reason} for record in self.survey.skipped],
+            **({"attributes": [one.as_dict() for one in self.attributes]} if self.attributes else {}),
             **self.survey.as_json(),
             **({} if self.captions is None else {"captions": asdict(self.captions)}),
         }
@@ -168,19 +173,24 @@ def _store_stats(text: str, options: PrepareOptions, console: Console) -> Datase
                 survey.add(record)
             advance(len(batch))
     captions, decode = None, DecodeOptions(store.resolution, crop="none")
+    attributes = tuple(store.manifest.attribute_list())
     if store.captions is not None:
         captions = count_captions(map(store.captions.of, range(len(store))), store.captions.facts.encoder)
-    return DatasetStats(text, decode, store.content_hash, survey, channels, captions)
+    return DatasetStats(text, decode, store.content_hash, survey, channels, attributes, captions)
 
 
 def _source_stats(source: Source, options: PrepareOptions, console: Console) -> DatasetStats:
     plan, survey, sink = make_plan(replace(options, split=None, hold_out=None)), Survey(), _StatsSink()
-    labels = wanted_labels(options.labels, source, console)
-    limits = IngestOptions(options.max_images, options.stop_on_error, options.dedupe, options.workers)
+    labels = wanted_labels(options.labels, source, console, attributes=bool(options.label_kinds))
+    typed = wanted_attributes(labels, options, console)
     captions = wanted_captions(options.captions, source, labels, console)
-    parts, _ = ingest(source, labels, captions, plan, limits, {"": sink}, survey.add, console)
+    limits = IngestOptions(options.max_images, options.stop_on_error, options.dedupe, options.workers)
+    named = labels if isinstance(labels, dict) else None
+    parts, _ = ingest(source, named, captions, plan, limits, {"": sink}, survey.add, console)
+    found = None if typed is None else encode_columns(typed.columns.only(parts[""].names), typed.kinds, console)
+    attributes = () if found is None else found.each
     counts = None if captions is None else count_captions(parts[""].captions)
-    return DatasetStats(source.text, plan.decode, None, survey, sink.channels, counts)
+    return DatasetStats(source.text, plan.decode, None, survey, sink.channels, attributes, counts)
 
 
 class _StatsSink:

@@ -4,7 +4,8 @@
 fur or hat. All pictures of a source differ: i goes through a permutation of all combinations. So it is known how many
 pictures there are, and a generator that shows a combination that it was not trained on has invented it.
 
-Labels of each slot are read by its name, such as `--labels fur.json`; captions.json has all of them in words.
+Labels of each slot are read by its name, such as `--labels fur.json`. slots.csv has all slots, captions.json has them
+in words.
 `--captions own` takes sentences of all slots, of two and of one.
 """
 
@@ -28,7 +29,7 @@ from swincli.data.sources.entries import Entry, Source
 from swincli.errors import ResourceError, UsageError
 from swincli.units import parse_count
 
-CAPTIONS = "captions.json"
+CAPTIONS, SLOTS = "captions.json", "slots.csv"
 SENTENCES = "sentences.json"
 _COUNT = 10_000  # pictures of `builtin:cats`
 _MOST = 2**63
@@ -292,6 +293,8 @@ def _read_labels(kind: Composition, chosen: dict[str, dict[str, int]], name: str
     if name == SENTENCES:
         return json.dumps({path: kind.sentences(each) for path, each in chosen.items()}).encode()
     slots = {f"{slot.name}.json": slot.name for slot in kind.slots}
+    if name == SLOTS:
+        return _table_of_slots(kind, chosen)
     if name == CAPTIONS:
         pairs = [[path, kind.caption(each)] for path, each in chosen.items()]
     elif name in slots:
@@ -299,6 +302,13 @@ def _read_labels(kind: Composition, chosen: dict[str, dict[str, int]], name: str
     else:
         raise KeyError(name)
     return json.dumps({"labels": pairs}).encode()
+
+
+def _table_of_slots(kind: Composition, chosen: dict[str, dict[str, int]]) -> bytes:
+    """The labels of all slots, as a table with a heading."""
+    lines = [["path", *(slot.name for slot in kind.slots)]]
+    lines += [[path, *kind.labels(each).values()] for path, each in chosen.items()]
+    return "".join(",".join(line) + "\n" for line in lines).encode()
 
 
 def _permuted(index: int, total: int, seed: int) -> int:

@@ -79,13 +79,16 @@ def _load_networks(state: TrainingState, found: InitCheckpoint, console: Console
     for average in state.power:  # the best guess at the EMAs' past
         average.load_state_dict(state.average.state_dict())
     if new:
-        here, there = (_labels(recipe.model) for recipe in (state.recipe, snapshot.recipe))
-        reason = f"{here} here, {there} in {found.path}" if here != there else f"not in {found.path}"
+        now, then = state.recipe.model, snapshot.recipe.model
+        same = (now.classes, now.attributes) == (then.classes, then.attributes)
+        reason = f"not in {found.path}" if same else f"{_labels(now)} here, {_labels(then, short=True)} in {found.path}"
         console.say(f"{reason}: {', '.join(new)} start untrained")
 
 
-def _labels(model: ModelSection) -> str:
-    return f"attributes {spell_table(model.attribute_kinds)}" if model.attributes else f"{model.classes} classes"
+def _labels(model: ModelSection, *, short: bool = False) -> str:
+    if model.attributes:
+        return f"attributes {spell_table(model.attribute_kinds)}"
+    return str(model.classes) if short else f"{model.classes} classes"
 
 
 def _load_progress(state: TrainingState, found: InitCheckpoint) -> None:

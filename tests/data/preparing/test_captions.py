@@ -13,7 +13,7 @@ from prepared import digest
 from test_label_files import put, table
 
 from swincli.console import Console
-from swincli.data.preparing.captions import wanted_captions, words_of_name
+from swincli.data.preparing.captions import wanted_captions, words_of_cells, words_of_name
 from swincli.data.preparing.prepare import PrepareOptions, PrepareResult, prepare
 from swincli.data.preparing.splits import parse_held_out
 from swincli.data.preparing.stats import dataset_stats, open_dataset
@@ -237,3 +237,11 @@ def test_sentences_name_what_is_there() -> None:
         assert all(detail.split()[-1] in whole for detail in caption.split(", "))
         assert all(len(text) < len(whole) for text in partial)
     assert sentences["000000.png"][0] == "a cream cat with a monocle, a small mouth and a barrel collar"
+
+
+def test_attributes_as_words() -> None:
+    names = ["hair", "glasses", "hat", "age", "coat_colour"]
+    assert words_of_cells(names, ["red", "yes", "no", "30", "dark_blue"]) == (
+        "red hair, glasses, age 30, dark blue coat colour"
+    )
+    assert words_of_cells(names[1:3], ["0", ""]) == "none"
