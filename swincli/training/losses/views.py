@@ -92,8 +92,7 @@ def view(
     if foreign is not None:
         assert labels is not None
         both = view(networks, section, images, torch.stack([labels, foreign], dim=1), blend)
-        own, other = both.logits.unbind(dim=1)
-        own, other = (each if each.ndim > 1 else each[:, None] for each in (own, other))
+        own, other = (_of_row(both.logits, row) for row in (0, 1))
         known = ~foreign.isnan().all(dim=1)
         return replace(both, labels=labels, logits=own, foreign_logits=other, foreign_known=known)
     if section.adaptive_mix:
@@ -103,6 +102,12 @@ def view(
     if needs_hidden(section):
         return View(images, labels, **networks.look(_with_hidden, images, labels))
     return View(images, labels, networks.judge(images, labels))
+
+
+def _of_row(logits: Tensor, row: int) -> Tensor:
+    """Logits of one of K rows of labels: `[B, K, ...] -> [B, 1, ...]`, or `[B, K, n] -> [B, n]` of frozen features."""
+    part = logits[:, row : row + 1]
+    return part.flatten(1) if part.ndim == 3 else part
 
 
 def _with_hidden(network: Any, images: Tensor, labels: Tensor | None) -> dict[str, Tensor]:

@@ -16,6 +16,8 @@ from swincli.model.generator import Generator
 from swincli.recipe.networks import ModelSection
 from swincli.recipe.objective import LossSection
 from swincli.training.losses.batch import Batch
+from swincli.training.losses.networks import Networks
+from swincli.training.losses.views import view
 
 WIDTH = len(WORDS)
 MODEL = ModelSection(
@@ -79,6 +81,20 @@ def test_terms_move_the_vectors_of_texts_and_r1_is_the_gradient_at_images_alone(
     torch.testing.assert_close(penalty, gradient.square().sum(dim=(1, 2, 3)).mean(), rtol=1e-4, atol=1e-5)
     assert batch.labels is not None
     assert not batch.labels.requires_grad
+
+
+@pytest.mark.parametrize("kind", ["wavelet", "plain", "patch"])
+def test_logits_have_the_shape_that_they_have_without_foreign_texts(kind: str, batch: Batch) -> None:
+    generator, discriminator = networks(discriminator=kind)
+    both = Networks(generator, discriminator.eval())
+    assert batch.foreign is not None
+    seen = view(both, LossSection(), batch.reals, batch.labels, None, batch.foreign[:, 0])
+    plain = both.judge(batch.reals, batch.labels)
+    assert seen.foreign_logits is not None
+    assert seen.logits.shape == seen.foreign_logits.shape == plain.shape
+    torch.testing.assert_close(seen.logits, plain, rtol=1e-4, atol=1e-4)
+    assert seen.foreign_known is not None
+    assert seen.foreign_known.tolist() == [True, False, True, True]
 
 
 @pytest.mark.parametrize("kind", ["wavelet", "plain", "patch"])
