@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from swincli.synthesis.latents.texts import read_texts
 from swincli.synthesis.sample_set import render_samples, seed_samples
 from swincli.synthesis.sampling import render_all, sampling_batch
 from swincli.system import runtime
+
+Labels = Mapping[str, str | float | bool | Sequence[str]]
+"""Values of attributes by name."""
 
 
 class LoadedModel:
@@ -61,6 +64,11 @@ class LoadedModel:
         return None if self.core.classes is None else self.core.classes.names
 
     @property
+    def attributes(self) -> tuple[dict[str, Any], ...] | None:
+        """Names, kinds, values and ranges of its attributes; None for a model without any."""
+        return None if self.core.attributes is None else tuple(one.as_dict() for one in self.core.attributes.each)
+
+    @property
     def images_seen(self) -> int:
         """Images that it was trained on, repetitions included."""
         return self.core.images_seen
@@ -78,6 +86,7 @@ class LoadedModel:
         truncation_layers: int | None = None,
         truncation_centres: int | None = None,
         classes: str | int | None = None,
+        labels: Labels | None = None,
         texts: Sequence[str] | None = None,
         guidance: float = 1.0,
         batch: int | None = None,
@@ -92,6 +101,8 @@ class LoadedModel:
             truncation_centres: Truncate towards the nearest of K cluster centres of w.
             classes: Of a conditional model, a class by name or number, or several as "cat,dog"; each seed then gives
                 one image of every class, class by class. By default a class is drawn for each seed.
+            labels: Of a model with attributes, values by name, such as {"hair": "red", "glasses": True, "age": 30}, a
+                list for one of several values. Others are drawn as they occur together in training.
             texts: Of a model of texts: each seed gives one image of every text, text by text. By default the captions
                 of training images are drawn.
             guidance: Of a model of texts: above 1, more of the text and less variety.
@@ -103,12 +114,12 @@ class LoadedModel:
 
         Raises:
             ResourceError: a text needs the sentence encoder, which is not installed.
-            UsageError: no such class, no texts, a truncation that cannot be, or a preview of a side that the image
-                never has.
+            UsageError: no such class, attribute or value, no texts, a truncation that cannot be, or a preview of a
+                side that the image never has.
         """
         cut = read_truncation(self.core, truncation, truncation_layers, truncation_centres, guidance)
         found = None if texts is None else read_texts(self.core, texts, "texts")
-        drawing = seed_samples(self.core, list(seeds), None if classes is None else str(classes), cut, found)
+        drawing = seed_samples(self.core, list(seeds), _wanted(classes, labels), cut, found)
         most = batch or sampling_batch(self.core.recipe.model, self.core.device)
         chosen, batch = range(len(drawing)), min(most, max(1, len(drawing)))
         return self._gather(render_samples(self.core, drawing, chosen, batch, preview))
@@ -120,6 +131,7 @@ class LoadedModel:
         z: ArrayLike | None = None,
         truncation: float = 1.0,
         classes: str | int | None = None,
+        labels: Labels | None = None,
     ) -> NDArray[np.float32]:
         """w of seeds, or of given z.
 
@@ -128,6 +140,7 @@ class LoadedModel:
             z: Instead of seeds: float `[N, latent_dim]`, standard normal. Unconditional models only.
             truncation: Moves w towards the mean w (of its class); 1 leaves it as it is.
             classes: As in `sample`.
+            labels: As in `sample`.
 
         Returns:
             float32 `[N, latent_dim]`.
@@ -139,12 +152,12 @@ class LoadedModel:
             raise UsageError("map: give either seeds or z", "For example model.map(seeds=[1, 2])")
         cut = read_truncation(self.core, truncation, None, None)
         if seeds is not None:
-            drawing = seed_samples(self.core, list(seeds), None if classes is None else str(classes), cut)
+            drawing = seed_samples(self.core, list(seeds), _wanted(classes, labels), cut)
             count = len(drawing)
             parts = [drawing.codes(range(start, min(start + 256, count))) for start in range(0, count, 256)]
             w_plus = torch.cat(parts) if parts else torch.empty(0, 1, self.latent_dim)
         else:
-            if self.classes is not None:
+            if self.core.is_conditional:
                 raise UsageError("map: z alone does not decide w of a conditional model", "Give seeds and classes.")
             w_plus = codes_of_z(self.core, self._codes(z, (2,)), cut)
         return np.asarray(w_plus[:, 0].cpu().numpy(), np.float32)
@@ -184,6 +197,21 @@ class LoadedModel:
     def _gather(self, parts: Iterator[Tensor]) -> NDArray[np.uint8]:
         images = [part.numpy() for part in parts]
         return np.concatenate(images) if images else np.empty((0, self.resolution, self.resolution, 3), np.uint8)
+
+
+def _wanted(classes: str | int | None, labels: Labels | None) -> str | list[str] | None:
+    """Labels as `describe_seeds` takes them."""
+    if classes is not None and labels:
+        raise UsageError("classes, labels: a model has classes or attributes", "Give one of them.")
+    if labels:
+        return [f"{name}={_spelled(value)}" for name, value in labels.items()]
+    return None if classes is None else str(classes)
+
+
+def _spelled(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "+".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
 
 
 def load_model(

@@ -60,6 +60,16 @@ ClassesOption = Annotated[
         rich_help_panel=SOURCE,
     ),
 ]
+LabelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label",
+        metavar="NAME=VALUE,...",
+        help="Attributes of a model with attributes, e.g. hair=red,glasses=yes,age=30; others are drawn as they occur "
+        "together in training. NAME=all draws every value in turn. May be repeated.",
+        rich_help_panel=SOURCE,
+    ),
+]
 TextsOption = Annotated[
     list[str] | None,
     typer.Option(

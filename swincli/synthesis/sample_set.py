@@ -12,14 +12,18 @@ import torch
 from torch import Tensor
 
 from swincli.errors import UsageError
+from swincli.model.files.attributes import Attributes
 from swincli.model.files.model_file import Model
 from swincli.synthesis.latents.attributes import draw_attributes
 from swincli.synthesis.latents.classes import class_caption, draw_labels
 from swincli.synthesis.latents.codes import codes_of_latents, codes_of_seeds, z_from_seeds
 from swincli.synthesis.latents.files import Latents, LatentSpace
+from swincli.synthesis.latents.label_settings import choices, label_caption, parse_labels, spell_labels
 from swincli.synthesis.latents.texts import Text, require_texts, text_name
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sampling import render_all, reuse_batch, sampling_batch
+
+EVERY_STEPS = 5  # values of a number that takes all its values
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,9 @@ class SampleInfo:
         origins: Source of each image, for the note in its file: "seed=12", "latents=codes.npz#3 code=6d2f0c1b9a3e".
         captions: The same for people, in ASCII: "seed 12".
         seeds: One per image; empty for codes of a file and for mixed codes.
-        labels: int64 `[N]`; None for an unconditional model and for codes of a file.
-        class_names: One per image; None if there are no labels.
-        rows: Labels of a model with attributes, where some are set, float32 `[N, columns]`; None if they are drawn.
+        labels: int64 `[N]` or float32 `[N, columns]`; None for an unconditional model and for codes of a file.
+        class_names: One per image; None if there are no classes.
+        label_texts: What each image's attributes are, such as "age=30,hair=red"; None if there are none.
     """
 
     stems: list[str]
@@ -42,14 +46,20 @@ class SampleInfo:
     seeds: list[int]
     labels: Tensor | None = None
     class_names: list[str] | None = None
-    rows: Tensor | None = None
+    label_texts: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.stems)
 
-    def label(self, index: int) -> int | None:
-        """The label of one image; None if there are no labels."""
+    def label(self, index: int) -> int | str | None:
+        """The class of one image, or its attributes in words; None if there are no labels."""
+        if self.label_texts is not None:
+            return self.label_texts[index]
         return None if self.labels is None else int(self.labels[index])
+
+    def label_row(self, index: int) -> Tensor | None:
+        """The labels of one image, `[1]` or `[1, columns]`; None if there are no labels."""
+        return None if self.labels is None else self.labels[index : index + 1]
 
 
 @dataclass(frozen=True)
@@ -80,15 +90,27 @@ class SampleSet:
         return chosen if sharing is None else sorted(chosen, key=lambda index: sharing[index])
 
 
-def describe_seeds(model: Model, seeds: list[int], text: str | None) -> SampleInfo:
-    """Names of the images of seeds: seed-000012. `text` names their classes; None draws a class for each seed.
+Wanted = str | Sequence[str] | None
+"""Labels that a user wants: the text of --class, the texts of --label, or None for drawn ones."""
 
-    With several classes, each seed gives one image per class, class by class: seed-000012-class-003.
+
+def describe_seeds(model: Model, seeds: list[int], wanted: Wanted) -> SampleInfo:
+    """Names of the images of seeds: seed-000012. `wanted` names their labels; those that it leaves out are drawn.
+
+    With several classes, each seed gives one image per class, class by class: seed-000012-class-003. The same for an
+    attribute that takes all its values: seed-000012-hair-003.
 
     Raises:
-        UsageError: the model has no such class, or is unconditional.
+        UsageError: the model has no such class, attribute or value, or is unconditional.
     """
-    classes = model.classes
+    classes, text = model.classes, wanted if isinstance(wanted, str) else None
+    if model.attributes is not None:
+        if text is not None:
+            raise UsageError(f"--class {text}: {model.path} has attributes, not classes", "Use --label NAME=VALUE.")
+        return _describe_attributes(model.attributes, seeds, wanted or ())
+    if wanted is not None and text is None:
+        hint = "Leave --label out." if classes is None else "It has classes: use --class."
+        raise UsageError(f"--label {','.join(wanted)}: {model.path} has no attributes", hint)
     if classes is None:
         if text is not None:
             raise UsageError(f"--class {text}: {model.path} is an unconditional model", "Leave --class out.")
@@ -104,47 +126,69 @@ def describe_seeds(model: Model, seeds: list[int], text: str | None) -> SampleIn
     return replace(_seed_info(repeated, stems, captions), labels=labels, class_names=names)
 
 
+def _describe_attributes(attributes: Attributes, seeds: list[int], texts: Sequence[str]) -> SampleInfo:
+    settings = parse_labels(attributes, texts)
+    rows, stems = draw_attributes(attributes, seeds, settings.values), [f"seed-{seed:06d}" for seed in seeds]
+    named = list(settings.values)
+    if settings.every is not None:
+        one = next(each for each in attributes.each if each.name == settings.every)
+        values = choices(one, EVERY_STEPS)
+        stems = [f"{stem}-{one.name}-{number:03d}" for number in range(len(values)) for stem in stems]
+        rows = rows.repeat(len(values), 1)
+        rows[:, attributes.places[one.name]] = torch.stack(values).repeat_interleave(len(seeds), dim=0)
+        seeds, named = seeds * len(values), [*named, one.name]
+    shown = [each for each in attributes.each if each.name in named]
+    captions = [f"seed {seed}{label_caption(attributes, shown, row)}" for seed, row in zip(seeds, rows, strict=True)]
+    texts_of_rows = [spell_labels(attributes, row) for row in rows]
+    return replace(_seed_info(seeds, stems, captions), labels=rows, label_texts=texts_of_rows)
+
+
 def _seed_info(seeds: list[int], stems: list[str], captions: list[str]) -> SampleInfo:
     return SampleInfo(stems, [f"seed={seed}" for seed in seeds], captions, seeds)
 
 
-def describe_texts(model: Model, seeds: list[int], texts: Sequence[Text]) -> SampleInfo:
+def describe_texts(model: Model, seeds: list[int], texts: Sequence[Text], wanted: Wanted = None) -> SampleInfo:
     """Names and labels of the images of seeds with texts: each seed gives one image per text, text by text.
 
-    With several texts they are called seed-000012-text-003. Other attributes are drawn for each seed, as they occur in
-    training with such a text.
+    With several texts they are called seed-000012-text-003. Other attributes are those of `wanted`, or drawn for each
+    seed, as they occur in training with such a text.
+
+    Raises:
+        UsageError: the model has no texts, no such attribute or value, or `wanted` names classes or all values.
     """
     attributes, _ = require_texts(model, "--text")
+    settings = parse_labels(attributes, () if wanted is None or isinstance(wanted, str) else wanted)
+    if isinstance(wanted, str) or settings.every is not None:
+        raise UsageError("--text: cannot be combined with --class, or all values of a label", "Name one value.")
     name, pairs = text_name(attributes), [(number, seed) for number in range(len(texts)) for seed in seeds]
     words = [text.text if text.text.isascii() else f"text {number}" for number, text in enumerate(texts)]
     ends = [f"-text-{number:03d}" if len(texts) > 1 else "" for number in range(len(texts))]
+    rows = [draw_attributes(attributes, seeds, {**settings.values, name: text.columns}) for text in texts]
     return SampleInfo(
         stems=[f"seed-{seed:06d}{ends[number]}" for number, seed in pairs],
         origins=[f"seed={seed} text={json.dumps(texts[number].text)}" for number, seed in pairs],
         captions=[f"seed {seed}, {words[number]}" for number, seed in pairs],
         seeds=[seed for _, seed in pairs],
-        rows=torch.cat([draw_attributes(attributes, seeds, {name: text.columns}) for text in texts]),
+        labels=torch.cat(rows),
+        label_texts=[spell_labels(attributes, row) for row in torch.cat(rows)],
     )
 
 
 def seed_samples(
-    model: Model, seeds: list[int], of_class: str | None, truncation: Truncation, texts: Sequence[Text] | None = None
+    model: Model, seeds: list[int], wanted: Wanted, truncation: Truncation, texts: Sequence[Text] | None = None
 ) -> SampleSet:
-    """Images of seeds, in the classes that `of_class` names, or with texts.
-
-    See `describe_seeds` and `describe_texts`.
+    """Images of seeds, with the labels that are wanted, or with texts; see `describe_seeds` and `describe_texts`.
 
     Raises:
         UsageError: the model has no such class, is unconditional, or has no texts.
     """
-    named = describe_seeds(model, seeds, of_class) if texts is None else describe_texts(model, seeds, texts)
+    named = describe_seeds(model, seeds, wanted) if texts is None else describe_texts(model, seeds, texts, wanted)
     return SampleSet(named, lambda chosen: codes_of_samples(model, named, chosen, truncation))
 
 
 def codes_of_samples(model: Model, named: SampleInfo, chosen: Sequence[int], truncation: Truncation) -> Tensor:
     """The w+ of some images of seeds, by index, `[B, L, latent_dim]`."""
-    given = named.labels if named.rows is None else named.rows
-    labels = None if given is None else given[list(chosen)]
+    labels = None if named.labels is None else named.labels[list(chosen)]
     return codes_of_seeds(model, [named.seeds[index] for index in chosen], truncation, labels)
 
 

@@ -16,6 +16,7 @@ from swincli.commands.options import (
     ClassesOption,
     ForceOption,
     GuidanceOption,
+    LabelOption,
     TextFileOption,
     TextsOption,
     TruncationCentresOption,
@@ -50,6 +51,7 @@ class InterpolateRequest:
     checkpoint: CheckpointOption = None
     tuned: TunedOption = None
     classes: ClassesOption = None
+    label: LabelOption = None
     texts: TextsOption = None
     text_file: TextFileOption = None
     guidance: GuidanceOption = 1.0
@@ -125,6 +127,11 @@ class InterpolateRequest:
         return bool(self.texts) or self.text_file is not None
 
     @property
+    def wanted(self) -> str | list[str] | None:
+        """The labels of `--class` or `--label`."""
+        return self.classes or self.label or None
+
+    @property
     def grid_size(self) -> tuple[int, int]:
         """Columns and rows of walks.
 
@@ -144,8 +151,10 @@ class InterpolateRequest:
             raise UsageError("--text, --text-file: cannot be combined with --class or --space z", "Leave them out.")
         if not seeds and not self.latents:
             raise UsageError("--seeds, --latents: give key frames by one of them", "For example --seeds 1,5,9")
-        if self.classes is not None and not seeds:
-            raise UsageError("--class: needs --seeds", "Leave it out.")
+        if self.wanted and not seeds:
+            raise UsageError("--class, --label: need --seeds", "Leave them out.")
+        if self.classes is not None and self.label:
+            raise UsageError("--class, --label: a model has classes or attributes", "Give one of them.")
         if self.space == "z" and self.curve == "spline":
             raise UsageError("--curve spline: cannot be combined with --space z", "Leave out --space z.")
         if self.space == "z" and self.truncation_centres is not None:

@@ -123,7 +123,7 @@ def make_plan(request: InterpolateRequest, model: Model, console: Console) -> Vi
         model, request.truncation, request.truncation_layers, request.truncation_centres, request.guidance
     )
     files = request.latents or []
-    keys = find_key_frames(model, request.seed_list, request.classes, files, request.space, truncation, texts)
+    keys = find_key_frames(model, request.seed_list, request.wanted, files, request.space, truncation, texts)
     shares = _divide(keys, request.grid_size)
     segments = len(shares[0]) if request.loop else len(shares[0]) - 1
     frames = parsed("--frames", request.frames, lambda text: parse_frames(text, segments), "For example --frames 60")
@@ -177,7 +177,7 @@ def _read_mixed(request: InterpolateRequest, model: Model, truncation: Truncatio
         twice = sorted({layer for one in found for layer in one.layers} & set(layers))
         if twice:
             raise UsageError(f"--mix {text}: layer {twice[0]} is already fixed", "Name every layer once.")
-        named = describe_seeds(model, [seed], request.classes)
+        named = describe_seeds(model, [seed], request.wanted)
         labels = None if named.labels is None else named.labels[:1]
         found.append(FixedLayers(layers, codes_of_seeds(model, named.seeds[:1], truncation, labels)))
     return found

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from swincli.commands.options import parsed
 from swincli.commands.sample.request import SampleRequest
+from swincli.errors import UsageError
 from swincli.model.files.model_file import Model
 from swincli.synthesis.attention_maps import Layer, default_layers, parse_layers, parse_point
 from swincli.synthesis.figures.attention import attention_page
+from swincli.synthesis.figures.label_sweeps import LABEL, label_sweep_page, parse_label_sweep
 from swincli.synthesis.figures.sweeps import Sweep, parse_sweep, sweep_page
 from swincli.synthesis.latents.directions import METHODS
 from swincli.synthesis.latents.truncation import Truncation
@@ -43,8 +45,8 @@ def attention_pages(
     layer_names = " ".join(f"{layer.resolution}.{layer.block}" for layer in layers)
     for index, stem in enumerate(named.stems):
         output = Output(request.folder / f"{stem}-attention.png", f"{notes[index]} attention={layer_names} at={points}")
-        seed, label = named.seeds[index], named.label(index)
-        yield FigurePage(output, partial(_attention, model, seed, layers, points, truncation, label))
+        seed, labels = named.seeds[index], named.label_row(index)
+        yield FigurePage(output, partial(_attention, model, seed, layers, points, truncation, labels))
 
 
 def _attention(
@@ -53,9 +55,9 @@ def _attention(
     layers: list[Layer],
     points: list[tuple[int, int]],
     truncation: Truncation,
-    label: int | None,
+    labels: Tensor | None,
 ) -> Tensor:
-    return torch.from_numpy(attention_page(model, seed, layers, points, truncation=truncation, label=label))
+    return torch.from_numpy(attention_page(model, seed, layers, points, truncation=truncation, labels=labels))
 
 
 def _layers_and_points(
@@ -67,13 +69,19 @@ def _layers_and_points(
     return chosen, [parse_point(point, section.size) for point in points] or [centre]
 
 
-def sweep_pages(model: Model, request: SampleRequest, drawing: SampleSet, notes: list[str]) -> Iterator[FigurePage]:
-    """One page for every image, with the image moved along each direction of `--sweep`.
+def sweep_pages(
+    model: Model, request: SampleRequest, drawing: SampleSet, truncation: Truncation, notes: list[str]
+) -> Iterator[FigurePage]:
+    """One page for every image, with the image moved along each direction of `--sweep`, or with other labels.
 
     Raises:
-        UsageError: `--sweep` cannot be read, the model has no such direction or code, or no layer takes w there.
+        UsageError: `--sweep` cannot be read, the model has no such direction, code or attribute, or no layer takes w
+            there.
     """
     text, section = request.sweep or "", model.recipe.model
+    if text.startswith(LABEL):
+        yield from _label_pages(model, request, drawing, truncation, notes)
+        return
     found = parsed(
         "--sweep",
         text,
@@ -91,3 +99,18 @@ def sweep_pages(model: Model, request: SampleRequest, drawing: SampleSet, notes:
     for index, stem in enumerate(named.stems):
         output = Output(request.folder / f"{stem}-sweep-{slug}.png", f"{notes[index]} sweep={sweep}")
         yield FigurePage(output, partial(draw, index))
+
+
+def _label_pages(
+    model: Model, request: SampleRequest, drawing: SampleSet, truncation: Truncation, notes: list[str]
+) -> Iterator[FigurePage]:
+    """One page for every image of a seed, with a row of values for each attribute of `--sweep label:NAMES`."""
+    text, named = request.sweep or "", drawing.named
+    swept = parse_label_sweep(text, model)
+    if named.labels is None or not named.seeds:
+        raise UsageError(f"--sweep {text}: needs the images of seeds", "Give --seeds.")
+    slug = re.sub("[^a-z0-9,]+", "-", text.strip().lower())
+    for index, (stem, seed, row) in enumerate(zip(named.stems, named.seeds, named.labels, strict=True)):
+        draw = partial(label_sweep_page, model, seed, row, swept, request.sweep_steps, truncation, request.batch)
+        note = f"{notes[index]} sweep={text} steps={request.sweep_steps}"
+        yield FigurePage(Output(request.folder / f"{stem}-sweep-{slug}.png", note), draw)

@@ -140,6 +140,8 @@ def make_plan(
     notes = [f"{origin} {text}{settings}" for text in drawing.named.origins]
     if drawing.named.class_names is not None:
         notes = [f"{note} class={name}" for note, name in zip(notes, drawing.named.class_names, strict=True)]
+    if drawing.named.label_texts is not None:
+        notes = [f"{note} labels={text}" for note, text in zip(notes, drawing.named.label_texts, strict=True)]
     whole = f"{origin}{settings} images={len(drawing)} notes={digest(notes)}"
     files, archive = _image_files(request, drawing, notes, whole)
     space = request.save_space or "w_plus"
@@ -151,7 +153,7 @@ def make_plan(
         archive=archive,
         grid=_mix_grid(request, mixed, whole) if mixed else _image_grid(request, drawing, notes, origin + settings),
         attention=list(attention_pages(model, request, drawing, truncation, notes)) if request.attention else [],
-        sweeps=list(sweep_pages(model, request, drawing, notes)) if request.sweep is not None else [],
+        sweeps=list(sweep_pages(model, request, drawing, truncation, notes)) if request.sweep is not None else [],
         codes=Output(request.save_latents, f"{whole} space={space}") if request.save_latents else None,
         space=space,
         batch=request.batch,
@@ -168,14 +170,14 @@ def _read_drawing(
         codes = open_latents(request.latents, model)
         return latent_samples(model, codes, request.latents, truncation), None
     if request.mix is None:
-        return seed_samples(model, request.seed_list or [], request.classes, truncation, texts), None
+        return seed_samples(model, request.seed_list or [], request.wanted, truncation, texts), None
 
     def parse(text: str) -> tuple[Mix, list[int]]:
         mix = parse_mix(text)
         return mix, parse_code_layers(mix.layers, model.recipe.model.num_ws)
 
     mix, layers = parsed("--mix", request.mix, parse, "For example --mix 1,5:9,12@coarse")
-    return mix_samples(model, mix, layers, request.classes, truncation)
+    return mix_samples(model, mix, layers, request.wanted, truncation)
 
 
 def _origin_note(model: Model, identity: str, request: SampleRequest) -> str:

@@ -17,6 +17,7 @@ from swincli.commands.options import (
     ClassesOption,
     ForceOption,
     GuidanceOption,
+    LabelOption,
     TextFileOption,
     TextsOption,
     TruncationCentresOption,
@@ -62,6 +63,7 @@ class SampleRequest:
     checkpoint: CheckpointOption = None
     tuned: TunedOption = None
     classes: ClassesOption = None
+    label: LabelOption = None
     texts: TextsOption = None
     text_file: TextFileOption = None
     guidance: GuidanceOption = 1.0
@@ -80,8 +82,9 @@ class SampleRequest:
     sweep: Annotated[
         str | None,
         typer.Option(
-            metavar="pca|sefa:0-3@LAYERS",
-            help="Also write each image moved along directions in w, found by PCA or SeFa.",
+            metavar="pca|sefa:0-3@LAYERS|label:NAME",
+            help="Also write each image moved along directions in w, found by PCA or SeFa, or with other values of an "
+            "attribute.",
             rich_help_panel=EDITS,
         ),
     ] = None
@@ -179,6 +182,11 @@ class SampleRequest:
         return list(range(first, first + number))
 
     @property
+    def wanted(self) -> str | list[str] | None:
+        """The labels of `--class` or `--label`."""
+        return self.classes or self.label or None
+
+    @property
     def has_texts(self) -> bool:
         """Whether texts are given."""
         return bool(self.texts) or self.text_file is not None
@@ -210,8 +218,11 @@ class SampleRequest:
         grid = self.grid_size
         if sum(given) != 1:
             raise UsageError("--seeds, --latents, --mix: give exactly one of them", "For example --seeds 0-31,45")
-        if self.latents is not None and (self.classes or self.attention):
-            raise UsageError("--class, --attention: cannot be combined with --latents", "Use them with --seeds.")
+        if self.latents is not None and (self.wanted or self.attention):
+            hint = "Use them with --seeds."
+            raise UsageError("--class, --label, --attention: cannot be combined with --latents", hint)
+        if self.classes is not None and self.label:
+            raise UsageError("--class, --label: a model has classes or attributes", "Give one of them.")
         if self.mix is not None and (grid or self.attention or self.sweep):
             hint = "Leave them out; --mix writes its own grid."
             raise UsageError("--grid, --attention, --sweep: cannot be combined with --mix", hint)

@@ -191,7 +191,8 @@ def _write_grid_and_archive(plan: SamplePlan, pending: Pending) -> None:
         _write_grid(plan, plan.grid)
     if pending.archive and plan.archive:
         unique = list({output.path: index for index, output in enumerate(plan.files)}.items())
-        labels, classes = plan.drawing.named.labels, plan.model.classes
+        classes = plan.model.classes
+        labels = plan.drawing.named.labels if classes else None
         contents = Contents(
             [path for path, _ in unique],
             None if labels is None else [int(labels[index]) for _, index in unique],
@@ -225,7 +226,8 @@ def _result(plan: SamplePlan) -> Result:
         "sweeps": sweeps,
         "latents": codes,
         "classes": plan.drawing.named.class_names,
-        "texts": [{"text": each.text, "nearest": each.nearest} for each in plan.texts] if plan.texts else None,
+        **({"labels": plan.drawing.named.label_texts} if plan.drawing.named.label_texts else {}),
+        **({"texts": [{"text": one.text, "nearest": one.nearest} for one in plan.texts]} if plan.texts else {}),
     }
     single = [path for path in (grid, codes) if path is not None]
     return Result(facts, [*images, *single, *attention, *sweeps])

@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,10 @@ class KnownTexts:
         """Sentence vectors as networks get them, float32 `[N, C]`; those of a training caption have its bits."""
         return centred_unit(vectors, self.centre)
 
+    @cached_property
+    def _all_columns(self) -> NDArray[np.float32]:
+        return self.columns(self.vectors)
+
     def find(self, text: str) -> NDArray[np.float32] | None:
         """The vector of a caption that is kept, `[C]`; None for another text."""
         return self.columns(self.vectors[[self.texts.index(text)]])[0] if text in self.texts else None
@@ -54,7 +59,7 @@ class KnownTexts:
             columns: The text, `[C]`, from `columns`.
             count: Number of captions.
         """
-        cosines = self.columns(self.vectors) @ columns
+        cosines = self._all_columns @ columns
         order = np.argsort(-cosines, kind="stable")[:count]
         return [(self.texts[place], float(cosines[place])) for place in order]
 

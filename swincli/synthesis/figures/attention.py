@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from swincli.model.files.model_file import Model
 from swincli.model.pixels import to_pictures
@@ -35,16 +35,16 @@ def attention_page(
     points: Sequence[tuple[int, int]],
     *,
     truncation: Truncation = NO_TRUNCATION,
-    label: int | None = None,
+    labels: Tensor | None = None,
 ) -> Pixels:
     """Draw the attention of some query pixels of a seed's image at some layers: uint8 `[H, W, 3]`."""
     section = model.recipe.model
-    codes = codes_of_seeds(model, [seed], truncation, None if label is None else torch.tensor([label]))
+    codes = codes_of_seeds(model, [seed], truncation, labels)
     image, maps = record_attention(model.generator, codes, layers, points)
     picture = to_pictures(image, section.pixel_mean, section.pixel_std)[0].cpu().numpy()
     title = f"Attention in the image of seed {seed}"
-    if label is not None and model.classes is not None:
-        title += f", {class_caption(model, label)}"
+    if labels is not None and model.classes is not None:
+        title += f", {class_caption(model, int(labels[0]))}"
     notes = f"{model.path.name}  ·  {model.images_seen:,} images  ·  truncation {truncation.strength:g}"
     return draw_attention(picture, points, maps, title, notes)
 

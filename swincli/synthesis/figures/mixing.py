@@ -12,7 +12,7 @@ from swincli.model.files.model_file import Model
 from swincli.synthesis.figures.labelled_grid import GridLabels
 from swincli.synthesis.latents.layer_ranges import format_code_layers
 from swincli.synthesis.latents.truncation import Truncation
-from swincli.synthesis.sample_set import SampleInfo, SampleSet, codes_of_samples, describe_seeds
+from swincli.synthesis.sample_set import SampleInfo, SampleSet, Wanted, codes_of_samples, describe_seeds
 from swincli.units import parse_seeds
 
 DEFAULT_LAYERS = "coarse"
@@ -59,7 +59,7 @@ def mix_codes(base: Tensor, other: Tensor, layers: Sequence[int]) -> Tensor:
 
 
 def mix_samples(
-    model: Model, mix: Mix, layers: Sequence[int], of_class: str | None, truncation: Truncation
+    model: Model, mix: Mix, layers: Sequence[int], wanted: Wanted, truncation: Truncation
 ) -> tuple[SampleSet, MixGrid]:
     """The images of a mix and their grid: first the image of each seed, then each row seed with each column's codes.
 
@@ -67,9 +67,9 @@ def mix_samples(
         UsageError: the model has no such class or is unconditional, or several classes are given.
     """
     sources = list(dict.fromkeys(mix.rows + mix.columns))
-    named = describe_seeds(model, sources, of_class)
+    named = describe_seeds(model, sources, wanted)
     if len(named) > len(sources):
-        raise UsageError(f"--class {of_class}: --mix takes one class", "Give one class, or none.")
+        raise UsageError(f"--class, --label: {wanted}: --mix takes one class or value", "Give one, or none.")
     rows, columns = [[sources.index(seed) for seed in seeds] for seeds in (mix.rows, mix.columns)]
     pairs = [(index, index) for index in range(len(sources))] + [(row, column) for row in rows for column in columns]
 
@@ -90,7 +90,8 @@ def _describe_pairs(named: SampleInfo, pairs: list[tuple[int, int]], layers: Seq
     seeds, at = named.seeds, format_code_layers(layers)
     origins = [f"mix={seeds[row]}:{seeds[column]}@{at}" for row, column in mixed]
     if named.labels is not None:
-        origins = [f"{text} column-class={named.label(pair[1])}" for text, pair in zip(origins, mixed, strict=True)]
+        what = "class" if named.label_texts is None else "labels"
+        origins = [f"{text} column-{what}={named.label(pair[1])}" for text, pair in zip(origins, mixed, strict=True)]
     rows = [row for row, _ in pairs]
     return SampleInfo(
         stems=named.stems + [f"{named.stems[row]}-mix-{seeds[column]:06d}" for row, column in mixed],
@@ -99,6 +100,7 @@ def _describe_pairs(named: SampleInfo, pairs: list[tuple[int, int]], layers: Seq
         seeds=[],
         labels=None if named.labels is None else named.labels[rows],
         class_names=None if named.class_names is None else [named.class_names[row] for row in rows],
+        label_texts=None if named.label_texts is None else [named.label_texts[row] for row in rows],
     )
 
 

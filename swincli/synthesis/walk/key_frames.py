@@ -16,7 +16,7 @@ from swincli.synthesis.latents.codes import check_unconditional, codes_of_latent
 from swincli.synthesis.latents.files import open_latents
 from swincli.synthesis.latents.texts import Text
 from swincli.synthesis.latents.truncation import Truncation
-from swincli.synthesis.sample_set import describe_seeds, describe_texts
+from swincli.synthesis.sample_set import Wanted, describe_seeds, describe_texts
 
 WalkSpace = Literal["z", "w"]
 
@@ -47,7 +47,7 @@ class KeyFrames:
 def find_key_frames(
     model: Model,
     seeds: list[int],
-    of_class: str | None,
+    wanted: Wanted,
     files: Sequence[Path],
     space: WalkSpace,
     truncation: Truncation,
@@ -58,7 +58,7 @@ def find_key_frames(
     Args:
         model: A model from `load_model`.
         seeds: One key frame per seed; with several classes one per class and seed, class by class.
-        of_class: Value of --class; None draws a class for each seed.
+        wanted: Labels of the seeds; those that are not named are drawn.
         files: Latent files; each row is a key frame.
         space: Space in which the walk interpolates.
         truncation: Of w.
@@ -69,11 +69,10 @@ def find_key_frames(
             conditional model.
         DataError: a file is missing or damaged, or belongs to another model.
     """
-    named = describe_seeds(model, seeds, of_class) if texts is None else describe_texts(model, seeds, texts)
+    named = describe_seeds(model, seeds, wanted) if texts is None else describe_texts(model, seeds, texts, wanted)
     latents = [open_latents(path, model) for path in files]
     if space == "w":
-        labels = named.labels if named.rows is None else named.rows
-        parts = [codes_of_seeds(model, named.seeds, truncation, labels)] if seeds else []
+        parts = [codes_of_seeds(model, named.seeds, truncation, named.labels)] if seeds else []
         parts += [codes_of_latents(model, one, truncation) for one in latents]
         return KeyFrames(space, torch.cat(parts).cpu())
     for path, one in zip(files, latents, strict=True):

@@ -36,7 +36,6 @@ def test_json(model: Path, tmp_path: Path, capsys: Capture) -> None:
         "sweeps": [],
         "latents": None,
         "classes": None,
-        "texts": None,
     }
 
 

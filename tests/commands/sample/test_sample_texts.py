@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,3 +160,15 @@ def test_an_empty_file_of_texts_says_so(model: Path, tmp_path: Path, capsys: Cap
 def test_an_error_in_python_names_its_argument(model: Path) -> None:
     with pytest.raises(UsageError, match="texts: text 2 is empty"):
         swincli.load_model(model).sample([0], texts=["a", ""])
+
+
+def test_drawn_captions_are_told(model: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert sample(model, tmp_path / "o", "--seeds", "0-2", "--json") == 0
+    told = json.loads(capsys.readouterr().out)["labels"]
+    assert len(told) == 3
+    assert all(re.fullmatch(r'caption="a \w+ square( on the \w+)?"', text) for text in told)
+
+
+def test_all_values_of_a_label_do_not_go_with_texts(model: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert sample(model, tmp_path / "o", "--text", KNOWN, "--label", "caption=all") == 2
+    assert "--text: cannot be combined with" in capsys.readouterr().err
