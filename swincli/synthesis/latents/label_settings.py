@@ -55,7 +55,7 @@ def parse_labels(attributes: Attributes, texts: Sequence[str]) -> LabelSettings:
                 raise UsageError(f"--label {part.strip()}: the model has no such attribute{close}", hint)
             if name in values or name == every:
                 raise UsageError(f"--label {part.strip()}: {name} is set twice")
-            if value == EVERY and value not in known[name].values:
+            if value == EVERY and value not in known[name].values and known[name].kind.name != "text":
                 if every is not None:
                     raise UsageError(f"--label {part.strip()}: {every} takes all its values already", "Name a value.")
                 every = name
@@ -80,7 +80,7 @@ def _no_value(one: Attribute, text: str, reason: str) -> UsageError:
     hints = {
         "flag": "It is yes or no.",
         "number": f"It is a number from {one.low} to {one.high}, as in training.",
-        "text": "It is a text and has no value to name here.",
+        "text": "It is a text: use --text.",
     }
     named = f"It has {format_names(list(one.values), _MOST_NAMED)}."
     return UsageError(f"--label {one.name}={text}: {reason}", hints.get(one.kind.name, named))

@@ -169,6 +169,7 @@ def test_drawn_captions_are_told(model: Path, tmp_path: Path, capsys: Capture) -
     assert all(re.fullmatch(r'caption="a \w+ square( on the \w+)?"', text) for text in told)
 
 
-def test_all_values_of_a_label_do_not_go_with_texts(model: Path, tmp_path: Path, capsys: Capture) -> None:
-    assert sample(model, tmp_path / "o", "--text", KNOWN, "--label", "caption=all") == 2
-    assert "--text: cannot be combined with" in capsys.readouterr().err
+def test_a_text_is_no_value_of_a_label(model: Path, tmp_path: Path, capsys: Capture) -> None:
+    for value in ("all", "a red square"):
+        assert sample(model, tmp_path / "o", "--seeds", "1", "--label", f"caption={value}") == 2
+        assert "It is a text: use --text." in capsys.readouterr().err
