@@ -33,6 +33,7 @@ def evaluate(
     num_reference: int | None = None,
     seed: int = 0,
     truncation: float = 1.0,
+    by_class: str | None = None,
     protocol: str | None = None,
     detector: str = "inception",
     detector_size: int | None = None,
@@ -57,6 +58,7 @@ def evaluate(
         num_reference: Number of real images to draw from `data`; all by default.
         seed: A model draws seeds `seed * num` to `seed * num + num - 1`; other images are drawn at random with it.
         truncation: Of a model's images.
+        by_class: FID inside each class too: the name of an attribute, or "class" for a model with classes.
         protocol: "styleswin" or "full": standard numbers of images.
         detector: "inception", "efficientnet", or the path of a TorchScript file.
         detector_size: Input side of a TorchScript detector in pixels.
@@ -88,6 +90,7 @@ def evaluate(
         reference=None if reference is None else Path(reference),
         num_reference=None if num_reference is None else str(num_reference),
         metric=",".join(metrics),
+        by_class=by_class,
         protocol=protocol,
         detector=detector,
         detector_size=detector_size,

@@ -19,6 +19,7 @@ from swincli.metrics.protocol import DetectorRecord, Protocol, ReferenceRecord, 
 from swincli.metrics.registry import METRICS
 from swincli.metrics.streams.features import FAKES_ONLY, SideStatistics, Statistic
 from swincli.metrics.streams.images import ImageSet, ImageStream, count_on_both_sides
+from swincli.metrics.streams.labels import Labelled
 from swincli.metrics.streams.reference_cache import measure_reference, reference_key
 from swincli.metrics.streams.reference_files import ReferenceStatistics, save_statistics
 from swincli.metrics.streams.shards import gather_statistics
@@ -65,6 +66,7 @@ def evaluate(
     preset: str | None = None,
     processes: Processes | None = None,
     force: bool = False,
+    labelled: Labelled | None = None,
 ) -> Evaluation:
     """Measure fakes against a reference.
 
@@ -85,6 +87,7 @@ def evaluate(
         preset: Name of the preset, recorded in the protocol.
         processes: The processes that measure together; all arguments but the share of the fakes are the same.
         force: Measure also by the network that the model's D looked through.
+        labelled: Labels of both sides, for metrics that use them.
 
     Raises:
         PeerFailedError: on ranks other than 0, if any rank fails; rank 0 raises the error itself.
@@ -97,7 +100,7 @@ def evaluate(
     if not force:
         processes.main_first(lambda: check_judge(fakes.record, detector))
     stored = None if isinstance(reference, ReferenceStatistics) else reference.source
-    context = Context(seed, detector.device, model, console, processes, detector, stored)
+    context = Context(seed, detector.device, model, console, processes, labelled, detector, stored)
     plan = processes.main_first(lambda: _make_plan(metrics, fakes, reference, detector, intervals, plots, context))
     batch = batch or default_detector_batch(detector)
     reals = _reference_statistics(reference, detector, plan, batch, console, processes)

@@ -16,6 +16,7 @@ from swincli.metrics.networks.detectors import Detector
 from swincli.metrics.protocol import NetworkRecord
 from swincli.metrics.streams.features import FAKES_ONLY, SideStatistics, Statistic
 from swincli.metrics.streams.images import ImageSet
+from swincli.metrics.streams.labels import Labelled
 from swincli.model.files.model_file import Model
 from swincli.system.distributed import Processes
 
@@ -34,6 +35,7 @@ class Context:
         model: The model that generated the fakes; None if they are files.
         console: Shows progress.
         processes: The processes that measure together.
+        labelled: The labels of both sides; None if they have none.
         detector: Extracts the features, for metrics that read images of their own.
         reference: Path of the real images; None if they are a file of statistics.
     """
@@ -43,6 +45,7 @@ class Context:
     model: Model | None = None
     console: Console = field(default_factory=lambda: Console(quiet=True))
     processes: Processes = field(default_factory=Processes)
+    labelled: Labelled | None = None
     detector: Detector | None = None
     reference: str | None = None
 

@@ -11,6 +11,15 @@ from numpy.typing import NDArray
 
 from swincli.console import Advance
 from swincli.errors import UsageError, did_you_mean
+from swincli.metrics.by_label import (
+    ACCURACY,
+    BY_CLASS,
+    SMALL_CLASS,
+    ByClass,
+    LabelAccuracy,
+    by_class,
+    label_accuracy,
+)
 from swincli.metrics.confidence import intervals
 from swincli.metrics.confidence.intervals import around, wilson
 from swincli.metrics.definitions.fid import frechet_distance
@@ -30,7 +39,9 @@ from swincli.metrics.protocol import NetworkRecord
 from swincli.metrics.streams.captioned import check_texts, match_texts
 from swincli.metrics.streams.features import SideStatistics
 from swincli.metrics.streams.images import ImageSet
+from swincli.metrics.streams.labels import check_by, check_labelled
 from swincli.model.files.model_file import Model
+from swincli.model.pretrained.efficientnet import WEIGHTS
 from swincli.synthesis.sampling import default_sampling_batch
 
 T = TypeVar("T")
@@ -257,6 +268,30 @@ METRICS: dict[str, Metric[Any]] = {
         check=_check_texts,
         aliases=("r_precision", "r-precision"),
         reads_reference=True,
+    ),
+    BY_CLASS: Metric(
+        needs=frozenset({"features"}),
+        measure=by_class,
+        values=ByClass.values,
+        enough=SMALL_CLASS,
+        caution="FID inside a class says little",
+        headline="intra_fid",
+        interval=lambda found, _: found.intervals(),
+        check=lambda context: check_by(context.labelled, BY_CLASS),
+        aliases=("intra_fid", "intra-fid"),
+    ),
+    ACCURACY: Metric(
+        needs=frozenset(),
+        measure=label_accuracy,
+        values=LabelAccuracy.values,
+        enough=1000,
+        caution="label accuracy is uncertain by several hundredths",
+        headline="label_accuracy",
+        higher_is_better=True,
+        interval=lambda found, _: found.intervals(),
+        check=lambda context: check_labelled(context.labelled, ACCURACY),
+        aliases=("label_accuracy",),
+        network=NetworkRecord(WEIGHTS.network, WEIGHTS.sha256),
     ),
 }
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from swincli.console import Console
 from swincli.data.preparing.prepare import PrepareOptions, prepare
+from swincli.data.sources.composed import SLOTS, is_composed
 from swincli.data.store.reader import Store, is_store
 from swincli.errors import DataError, RecipeError, ResourceError
 from swincli.model.generator import Generator
@@ -36,6 +37,8 @@ STATS_LINE = 600  # bytes of a line of stats.jsonl, about
 def open_training_store(recipe: Recipe, console: Console) -> Store:
     """Open the recipe's store; if it does not exist and `data.source` is set, prepare it first.
 
+    Composed pictures get the labels of their slots if the recipe has attributes.
+
     Raises:
         RecipeError: `data.path` is not set.
         DataError: the images are missing or damaged, or cannot be prepared.
@@ -45,9 +48,11 @@ def open_training_store(recipe: Recipe, console: Console) -> Store:
     path = _data_path(recipe)
     if not path.exists() and data.source is not None:
         console.say(f"{path} does not exist: preparing it from {data.source}")
-        options = PrepareOptions(recipe.model.size, data.crop, data.filter, captions=data.captions)
+        others = any(kind.name != "text" for kind in recipe.model.attribute_kinds.values())
+        labels = SLOTS if others and is_composed(data.source) else None
+        chosen = PrepareOptions(recipe.model.size, data.crop, data.filter, labels=labels, captions=data.captions)
         encoder = None if data.captions is None else load_sentence_encoder()
-        prepare(data.source, path, options, console, encoder=encoder)
+        prepare(data.source, path, chosen, console, encoder=encoder)
     if path.exists() and not is_store(path):
         raise DataError(
             f"{path}: not a store of images",

@@ -92,7 +92,8 @@ def remake_model(request: ConvertRequest, device: torch.device, console: Console
         student = replace(change.make(model, console), path=request.dest)
         with console.progress("Distilling", request.distil_count) as advance:
             losses = distil(student, model, request.distil_count, advance)
-        save_model(request.dest, student.generator, student.recipe, student.images_seen, student.classes)
+        about = student.recipe, student.images_seen, student.classes, student.attributes
+        save_model(request.dest, student.generator, *about)
         after = _measure(student, images, detector, request.num_count, console)
     few = max(1, round(RECENT * len(losses)))
     moved = f"; loss {fmean(losses[:few]):.3f} to {fmean(losses[-few:]):.3f}" if losses else ""

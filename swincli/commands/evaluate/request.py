@@ -90,6 +90,15 @@ class EvaluateRequest:
         str,
         typer.Option(metavar="NAMES", help="Metrics, separated by commas, e.g. fid,kid.", rich_help_panel=MEASUREMENT),
     ] = "fid"
+    by_class: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help='FID inside each class too: the name of an attribute, or "class" for a model with classes. '
+            "Needs --data with the same labels.",
+            rich_help_panel=MEASUREMENT,
+        ),
+    ] = None
     protocol: Annotated[
         str | None,
         typer.Option(
@@ -167,9 +176,11 @@ class EvaluateRequest:
         Raises:
             UsageError: there is no such metric, or none is named.
         """
+        from swincli.metrics.by_label import BY_CLASS
         from swincli.metrics.registry import parse_metrics
 
-        return parse_metrics(self.metric)
+        found = parse_metrics(self.metric)
+        return found if self.by_class is None or BY_CLASS in found else [*found, BY_CLASS]
 
     @property
     def judges_images(self) -> bool:

@@ -13,6 +13,7 @@ from swincli.commands.evaluate.request import EvaluateRequest
 from swincli.commands.evaluate.tables import comparison_table, result_table
 from swincli.commands.typer_command import Result
 from swincli.console import Console
+from swincli.data.store.reader import Store, is_store
 from swincli.errors import DataError, ResourceError
 from swincli.metrics.compare import compare_runs, read_run
 from swincli.metrics.evaluate import Evaluation, evaluate, save_reference
@@ -34,6 +35,7 @@ from swincli.metrics.streams.images import (
     stream_batches,
     stream_subset,
 )
+from swincli.metrics.streams.labels import Labelled
 from swincli.metrics.streams.reference_files import ReferenceStatistics, is_own_statistics, open_statistics
 from swincli.model.files.find_checkpoint import find_checkpoint
 from swincli.model.files.model_file import Model, load_model
@@ -100,6 +102,7 @@ def run(
             preset=request.numbers.preset,
             processes=processes,
             force=request.force,
+            labelled=processes.main_first(lambda: _labelled(request, model)),
         )
     cautions = [*result.cautions, *mismatches, *_too_few_reals(request, reference), *_too_few_fakes(request, stream)]
     if processes.is_main:
@@ -154,6 +157,15 @@ def _open_fakes(
     labels = labels_as_trained(model, mine)
     images = generate(model, mine, truncation=Truncation(request.truncation), batch=request.batch, labels=labels)
     return stream_batches(images, model_record(model, seeds, request.truncation)), model
+
+
+def _labelled(request: EvaluateRequest, model: Model | None) -> Labelled | None:
+    """The labels of both sides: of a model, and of all images of a store; None if either has none."""
+    whole = request.data is not None and request.reference is None and request.numbers.num_reference is None
+    if model is None or not model.is_conditional or not whole or not is_store(str(request.data)):
+        return None
+    seeds = fake_seeds(request.numbers.num, request.seed)
+    return Labelled(model, Store.open(str(request.data)), seeds, request.by_class)
 
 
 def _mismatches(stream: ImageStream, reference: ImageSet | ReferenceStatistics) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -53,13 +53,20 @@ def label_distances(attributes: Attributes, rows: Tensor, settings: Mapping[str,
     apart = torch.zeros(len(rows))
     for name, columns in settings.items():
         if not columns.isnan().any():
-            apart += _distance(rows[:, attributes.places[name]], columns, attributes.kinds[name].name)
+            own = rows[:, attributes.places[name]]
+            distance = _DISTANCES[attributes.kinds[name].name](own, columns)
+            apart += torch.where(own.isnan().any(dim=1), _UNKNOWN, distance)
     return apart
 
 
-def _distance(rows: Tensor, columns: Tensor, kind: str) -> Tensor:
-    apart = (1 - rows @ columns) / 2 if kind == "text" else (rows - columns).abs().sum(dim=1)
-    return torch.where(rows.isnan().any(dim=1), _UNKNOWN, apart)
+_DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "class": lambda rows, columns: (rows != columns).float().sum(dim=1),
+    "flag": lambda rows, columns: (rows != columns).float().sum(dim=1),
+    "number": lambda rows, columns: (rows - columns).abs().sum(dim=1),
+    "several": lambda rows, columns: (rows != columns).float().sum(dim=1),
+    "text": lambda rows, columns: (1 - rows @ columns) / 2,
+}
+"""How far values `[R, C]` of a kind are from one, `[C]`."""
 
 
 def distinct_rows(attributes: Attributes, most: int) -> Tensor:

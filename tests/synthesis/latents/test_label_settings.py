@@ -10,7 +10,7 @@ import torch
 from swincli.errors import UsageError
 from swincli.model.files.attributes import Attributes
 from swincli.recipe.attributes import Attribute, Kind
-from swincli.synthesis.latents.attributes import distinct_rows, draw_attributes
+from swincli.synthesis.latents.attributes import distinct_rows, draw_attributes, label_distances
 from swincli.synthesis.latents.label_settings import choices, parse_labels, spell_labels
 
 EACH = (
@@ -70,6 +70,14 @@ def test_the_rest_comes_from_training_images_that_agree() -> None:
         torch.testing.assert_close(drawn, torch.tensor([expected]).expand(20, -1))
     nearest = draw_attributes(rows, range(20), {"age": torch.tensor([0.7])})
     torch.testing.assert_close(nearest, torch.tensor([[0.7, 0, 2, 0, 1]]).expand(20, -1))
+
+
+def test_another_class_is_as_far_as_any_other() -> None:
+    rows = torch.tensor([[0.2, 1, 0, 1, 0], [0.2, 1, 1, 1, 1], [0.2, 1, 2, 1, 0], [0.7, math.nan, 2, 1, 0]])
+    wanted = {"hair": torch.tensor([2.0]), "tags": torch.tensor([1.0, 0.0])}
+    assert label_distances(FEW, rows, wanted).tolist() == [1, 2, 0, 0]
+    both = {"age": torch.tensor([0.2]), "glasses": torch.tensor([1.0])}
+    torch.testing.assert_close(label_distances(FEW, rows, both), torch.tensor([0, 0, 0, 1.0]))
 
 
 def test_drawn_labels_are_as_frequent_as_in_training_and_depend_on_their_own_seed() -> None:
