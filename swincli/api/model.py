@@ -17,6 +17,7 @@ from swincli.errors import UsageError
 from swincli.model.files.model_file import Model
 from swincli.synthesis.latents.codes import codes_of_z
 from swincli.synthesis.latents.edits import Amount, open_edits
+from swincli.synthesis.latents.texts import read_texts
 from swincli.synthesis.sample_set import render_samples, seed_samples
 from swincli.synthesis.sampling import render_all, sampling_batch
 from swincli.system import runtime
@@ -92,6 +93,8 @@ class LoadedModel:
         truncation_centres: int | None = None,
         classes: str | int | None = None,
         labels: Labels | None = None,
+        texts: Sequence[str] | None = None,
+        guidance: float = 1.0,
         batch: int | None = None,
         preview: int | None = None,
     ) -> NDArray[np.uint8]:
@@ -106,6 +109,9 @@ class LoadedModel:
                 one image of every class, class by class. By default a class is drawn for each seed.
             labels: Of a model with attributes, values by name, such as {"hair": "red", "glasses": True, "age": 30}, a
                 list for one of several values. Others are drawn as they occur together in training.
+            texts: Of a model of texts: each seed gives one image of every text, text by text. By default the captions
+                of training images are drawn.
+            guidance: Of a model of texts: above 1, more of the text and less variety.
             batch: Images at once; as many as fit a modest machine or half of the GPU by default.
             preview: Draw the running image at this side, such as 64, enlarged to H x W. Levels above are left out.
 
@@ -113,11 +119,13 @@ class LoadedModel:
             uint8 `[N, H, W, 3]`, RGB.
 
         Raises:
-            UsageError: no such class, attribute or value, a truncation that cannot be, or a preview of a side that the
-                image never has.
+            ResourceError: a text needs the sentence encoder, which is not installed.
+            UsageError: no such class, attribute or value, no texts, a truncation that cannot be, or a preview of a
+                side that the image never has.
         """
-        cut = read_truncation(self.core, truncation, truncation_layers, truncation_centres)
-        drawing = seed_samples(self.core, list(seeds), _wanted(classes, labels), cut)
+        cut = read_truncation(self.core, truncation, truncation_layers, truncation_centres, guidance)
+        found = None if texts is None else read_texts(self.core, texts, "texts")
+        drawing = seed_samples(self.core, list(seeds), _wanted(classes, labels), cut, found)
         most = batch or sampling_batch(self.core.recipe.model, self.core.device)
         chosen, batch = range(len(drawing)), min(most, max(1, len(drawing)))
         return self._gather(render_samples(self.core, drawing, chosen, batch, preview))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from swincli.commands.options import require_truncation
-from swincli.errors import UsageError
+from swincli.console import Console
+from swincli.errors import UsageError, from_os_error
 from swincli.model.files.find_checkpoint import find_checkpoint
 from swincli.model.files.model_file import Model, load_model
 from swincli.model.files.tuned import apply_tuned
+from swincli.synthesis.latents.texts import Text, read_texts, require_texts
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.latents.w_clusters import MAX_CENTRES, cluster_centres
 
@@ -33,7 +37,47 @@ def open_model(
     return model if tuned is None else apply_tuned(model, tuned)
 
 
-def read_truncation(model: Model, strength: float, layers: int | None, centres: int | None) -> Truncation:
+def listed_texts(texts: Sequence[str] | None, file: Path | None) -> list[str] | None:
+    """The texts of `--text` and `--text-file`, in this order; None if neither was given.
+
+    Raises:
+        UsageError: the file has no text, or is no text file.
+        ResourceError: it cannot be read.
+    """
+    if file is None:
+        return list(texts) if texts else None
+    try:
+        content = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise from_os_error(error, f"reading {file}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--text-file {file}: is not a text file", "Save it as UTF-8.") from error
+    lines = [line.strip() for line in content.splitlines() if line.strip()]
+    if not lines:
+        raise UsageError(f"--text-file {file}: has no text", "Write one text a line.")
+    return [*(texts or ()), *lines]
+
+
+def open_texts(model: Model, texts: Sequence[str] | None, console: Console) -> list[Text] | None:
+    """The vectors of texts, and messages on the training captions that are near; None without texts.
+
+    Raises:
+        UsageError: a text is empty, or the model has no texts.
+        ResourceError: the sentence encoder is not installed.
+    """
+    if texts is None:
+        return None
+    found = read_texts(model, texts)
+    for each in found:
+        console.say(f'"{each.text}": closest of the training captions: {each.closest}')
+        if each.is_far:
+            console.warn(f'"{each.text}" is unlike all training captions; images may have little to do with it')
+    return found
+
+
+def read_truncation(
+    model: Model, strength: float, layers: int | None, centres: int | None, guidance: float = 1.0
+) -> Truncation:
     """The truncation of a model's codes.
 
     Args:
@@ -41,11 +85,17 @@ def read_truncation(model: Model, strength: float, layers: int | None, centres: 
         strength: `--truncation`; 1 changes nothing.
         layers: `--truncation-layers`, 1 to `num_ws`; None for all.
         centres: `--truncation-centres`; None for the mean of w.
+        guidance: `--guidance`; 1 changes nothing.
 
     Raises:
-        UsageError: the strength is not finite, layers or centres are given at strength 1, or either is too large.
+        UsageError: the strength or the guidance is not finite, a model without texts has guidance,
+            layers or centres are given at strength 1, or either is too large.
     """
     require_truncation(strength)
+    if not math.isfinite(guidance):
+        raise UsageError(f"--guidance {guidance}: must be a finite number", "1 changes nothing, 2 to 4 is usual.")
+    if guidance != 1.0:
+        require_texts(model, "--guidance")
     for option, value in (("--truncation-layers", layers), ("--truncation-centres", centres)):
         if value is not None and strength == 1.0:
             raise UsageError(f"{option} {value}: has no effect without --truncation", "Add --truncation 0.7.")
@@ -54,4 +104,4 @@ def read_truncation(model: Model, strength: float, layers: int | None, centres: 
         raise UsageError(f"--truncation-layers {layers}: w+ of this model has {codes} codes", f"Give 1 to {codes}.")
     if centres is not None and centres > MAX_CENTRES:
         raise UsageError(f"--truncation-centres {centres}: too many centres", f"Give 1 to {MAX_CENTRES:,}.")
-    return Truncation(strength, layers, None if centres is None else cluster_centres(model, centres))
+    return Truncation(strength, layers, None if centres is None else cluster_centres(model, centres), guidance)

@@ -70,6 +70,21 @@ LabelOption = Annotated[
         rich_help_panel=SOURCE,
     ),
 ]
+TextsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text", metavar="TEXT", help="What the images show, for models of texts; repeatable.", rich_help_panel=SOURCE
+    ),
+]
+TextFileOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Texts from a file, one a line.", rich_help_panel=SOURCE)
+]
+GuidanceOption = Annotated[
+    float,
+    typer.Option(
+        help="Above 1: more of the text, less varied (2 to 4 is usual); 0 leaves the text out.", rich_help_panel=SOURCE
+    ),
+]
 TruncationOption = Annotated[
     float, typer.Option(help="Below 1: more typical, less varied images (0.7 is usual).", rich_help_panel=SOURCE)
 ]

@@ -122,6 +122,8 @@ def synthetic_batch(recipe: Recipe, size: StepSize, device: torch.device) -> lis
     if model.is_conditional:
         labels, d_labels, g_labels = _random_labels(model, (3, count), random)
         batch = replace(batch, labels=labels, d_labels=d_labels, g_labels=g_labels)
+        if recipe.loss.matching:
+            batch = replace(batch, foreign=torch.stack([labels, d_labels, g_labels], dim=1).roll(1, dims=0))
     split, planned = BatchSplit(count, micro_batches=size.micro_batches), planned_probability(recipe.augment, 0)
     return send_micro_batches(batch, recipe, split, device, planned)
 

@@ -99,7 +99,8 @@ def evaluate(
     processes = processes or Processes()
     if not force:
         processes.main_first(lambda: check_judge(fakes.record, detector))
-    context = Context(seed, detector.device, model, console, processes, labelled)
+    stored = None if isinstance(reference, ReferenceStatistics) else reference.source
+    context = Context(seed, detector.device, model, console, processes, labelled, detector, stored)
     plan = processes.main_first(lambda: _make_plan(metrics, fakes, reference, detector, intervals, plots, context))
     batch = batch or default_detector_batch(detector)
     reals = _reference_statistics(reference, detector, plan, batch, console, processes)

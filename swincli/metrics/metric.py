@@ -12,6 +12,7 @@ import torch
 from swincli.console import Console
 from swincli.metrics.confidence.intervals import Interval
 from swincli.metrics.definitions.radial_profile import WINDOW
+from swincli.metrics.networks.detectors import Detector
 from swincli.metrics.protocol import NetworkRecord
 from swincli.metrics.streams.features import FAKES_ONLY, SideStatistics, Statistic
 from swincli.metrics.streams.images import ImageSet
@@ -35,6 +36,8 @@ class Context:
         console: Shows progress.
         processes: The processes that measure together.
         labelled: The labels of both sides; None if they have none.
+        detector: Extracts the features, for metrics that read images of their own.
+        reference: Path of the real images; None if they are a file of statistics.
     """
 
     seed: int = 0
@@ -43,6 +46,8 @@ class Context:
     console: Console = field(default_factory=lambda: Console(quiet=True))
     processes: Processes = field(default_factory=Processes)
     labelled: Labelled | None = None
+    detector: Detector | None = None
+    reference: str | None = None
 
     @property
     def window(self) -> int:
@@ -83,6 +88,7 @@ class Metric(Generic[T]):
         network: A network besides the detector, for the protocol.
         collective: Whether all ranks call `measure` and share its work. The result is complete on rank 0 only. Other
             metrics are computed on rank 0, which alone has the statistics of both sides.
+        reads_reference: Whether `measure` reads images of the reference, and takes their features, by itself.
     """
 
     needs: frozenset[Statistic]
@@ -103,13 +109,14 @@ class Metric(Generic[T]):
     aliases: tuple[str, ...] = ()
     network: NetworkRecord | None = None
     collective: bool = False
+    reads_reference: bool = False
 
     @property
     def uses_reals(self) -> bool:
         """Whether the value depends on the reference."""
-        return bool(self.needs - FAKES_ONLY)
+        return self.reads_reference or bool(self.needs - FAKES_ONLY)
 
     @property
     def uses_detector(self) -> bool:
         """Whether the value depends on the detector and its resize."""
-        return bool(self.needs & {"moments", "features", "logits"})
+        return self.reads_reference or bool(self.needs & {"moments", "features", "logits"})

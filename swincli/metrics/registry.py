@@ -29,12 +29,14 @@ from swincli.metrics.definitions.kid import KID, SUBSET_SIZE, kernel_inception_d
 from swincli.metrics.definitions.neighbours import Neighbours
 from swincli.metrics.definitions.ppl import PathLengths, path_lengths, trimmed_mean
 from swincli.metrics.definitions.prdc import COVERAGE_K, PRECISION_K
+from swincli.metrics.definitions.r_precision import TextMatch
 from swincli.metrics.definitions.spectrum import SpectrumDifference, require_same_size
 from swincli.metrics.metric import Context, Metric
 from swincli.metrics.networks import stlpips
 from swincli.metrics.plots.memorization import plot_nearest
 from swincli.metrics.plots.spectrum import plot_spectra
 from swincli.metrics.protocol import NetworkRecord
+from swincli.metrics.streams.captioned import check_texts, match_texts
 from swincli.metrics.streams.features import SideStatistics
 from swincli.metrics.streams.images import ImageSet
 from swincli.metrics.streams.labels import check_by, check_labelled
@@ -114,6 +116,16 @@ def _ppl(fakes: SideStatistics, _reals: SideStatistics, context: Context) -> Pat
         return np.concatenate([np.zeros(0), *parts])
 
     return PathLengths(w=gather_lengths("w"), z=gather_lengths("z"), seed=context.seed)
+
+
+def _check_texts(context: Context) -> None:
+    check_texts(context.model, context.reference)
+
+
+def _text(fakes: SideStatistics, _reals: SideStatistics, context: Context) -> TextMatch:
+    """R-precision, of images that are drawn here from captions."""
+    reference, detector = _given(context.reference), _given(context.detector)
+    return match_texts(_given(context.model), reference, detector, fakes.count, context.seed, context.console)
 
 
 def _given(statistic: T | None) -> T:
@@ -242,6 +254,20 @@ METRICS: dict[str, Metric[Any]] = {
         check=_check_ppl,
         network=NetworkRecord(stlpips.WEIGHTS.network, stlpips.WEIGHTS.sha256),
         collective=True,
+    ),
+    "text": Metric(
+        needs=frozenset(),
+        measure=_text,
+        values=lambda found: {name: float(hits.mean()) for name, hits in found.hits().items()},
+        enough=1000,
+        caution="R-precision varies by some hundredths",
+        headline="r_precision",
+        others=("r_precision_held_out", "r_precision_real", "r_precision_real_held_out", "r_precision_shuffled"),
+        higher_is_better=True,
+        interval=lambda found, _: {name: wilson(hits) for name, hits in found.hits().items()},
+        check=_check_texts,
+        aliases=("r_precision", "r-precision"),
+        reads_reference=True,
     ),
     BY_CLASS: Metric(
         needs=frozenset({"features"}),

@@ -256,6 +256,22 @@ MIXERS = (
 
 LABELS = (
     Conflict(
+        "loss.matching",
+        lambda recipe: recipe.loss.matching > 0 and not recipe.model.has_texts,
+        'needs texts: an attribute of kind "text:N" in model.attributes',
+    ),
+    Conflict(
+        ("loss.matching", "augment.apa"),
+        lambda recipe: recipe.loss.matching > 0 and recipe.augment.apa,
+        "a fake that replaces a real brings its own text, and the wrong one is not known to be wrong for it; train "
+        "without one of the two",
+    ),
+    Conflict(
+        ("loss.matching", "loss.adversarial"),
+        lambda recipe: recipe.loss.matching > 0 and _is_paired(recipe),
+        '"relativistic" logits have no zero to compare a wrong text with; take another adversarial loss',
+    ),
+    Conflict(
         ("model.attributes", "model.classes"),
         lambda recipe: recipe.model.classes > 0 and recipe.model.attributes is not None,
         "an image has one class or attributes; set one of model.classes and model.attributes",

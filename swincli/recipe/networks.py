@@ -48,7 +48,8 @@ class ModelSection(Section):
     """Number of classes that G and D are conditioned on, equal to the store's label names; 0 for none."""
     attributes: Annotated[dict[str, int | str] | None, AttributeTable()] = None
     """Attributes that G and D are conditioned on, instead of classes, as a table of names in the store and kinds: a
-    number of classes, "flag" (yes or no), "number", or "several:N" of N values. See docs/guides/labels.md."""
+    number of classes, "flag" (yes or no), "number", "several:N" of N values, or `caption = "text:384"` for captions.
+    See docs/guides/labels.md and docs/guides/text.md."""
     g_width: Annotated[int, Field(ge=4)] = 512
     """Channels of G from 4 to 32 px. Above 32 px: g_width x g_multiplier, halved at each doubling of the resolution."""
     g_multiplier: Annotated[int, Field(ge=1)] = 2
@@ -143,6 +144,11 @@ class ModelSection(Section):
     def is_conditional(self) -> bool:
         """Whether G and D get labels: one class an image, or attributes."""
         return bool(self.classes or self.attributes)
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether one of the attributes is a text."""
+        return any(kind.name == "text" for kind in self.attribute_kinds.values())
 
     @property
     def attribute_kinds(self) -> dict[str, Kind]:

@@ -96,6 +96,10 @@ class LossSection(Section):
     features_until: PositiveImageCount | None = None
     """Images over which `features` changes to `features_end`. At 0 the second D is left out, and steps are faster."""
 
+    matching: Weight = 0.0
+    """Weight of matching: an image with another image's text is wrong too, for D and for G (GAN-CLS, GigaGAN); 0.5.
+    Needs an attribute of texts in `model.attributes`."""
+
     @model_validator(mode="after")
     def _schedules_are_complete(self) -> Self:
         if self.gamma_until is None and (self.r1_gamma_end is not None or self.r2_gamma_end is not None):
@@ -157,6 +161,10 @@ class AugmentSection(Section):
     """DiffAugment's largest shift as a share of the side."""
     cutout: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Side of DiffAugment's hole as a share of the image's."""
+    text_noise: Weight = 0.15
+    """Length of the noise on text vectors of length 1, for G and for D: few texts are spread over what lies between."""
+    text_drop: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of images without their text, so that G can draw without one and `--guidance` has a start."""
     blur: Weight = 0.0
     """Standard deviation in pixels of a Gaussian blur of all that D sees; it fades linearly (StyleGAN-XL: 2)."""
     blur_until: PositiveImageCount | None = None

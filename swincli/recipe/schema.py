@@ -31,6 +31,8 @@ class DataSection(Section):
     """Data store from `swincli prepare-data`. If it is missing and `source` is set, training creates it first."""
     source: NonEmptyText | None = None
     """Folder, zip or builtin:NAME that a missing store is created from."""
+    captions: NonEmptyText | None = None
+    """Captions of the pictures of `source`: "own", "names", or a file, as for `prepare-data --captions`."""
     crop: Literal["center", "none"] = "center"
     """How pictures of `source` become square."""
     filter: Literal["lanczos", "box", "bicubic"] = "lanczos"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from swincli.synthesis.latents.codes import codes_of_latents, codes_of_seeds, z_
 from swincli.synthesis.latents.edits import Edits
 from swincli.synthesis.latents.files import Latents, LatentSpace
 from swincli.synthesis.latents.label_settings import choices, label_caption, parse_labels, spell_labels
+from swincli.synthesis.latents.texts import Text, require_texts, text_name
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sampling import render_all, reuse_batch, sampling_batch
 
@@ -146,13 +148,42 @@ def _seed_info(seeds: list[int], stems: list[str], captions: list[str]) -> Sampl
     return SampleInfo(stems, [f"seed={seed}" for seed in seeds], captions, seeds)
 
 
-def seed_samples(model: Model, seeds: list[int], wanted: Wanted, truncation: Truncation) -> SampleSet:
-    """Images of seeds, with the labels that are wanted; see `describe_seeds`.
+def describe_texts(model: Model, seeds: list[int], texts: Sequence[Text], wanted: Wanted = None) -> SampleInfo:
+    """Names and labels of the images of seeds with texts: each seed gives one image per text, text by text.
+
+    With several texts they are called seed-000012-text-003. Other attributes are those of `wanted`, or drawn for each
+    seed, as they occur in training with such a text.
 
     Raises:
-        UsageError: the model has no such class, or is unconditional.
+        UsageError: the model has no texts, no such attribute or value, or `wanted` names classes or all values.
     """
-    named = describe_seeds(model, seeds, wanted)
+    attributes, _ = require_texts(model, "--text")
+    settings = parse_labels(attributes, () if wanted is None or isinstance(wanted, str) else wanted)
+    if isinstance(wanted, str) or settings.every is not None:
+        raise UsageError("--text: cannot be combined with --class, or all values of a label", "Name one value.")
+    name, pairs = text_name(attributes), [(number, seed) for number in range(len(texts)) for seed in seeds]
+    words = [text.text if text.text.isascii() else f"text {number}" for number, text in enumerate(texts)]
+    ends = [f"-text-{number:03d}" if len(texts) > 1 else "" for number in range(len(texts))]
+    rows = [draw_attributes(attributes, seeds, {**settings.values, name: text.columns}) for text in texts]
+    return SampleInfo(
+        stems=[f"seed-{seed:06d}{ends[number]}" for number, seed in pairs],
+        origins=[f"seed={seed} text={json.dumps(texts[number].text)}" for number, seed in pairs],
+        captions=[f"seed {seed}, {words[number]}" for number, seed in pairs],
+        seeds=[seed for _, seed in pairs],
+        labels=torch.cat(rows),
+        label_texts=[spell_labels(attributes, row) for row in torch.cat(rows)],
+    )
+
+
+def seed_samples(
+    model: Model, seeds: list[int], wanted: Wanted, truncation: Truncation, texts: Sequence[Text] | None = None
+) -> SampleSet:
+    """Images of seeds, with the labels that are wanted, or with texts; see `describe_seeds` and `describe_texts`.
+
+    Raises:
+        UsageError: the model has no such class, is unconditional, or has no texts.
+    """
+    named = describe_seeds(model, seeds, wanted) if texts is None else describe_texts(model, seeds, texts, wanted)
     return SampleSet(named, lambda chosen: codes_of_samples(model, named, chosen, truncation))
 
 

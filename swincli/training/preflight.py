@@ -16,6 +16,7 @@ from swincli.data.store.reader import Store, is_store
 from swincli.errors import DataError, RecipeError, ResourceError
 from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
+from swincli.model.pretrained.sentences import load_sentence_encoder
 from swincli.recipe import Recipe
 from swincli.system.atomic_files import free_bytes
 from swincli.system.distributed import Processes
@@ -41,14 +42,17 @@ def open_training_store(recipe: Recipe, console: Console) -> Store:
     Raises:
         RecipeError: `data.path` is not set.
         DataError: the images are missing or damaged, or cannot be prepared.
+        ResourceError: captions need a sentence encoder, which is not installed.
     """
     data = recipe.data
     path = _data_path(recipe)
     if not path.exists() and data.source is not None:
         console.say(f"{path} does not exist: preparing it from {data.source}")
-        slots = SLOTS if recipe.model.attributes and is_composed(data.source) else None
-        options = PrepareOptions(recipe.model.size, data.crop, data.filter, labels=data.labels or slots)
-        prepare(data.source, path, options, console)
+        others = any(kind.name != "text" for kind in recipe.model.attribute_kinds.values())
+        labels = data.labels or (SLOTS if others and is_composed(data.source) else None)
+        chosen = PrepareOptions(recipe.model.size, data.crop, data.filter, labels=labels, captions=data.captions)
+        encoder = None if data.captions is None else load_sentence_encoder()
+        prepare(data.source, path, chosen, console, encoder=encoder)
     if path.exists() and not is_store(path):
         raise DataError(
             f"{path}: not a store of images",

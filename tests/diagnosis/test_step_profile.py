@@ -35,6 +35,7 @@ def profiled(recipe: Recipe, steps: int = 1) -> StepProfile:
         ([], StepSize(4)),
         (["train.batch=8", "run.micro_batch=4", "ema.power=[0.05, 0.1]", "run.channels_last=true"], StepSize(4, 2)),
         (["loss.bcr_real=10.0", "loss.bcr_fake=10.0", "model.classes=3"], StepSize(4)),
+        (["model.attributes={caption = 'text:8'}", "loss.matching=0.5"], StepSize(4)),
         (["model.discriminator=patch", "run.micro_batch=2", "run.recompute_from=8"], StepSize(2, 2)),
     ],
 )

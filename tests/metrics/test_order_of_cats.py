@@ -77,7 +77,11 @@ def values(sides: dict[str, SideStatistics]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for name in ("others", "half", "copies", *VERSIONS):
         context, found[name] = Context(), {}
-        metrics = ("fid", "memorization") if name == "copies" else METRICS.keys() - {"ppl"}
+        metrics = (
+            ("fid", "memorization")
+            if name == "copies"
+            else METRICS.keys() - {"ppl", "text", "fid-by-class", "label-accuracy"}
+        )
         for metric in metrics:
             row = METRICS[metric]
             found[name] |= row.values(row.measure(sides[name], sides["cats"], context))

@@ -16,7 +16,10 @@ from swincli.commands.options import (
     ClassesOption,
     EditOption,
     ForceOption,
+    GuidanceOption,
     LabelOption,
+    TextFileOption,
+    TextsOption,
     TruncationCentresOption,
     TruncationLayersOption,
     TruncationOption,
@@ -50,6 +53,9 @@ class InterpolateRequest:
     tuned: TunedOption = None
     classes: ClassesOption = None
     label: LabelOption = None
+    texts: TextsOption = None
+    text_file: TextFileOption = None
+    guidance: GuidanceOption = 1.0
     truncation: TruncationOption = 1.0
     truncation_layers: TruncationLayersOption = None
     truncation_centres: TruncationCentresOption = None
@@ -110,12 +116,17 @@ class InterpolateRequest:
 
     @cached_property
     def seed_list(self) -> list[int]:
-        """The seeds of `--seeds`, in order.
+        """The seeds of `--seeds`, in order; with texts and without it, seed 0.
 
         Raises:
             UsageError: not a list of seeds.
         """
-        return parsed_seeds(self.seeds) or []
+        return parsed_seeds(self.seeds) or ([0] if self.has_texts else [])
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether texts are given."""
+        return bool(self.texts) or self.text_file is not None
 
     @property
     def wanted(self) -> str | list[str] | None:
@@ -138,6 +149,8 @@ class InterpolateRequest:
             UsageError: an option cannot be read, contradicts another, or needs another.
         """
         seeds, _ = self.seed_list, self.grid_size
+        if self.has_texts and (self.classes is not None or self.space == "z"):
+            raise UsageError("--text, --text-file: cannot be combined with --class or --space z", "Leave them out.")
         if not seeds and not self.latents:
             raise UsageError("--seeds, --latents: give key frames by one of them", "For example --seeds 1,5,9")
         if self.wanted and not seeds:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from swincli.commands.interpolate.request import DEFAULT_OUT, InterpolateRequest
-from swincli.commands.model_options import open_model, read_truncation
+from swincli.commands.model_options import listed_texts, open_model, open_texts, read_truncation
 from swincli.commands.options import parsed
 from swincli.commands.typer_command import Result
 from swincli.console import Advance, Console
@@ -81,7 +81,7 @@ def run(request: InterpolateRequest, device: torch.device, console: Console, *, 
     size = model.recipe.model.size * request.enlarge
     out = _choose_file(request, console)
     check_video(out, request.fps, size * columns, size * rows, force=request.force)
-    plan = make_plan(request, model)
+    plan = make_plan(request, model, console)
     console.say(f"{model.path}, trained on {model.images_seen:,} images")
     pace = None
     if request.pace == "perceptual":
@@ -112,16 +112,19 @@ def _choose_file(request: InterpolateRequest, console: Console) -> Path:
     return out
 
 
-def make_plan(request: InterpolateRequest, model: Model) -> VideoPlan:
+def make_plan(request: InterpolateRequest, model: Model, console: Console) -> VideoPlan:
     """Read key frames, layers and frame counts, and construct the walks.
 
     Raises:
         UsageError: an option does not fit the model, or the key frames do not fit the grid.
         DataError: latents are damaged or belong to another model.
     """
-    truncation = read_truncation(model, request.truncation, request.truncation_layers, request.truncation_centres)
+    texts = open_texts(model, listed_texts(request.texts, request.text_file), console)
+    truncation = read_truncation(
+        model, request.truncation, request.truncation_layers, request.truncation_centres, request.guidance
+    )
     files = request.latents or []
-    keys = find_key_frames(model, request.seed_list, request.wanted, files, request.space, truncation)
+    keys = find_key_frames(model, request.seed_list, request.wanted, files, request.space, truncation, texts)
     lists = [parsed("--edit", text, parse_edit, EXAMPLE) for text in request.edit or []]
     edits = open_edits(model, lists) if lists else None
     if edits is not None:

@@ -35,7 +35,7 @@ STORE_STATS_OPTIONS: tuple[str, ...] = (
 """Options that have an effect with --stats of a store."""
 STATS_OPTIONS: tuple[str, ...] = (
     *STORE_STATS_OPTIONS, "--resolution", "--crop", "--filter", "--gamma", "--background", "--min-size", "--jpeg",
-    "--labels", "--label-kind", "--max-images", "--on-error", "--workers",
+    "--labels", "--label-kind", "--captions", "--max-images", "--on-error", "--workers",
 )  # fmt: skip
 """Options that have an effect with --stats of a source."""
 
@@ -110,6 +110,15 @@ class PrepareDataRequest:
             rich_help_panel=PICTURES,
         ),
     ] = None
+    captions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|names|labels|own",
+            help="Captions, for models of text: a table of paths and captions, several rows a picture if it has "
+            "several; or from file names, or labels; or a builtin: source's own. Needs the extra text.",
+            rich_help_panel=PICTURES,
+        ),
+    ] = None
     max_images: Annotated[
         str | None, typer.Option(metavar="N", help="Stop after N images, e.g. 10k.", rich_help_panel=PICTURES)
     ] = None
@@ -125,6 +134,15 @@ class PrepareDataRequest:
         typer.Option(
             metavar="NAME:SHARE,...",
             help="Split the images into several stores, e.g. train:0.9,test:0.1.",
+            rich_help_panel=STORE,
+        ),
+    ] = None
+    hold_out: Annotated[
+        str | None,
+        typer.Option(
+            metavar='"WORD + WORD, ..."',
+            help="Make two stores, train and held-out: pictures whose captions have all words of a combination, such "
+            'as "orange + red hat", are held out.',
             rich_help_panel=STORE,
         ),
     ] = None
@@ -196,6 +214,8 @@ class PrepareDataRequest:
             filter=self.filter,
             labels=self.labels,
             label_kinds=tuple(self.label_kind or ()),
+            captions=self.captions,
+            hold_out=self.hold_out,
             max_images=parsed_count("--max-images", self.max_images),
             stop_on_error=self.on_error == "stop",
             dedupe="near" if self.dedupe_near else "exact" if exact else None,

@@ -16,19 +16,20 @@ from swincli.data.preparing.options import PrepareOptions, make_plan
 from swincli.data.preparing.prepare import PrepareResult, open_checked, prepare_opened, warn_of_generated
 from swincli.data.preparing.report import ReportFiles, write_reports
 from swincli.data.preparing.report_page import ReportText
-from swincli.data.preparing.stats import dataset_stats, open_dataset
+from swincli.data.preparing.stats import CaptionCounts, dataset_stats, open_dataset
 from swincli.data.preparing.survey import Survey
 from swincli.data.sources.entries import Source
 from swincli.data.store.manifest import Provenance
 from swincli.data.store.verify import verify_store
 from swincli.data.store.verify_archive import is_archive, verify_archive
 from swincli.errors import DataError, ResourceError, SwincliError
+from swincli.model.pretrained.sentences import load_sentence_encoder
 from swincli.recipe.attributes import Attribute, spell_table
 from swincli.units import format_bytes, format_items, format_names
 
 _NOT_SETTINGS = {
     "format", "format_version", "images", "channels", "label_names", "rejected", "credit", "shards", "upscaled",
-    "generated", "lengths_sha256", "labels_sha256", "attributes", "attributes_sha256",
+    "generated", "lengths_sha256", "labels_sha256", "attributes", "attributes_sha256", "captions", "captions_sha256",
 }  # fmt: skip
 
 
@@ -63,9 +64,10 @@ def _prepare(source: str, dest: Path, options: PrepareOptions, files: ReportFile
     If preparing fails because of the pictures, the report is still written.
     """
     survey = Survey()
+    encoder = None if options.captions is None else load_sentence_encoder()
     with open_checked(source, dest, options) as opened:
         try:
-            result = prepare_opened(opened, dest, options, console, survey.add)
+            result = prepare_opened(opened, dest, options, console, survey.add, encoder)
         except DataError as error:
             if survey.files and files.report is not None:
                 words = ReportText(source, f"No store was made: {error.message}.", vars(options))
@@ -111,6 +113,8 @@ def _measure(text: str, options: PrepareOptions, files: ReportFiles, console: Co
     table.add_row("mean", f"{mean} (red, green, blue; 0 to 1)")
     table.add_row("std", std)
     _add_attributes(table, stock.attributes)
+    if stock.captions is not None:
+        _add_captions(table, stock.captions)
     _add_counts(table, survey)
     console.show(table)
     return Result(stock.as_json() | _paths(files), [f"mean {mean}", f"std {std}"])
@@ -140,6 +144,7 @@ def _store_facts(result: PrepareResult, survey: Survey) -> dict[str, object]:
         "upscaled": sum(part.upscaled for part in result.manifests.values()),
         "label_names": manifest.label_names,
         **({"attributes": manifest.attributes} if manifest.attributes else {}),
+        **({"captions": manifest.captions.model_dump()} if manifest.captions else {}),
         "content_hash": manifest.content_hash,
         "parts": {part: {"images": one.images, "content_hash": one.content_hash} for part, one in _parts(result)},
         "credit": manifest.credit,
@@ -168,6 +173,8 @@ def _store_table(result: PrepareResult, survey: Survey) -> Table:
     if result.manifest.label_names is not None:
         table.add_row("labels", f"{len(result.manifest.label_names):,}")
     _add_attributes(table, result.manifest.attribute_list())
+    if result.manifest.captions is not None:
+        table.add_row("captions", f"{result.manifest.captions.texts:,} different")
     _add_counts(table, survey)
     table.add_row("store", escape(f"{result.path} ({format_bytes(result.size)})"))
     return table
@@ -182,6 +189,17 @@ def _add_attributes(table: Table, attributes: Sequence[Attribute]) -> None:
     if attributes:
         kinds = spell_table({one.name: one.kind for one in attributes})
         table.add_row("recipe", escape(f"model.attributes = {{ {kinds} }}"))
+
+
+def _add_captions(table: Table, counts: CaptionCounts) -> None:
+    """Add rows on captions: how many, how many an image has, and the most frequent ones."""
+    each = f"{counts.fewest:,}" if counts.fewest == counts.most else f"{counts.fewest:,} to {counts.most:,}"
+    encoder = f"; encoded by {counts.encoder}" if counts.encoder else ""
+    table.add_row(
+        "captions", f"{counts.different:,} different, {each} an image, {counts.longest} words at most{encoder}"
+    )
+    named = format_names([f"{text[:60]} ({number:,})" for text, number in counts.frequent])
+    table.add_row("", escape(f"most frequent: {named}"))
 
 
 def _add_counts(table: Table, survey: Survey) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
-from swincli.commands.model_options import open_model, read_truncation
+from swincli.commands.model_options import listed_texts, open_model, open_texts, read_truncation
 from swincli.commands.options import parsed
 from swincli.commands.sample.pages import FigurePage, attention_pages, palette_pages, sweep_pages
 from swincli.commands.sample.request import SampleRequest, SaveSpace
+from swincli.console import Console
 from swincli.errors import UsageError
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.model_file import Model
@@ -20,6 +21,7 @@ from swincli.synthesis.figures.mixing import Mix, MixGrid, mix_samples, parse_mi
 from swincli.synthesis.latents.edits import EXAMPLE, Edits, open_edits, parse_edit
 from swincli.synthesis.latents.files import open_latents
 from swincli.synthesis.latents.layer_ranges import parse_code_layers
+from swincli.synthesis.latents.texts import Text
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.output.archives import PACKED, digest
 from swincli.synthesis.output.provenance import Output
@@ -62,6 +64,7 @@ class SamplePlan:
         space: The space of those codes.
         batch: Images per batch; None to choose it by resolution.
         preview: Side of the running image to show; None for the whole image.
+        texts: The texts of the images; None without texts.
     """
 
     model: Model
@@ -77,6 +80,7 @@ class SamplePlan:
     space: SaveSpace
     batch: int | None
     preview: int | None
+    texts: list[Text] | None = None
 
     @property
     def pages(self) -> list[FigurePage]:
@@ -115,21 +119,27 @@ def move_plan(plan: SamplePlan, old: Path, new: Path) -> SamplePlan:
     )
 
 
-def make_plan(request: SampleRequest, device: torch.device, model: Model | None = None) -> SamplePlan:
+def make_plan(
+    request: SampleRequest, device: torch.device, model: Model | None = None, console: Console | None = None
+) -> SamplePlan:
     """Open the model and the codes, and list the files.
 
     Args:
         request: Checked options.
         device: Where the model goes.
         model: A loaded model, used instead of `request.checkpoint`.
+        console: Hears which training captions are near to texts.
 
     Raises:
         SwincliError: the model or the codes cannot be opened, or an option does not fit the model.
     """
     model = open_model(request.checkpoint, device, request.tuned, model)
-    truncation = read_truncation(model, request.truncation, request.truncation_layers, request.truncation_centres)
+    texts = open_texts(model, listed_texts(request.texts, request.text_file), console or Console(quiet=True))
+    truncation = read_truncation(
+        model, request.truncation, request.truncation_layers, request.truncation_centres, request.guidance
+    )
     preview_levels(model.recipe.model, request.preview)  # raises the UsageError before anything is drawn
-    drawing, mixed = _read_drawing(model, request, truncation)
+    drawing, mixed = _read_drawing(model, request, truncation, texts)
     edits, plain = _read_edits(model, request), model
     if edits is not None:
         model, drawing = edits.editor.model, edited_samples(drawing, edits)
@@ -157,16 +167,19 @@ def make_plan(request: SampleRequest, device: torch.device, model: Model | None 
         space=space,
         batch=request.batch,
         preview=request.preview,
+        texts=texts,
     )
 
 
-def _read_drawing(model: Model, request: SampleRequest, truncation: Truncation) -> tuple[SampleSet, MixGrid | None]:
+def _read_drawing(
+    model: Model, request: SampleRequest, truncation: Truncation, texts: list[Text] | None
+) -> tuple[SampleSet, MixGrid | None]:
     """The images of `--latents`, `--seeds` or `--mix`, and the layout of a mix."""
     if request.latents is not None:
         codes = open_latents(request.latents, model)
         return latent_samples(model, codes, request.latents, truncation), None
     if request.mix is None:
-        return seed_samples(model, request.seed_list or [], request.wanted, truncation), None
+        return seed_samples(model, request.seed_list or [], request.wanted, truncation, texts), None
 
     def parse(text: str) -> tuple[Mix, list[int]]:
         mix = parse_mix(text)
@@ -210,6 +223,8 @@ def _settings_note(request: SampleRequest, edits: Edits | None) -> str:
         text += f" truncation-layers={request.truncation_layers}"
     if request.truncation_centres is not None:
         text += f" truncation-centres={request.truncation_centres}"
+    if request.guidance != 1.0:
+        text += f" guidance={float(request.guidance)}"
     if request.preview is not None:
         text += f" preview={request.preview}"
     if edits is not None:

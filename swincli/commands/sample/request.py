@@ -17,7 +17,10 @@ from swincli.commands.options import (
     ClassesOption,
     EditOption,
     ForceOption,
+    GuidanceOption,
     LabelOption,
+    TextFileOption,
+    TextsOption,
     TruncationCentresOption,
     TruncationLayersOption,
     TruncationOption,
@@ -32,6 +35,7 @@ from swincli.units import LARGEST_SEED, MOST_SEEDS
 EDITS, OUTPUT, ATTENTION = "Mixing and sweeps", "Output", "Attention"
 
 DEFAULT_OUT = Path("samples")
+SEEDS_OF_TEXT = 8  # images of a text without --seeds
 
 Format = Literal["png", "jpg", "webp", "npz", "zip", "store"]
 SaveSpace = Literal["w_plus", "w", "z"]
@@ -61,6 +65,9 @@ class SampleRequest:
     tuned: TunedOption = None
     classes: ClassesOption = None
     label: LabelOption = None
+    texts: TextsOption = None
+    text_file: TextFileOption = None
+    guidance: GuidanceOption = 1.0
     truncation: TruncationOption = 1.0
     truncation_layers: TruncationLayersOption = None
     truncation_centres: TruncationCentresOption = None
@@ -165,7 +172,7 @@ class SampleRequest:
 
     @cached_property
     def seed_list(self) -> list[int] | None:
-        """The seeds of `--seeds` and `--count`, in order; None if neither was given.
+        """The seeds of `--seeds` and `--count`, in order; None if neither was given. Texts alone have seeds 0 to 7.
 
         Raises:
             UsageError: either cannot be read, `--seeds` lists several seeds beside `--count`, or a seed is too large.
@@ -173,7 +180,7 @@ class SampleRequest:
         listed = parsed_seeds(self.seeds)
         number = parsed_count("--count", self.count)
         if number is None:
-            return listed
+            return list(range(SEEDS_OF_TEXT)) if listed is None and self.has_texts else listed
         if not 1 <= number <= MOST_SEEDS:
             raise UsageError(f"--count {self.count}: must be from 1 to ten million", "For example --count 50k")
         if listed is not None and len(listed) > 1:
@@ -191,6 +198,11 @@ class SampleRequest:
     def wanted(self) -> str | list[str] | None:
         """The labels of `--class` or `--label`."""
         return self.classes or self.label or None
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether texts are given."""
+        return bool(self.texts) or self.text_file is not None
 
     @property
     def folder(self) -> Path:
@@ -217,6 +229,9 @@ class SampleRequest:
         Raises:
             UsageError: an option cannot be read, contradicts another, or needs another.
         """
+        if self.has_texts and (self.latents is not None or self.mix is not None or self.classes):
+            hint = "Use them with --seeds."
+            raise UsageError("--text, --text-file: cannot be combined with --latents, --mix or --class", hint)
         given = [option is not None for option in (self.seed_list, self.latents, self.mix)]
         grid = self.grid_size
         if sum(given) != 1:

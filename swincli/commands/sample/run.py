@@ -62,7 +62,7 @@ def run(
         SwincliError: something cannot be opened or written, or a file with another note exists.
     """
     processes = processes or Processes()
-    plan = processes.main_first(lambda: make_plan(request, device, model))
+    plan = processes.main_first(lambda: make_plan(request, device, model, console))
     if request.out is None and not request.force:
         folder = processes.from_main(lambda: choose_folder(plan, request.folder))
         if folder != request.folder:
@@ -229,6 +229,7 @@ def _result(plan: SamplePlan) -> Result:
         "latents": codes,
         "classes": plan.drawing.named.class_names,
         **({"labels": plan.drawing.named.label_texts} if plan.drawing.named.label_texts else {}),
+        **({"texts": [{"text": one.text, "nearest": one.nearest} for one in plan.texts]} if plan.texts else {}),
     }
     single = [path for path in (grid, codes) if path is not None]
     return Result(facts, [*images, *single, *attention, *sweeps, *palettes])

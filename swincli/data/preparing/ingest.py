@@ -49,12 +49,14 @@ class PartCounts:
     Attributes:
         names: Names of the pictures of its images.
         labels: Label names of its images; empty without labels.
+        captions: Captions of each of its images; empty without captions.
         upscaled: Number of images whose crop was smaller than the resolution.
         generated: Images that say that a trained algorithm made them, by IPTC's term.
     """
 
     names: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    captions: list[tuple[str, ...]] = field(default_factory=list)
     upscaled: int = 0
     generated: Counter[str] = field(default_factory=Counter)
 
@@ -77,6 +79,7 @@ class _State:
 def ingest(
     source: Source,
     labels: Mapping[str, str] | None,
+    captions: Mapping[str, tuple[str, ...]] | None,
     plan: PreparePlan,
     options: IngestOptions,
     sinks: Mapping[str, ImageSink],
@@ -88,6 +91,7 @@ def ingest(
     Args:
         source: The source.
         labels: Label names by names of entries; None for no labels.
+        captions: Captions by names of entries; None for no captions.
         plan: How pictures are decoded, and the split.
         options: When to stop, and what to skip.
         sinks: Where the images of each part go, by the name of the part.
@@ -115,7 +119,7 @@ def ingest(
                 if options.stop_on_error and picture.record.width is None:
                     hint = "Repair or remove the file, or skip such files with --on-error skip."
                     raise DataError(f"{source.locate(picture.record.name)}: {picture.record.reason}", hint)
-                on_record(_write_or_reject(picture, labels, plan, finder, sinks, state))
+                on_record(_write_or_reject(picture, labels, captions, plan, finder, sinks, state))
                 if state.images == options.max_images:
                     break
         finally:
@@ -130,6 +134,7 @@ def ingest(
 def _write_or_reject(
     picture: DecodedPicture,
     labels: Mapping[str, str] | None,
+    captions: Mapping[str, tuple[str, ...]] | None,
     plan: PreparePlan,
     finder: DuplicateFinder,
     sinks: Mapping[str, ImageSink],
@@ -140,7 +145,8 @@ def _write_or_reject(
     if picture.pixels is not None and not state.not_square:
         duplicate = finder.find(record.name, picture.digest, picture.perceptual_hash)
         if duplicate is None:
-            return _write(picture, record, plan, sinks, state)
+            texts = None if captions is None else captions[record.name]
+            return _write(picture, record, texts, plan, sinks, state)
         record = replace(record, same_as=duplicate[0], reason=duplicate[1])
     if record.reason is not None:
         state.rejected.append(Rejected(record.name, record.reason))
@@ -150,11 +156,16 @@ def _write_or_reject(
 
 
 def _write(
-    picture: DecodedPicture, record: SourceRecord, plan: PreparePlan, sinks: Mapping[str, ImageSink], state: _State
+    picture: DecodedPicture,
+    record: SourceRecord,
+    captions: tuple[str, ...] | None,
+    plan: PreparePlan,
+    sinks: Mapping[str, ImageSink],
+    state: _State,
 ) -> SourceRecord:
     assert picture.pixels is not None
     assert record.digest is not None
-    part = "" if plan.split is None else plan.split.part_of(record.digest)
+    part = "" if plan.split is None else plan.split.part_of(record.digest, captions or ())
     written = replace(record, part=part, place=sinks[part].images)
     sinks[part].add(picture.pixels, picture.encoded)
     state.images += 1
@@ -164,6 +175,8 @@ def _write(
         state.parts[part].generated[record.generated] += 1
     if record.label is not None:
         state.parts[part].labels.append(record.label)
+    if captions is not None:
+        state.parts[part].captions.append(captions)
     return written
 
 

@@ -1,4 +1,4 @@
-"""Label files: StyleGAN's dataset.json, and tables of paths and labels as spreadsheets and scripts write them."""
+"""Files of labels or captions: StyleGAN's dataset.json, and tables of paths as spreadsheets and scripts write them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from swincli.recipe.attributes import LONGEST_NAME
 from swincli.units import format_items, format_names
 
 _SEPARATORS: Final = (",", ";", "\t", "|")
+_CAPTION_SEPARATORS: Final = ("\t", "|", ";", ",")  # of equally frequent ones the first: captions have commas
 _SAMPLE: Final = 1000  # rows that say which column is which
 _JSON_HINT: Final = 'Expected format: {"labels": [["cat/1.png", 0], ...]}.'
 _TABLE_HINT: Final = 'Put paths with commas in "quotes".'
+_CAPTION_HINT: Final = 'Put captions with commas in "quotes".'
 _PATH_HEADINGS: Final = {
     "path", "file", "filename", "file_name", "filepath", "file_path", "image", "images", "image_path", "image_name",
     "image_id", "image_file", "img", "img_path", "img_name", "name", "id", "picture", "photo",
@@ -28,6 +30,10 @@ _PATH_HEADINGS: Final = {
 _LABEL_HEADINGS: Final = {
     "label", "labels", "label_name", "class", "class_name", "classname", "class_id", "category", "category_name",
     "category_id", "target", "y", "tag",
+}  # fmt: skip
+_CAPTION_HEADINGS: Final = {
+    "caption", "captions", "text", "texts", "description", "descriptions", "sentence", "prompt", "comment", "alt",
+    "raw", "title",
 }  # fmt: skip
 _WHOLE_NUMBER: Final = re.compile(r"(\d+)\.0+")
 
@@ -69,22 +75,50 @@ class AttributeColumns:
 
 
 @dataclass(frozen=True)
-class MatchedLabels:
-    """Labels of pictures, and what a user should know about them.
+class _Sort:
+    """What the rows of a file say of a picture: a label, or captions.
 
     Attributes:
-        labels: Label names by names of pictures; for attributes, names of their places.
+        noun: The word for it.
+        headings: How its column may be called.
+        separators: What may separate columns; of equally frequent ones the first is taken.
+        hint: How a row that cannot be read is put right.
+        several: Whether a picture may have several different ones.
+    """
+
+    noun: str
+    headings: Collection[str]
+    separators: tuple[str, ...]
+    hint: str
+    several: bool
+
+
+_LABELS: Final = _Sort("label", _LABEL_HEADINGS, _SEPARATORS, _TABLE_HINT, several=False)
+_CAPTIONS: Final = _Sort("caption", _CAPTION_HEADINGS, _CAPTION_SEPARATORS, _CAPTION_HINT, several=True)
+
+
+@dataclass(frozen=True)
+class MatchedLabels:
+    """Labels or captions of pictures, and what a user should know about them.
+
+    Attributes:
+        captions: Captions by names of pictures, each once; of labels, the one label; for attributes, names of places.
         columns: The attributes of a table of attributes; None for classes.
         notes: How rows were understood.
         warnings: Rows that are not used.
         other_case: A row and a picture without a label that differ in upper and lower case alone; None if none do.
     """
 
-    labels: dict[str, str]
+    captions: dict[str, tuple[str, ...]]
     notes: list[str]
     warnings: list[str]
     other_case: tuple[str, str] | None
     columns: AttributeColumns | None = None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The label, or the first caption, by names of pictures."""
+        return {name: texts[0] for name, texts in self.captions.items()}
 
 
 def composed(name: str) -> str:
@@ -110,24 +144,39 @@ def read_label_file(
     Raises:
         DataError: The file is malformed, has no labels, or two for one picture.
     """
+    return _read_file(content, text, names, source, _LABELS, attributes=attributes)
+
+
+def read_caption_file(content: str, text: str, names: Collection[str], source: str) -> MatchedLabels:
+    """Read the captions of pictures from a file, which may have several rows for a picture; else as `read_label_file`.
+
+    Raises:
+        DataError: The file is malformed, has no captions, or an empty one.
+    """
+    return _read_file(content, text, names, source, _CAPTIONS)
+
+
+def _read_file(
+    content: str, text: str, names: Collection[str], source: str, sort: _Sort, *, attributes: bool = False
+) -> MatchedLabels:
     notes: list[str] = []
     columns: list[str] = []
     if text.lower().endswith(".json"):
-        rows = _json_rows(content, text)
+        rows = _json_rows(content, text, sort)
     else:
-        rows, columns = _table_rows(content, text, names, notes, attributes=attributes)
+        rows, columns = _table_rows(content, text, names, notes, sort, attributes=attributes)
     if not rows:
-        raise DataError(f"{text} holds no labels")
-    listed = _by_path(rows, text)
-    matched = {name: row for name in names if (row := listed.get(composed(name))) is not None}
+        raise DataError(f"{text} holds no {sort.noun}s")
+    listed = _by_path(rows, text, sort)
+    matched = {name: found for name in names if (found := listed.get(composed(name))) is not None}
     if not matched:
-        matched = _match_ends(listed, names, text)
+        matched = _match_ends(listed, names, text, sort)
         notes += [
-            f"paths in {text} are matched by their ends, such as {row.path} and {name}"
-            for name, row in list(matched.items())[:1]
+            f"paths in {text} are matched by their ends, such as {found[0].path} and {name}"
+            for name, found in list(matched.items())[:1]
         ]
-    used = {row.where for row in matched.values()}
-    unused = [row for row in listed.values() if row.where not in used]
+    used = {row.where for found in matched.values() for row in found}
+    unused = [row for found in listed.values() for row in found[:1] if row.where not in used]
     warnings = []
     if unused and matched:
         named = format_names([f"{row.path} ({row.where})" for row in unused])
@@ -135,31 +184,39 @@ def read_label_file(
     without = [name for name in names if name not in matched]
     other_case = _differ_in_case(listed, without) if without else None
     if not columns:
-        return MatchedLabels({name: str(row.label) for name, row in matched.items()}, notes, warnings, other_case)
-    where = {name: row.where for name, row in matched.items()}
-    cells = {name: tuple(row.label) for name, row in matched.items()}
-    found = AttributeColumns(text, columns, cells, where)
-    return MatchedLabels(where, notes, warnings, other_case, found)
+        captions = {name: tuple(dict.fromkeys(str(row.label) for row in found)) for name, found in matched.items()}
+        return MatchedLabels(captions, notes, warnings, other_case)
+    where = {name: found[0].where for name, found in matched.items()}
+    cells = {name: tuple(found[0].label) for name, found in matched.items()}
+    table = AttributeColumns(text, columns, cells, where)
+    return MatchedLabels({name: (place,) for name, place in where.items()}, notes, warnings, other_case, table)
 
 
-def _differ_in_case(listed: dict[str, LabelRow], names: list[str]) -> tuple[str, str] | None:
+def _differ_in_case(listed: Collection[str], names: list[str]) -> tuple[str, str] | None:
     """The first row and picture that differ in upper and lower case alone."""
     folded = {path.casefold(): path for path in listed}
     found = ((folded.get(composed(name).casefold()), name) for name in names)
     return next(((path, name) for path, name in found if path is not None), None)
 
 
-def _by_path(rows: list[LabelRow], text: str) -> dict[str, LabelRow]:
+def _by_path(rows: list[LabelRow], text: str, sort: _Sort) -> dict[str, list[LabelRow]]:
     """Rows by their paths in composed Unicode."""
-    found: dict[str, LabelRow] = {}
+    found: dict[str, list[LabelRow]] = {}
     for row in rows:
-        first = found.setdefault(composed(row.path), row)
-        if first.label != row.label:
-            raise _two_labels(text, row.path, first, row)
+        _add_row(found.setdefault(composed(row.path), []), row, row.path, text, sort)
     return found
 
 
-def _match_ends(listed: dict[str, LabelRow], names: Collection[str], text: str) -> dict[str, LabelRow]:
+def _add_row(found: list[LabelRow], row: LabelRow, name: str, text: str, sort: _Sort) -> None:
+    """Add a row to those of a picture, which may have one label only."""
+    if found and not sort.several and found[0].label != row.label:
+        raise _two_labels(text, name, found[0], row)
+    found.append(row)
+
+
+def _match_ends(
+    listed: dict[str, list[LabelRow]], names: Collection[str], text: str, sort: _Sort
+) -> dict[str, list[LabelRow]]:
     """Match rows and pictures if the path of one is the end of the other's; a row may lack the file's suffix.
 
     Ends that several pictures have match none.
@@ -172,16 +229,15 @@ def _match_ends(listed: dict[str, LabelRow], names: Collection[str], text: str) 
             _add_unless_taken(wholes, str(spelled), name)
             for end in _ends(spelled):
                 _add_unless_taken(ends, end, name)
-    matched: dict[str, LabelRow] = {}
-    for path_of_row, row in listed.items():
+    matched: dict[str, list[LabelRow]] = {}
+    for path_of_row, rows in listed.items():
         found = ends.get(path_of_row) or next(
             (wholes[end] for end in _ends(PurePosixPath(path_of_row)) if wholes.get(end)), None
         )
         if not found:
             continue
-        first = matched.setdefault(found, row)
-        if first.label != row.label:
-            raise _two_labels(text, found, first, row)
+        for row in rows:
+            _add_row(matched.setdefault(found, []), row, found, text, sort)
     return matched
 
 
@@ -209,35 +265,42 @@ def _row(where: str, path: str, *labels: str) -> LabelRow:
     )
 
 
-def _json_rows(content: str, text: str) -> list[LabelRow]:
+def _json_rows(content: str, text: str, sort: _Sort) -> list[LabelRow]:
     try:
         raw = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{text} is not JSON: {error}", _JSON_HINT) from error
-    pairs = raw.get("labels") if isinstance(raw, dict) else None
+    pairs = raw.get("labels", raw if sort.several else None) if isinstance(raw, dict) else None
     if isinstance(pairs, dict):
-        pairs = [list(pair) for pair in pairs.items()]
+        pairs = [[path, each] for path, value in pairs.items() for each in _each(value, sort)]
     if not isinstance(pairs, list):
-        raise DataError(f"{text} has no list of labels", _JSON_HINT)
+        raise DataError(f"{text} has no list of {sort.noun}s", _JSON_HINT)
     rows = []
     for number, pair in enumerate(pairs):
         is_pair = isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)
         if not is_pair or not isinstance(pair[1], int | str) or isinstance(pair[1], bool):
-            raise DataError(f"{text}: {str(pair)[:80]} is not a pair of path and label", _JSON_HINT)
+            raise DataError(f"{text}: {str(pair)[:80]} is not a pair of path and {sort.noun}", _JSON_HINT)
+        if sort.several and not str(pair[1]).strip():
+            raise DataError(f"{text}: labels[{number}]: the caption of {pair[0]} is empty")
         rows.append(_row(f"labels[{number}]", pair[0], str(pair[1])))
     return rows
 
 
+def _each(value: object, sort: _Sort) -> list[object]:
+    """The captions of a picture, where a file has them in a list."""
+    return value if sort.several and isinstance(value, list) else [value]
+
+
 def _table_rows(
-    content: str, text: str, names: Collection[str], notes: list[str], *, attributes: bool
+    content: str, text: str, names: Collection[str], notes: list[str], sort: _Sort, *, attributes: bool
 ) -> tuple[list[LabelRow], list[str]]:
     """Rows of a table, and the names of their columns if all of them count."""
-    table = _read_table(content, text)
+    table = _read_table(content, text, sort)
     if not table:
         return [], []
     width = len(table[0][1])
     if width == 1:
-        raise _no_pair(text, *table[0])
+        raise _no_pair(text, sort, *table[0])
     files = {PurePosixPath(composed(name)).name for name in names}
     stems = {PurePosixPath(name).stem for name in files}
     heading = [re.sub(r"[\s-]+", "_", cell.lower()) for cell in table[0][1]]
@@ -245,21 +308,21 @@ def _table_rows(
     path_column = hits.index(max(hits)) if any(hits) else _first_heading(heading, _PATH_HEADINGS)
     first, second = (_file_name(cells, path_column) for _, cells in (table[0], table[min(1, len(table) - 1)]))
     has_heading = first not in files | stems and (
-        bool(_LABEL_HEADINGS & set(heading)) or (second in files | stems and not re.search(r"[/\\.]", first))
+        not set(heading).isdisjoint(sort.headings) or (second in files | stems and not re.search(r"[/\\.]", first))
     )
-    named = [column for column in range(width) if column != path_column and heading[column] in _LABEL_HEADINGS]
-    if has_heading and (attributes or (width > 2 and len(named) != 1)):
+    named = [column for column in range(width) if column != path_column and heading[column] in sort.headings]
+    if has_heading and not sort.several and (attributes or (width > 2 and len(named) != 1)):
         return _attribute_rows(table, text, path_column, notes)
     if attributes:
         raise DataError(f"{text}: {table[0][0]} names no columns", "Write a heading, such as path,hair,age.")
-    label_column = _label_column(text, table[0], path_column, named, has_heading=has_heading)
-    if has_heading and heading != ["path", "label"]:
-        spelled = f"paths from column {path_column + 1}, labels from column {label_column + 1}"
+    label_column = _label_column(text, table[0], path_column, named, sort, has_heading=has_heading)
+    if has_heading and heading != ["path", sort.noun]:
+        spelled = f"paths from column {path_column + 1}, {sort.noun}s from column {label_column + 1}"
         notes.append(f"{text}: {table[0][0]} is taken for a heading; {spelled}")
     rows = []
     for where, cells in table[1:] if has_heading else table:
         if len(cells) != width or not cells[path_column] or not cells[label_column]:
-            raise _no_pair(text, where, cells)
+            raise _no_pair(text, sort, where, cells)
         rows.append(_row(where, cells[path_column], cells[label_column]))
     return _whole_numbers(rows), []
 
@@ -289,13 +352,17 @@ def _attribute_name(cell: str) -> str:
 
 
 def _label_column(
-    text: str, first: tuple[str, list[str]], path_column: int, named: list[int], *, has_heading: bool
+    text: str, first: tuple[str, list[str]], path_column: int, named: list[int], sort: _Sort, *, has_heading: bool
 ) -> int:
-    """Number of the column with the labels: the other one of two, else the one that is called so."""
+    """Number of the column with the labels or captions: the other one of two, else the one that is called so."""
     if len(first[1]) == 2:
         return 1 - path_column
     if not has_heading:
-        raise _no_pair(text, *first)
+        raise _no_pair(text, sort, *first)
+    if len(named) != 1:
+        columns = ", ".join(first[1])
+        hint = f'Call that column "{sort.noun}", and no other one "text" or "title".'
+        raise DataError(f"{text}: {first[0]}: which of the columns {columns} has the {sort.noun}s?", hint)
     return named[0]
 
 
@@ -308,13 +375,13 @@ def _file_name(cells: list[str], column: int) -> str:
     return composed(PurePosixPath(cells[column].replace("\\", "/")).name) if column < len(cells) else ""
 
 
-def _no_pair(text: str, where: str, cells: list[str]) -> DataError:
-    return DataError(f"{text}: {where} is not `path,label`: {','.join(cells)[:80]}", _TABLE_HINT)
+def _no_pair(text: str, sort: _Sort, where: str, cells: list[str]) -> DataError:
+    return DataError(f"{text}: {where} is not `path,{sort.noun}`: {','.join(cells)[:80]}", sort.hint)
 
 
-def _read_table(content: str, text: str) -> list[tuple[str, list[str]]]:
+def _read_table(content: str, text: str, sort: _Sort) -> list[tuple[str, list[str]]]:
     """Rows that are not empty, each with its place and its cells, without empty cells at the end of a row."""
-    separator = _find_separator(content)
+    separator = _find_separator(content, sort)
     table = []
     try:
         if separator is None:
@@ -341,11 +408,11 @@ def _pad(table: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _find_separator(content: str) -> str | None:
+def _find_separator(content: str, sort: _Sort) -> str | None:
     """The separator that most of the first lines have in the same number; None if all have just spaces."""
     lines = [line for line in content.splitlines()[:_SAMPLE] if line.strip()]
     best, most = None, 0
-    for separator in _SEPARATORS:
+    for separator in sort.separators:
         counts = [line.rstrip(f"{separator} ").count(separator) for line in lines]
         usual = max(set(counts) - {0}, key=counts.count, default=0)
         if usual and counts.count(usual) > most:

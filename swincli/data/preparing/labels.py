@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -67,7 +67,7 @@ def read_labels(
         labels = {name: composed(label) for name, label in found.items()}
         hint = "With --labels folders, every picture must be in a folder that is named after its label."
     else:
-        content, where = _read_text(text, source)
+        content, where = read_text(text, source, "Use --labels folders, a dataset.json or a CSV file.")
         say(where)
         names = [entry.name for entry in source]
         matched = read_label_file(content, text, names, source.text, attributes=attributes)
@@ -79,11 +79,26 @@ def read_labels(
         hint = f"Paths in {text} must be relative to {source.text}, such as {source.entries[0].name}."
         if matched.other_case is not None:
             hint = "Upper and lower case count: the file has {}, the picture is {}.".format(*matched.other_case)
-    missing = [entry.name for entry in source if entry.name not in labels and _is_image(entry.read)]
+    check_complete(labels, source, "label", hint)
+    return labels if columns is None else columns
+
+
+def check_complete(found: Container[str], source: Source, noun: str, hint: str) -> None:
+    """Check that every picture of a source has a label or a caption.
+
+    Args:
+        found: Names of the entries that have one.
+        source: The source.
+        noun: What they have, for the message.
+        hint: How to put it right.
+
+    Raises:
+        DataError: Pictures have none.
+    """
+    missing = [entry.name for entry in source if entry.name not in found and _is_image(entry.read)]
     if missing:
         count, have = (f"{len(missing):,} pictures", "have") if len(missing) > 1 else ("1 picture", "has")
-        raise DataError(f"{count} of {source.text} {have} no label: {format_names(missing)}", hint)
-    return labels if columns is None else columns
+        raise DataError(f"{count} of {source.text} {have} no {noun}: {format_names(missing)}", hint)
 
 
 def has_own_labels(source: Source) -> bool:
@@ -142,11 +157,20 @@ def _is_image(read: Callable[[], bytes]) -> bool:
     return True
 
 
-def _read_text(text: str, source: Source) -> tuple[str, str]:
-    """Read a label file; return its text and its full name.
+def read_text(text: str, source: Source, hint: str) -> tuple[str, str]:
+    """Read a file of labels or captions; return its text and its full name.
 
     A bare name, such as dataset.json, is that of the source's own file if there is one: all StyleGAN sets have the same
     names. Any other path is looked for on the disk first.
+
+    Args:
+        text: The file.
+        source: The source that may hold it.
+        hint: What can be given in its place.
+
+    Raises:
+        DataError: It does not exist, or is no text file.
+        ResourceError: It cannot be read.
     """
     path = Path(text)
     own = source.label_file  # it may be in the only folder of an archive
@@ -162,7 +186,7 @@ def _read_text(text: str, source: Source) -> tuple[str, str]:
             content, where = path.read_bytes(), text
         return content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig"), where
     except KeyError:
-        raise DataError(f"{text} does not exist", "Use --labels folders, a dataset.json or a CSV file.") from None
+        raise DataError(f"{text} does not exist", hint) from None
     except UnicodeDecodeError as error:
         raise DataError(f"{text} is not a text file", "Save it as UTF-8.") from error
     except ImageError as error:

@@ -10,7 +10,7 @@ from swincli.data.images.colour import parse_colour
 from swincli.data.images.crop_resize import Crop, Filter, Gamma
 from swincli.data.images.decode import Jpeg
 from swincli.data.preparing.decode_crop import DecodeOptions
-from swincli.data.preparing.splits import Split, parse_split
+from swincli.data.preparing.splits import HeldOut, Split, parse_held_out, parse_split
 from swincli.data.store.codecs import Encoding
 from swincli.data.store.manifest import Dedupe
 from swincli.data.store.writers import OutputFormat, output_encoding
@@ -30,6 +30,8 @@ class PrepareOptions:
         filter: Resampling filter.
         labels: "folders", or a label file; None for no labels.
         label_kinds: Kinds of columns, such as "age=number", for a table of attributes.
+        captions: "names", "labels", "own", or a file of captions; None for no captions.
+        hold_out: Combinations of words, whose pictures become a part of their own; None for none.
         max_images: Stop after this number of images, in the order of names; None for no limit.
         stop_on_error: Stop at the first file that cannot be decoded. Otherwise such files are skipped.
         dedupe: Skip exact duplicates, or near ones too; None for neither.
@@ -49,6 +51,8 @@ class PrepareOptions:
     filter: Filter = "lanczos"
     labels: str | None = None
     label_kinds: tuple[str, ...] = ()
+    captions: str | None = None
+    hold_out: str | None = None
     max_images: int | None = None
     stop_on_error: bool = False
     dedupe: Dedupe | None = None
@@ -73,12 +77,12 @@ class PreparePlan:
     """
 
     decode: DecodeOptions
-    split: Split | None
+    split: Split | HeldOut | None
 
     @property
     def parts(self) -> list[str]:
         """Names of the parts; one empty name without a split."""
-        return [""] if self.split is None else list(self.split.shares)
+        return [""] if self.split is None else list(self.split.parts)
 
 
 def make_plan(options: PrepareOptions) -> PreparePlan:
@@ -113,7 +117,21 @@ def make_plan(options: PrepareOptions) -> PreparePlan:
     )
     hint = "For example --split train:0.9,test:0.1."
     split = None if options.split is None else _parse("--split", parse_split, options.split, hint)
-    return PreparePlan(decode, split)
+    _check_captions(options)
+    hint = 'For example --hold-out "orange + red hat, grey + monocle".'
+    held_out = None if options.hold_out is None else _parse("--hold-out", parse_held_out, options.hold_out, hint)
+    return PreparePlan(decode, split or held_out)
+
+
+def _check_captions(options: PrepareOptions) -> None:
+    """Check that captions can be kept, and held out."""
+    if options.captions is not None and options.format != "store":
+        hint = "Only a store has captions; or leave out --captions."
+        raise UsageError(f"--captions: a {options.format} cannot hold captions", hint)
+    if options.hold_out is not None and options.captions is None:
+        raise UsageError("--hold-out: pictures are held out by their captions", "Give --captions too.")
+    if options.hold_out is not None and options.split is not None:
+        raise UsageError("--hold-out: cannot be combined with --split", "Leave out one of them.")
 
 
 def _parse(option: str, parse: Callable[[str], T], text: str, hint: str) -> T:

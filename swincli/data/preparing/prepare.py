@@ -16,6 +16,7 @@ from swincli.data.images.colour import spell_colour
 from swincli.data.images.formats import SUFFIXES
 from swincli.data.images.rejected import Rejected
 from swincli.data.preparing.attribute_kinds import TypedColumns, encode_columns, wanted_attributes
+from swincli.data.preparing.captions import TextEncoder, Texts, encode_captions, wanted_captions
 from swincli.data.preparing.ingest import IngestOptions, OnRecord, PartCounts, ingest
 from swincli.data.preparing.labels import number_labels, renumbered, wanted_labels
 from swincli.data.preparing.options import PrepareOptions, PreparePlan, make_plan
@@ -23,6 +24,7 @@ from swincli.data.preparing.survey import SourceRecord
 from swincli.data.sources import open_source, printable
 from swincli.data.sources.entries import Source
 from swincli.data.store.attribute_values import AttributeValues
+from swincli.data.store.captions import Captions
 from swincli.data.store.manifest import CHANNELS, Provenance
 from swincli.data.store.staging import check_destination, check_outside, check_space, staged
 from swincli.data.store.writers import ImageWriter, open_writer
@@ -65,7 +67,12 @@ class PrepareResult:
 
 
 def prepare(
-    source: str, dest: Path, options: PrepareOptions, console: Console, on_record: OnRecord | None = None
+    source: str,
+    dest: Path,
+    options: PrepareOptions,
+    console: Console,
+    on_record: OnRecord | None = None,
+    encoder: TextEncoder | None = None,
 ) -> PrepareResult:
     """Make a store from the pictures of a source. It appears at `dest` complete or not at all.
 
@@ -75,6 +82,7 @@ def prepare(
         options: All options.
         console: Shows progress, warnings and the credit of built-in pictures.
         on_record: Called with the record of each file after the file was written or skipped.
+        encoder: Encodes captions; needed with `options.captions`.
 
     Raises:
         UsageError: A resolution, count, colour, split or destination is invalid.
@@ -83,7 +91,7 @@ def prepare(
         ResourceError: No space, no permission, or a worker process died.
     """
     with open_checked(source, dest, options) as opened:
-        return prepare_opened(opened, dest, options, console, on_record)
+        return prepare_opened(opened, dest, options, console, on_record, encoder)
 
 
 def open_checked(source: str, dest: Path, options: PrepareOptions) -> Source:
@@ -95,18 +103,24 @@ def open_checked(source: str, dest: Path, options: PrepareOptions) -> Source:
 
 
 def prepare_opened(
-    source: Source, dest: Path, options: PrepareOptions, console: Console, on_record: OnRecord | None = None
+    source: Source,
+    dest: Path,
+    options: PrepareOptions,
+    console: Console,
+    on_record: OnRecord | None = None,
+    encoder: TextEncoder | None = None,
 ) -> PrepareResult:
     """`prepare` with a source of `open_checked`, which stays open."""
     plan = make_plan(options)
     as_file = _is_one_file(options, plan)
     labels = wanted_labels(options.labels, source, console, attributes=bool(options.label_kinds))
     attributes = wanted_attributes(labels, options, console)
+    captions = wanted_captions(options.captions, source, labels, console)
     _check_space(source, dest, options, plan)
     try:
         with staged(dest, force=options.force, as_file=as_file) as place:
-            named = labels if isinstance(labels, dict) else None
-            manifests = _build(place, source, named, attributes, options, plan, on_record or _ignore, console)
+            known = _Known(labels if isinstance(labels, dict) else None, attributes, captions, encoder)
+            manifests = _build(place, source, known, options, plan, on_record or _ignore, console)
             files = place.rglob("*") if place.is_dir() else [place]
             size = sum(file.stat().st_size for file in files if file.is_file())
     except OSError as error:
@@ -166,11 +180,27 @@ def warn_of_generated(number: int, images: int, console: Console) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What is known of the pictures.
+
+    Attributes:
+        labels: Label names by names of entries; None without labels.
+        attributes: The columns of a table; None without attributes.
+        captions: Captions by names of entries; None without captions.
+        encoder: Encodes the captions.
+    """
+
+    labels: dict[str, str] | None
+    attributes: TypedColumns | None
+    captions: Texts | None
+    encoder: TextEncoder | None
+
+
 def _build(
     place: Path,
     source: Source,
-    labels: dict[str, str] | None,
-    attributes: TypedColumns | None,
+    known: _Known,
     options: PrepareOptions,
     plan: PreparePlan,
     on_record: OnRecord,
@@ -181,13 +211,16 @@ def _build(
         expected = _expected_images(source, options)
         writers = {part: stack.enter_context(_open_part(place, part, options, expected)) for part in plan.parts}
         limits = IngestOptions(options.max_images, options.stop_on_error, options.dedupe, options.workers)
-        parts, rejected = ingest(source, labels, plan, limits, writers, on_record, console)
+        parts, rejected = ingest(source, known.labels, known.captions, plan, limits, writers, on_record, console)
         for part, writer in writers.items():
             if not writer.images:
-                hint = "Give it a larger share, or prepare more pictures."
-                raise DataError(f"--split: part {part} has no picture", hint)
-        numbers, names = _number_labels(parts) if labels is not None else (dict.fromkeys(parts), None)
-        values = {} if attributes is None else _attributes_of_parts(attributes, parts, console)
+                option, hint = "--split", "Give it a larger share, or prepare more pictures."
+                if options.hold_out is not None:
+                    option, hint = "--hold-out", "Hold out words that some captions have together, and not all."
+                raise DataError(f"{option}: part {part} has no picture", hint)
+        texts = dict.fromkeys(parts) if known.captions is None else _encode(parts, known.encoder, console)
+        numbers, names = _number_labels(parts) if known.labels is not None else (dict.fromkeys(parts), None)
+        values = {} if known.attributes is None else _attributes_of_parts(known.attributes, parts, console)
         facts = {
             "crop": options.crop,
             "filter": options.filter,
@@ -198,14 +231,16 @@ def _build(
             "source": printable(source.text),
             "max_images": options.max_images,
             "dedupe": options.dedupe,
-            "split": options.split,
+            "split": options.split or (options.hold_out and f"held out: {options.hold_out}"),
             "label_names": names,
             "rejected": rejected,
             "credit": source.credit,
             "versions": {"swincli": __version__, "pillow": version("pillow")},
         }
         return {
-            part: writer.finish(numbers[part], facts | {"part": part or None, **parts[part].facts}, values.get(part))
+            part: writer.finish(
+                numbers[part], facts | {"part": part or None, **parts[part].facts}, values.get(part), texts[part]
+            )
             for part, writer in writers.items()
         }
 
@@ -218,6 +253,16 @@ def _attributes_of_parts(
     values = encode_columns(attributes.columns.only(names), attributes.kinds, console)
     ends = np.cumsum([0, *(len(counts.names) for counts in parts.values())]).tolist()
     return {part: values.take(slice(*place)) for part, place in zip(parts, pairwise(ends), strict=True)}
+
+
+def _encode(parts: dict[str, PartCounts], encoder: TextEncoder | None, console: Console) -> dict[str, Captions | None]:
+    """The captions of each part. All parts together have one centre."""
+    assert encoder is not None
+    whole = encode_captions([texts for counts in parts.values() for texts in counts.captions], encoder, console)
+    ends = np.cumsum([0, *(len(counts.captions) for counts in parts.values())]).tolist()
+    if len(parts) == 1:
+        return dict.fromkeys(parts, whole)
+    return {part: whole.take(np.arange(*span)) for part, span in zip(parts, pairwise(ends), strict=True)}
 
 
 def _open_part(place: Path, part: str, options: PrepareOptions, expected: int) -> AbstractContextManager[ImageWriter]:

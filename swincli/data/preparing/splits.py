@@ -1,9 +1,10 @@
-"""Train/test splits by the hash of each file, so that a picture keeps its part when the data set grows."""
+"""Splits by the hash of each file, so that a picture keeps its part when the set grows, or by words of captions."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -18,7 +19,12 @@ class Split:
 
     shares: dict[str, float]
 
-    def part_of(self, digest: bytes) -> str:
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts."""
+        return tuple(self.shares)
+
+    def part_of(self, digest: bytes, captions: Sequence[str]) -> str:  # noqa: ARG002
         """Choose the part of a picture: its hash, as a number from 0 to 1, falls into the share of one part.
 
         Its name and the other pictures do not matter. So a picture keeps its part when others are added or removed, and
@@ -26,12 +32,58 @@ class Split:
 
         Args:
             digest: SHA-256 of the file.
+            captions: Its captions, which do not matter.
         """
         place = int.from_bytes(digest[:8], "big") / 2**64
         for name, end in zip(self.shares, accumulate(self.shares.values()), strict=True):
             if place < end:
                 return name
         return list(self.shares)[-1]  # rounding: the sum can be slightly less than 1
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Words that no caption of the training part has together. Pictures with such a caption are the other part.
+
+    Each word of a combination occurs in training, so that a model that draws the combination has composed it.
+
+    Attributes:
+        combinations: Words or phrases in lower case, two or more that belong together.
+    """
+
+    combinations: tuple[tuple[str, ...], ...]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts."""
+        return "train", "held-out"
+
+    def part_of(self, digest: bytes, captions: Sequence[str]) -> str:  # noqa: ARG002
+        """Choose the part of a picture by its captions; the hash of its file does not matter."""
+        return self.parts[any(self.has(caption) for caption in captions)]
+
+    def has(self, caption: str) -> bool:
+        """Whether a caption has all words of a combination."""
+        spaced = _spaced(caption)
+        return any(all(_spaced(word) in spaced for word in words) for words in self.combinations)
+
+
+def _spaced(text: str) -> str:
+    """The words of a text in lower case, each between spaces."""
+    return " " + " ".join(re.findall(r"[^\W_]+", text.lower())) + " "
+
+
+def parse_held_out(text: str) -> HeldOut:
+    """Parse combinations of words, such as "orange + red hat, grey + monocle".
+
+    Raises:
+        ValueError: A combination is not of two words or more.
+    """
+    combinations = [tuple(word.strip().lower() for word in piece.split("+")) for piece in text.split(",")]
+    for words in combinations:
+        if len(words) < 2 or not all(_spaced(word).strip() for word in words):
+            raise ValueError(f"{'+'.join(words)!r} is not a combination of two words or more")
+    return HeldOut(tuple(combinations))
 
 
 def parse_split(text: str) -> Split:

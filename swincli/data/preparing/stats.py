@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from swincli.console import Console
 from swincli.data.images.perceptual_hash import perceptual_hash
 from swincli.data.preparing.attribute_kinds import encode_columns, wanted_attributes
+from swincli.data.preparing.captions import wanted_captions
 from swincli.data.preparing.decode_crop import DecodeOptions, pixel_digest
 from swincli.data.preparing.dedupe import DuplicateFinder
 from swincli.data.preparing.ingest import IngestOptions, ingest
@@ -26,6 +29,7 @@ from swincli.data.store.reader import Store, is_store
 from swincli.recipe.attributes import Attribute
 
 _BATCH = 64  # images read from a store at a time
+_FREQUENT = 5
 
 
 class ChannelStats:
@@ -63,6 +67,39 @@ class ChannelStats:
 
 
 @dataclass(frozen=True)
+class CaptionCounts:
+    """Counts of captions.
+
+    Attributes:
+        different: Number of different captions.
+        all: Number of captions of all images together.
+        fewest, most: Captions of an image.
+        longest: Words of the longest caption.
+        frequent: The most frequent ones with their images.
+        encoder: Name of the encoder of a store's captions; None for a source.
+    """
+
+    different: int
+    all: int
+    fewest: int
+    most: int
+    longest: int
+    frequent: list[tuple[str, int]]
+    encoder: str | None = None
+
+
+def count_captions(of_images: Iterable[Sequence[str]], encoder: str | None = None) -> CaptionCounts:
+    """Count the captions of images, one image at least."""
+    each = list(of_images)
+    counted = Counter(text for texts in each for text in texts)
+    numbers = list(map(len, each))
+    longest = max(len(text.split()) for text in counted)
+    return CaptionCounts(
+        len(counted), counted.total(), min(numbers), max(numbers), longest, counted.most_common(_FREQUENT), encoder
+    )
+
+
+@dataclass(frozen=True)
 class DatasetStats:
     """Statistics of a store or a source.
 
@@ -73,6 +110,7 @@ class DatasetStats:
         survey: Counts. Duplicates are counted as skipped.
         channels: Mean and standard deviation of the images that were not skipped.
         attributes: The attributes of the images, duplicates included.
+        captions: Counts of the captions; None without captions.
     """
 
     path: str
@@ -81,6 +119,7 @@ class DatasetStats:
     survey: Survey
     channels: ChannelStats
     attributes: tuple[Attribute, ...] = ()
+    captions: CaptionCounts | None = None
 
     def as_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -95,6 +134,7 @@ class DatasetStats:
             "rejected": [{"source": record.name, "reason": record.reason} for record in self.survey.skipped],
             **({"attributes": [one.as_dict() for one in self.attributes]} if self.attributes else {}),
             **self.survey.as_json(),
+            **({} if self.captions is None else {"captions": asdict(self.captions)}),
         }
 
 
@@ -133,19 +173,25 @@ def _store_stats(text: str, options: PrepareOptions, console: Console) -> Datase
                 survey.add(record)
             advance(len(batch))
     survey.generated.update(store.manifest.generated or {})
-    decode, attributes = DecodeOptions(store.resolution, crop="none"), tuple(store.manifest.attribute_list())
-    return DatasetStats(text, decode, store.content_hash, survey, channels, attributes)
+    captions, decode = None, DecodeOptions(store.resolution, crop="none")
+    attributes = tuple(store.manifest.attribute_list())
+    if store.captions is not None:
+        captions = count_captions(map(store.captions.of, range(len(store))), store.captions.facts.encoder)
+    return DatasetStats(text, decode, store.content_hash, survey, channels, attributes, captions)
 
 
 def _source_stats(source: Source, options: PrepareOptions, console: Console) -> DatasetStats:
-    plan, survey, sink = make_plan(replace(options, split=None)), Survey(), _StatsSink()
+    plan, survey, sink = make_plan(replace(options, split=None, hold_out=None)), Survey(), _StatsSink()
     labels = wanted_labels(options.labels, source, console, attributes=bool(options.label_kinds))
     typed = wanted_attributes(labels, options, console)
+    captions = wanted_captions(options.captions, source, labels, console)
     limits = IngestOptions(options.max_images, options.stop_on_error, options.dedupe, options.workers)
     named = labels if isinstance(labels, dict) else None
-    parts, _ = ingest(source, named, plan, limits, {"": sink}, survey.add, console)
+    parts, _ = ingest(source, named, captions, plan, limits, {"": sink}, survey.add, console)
     found = None if typed is None else encode_columns(typed.columns.only(parts[""].names), typed.kinds, console)
-    return DatasetStats(source.text, plan.decode, None, survey, sink.channels, () if found is None else found.each)
+    attributes = () if found is None else found.each
+    counts = None if captions is None else count_captions(parts[""].captions)
+    return DatasetStats(source.text, plan.decode, None, survey, sink.channels, attributes, counts)
 
 
 class _StatsSink:

@@ -6,6 +6,7 @@ pictures there are, and a generator that shows a combination that it was not tra
 
 Labels of each slot are read by its name, such as `--labels fur.json`. slots.csv has all slots, captions.json has them
 in words.
+`--captions own` takes sentences of all slots, of two and of one.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import combinations
 from pathlib import Path
 
 from PIL import Image
@@ -28,9 +30,19 @@ from swincli.errors import ResourceError, UsageError
 from swincli.units import parse_count
 
 CAPTIONS, SLOTS = "captions.json", "slots.csv"
+SENTENCES = "sentences.json"
 _COUNT = 10_000  # pictures of `builtin:cats`
 _MOST = 2**63
 _ROUNDS = 4
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"
+
+
+def _is_plural(word: str) -> bool:
+    """Whether a detail has no article: "grey eyes", "glasses", "eyeliner", and "face 3" of a robot."""
+    return word.endswith(("s", "eyeliner")) or word[-1].isdigit()
 
 
 @dataclass(frozen=True)
@@ -87,9 +99,34 @@ class Composition:
 
     def caption(self, chosen: Mapping[str, int]) -> str:
         """The picture in words, such as "an orange cat, bold stripes, square eyes, grin, red scarf"."""
-        kind, *details = [word for slot in self.slots if (word := slot.words[chosen[slot.name]]) not in slot.silent]
-        article = "an" if kind[0] in "aeiou" else "a"
-        return ", ".join([f"{article} {kind} {self.noun}", *details])
+        kind, *details = self._spoken(chosen)
+        return ", ".join([f"{_article(kind)} {kind} {self.noun}", *details])
+
+    def sentences(self, chosen: Mapping[str, int]) -> list[str]:
+        """The picture in sentences: with all details, with two of them, and with one.
+
+        Which ones depends on the picture alone. People who ask for a picture do not name every detail.
+        """
+        kind, *details = self._spoken(chosen)
+        digest = blake2b(self.caption(chosen).encode(), digest_size=8).digest()
+        number, found = int.from_bytes(digest, "big"), []
+        for count in (len(details), 2, 1):
+            some = list(combinations(details, min(count, len(details))))
+            found.append(self._sentence(kind, some[number % len(some)]))
+        return list(dict.fromkeys(found))
+
+    def _spoken(self, chosen: Mapping[str, int]) -> list[str]:
+        """The labels without those that captions leave out."""
+        return [word for slot in self.slots if (word := slot.words[chosen[slot.name]]) not in slot.silent]
+
+    def _sentence(self, kind: str, details: Sequence[str]) -> str:
+        """Such as "an orange cat with bold stripes, square eyes and a grin"."""
+        plain = f"{_article(kind)} {kind} {self.noun}"
+        listed = [word if _is_plural(word) else f"{_article(word)} {word}" for word in details]
+        if not listed:
+            return plain
+        *first, last = listed
+        return f"{plain} with " + (f"{', '.join(first)} and {last}" if first else last)
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -231,7 +268,7 @@ def open_composed(text: str, size: int | None) -> Source:
     chosen = {f"{index:06d}.png": kind.choose(index, seed) for index in range(count)}
     entries = [Entry(name, partial(parts.draw, each)) for name, each in chosen.items()]
     credit = f"{kind.credit}, from robohash {version('robohash')}; parts combined, resized"
-    return Source(text, entries, credit, read_file=partial(_read_labels, kind, chosen))
+    return Source(text, entries, credit, read_file=partial(_read_labels, kind, chosen), caption_file=SENTENCES)
 
 
 def _parse(text: str) -> tuple[Composition, int, int]:
@@ -253,6 +290,8 @@ def _parse(text: str) -> tuple[Composition, int, int]:
 
 def _read_labels(kind: Composition, chosen: dict[str, dict[str, int]], name: str) -> bytes:
     """The labels of a slot, or the captions, in the format of StyleGAN's dataset.json."""
+    if name == SENTENCES:
+        return json.dumps({path: kind.sentences(each) for path, each in chosen.items()}).encode()
     slots = {f"{slot.name}.json": slot.name for slot in kind.slots}
     if name == SLOTS:
         return _table_of_slots(kind, chosen)

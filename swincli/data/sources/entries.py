@@ -68,6 +68,7 @@ class Source:
         notes: Messages for the user about how the source was read.
         warnings: What could not be read of it, such as a folder.
         label_file: Path of a label file inside the source; None without one.
+        caption_file: Path of a file of captions inside the source; None without one.
         all_pictures: Whether every entry is meant to be a picture, whatever its suffix.
         forward_only: Whether a step back reads the source from its start again, as in a zip. Such entries are read in
             order, by one thread.
@@ -81,6 +82,7 @@ class Source:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     label_file: str | None = None
+    caption_file: str | None = None
     all_pictures: bool = False
     forward_only: bool = False
 

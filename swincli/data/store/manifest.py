@@ -22,6 +22,7 @@ Dedupe = Literal["exact", "near"]
 MANIFEST_FILE = "manifest.json"
 LABELS_FILE = "labels.npy"
 ATTRIBUTES_FILE = "attributes.npy"
+CAPTIONS_FILE = "captions.safetensors"
 LENGTHS_FILE = "lengths.npy"
 DATASET_FILE = "dataset.json"
 CHANNELS: Final = 3
@@ -46,13 +47,13 @@ class ContentHash:
         self._hash.update(pixels)
 
     def finish(self, images: int, resolution: int, labels: bytes | None, attributes: bytes = b"") -> str:
-        """Add the shape, the labels and the attributes; return the hash in hexadecimal.
+        """Add the shape, the labels, the attributes and the captions; return the hash in hexadecimal.
 
         Args:
             images: Number of images.
             resolution: Side of the images in pixels.
             labels: Labels as little-endian int64, or None.
-            attributes: Attributes, from `AttributeValues.hashed`; nothing without any.
+            attributes: Attributes and captions, from their `hashed`, in this order; nothing without any.
         """
         shape = f"{images}x{resolution}x{resolution}x{CHANNELS}"
         self._hash.update(f"{shape} {'unlabelled' if labels is None else 'labelled'}".encode())
@@ -72,6 +73,21 @@ class Shard(BaseModel):
     """Number of images in the file."""
     sha256: str
     """SHA-256 of the whole file."""
+
+
+class CaptionFacts(BaseModel):
+    """The captions of a store."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    encoder: str
+    """Name of the sentence encoder."""
+    encoder_sha256: str
+    """SHA-256 of its weights. Vectors of different encoders do not fit together."""
+    texts: Annotated[int, Field(ge=1)]
+    """Number of different captions."""
+    width: Annotated[int, Field(ge=1)]
+    """Numbers of a caption's vector."""
 
 
 def _spell_dedupe(value: object) -> object:
@@ -126,6 +142,8 @@ class Provenance(BaseModel):
     """Name of each label; null without labels."""
     attributes: list[dict[str, Any]] | None = None
     """Names, kinds, values and ranges of the attributes of the images, as `recipe.attributes` writes them."""
+    captions: CaptionFacts | None = None
+    """The captions of the images; null without captions."""
     rejected: list[Rejected]
     """Skipped files with their paths inside `source`, and the reasons."""
     credit: str | None
@@ -134,8 +152,9 @@ class Provenance(BaseModel):
     """Versions of swincli and Pillow."""
 
     def as_file(self) -> bytes:
-        """The content of manifest.json; that of a store without attributes does not mention them."""
-        unused = {"attributes", "attributes_sha256"} if self.attributes is None else set()
+        """The content of manifest.json; what the store does not have of attributes and captions is not mentioned."""
+        unused = {"attributes", "attributes_sha256"} if self.attributes is None else set[str]()
+        unused |= {"captions", "captions_sha256"} if self.captions is None else set()
         return (self.model_dump_json(indent=2, exclude=unused) + "\n").encode()
 
     def attribute_list(self) -> list[Attribute]:
@@ -168,6 +187,8 @@ class Manifest(Provenance):
     """SHA-256 of labels.npy; null without labels."""
     attributes_sha256: str | None = None
     """SHA-256 of attributes.npy; null without attributes."""
+    captions_sha256: str | None = None
+    """SHA-256 of captions.safetensors; null without captions."""
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -180,6 +201,8 @@ class Manifest(Provenance):
             raise ValueError("label_names and labels_sha256 must both be set or both be null")
         if (self.attributes is None) != (self.attributes_sha256 is None):
             raise ValueError("attributes and attributes_sha256 must both be set or both be null")
+        if (self.captions is None) != (self.captions_sha256 is None):
+            raise ValueError("captions and captions_sha256 must both be set or both be null")
         if (self.encoding == "raw") != (self.lengths_sha256 is None):
             raise ValueError("lengths_sha256 must be set for encoded images and null for raw ones")
         return self

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swincli.data.store.attribute_values import AttributeValues, read_attributes
+from swincli.data.store.captions import Captions, read_captions
 from swincli.data.store.manifest import (
     ATTRIBUTES_FILE,
+    CAPTIONS_FILE,
     CHANNELS,
     LABELS_FILE,
     Manifest,
@@ -34,6 +36,7 @@ class Store:
         manifest: The manifest.
         labels: int64 [images], indices into `manifest.label_names`; None without labels.
         attributes: The attributes of the images; None without any.
+        captions: The captions of the images; None without captions.
     """
 
     def __init__(
@@ -43,11 +46,13 @@ class Store:
         shards: Shards,
         labels: NDArray[np.int64] | None,
         attributes: AttributeValues | None = None,
+        captions: Captions | None = None,
     ) -> None:
         self.path = path
         self.manifest = manifest
         self.labels = labels
         self.attributes = attributes
+        self.captions = captions
         self._shards = shards
         self._starts = np.cumsum([0, *(shard.images for shard in manifest.shards[:-1])])
 
@@ -70,7 +75,9 @@ class Store:
                 raise DataError(f"{folder / LABELS_FILE} is damaged: a label without a name", RESTORE_HINT)
         each = manifest.attribute_list()
         attributes = read_attributes(folder / ATTRIBUTES_FILE, each, manifest.images) if each else None
-        return cls(folder, manifest, shards, labels, attributes)
+        facts = manifest.captions
+        captions = read_captions(folder / CAPTIONS_FILE, facts, manifest.images) if facts is not None else None
+        return cls(folder, manifest, shards, labels, attributes, captions)
 
     def __len__(self) -> int:
         return self.manifest.images

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swincli.data.store.attribute_values import AttributeValues
+from swincli.data.store.captions import Captions
 from swincli.data.store.codecs import Encoding
 from swincli.data.store.manifest import (
     ATTRIBUTES_FILE,
+    CAPTIONS_FILE,
     CHANNELS,
     LABELS_FILE,
     LENGTHS_FILE,
@@ -99,9 +101,16 @@ class StoreWriter:
         self._file_bytes += len(data)
 
     def finish(
-        self, labels: NDArray[np.int64] | None, facts: Mapping[str, Any], attributes: AttributeValues | None = None
+        self,
+        labels: NDArray[np.int64] | None,
+        facts: Mapping[str, Any],
+        attributes: AttributeValues | None = None,
+        captions: Captions | None = None,
     ) -> Manifest:
-        """Write the last shard, lengths, labels, attributes and finally the manifest; see `ImageWriter.finish`."""
+        """Write the last shard, lengths, labels, attributes, captions and finally the manifest.
+
+        See `ImageWriter.finish`.
+        """
         if self._file is not None:
             self._finish_shard(self._file)
         assert labels is None or labels.shape == (self.images,)
@@ -113,12 +122,14 @@ class StoreWriter:
             encoding=self._encoding,
             shards=self._shards,
             content_hash=self._content.finish(
-                self.images, self._shape[0], values, b"" if attributes is None else attributes.hashed()
+                self.images, self._shape[0], values, b"".join(each.hashed() for each in (attributes, captions) if each)
             ),
             lengths_sha256=None if lengths is None else self._write_int64(LENGTHS_FILE, lengths),
             labels_sha256=None if values is None else self._write_int64(LABELS_FILE, values),
             attributes=None if attributes is None else [one.as_dict() for one in attributes.each],
             attributes_sha256=None if attributes is None else self._write_attributes(attributes),
+            captions=None if captions is None else captions.facts,
+            captions_sha256=None if captions is None else self._write_captions(captions),
             **facts,
         )
         write_synced(self._folder / MANIFEST_FILE, manifest.as_file())
@@ -153,6 +164,13 @@ class StoreWriter:
         name = shard_file(len(self._shards), self._encoding)
         self._shards.append(Shard(file=name, images=self._file_images, sha256=digest))
         self._file = None
+
+    def _write_captions(self, captions: Captions) -> str:
+        """Write captions.safetensors; return its SHA-256."""
+        assert len(captions.starts) == self.images + 1
+        data = captions.stored()
+        write_synced(self._folder / CAPTIONS_FILE, data)
+        return hashlib.sha256(data).hexdigest()
 
     def _write_int64(self, name: str, values: bytes) -> str:
         """Write little-endian int64 values, one per image, as a .npy file; return its SHA-256."""

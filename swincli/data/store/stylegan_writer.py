@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swincli.data.store.attribute_values import AttributeValues
+from swincli.data.store.captions import Captions
 from swincli.data.store.manifest import CHANNELS, DATASET_FILE, MANIFEST_FILE, ContentHash, StyleGANManifest
 
 NO_DATE: Final = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip entry; the real time would change the bytes
@@ -63,10 +64,14 @@ class StyleGANWriter:
         self.images += 1
 
     def finish(
-        self, labels: NDArray[np.int64] | None, facts: Mapping[str, Any], attributes: AttributeValues | None = None
+        self,
+        labels: NDArray[np.int64] | None,
+        facts: Mapping[str, Any],
+        attributes: AttributeValues | None = None,
+        captions: Captions | None = None,
     ) -> StyleGANManifest:
         """Write dataset.json and manifest.json; see `ImageWriter.finish`."""
-        assert attributes is None  # `make_plan` refuses them
+        assert attributes is None is captions  # `make_plan` refuses them
         names = [stylegan_name(number) for number in range(self.images)]
         self._write_file(DATASET_FILE, dataset_json(names, None if labels is None else labels.tolist()))
         values = None if labels is None else labels.astype("<i8").tobytes()

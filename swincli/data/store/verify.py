@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from swincli.console import Advance, Console
-from swincli.data.store.manifest import ATTRIBUTES_FILE, LABELS_FILE, LENGTHS_FILE, ContentHash, Manifest
+from swincli.data.store.manifest import (
+    ATTRIBUTES_FILE,
+    CAPTIONS_FILE,
+    LABELS_FILE,
+    LENGTHS_FILE,
+    ContentHash,
+    Manifest,
+)
 from swincli.data.store.npy_header import HEADER_BYTES
 from swincli.data.store.reader import Store
 from swincli.errors import DataError, from_os_error
@@ -46,6 +53,10 @@ def verify_store(path: Path, console: Console) -> Manifest:
         if _hash_file(path / ATTRIBUTES_FILE, None) != manifest.attributes_sha256:
             damaged.append(ATTRIBUTES_FILE)
         attributes = store.attributes.hashed()
+    if store.captions is not None:
+        if _hash_file(path / CAPTIONS_FILE, None) != manifest.captions_sha256:
+            damaged.append(CAPTIONS_FILE)
+        attributes += store.captions.hashed()
     hint = "Copy the store again, or prepare it again with --force."
     if damaged:
         raise DataError(f"{path} is damaged: {', '.join(damaged)} differ from the hashes in manifest.json", hint)

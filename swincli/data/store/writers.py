@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swincli.data.store.attribute_values import AttributeValues
+from swincli.data.store.captions import Captions
 from swincli.data.store.codecs import Encoding
 from swincli.data.store.manifest import Provenance
 from swincli.data.store.store_writer import StoreWriter
@@ -41,7 +42,11 @@ class ImageWriter(ImageSink, Protocol):
     """Writes images to the disk, and a manifest at the end."""
 
     def finish(
-        self, labels: NDArray[np.int64] | None, facts: Mapping[str, Any], attributes: AttributeValues | None = None
+        self,
+        labels: NDArray[np.int64] | None,
+        facts: Mapping[str, Any],
+        attributes: AttributeValues | None = None,
+        captions: Captions | None = None,
     ) -> Provenance:
         """Write what remains, the labels and, as the last file, the manifest; return the manifest.
 
@@ -49,6 +54,7 @@ class ImageWriter(ImageSink, Protocol):
             labels: int64 [images], or None.
             facts: Fields of the manifest that the writer does not know.
             attributes: The attributes of the images, which only a store can hold; None without any.
+            captions: Captions of the images; only a store has them.
         """
         ...
 

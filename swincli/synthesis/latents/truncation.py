@@ -18,11 +18,14 @@ class Truncation:
             their variety, mostly in colour and texture.
         centres: Centres `[K, latent_dim]`; each code moves towards the nearest one (multi-modal truncation: Mokady et
             al., 2022, section 3.3). None for the model's mean w, or the mean w of the image's class.
+        guidance: Of models of texts: w moves away from the w without a text, `w0 + guidance (w - w0)`; 1 changes
+            nothing. It comes before truncation.
     """
 
     strength: float = 1.0
     layers: int | None = None
     centres: Tensor | None = None
+    guidance: float = 1.0
 
     def apply(self, w_plus: Tensor, mean: Tensor) -> Tensor:
         """Truncate w+ `[N, L, latent_dim]`.

@@ -15,8 +15,9 @@ from swincli.model.files.model_file import Model
 from swincli.synthesis.latents.codes import check_unconditional, codes_of_latents, codes_of_seeds, z_from_seeds
 from swincli.synthesis.latents.edits import Edits
 from swincli.synthesis.latents.files import open_latents
+from swincli.synthesis.latents.texts import Text
 from swincli.synthesis.latents.truncation import Truncation
-from swincli.synthesis.sample_set import Wanted, describe_seeds
+from swincli.synthesis.sample_set import Wanted, describe_seeds, describe_texts
 
 WalkSpace = Literal["z", "w"]
 
@@ -51,6 +52,7 @@ def find_key_frames(
     files: Sequence[Path],
     space: WalkSpace,
     truncation: Truncation,
+    texts: Sequence[Text] | None = None,
 ) -> KeyFrames:
     """Key frames of seeds, then of files.
 
@@ -61,12 +63,15 @@ def find_key_frames(
         files: Latent files; each row is a key frame.
         space: Space in which the walk interpolates.
         truncation: Of w.
+        texts: One key frame per text and seed, text by text; None draws a text for each seed.
 
     Raises:
-        UsageError: the model has no such class; a walk in z and a file of w; or a file of z and a conditional model.
+        UsageError: the model has no such class, or no texts; a walk in z and a file of w; or a file of z and a
+            conditional model.
         DataError: a file is missing or damaged, or belongs to another model.
     """
-    named, latents = describe_seeds(model, seeds, wanted), [open_latents(path, model) for path in files]
+    named = describe_seeds(model, seeds, wanted) if texts is None else describe_texts(model, seeds, texts, wanted)
+    latents = [open_latents(path, model) for path in files]
     if space == "w":
         parts = [codes_of_seeds(model, named.seeds, truncation, named.labels)] if seeds else []
         parts += [codes_of_latents(model, one, truncation) for one in latents]

@@ -67,9 +67,10 @@ class Losses:
         setting = self.setting
         if self.section.joint_penalty:
             setting = replace(setting, networks=replace(self.networks, precision=torch.float32))
+        foreign = (None, None) if batch.foreign is None else (batch.foreign[:, 0], batch.foreign[:, 1])
         seen_fakes, seen_reals = setting.augment(fakes, batch, "d_fake"), setting.augment(reals, batch, "d_real")
-        fake = view(setting.networks, self.section, seen_fakes, batch.d_labels, blend_of(batch, "d_fake"))
-        real = view(setting.networks, self.section, seen_reals, real_labels, blend_of(batch, "d_real"))
+        fake = view(setting.networks, self.section, seen_fakes, batch.d_labels, blend_of(batch, "d_fake"), foreign[1])
+        real = view(setting.networks, self.section, seen_reals, real_labels, blend_of(batch, "d_real"), foreign[0])
         return DPhase(setting, batch, reals, fakes, real, fake)
 
     def _add_penalties(self, phase: DPhase, loss: Tensor, scalars: Scalars) -> Tensor:
@@ -149,7 +150,8 @@ class Losses:
         """G's adversarial loss and terms."""
         images = self.networks.generate(batch.g_latents, batch.g_labels)
         seen = self.setting.augment(images, batch, "g_fake")
-        fake = view(self.networks, self.section, seen, batch.g_labels, blend_of(batch, "g_fake"))
+        foreign = None if batch.foreign is None else batch.foreign[:, 2]
+        fake = view(self.networks, self.section, seen, batch.g_labels, blend_of(batch, "g_fake"), foreign)
         per_logit = self.adversarial.g(fake.logits, self._real_logits(batch) if self.adversarial.paired else None)
         share = top_k_share(batch.images_seen, self.section)
         loss = per_logit.mean() if share >= 1 else _mean_of_best(per_logit, fake.logits, share)

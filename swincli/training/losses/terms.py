@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from torch import Tensor
 
-from swincli.training.losses import augself, consistency, mee, vision_aided
+from swincli.training.losses import augself, consistency, matching, mee, vision_aided
 from swincli.training.losses.lecam import lecam
 from swincli.training.losses.phases import DPhase, GPhase
 
@@ -57,6 +57,7 @@ D_TERMS: tuple[Term[DPhase], ...] = (
     Term("mee_disomap", mee.disomap),
     Term("mee_entropy_d", mee.entropy_d),
     Term("features_d", vision_aided.features_d),
+    Term("matching_d", matching.matching_d),
 )
 G_TERMS: tuple[Term[GPhase], ...] = (
     Term("tv", lambda phase: total_variation(phase.images)),
@@ -65,4 +66,5 @@ G_TERMS: tuple[Term[GPhase], ...] = (
     Term("adaptive_mix_g", _blend_g),
     Term("mee_entropy_g", mee.entropy_g),
     Term("features_g", vision_aided.features_g),
+    Term("matching_g", matching.matching_g),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -23,10 +23,12 @@ class View:
 
     Attributes:
         images: `[B, 3, H, W]`, augmented.
-        labels: int64 `[B]`, or None.
+        labels: Their labels, or None.
         logits: `[B, ...]`.
         hidden: D's activated hidden vector, `[B, C]`; None if no term needs it.
         blend_loss: AdaptiveMix's loss of these images; None without AdaptiveMix.
+        foreign_logits: `[B, ...]` with other images' texts; None without `loss.matching`, like the next.
+        foreign_known: Which images have such a text, bool `[B]`.
     """
 
     images: Tensor
@@ -34,6 +36,8 @@ class View:
     logits: Tensor
     hidden: Tensor | None = None
     blend_loss: Tensor | None = None
+    foreign_logits: Tensor | None = None
+    foreign_known: Tensor | None = None
 
 
 def needs_hidden(section: LossSection) -> bool:
@@ -67,7 +71,14 @@ def blend_of(batch: Batch, view: str) -> Blend | None:
     return Blend(weight, place, batch.draw(name)[:, 2:])
 
 
-def view(networks: Networks, section: LossSection, images: Tensor, labels: Tensor | None, blend: Blend | None) -> View:
+def view(
+    networks: Networks,
+    section: LossSection,
+    images: Tensor,
+    labels: Tensor | None,
+    blend: Blend | None,
+    foreign: Tensor | None = None,
+) -> View:
     """Run D on images once; the forward moves spectral norm's vectors once.
 
     Args:
@@ -76,7 +87,14 @@ def view(networks: Networks, section: LossSection, images: Tensor, labels: Tenso
         images: `[B, 3, H, W]`, augmented.
         labels: Their labels.
         blend: AdaptiveMix's random numbers of the images.
+        foreign: Labels with other images' texts, `[B, columns]`, NaN where there is none; None without `loss.matching`.
     """
+    if foreign is not None:
+        assert labels is not None
+        both = view(networks, section, images, torch.stack([labels, foreign], dim=1), blend)
+        own, other = (_of_row(both.logits, row) for row in (0, 1))
+        known = ~foreign.isnan().all(dim=1)
+        return replace(both, labels=labels, logits=own, foreign_logits=other, foreign_known=known)
     if section.adaptive_mix:
         assert blend is not None
         blended = partial(_blended, networks=networks, numbers=blend, noise=section.adaptive_mix_noise)
@@ -84,6 +102,12 @@ def view(networks: Networks, section: LossSection, images: Tensor, labels: Tenso
     if needs_hidden(section):
         return View(images, labels, **networks.look(_with_hidden, images, labels))
     return View(images, labels, networks.judge(images, labels))
+
+
+def _of_row(logits: Tensor, row: int) -> Tensor:
+    """Logits of one of K rows of labels: `[B, K, ...] -> [B, 1, ...]`, or `[B, K, n] -> [B, n]` of frozen features."""
+    part = logits[:, row : row + 1]
+    return part.flatten(1) if part.ndim == 3 else part
 
 
 def _with_hidden(network: Any, images: Tensor, labels: Tensor | None) -> dict[str, Tensor]:

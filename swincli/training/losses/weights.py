@@ -19,12 +19,14 @@ WEIGHTS: dict[str, Callable[[LossSection, int], float]] = {
     "mee_disomap": lambda loss, _: loss.mee_disomap,
     "mee_entropy_d": lambda loss, _: loss.mee_entropy,
     "features_d": lambda loss, seen: features_weight(seen, loss),
+    "matching_d": lambda loss, _: loss.matching,
     "tv": lambda loss, seen: tv_weight(seen, loss),
     "zcr_g": lambda loss, _: loss.zcr_g,
     "augself_g": lambda loss, _: loss.augself_g,
     "adaptive_mix_g": lambda loss, _: loss.adaptive_mix,
     "mee_entropy_g": lambda loss, _: loss.mee_entropy,
     "features_g": lambda loss, seen: features_weight(seen, loss),
+    "matching_g": lambda loss, _: loss.matching,
 }
 """The weight of each term after some images; 0 leaves it out, with all its forwards."""
 

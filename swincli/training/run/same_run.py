@@ -17,6 +17,7 @@ CHANGEABLE_KEYS = (
     "train.decay_from",
     "data.path",
     "data.source",
+    "data.captions",
     "data.crop",
     "data.filter",
     "data.labels",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from swincli.data.store.reader import Store
 from swincli.model.pixels import to_network
 from swincli.recipe import Recipe
-from swincli.recipe.schema import ModelSection
 from swincli.system.device_copy import send
 from swincli.training.augment.bcr import draw_bcr_params, flip
 from swincli.training.augment.pipe import Augmentation
@@ -19,7 +19,7 @@ from swincli.training.losses.batch import Batch
 from swincli.training.losses.draws import AUGMENT, draw_all
 from swincli.training.rng import derive
 from swincli.training.step.batch_shards import BatchSplit
-from swincli.training.step.labels import batch_labels, labels_at
+from swincli.training.step.labels import Texts, batch_images, labels_of, with_texts
 from swincli.training.step.prefetch import ImageLoader, RankSampler
 
 
@@ -62,8 +62,10 @@ def next_micro_batches(
     if sampler.paired:
         batch = replace(batch, g_reals=g_reals)
     if model.is_conditional:
-        labels, d_labels, g_labels = _labels(model, store, sampler, seed, images_seen)[:, mine]
+        own, foreign = _labels(recipe, store, sampler, images_seen)
+        labels, d_labels, g_labels = own[:, mine]
         batch = replace(batch, labels=labels, d_labels=d_labels, g_labels=g_labels)
+        batch = batch if foreign is None else replace(batch, foreign=foreign[:, mine].transpose(0, 1))
     batches = send_micro_batches(batch, recipe, split, device, probability)
     return [_flipped(part) for part in batches] if recipe.augment.flip else batches
 
@@ -116,15 +118,15 @@ def _flipped(batch: Batch) -> Batch:
     return batch if batch.g_reals is None else replace(batch, g_reals=flip(batch.g_reals, batch.draw("flip g_reals")))
 
 
-def _labels(model: ModelSection, store: Store, sampler: RankSampler, seed: int, images_seen: int) -> Tensor:
+def _labels(recipe: Recipe, store: Store, sampler: RankSampler, images_seen: int) -> Texts:
     """Labels of the whole batch's reals, D's latents and G's latents, `[3, batch]` or `[3, batch, columns]`.
 
-    With paired logits, a fake has the label of the real that it is compared with.
+    With paired logits, a fake has the label of the real that it is compared with. The second result has the texts of
+    other images, for `loss.matching`.
     """
     first, second = sampler.batch_indices(images_seen)
-    labels = batch_labels(model, store, first, seed, images_seen)
     if second is None:
-        return labels
-    of_second = labels_at(model, store, second)
-    assert of_second is not None
-    return torch.stack([labels[0], labels[0], of_second])
+        images = batch_images(store, first, recipe.train.seed, images_seen)
+    else:
+        images = np.stack([first, first, second])
+    return with_texts(recipe, store, labels_of(recipe.model, store, images), images, images_seen)

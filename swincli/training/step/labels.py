@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from swincli.data.store.attribute_values import AttributeValues
+from swincli.data.store.captions import ATTRIBUTE as CAPTION
 from swincli.data.store.reader import Store
 from swincli.errors import DataError
 from swincli.model.files.attributes import MOST_ROWS, Attributes
 from swincli.model.files.classes import Classes
-from swincli.recipe.attributes import Attribute, spell_table
+from swincli.recipe import Recipe
+from swincli.recipe.attributes import Attribute, Kind, columns_by_name, spell_table
 from swincli.recipe.schema import ModelSection
 from swincli.training.rng import derive
+from swincli.training.step.texts import drawn_captions, first_captions, foreign_texts, known_texts, varied
+
+Texts = tuple[Tensor, Tensor | None]
 
 
 def training_classes(classes: int, store: Store) -> Classes | None:
@@ -50,28 +55,40 @@ def training_attributes(config: ModelSection, store: Store) -> Attributes | None
     """
     if not config.attributes:
         return None
-    found = _found(config, store)
-    picked = np.random.default_rng(0).permutation(len(store))[:MOST_ROWS]
-    picked = np.concatenate([picked, np.setdiff1d(_first_of_each_value(found), picked)])
-    return Attributes(tuple(_wanted(config, found)), _columns(config, found, picked))
+    _check_attributes(config, store)
+    random = np.random.default_rng(0)
+    picked = random.permutation(len(store))[:MOST_ROWS]
+    if store.attributes is not None:
+        picked = np.concatenate([picked, np.setdiff1d(_first_of_each_value(store.attributes), picked)])
+    rows, place, texts = _columns(config, store, picked), text_place(config), None
+    if place is not None and store.captions is not None:
+        drawn = store.captions.drawn(picked, random.random(len(picked)))
+        rows[:, place] = torch.from_numpy(store.captions.columns(drawn))
+        texts = known_texts(store.captions)
+    return Attributes(tuple(_wanted(config, store)), rows, texts)
 
 
 def check_labels(config: ModelSection, store: Store) -> None:
     """Check that a store has the labels of a recipe. Raises DataError as the two functions above."""
     training_classes(config.classes, store)
     if config.attributes:
-        _found(config, store)
+        _check_attributes(config, store)
 
 
 def labels_at(config: ModelSection, store: Store, indices: NDArray[np.int64]) -> Tensor | None:
-    """Labels of images as the networks get them, on the CPU; None for unconditional networks."""
+    """Labels of images as the networks get them, on the CPU, with first captions; None for unconditional networks."""
     if config.attributes:
-        assert store.attributes is not None
-        return _columns(config, store.attributes, indices)
+        return _columns(config, store, indices)
     if not config.classes:
         return None
     assert store.labels is not None
     return torch.from_numpy(store.labels[indices])
+
+
+def batch_images(store: Store, indices: NDArray[np.int64], seed: int, images_seen: int) -> NDArray[np.int64]:
+    """Whose labels a step has: its images, and random ones for D's latents and for G's, int64 `[3, B]`."""
+    drawn = torch.randint(len(store), (2, len(indices)), generator=derive(seed, "labels", images_seen))
+    return np.concatenate([indices[None], drawn.numpy()])
 
 
 def batch_labels(config: ModelSection, store: Store, indices: NDArray[np.int64], seed: int, images_seen: int) -> Tensor:
@@ -80,30 +97,88 @@ def batch_labels(config: ModelSection, store: Store, indices: NDArray[np.int64],
     A latent gets the labels of a random image of the store, so they are as frequent among fakes as among reals, and
     attributes occur together as they do there.
     """
-    drawn = torch.randint(len(store), (2, len(indices)), generator=derive(seed, "labels", images_seen))
-    labels = [labels_at(config, store, each) for each in (indices, *drawn.numpy())]
+    return labels_of(config, store, batch_images(store, indices, seed, images_seen))
+
+
+def labels_of(config: ModelSection, store: Store, images: NDArray[np.int64]) -> Tensor:
+    """Labels of rows of images, int64 `[N, B]` -> `[N, B]` or `[N, B, columns]` on the CPU."""
+    labels = [labels_at(config, store, each) for each in images]
     return torch.stack([each for each in labels if each is not None])
 
 
-def _columns(config: ModelSection, found: AttributeValues, indices: NDArray[np.int64]) -> Tensor:
-    """The recipe's columns of some images, in its order and scaled."""
-    parts = [one.scaled(found.of(one.name)[indices]) for one in _wanted(config, found)]
+def with_texts(recipe: Recipe, store: Store, labels: Tensor, images: NDArray[np.int64], images_seen: int) -> Texts:
+    """Labels of a step with a caption drawn for each image, and labels with other images' texts.
+
+    With paired logits, a fake has the text of the real that it is compared with.
+
+    Args:
+        recipe: Its texts, noise and seed.
+        store: The images.
+        labels: `[3, B, columns]`, from `labels_of`.
+        images: Which images they are of, int64 `[3, B]`.
+        images_seen: Images shown before the step.
+
+    Returns:
+        Both `[3, B, columns]`; the second is None without `loss.matching`.
+    """
+    section, seed, place = recipe.augment, recipe.train.seed, text_place(recipe.model)
+    if place is None:
+        return labels, None
+    assert store.captions is not None
+    texts = drawn_captions(store.captions, images, seed, images_seen)
+    if np.array_equal(images[0], images[1]):
+        texts = torch.stack([texts[0], *texts[[0, 2]]])
+    own, foreign = labels.clone(), None
+    own[..., place] = varied(texts, section, seed, "texts", images_seen)
+    if recipe.loss.matching:
+        foreign = own.clone()
+        other = foreign_texts(texts, images)
+        noisy = varied(other, section.model_copy(update={"text_drop": 0.0}), seed, "foreign texts", images_seen)
+        foreign[..., place] = noisy
+        foreign[other[..., 0].isnan()] = torch.nan
+    return own, foreign
+
+
+def text_place(config: ModelSection) -> slice | None:
+    """The columns of the texts; None without texts."""
+    kinds = config.attribute_kinds
+    name = next((name for name, kind in kinds.items() if kind.name == "text"), None)
+    return None if name is None else columns_by_name(kinds)[name]
+
+
+def _columns(config: ModelSection, store: Store, indices: NDArray[np.int64]) -> Tensor:
+    """The recipe's columns of some images, in its order and scaled; of texts, the first caption's."""
+    parts = []
+    for one in _wanted(config, store):
+        if one.kind.name == "text" and store.captions is not None:
+            parts.append(first_captions(store.captions, indices))
+        elif store.attributes is not None:
+            parts.append(one.scaled(store.attributes.of(one.name)[indices]))
     return torch.from_numpy(np.concatenate(parts, axis=1).astype(np.float32, copy=False))
 
 
-def _wanted(config: ModelSection, found: AttributeValues) -> list[Attribute]:
+def _wanted(config: ModelSection, store: Store) -> list[Attribute]:
     """The store's attributes that the recipe names, in its order."""
-    by_name = {one.name: one for one in found.each}
-    return [by_name[name] for name in config.attribute_kinds]
+    there = _attributes_of(store)
+    return [there[name] for name in config.attribute_kinds]
 
 
-def _found(config: ModelSection, store: Store) -> AttributeValues:
-    if store.attributes is None:
+def _attributes_of(store: Store) -> dict[str, Attribute]:
+    """All attributes of a store by name; its captions are one."""
+    there = {} if store.attributes is None else {one.name: one for one in store.attributes.each}
+    if store.captions is not None:
+        there.setdefault(CAPTION, Attribute(CAPTION, Kind("text", store.captions.facts.width)))
+    return there
+
+
+def _check_attributes(config: ModelSection, store: Store) -> None:
+    there = {name: one.kind for name, one in _attributes_of(store).items()}
+    if not there:
         raise DataError(
             f"{store.path}: its images have no attributes, but model.attributes names some",
-            "Prepare the store again with --labels and a table of several columns, or leave out model.attributes.",
+            "Prepare the store again with --labels and a table of several columns, or with --captions; or leave out "
+            "model.attributes.",
         )
-    there = {one.name: one.kind for one in store.attributes.each}
     for name, kind in config.attribute_kinds.items():
         if there.get(name) != kind:
             own = f"it is {spell_table({name: there[name]})}" if name in there else "there is none"
@@ -111,7 +186,6 @@ def _found(config: ModelSection, store: Store) -> AttributeValues:
                 f"{store.path}: model.attributes has {spell_table({name: kind})}, but in the store {own}",
                 f"All of the store: attributes = {{ {spell_table(there)} }}",
             )
-    return store.attributes
 
 
 def _first_of_each_value(found: AttributeValues) -> NDArray[np.int64]:
