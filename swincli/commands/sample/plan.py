@@ -21,6 +21,7 @@ from swincli.synthesis.latents.layer_ranges import parse_code_layers
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.output.archives import PACKED, digest
 from swincli.synthesis.output.provenance import Output
+from swincli.synthesis.output.sample_notes import origin_note, settings_note
 from swincli.synthesis.sample_set import SampleSet, latent_samples, seed_samples
 from swincli.synthesis.sampling import preview_levels
 
@@ -167,19 +168,12 @@ def _read_drawing(model: Model, request: SampleRequest, truncation: Truncation) 
 
 def _origin_note(model: Model, identity: str, request: SampleRequest) -> str:
     """The part of a note that names the model file."""
-    text = f"checkpoint={model.path.name} model={identity}"
-    return text if request.tuned is None else f"{text} tuned={request.tuned.name}:{model_identity(request.tuned)}"
+    tuned = request.tuned
+    return origin_note(model, identity, tuned and f"{tuned.name}:{model_identity(tuned)}")
 
 
 def _settings_note(request: SampleRequest) -> str:
-    text = f" truncation={float(request.truncation)}"
-    if request.truncation_layers is not None:
-        text += f" truncation-layers={request.truncation_layers}"
-    if request.truncation_centres is not None:
-        text += f" truncation-centres={request.truncation_centres}"
-    if request.preview is not None:
-        text += f" preview={request.preview}"
-    return text
+    return settings_note(request.truncation, request.truncation_layers, request.truncation_centres, request.preview)
 
 
 def _image_files(
