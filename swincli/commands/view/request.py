@@ -19,7 +19,7 @@ class ViewRequest:
     opened: Annotated[
         str | None,
         typer.Argument(
-            metavar="[CHECKPOINT|RUNS]",
+            metavar="CHECKPOINT|RUNS",
             help="Model file, builtin:NAME, run folder, or a folder of runs; default: the runs under runs/.",
             show_default=False,
         ),

@@ -55,8 +55,8 @@ export class Photo {
     this.words = h('p', {class: 'quiet', 'aria-live': 'polite'},
       'The model is searched for the code whose picture comes closest. The largest central square is used.');
     this.bar = h('progress', {max: 1, value: 0, 'aria-label': 'Projection', hidden: true});
-    const space = h('select', {id: 'space'}, h('option', {value: 'w+'}, 'w+: closer to the photograph'), h('option', {value: 'w'}, 'w: closer to what the model draws'));
-    const steps = h('select', {id: 'steps'}, [[100, 'quick, 100 steps'], [300, 'better, 300 steps'], [1000, 'best, 1,000 steps']].map(
+    const space = h('select', {id: 'space'}, h('option', {value: 'w+'}, 'w+, closer'), h('option', {value: 'w'}, 'w, more typical'));
+    const steps = h('select', {id: 'steps'}, [[60, 'quick, 60 steps'], [200, 'better, 200 steps'], [1000, 'best, 1,000 steps']].map(
       ([value, words]) => h('option', {value: String(value)}, words)));
     this.go = h('button', {class: 'main', id: 'project', onclick: () => this.project(file, space.value, steps.value)}, 'Project');
     this.dialog.replaceChildren(

@@ -74,7 +74,7 @@ export class Runs {
     this.list.replaceChildren(...this.rows.map((row) => h('div', {class: `run ${row.name === run ? 'first' : row.name === other ? 'second' : ''}`, role: 'listitem'},
       h('button', {class: 'run-name', 'aria-pressed': String(row.name === run), 'data-focus': `a ${row.name}`, onclick: () => this.choose(row.name)},
         h('strong', {}, row.name), h('span', {class: `state ${row.state}`}, STATES[row.state]),
-        h('span', {class: 'quiet'}, row.total ? `${count(row.images_seen)} of ${count(row.total)} images` : row.words),
+        h('span', {class: 'quiet', title: row.words}, row.total ? `${count(row.images_seen)} of ${count(row.total)} images` : row.words),
         h('span', {class: 'bar-line'}, h('progress', {max: row.total || 1, value: Math.min(row.images_seen ?? 0, row.total || 1), 'aria-label': `${row.name}: share of images`}))),
       h('button', {class: 'small', 'aria-pressed': String(row.name === other), disabled: row.name === run, 'data-focus': `b ${row.name}`,
         'aria-label': `Compare with ${row.name}`, onclick: () => this.compare(row.name)}, row.name === other ? 'Beside' : 'Compare'))));

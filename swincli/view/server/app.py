@@ -31,7 +31,7 @@ from swincli.view.server.guard import Access, Guard
 from swincli.view.server.runs import RunList
 from swincli.view.server.uploads import MOST_BYTES, MOST_JSON, ReadyFiles, read_body
 from swincli.view.server.worker_process import Start, Worker
-from swincli.view.worker.loop import Message, Opening
+from swincli.view.worker.loop import Message, Opening, words_of
 
 PAGE = Path(__file__).resolve().parents[1] / "page"
 MEDIA = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -55,6 +55,7 @@ class View:
         self._page = {path.name: path for path in PAGE.iterdir() if path.suffix in MEDIA}
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed: str | None = None
+        self._watched: tuple[str | None, tuple[int, ...] | None] | None = None  # the model's file as it was opened
 
     def tell(self, news: Message) -> None:
         """Send news to all open pages."""
@@ -81,16 +82,15 @@ class View:
 
     async def _watch_model(self) -> None:
         """Tell the pages when the file of the open model is replaced or gone."""
-        path, mark = None, None
         while True:
-            now = (self.broker.facts or {}).get("path")
-            if now != path or (self.broker.facts is not None and self.broker.facts.pop("reloaded", False)):
-                path, mark = now, _mark(now)
+            path = (self.broker.facts or {}).get("path")
+            mark = _mark(path)
+            if self._watched is None or self._watched[0] != path:
                 self._changed = None
-            elif path is not None and _mark(path) != mark:
-                mark = _mark(path)
+            elif self._watched[1] != mark:
                 self._changed = "replaced" if mark is not None else "gone"
                 self.tell({"event": "file", "change": self._changed})
+            self._watched = path, mark
             await asyncio.sleep(WATCH_SECONDS)
 
     async def page(self, request: Request) -> Response:
@@ -198,7 +198,7 @@ class View:
         else:
             raise UsageError("no model is open", "Open one of a run.")
         facts = await self.broker.open(path)
-        facts["reloaded"] = True
+        self._watched, self._changed = None, None
         return _json({"model": facts})
 
     def _runs(self) -> RunList:
@@ -282,6 +282,8 @@ def _said(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request
         except SwincliError as error:
             status = 400 if isinstance(error, UsageError) else 404 if isinstance(error, DataError) else 503
             return JSONResponse({"error": error.message, "hint": error.hint}, status)
+        except Exception as error:
+            return JSONResponse(words_of(error), 500)
 
     return endpoint
 

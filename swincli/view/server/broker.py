@@ -80,6 +80,7 @@ class Broker:
     def put(self, message: Message, priority: int, progress: Progress | None = None) -> Ticket:
         """Queue a message; the ticket's `answer` becomes the worker's answer, or its error."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(_see)
         number = next(self._numbers)
         ticket = Ticket(priority, number, {**message, "id": number}, answer, progress)
         heapq.heappush(self._long_waiting if priority == LONG else self._waiting, ticket)
@@ -207,6 +208,12 @@ class Broker:
                 ticket.answer.set_exception(SwincliError(trouble))
         self._waiting.clear()
         self._long_waiting.clear()
+
+
+def _see(answer: asyncio.Future[Any]) -> None:
+    """Look at an error, which nobody else may do after the page has left; asyncio would print it."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _next(waiting: list[Ticket]) -> Ticket | None:

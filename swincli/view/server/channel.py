@@ -19,10 +19,10 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from swincli.errors import SwincliError, UsageError
+from swincli.errors import UsageError
 from swincli.view.server import requests
 from swincli.view.server.broker import CALL, GRID, PICTURE, Broker, OvertakenError, Ticket
-from swincli.view.worker.loop import Message
+from swincli.view.worker.loop import Message, words_of
 
 TILES_AT_ONCE = 12  # so that a picture never waits long behind the grid
 MOST_SLOTS = 16
@@ -122,8 +122,8 @@ class Channel:
                         break
             except OvertakenError:
                 pass
-            except SwincliError as error:
-                await self._send({**about, "error": error.message, "hint": error.hint}, [])
+            except Exception as error:
+                await self._send({**about, **words_of(error)}, [])
 
     async def _send(self, header: dict[str, Any], parts: list[bytes]) -> None:
         head = json.dumps({**header, "sizes": [len(part) for part in parts]}).encode()

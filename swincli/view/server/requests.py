@@ -35,7 +35,7 @@ def check_look(request: dict[str, Any]) -> str:
     Raises:
         UsageError: it cannot.
     """
-    text = _of(request, "look", str)
+    text: str = _of(request, "look", str)
     parse_look(text)
     return text
 
@@ -108,6 +108,7 @@ def projection(request: dict[str, Any], data: bytes) -> Message:
 def _of(request: dict[str, Any], name: str, kind: Any) -> Any:
     value = request.get(name)
     is_other = not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
+    is_other |= isinstance(value, int) and abs(value) > 2**53
     if is_other or (isinstance(value, str) and len(value) > MOST_TEXT):
         raise UsageError(f"request: {name} is missing or of the wrong kind")
     return value

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from swincli.errors import DataError, SwincliError
 from swincli.system.json_lines import read_records
@@ -62,8 +62,9 @@ class RunList:
         row: dict[str, Any] = {"name": name, "state": "unreadable", "words": "", "touched": 0.0}
         try:
             row["touched"] = max(_time(path / file) for file in (RECIPE, "stats.jsonl", "metrics.jsonl", "samples"))
-            row |= _standing(self._observers.setdefault(path, RunObserver(path)).look())
             row |= {"grids": len(grids_of(path)), "models": models_of(path)}
+            row |= _standing(self._observers.setdefault(path, RunObserver(path)).look())
+            row["images_seen"] = max(row["images_seen"], *row["models"], 0)  # states may have been deleted
         except (SwincliError, OSError) as error:
             row["words"] = str(error)
         return row
@@ -227,7 +228,7 @@ def _thin(points: list[list[float]]) -> list[list[float]]:
     return [[sum(column) / len(group) for column in zip(*group, strict=True)] for group in groups]
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and abs(value) < 1e300 and math.isfinite(value)
 

@@ -67,7 +67,7 @@ def serve(connection: Connection, opening: Opening) -> None:
         desk = Desk(connection, opening)
         connection.send({"ready": desk.facts()})
     except Exception as error:
-        connection.send(_failure(error))
+        connection.send(words_of(error))
         return
     while True:
         try:
@@ -106,7 +106,7 @@ class Desk:
         except (EOFError, BrokenPipeError):
             raise
         except Exception as error:
-            self._connection.send({"id": number, **_failure(error)})
+            self._connection.send({"id": number, **words_of(error)})
             return
         self._connection.send({"id": number, "done": done})
 
@@ -141,13 +141,13 @@ class Desk:
         from pathlib import Path
 
         from swincli.model.files.model_file import load_model
-        from swincli.view.worker.studio import Studio
+        from swincli.view.worker.studio import Studio, in_own_memory
         from swincli.view.worker.walking import WalkPlayer
 
         if self._long is not None:
             raise SwincliError("a projection or a video is being made", "Wait for its end, or cancel it.")
         codes = message.get("codes", {})
-        studio = Studio(load_model(Path(message["path"]), self._device))
+        studio = Studio(in_own_memory(load_model(Path(message["path"]), self._device)))
         for code in codes.values():
             if code.shape == (studio.model.recipe.model.num_ws, studio.model.recipe.model.latent_dim):
                 studio.add_code(code)
@@ -209,17 +209,18 @@ class Desk:
 
         return latents(self.studio, [parse_look(look) for look in message["looks"]])
 
-    def _codes(self, message: Message) -> list[str]:
+    def _codes(self, message: Message) -> dict[str, torch.Tensor]:
         from swincli.view.worker.downloads import read_codes
 
-        return read_codes(self.studio, message["name"], message["data"])
+        names = read_codes(self.studio, message["name"], message["data"])
+        return {name: self.studio.codes[name].cpu() for name in names}
 
     def _project(self, message: Message) -> Message:
         from swincli.view.worker.projecting import Upload, project
         from swincli.view.worker.studio import encode
 
-        studio, warnings = self.studio, []
-        last = [0.0]
+        studio, last = self.studio, [0.0]
+        warnings: list[str] = []
         upload = Upload(message["name"], message["data"], message["space"], message["steps"])
 
         def watch(step: int, steps: int, loss: float, codes: torch.Tensor) -> None:
@@ -282,7 +283,8 @@ class Desk:
             raise CancelledWorkError
 
 
-def _failure(error: Exception) -> Message:
+def words_of(error: Exception) -> Message:
+    """An error as a sentence and a hint, for the page."""
     from swincli.system.process_limits import explain_limit
 
     known = error if isinstance(error, SwincliError) else explain_limit(error)

@@ -21,7 +21,7 @@ from swincli.view.worker.studio import Studio
 Perceive = Callable[[Model], FeatureNetwork | None]
 MOST_PIXELS = 50_000_000  # of an upload, before it is decoded
 MOST_STEPS = 5000
-SAMPLES = 64  # of w, as starts
+SAMPLES = 32  # of w, as starts
 
 
 class Watch(Protocol):

@@ -142,6 +142,14 @@ class Studio:
         return self.renderer.tiles(torch.cat([self.w_plus(one) for one in looks]))
 
 
+def in_own_memory(model: Model) -> Model:
+    """The model with copies of its weights: those of a file are mapped, and would go when it is overwritten."""
+    for tensor in (*model.generator.parameters(), *model.generator.buffers()):
+        tensor.data = tensor.data.clone()
+    by_class = model.w_mean_by_class
+    return replace(model, w_mean=model.w_mean.clone(), w_mean_by_class=None if by_class is None else by_class.clone())
+
+
 def encode(picture: Tensor) -> tuple[bytes, str]:
     """A picture, uint8 `[H, W, 3]`, for the page: PNG, or JPEG if it is large; and its media type."""
     image, content = Image.fromarray(picture.numpy()), BytesIO()
