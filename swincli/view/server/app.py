@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import wraps
@@ -55,7 +54,7 @@ class View:
         self._page = {path.name: path for path in PAGE.iterdir() if path.suffix in MEDIA}
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed: str | None = None
-        self._watched: tuple[str | None, tuple[int, ...] | None] | None = None  # the model's file as it was opened
+        self._watched = str(opened.model), _mark(str(opened.model))  # the model's file as it was opened
 
     def tell(self, news: Message) -> None:
         """Send news to all open pages."""
@@ -83,14 +82,11 @@ class View:
     async def _watch_model(self) -> None:
         """Tell the pages when the file of the open model is replaced or gone."""
         while True:
-            path = (self.broker.facts or {}).get("path")
-            mark = _mark(path)
-            if self._watched is None or self._watched[0] != path:
-                self._changed = None
-            elif self._watched[1] != mark:
+            path, before = self._watched
+            if (mark := _mark(path)) != before:
+                self._watched = path, mark
                 self._changed = "replaced" if mark is not None else "gone"
                 self.tell({"event": "file", "change": self._changed})
-            self._watched = path, mark
             await asyncio.sleep(WATCH_SECONDS)
 
     async def page(self, request: Request) -> Response:
@@ -197,8 +193,9 @@ class View:
             path = self.broker.facts["path"]
         else:
             raise UsageError("no model is open", "Open one of a run.")
+        mark = _mark(path)
         facts = await self.broker.open(path)
-        self._watched, self._changed = None, None
+        self._watched, self._changed = (path, mark), None
         return _json({"model": facts})
 
     def _runs(self) -> RunList:
@@ -244,10 +241,10 @@ def _count(value: Any) -> int:
     return value
 
 
-def _mark(path: str | None) -> tuple[int, ...] | None:
+def _mark(path: str) -> tuple[int, ...] | None:
     """What changes when a file is replaced; None without a file."""
-    with suppress(OSError, TypeError):
-        stat = os.stat(path)  # type: ignore[arg-type]  # noqa: PTH116
+    with suppress(OSError):
+        stat = Path(path).stat()
         return stat.st_mtime_ns, stat.st_size, stat.st_ino
     return None
 
