@@ -77,3 +77,10 @@ def no_network(_: Any) -> None:
 def pixels_of(content: bytes) -> np.ndarray:
     """The pixels of an encoded picture."""
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+
+
+def photograph(side: int = 24) -> bytes:
+    """A PNG of noise."""
+    content = io.BytesIO()
+    Image.effect_noise((side, side), 90).convert("RGB").save(content, "PNG")
+    return content.getvalue()

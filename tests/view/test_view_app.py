@@ -13,19 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from sampled_models import sample
-from viewed_pages import OWN, answer_of, pixels_of
+from viewed_pages import OWN, answer_of, photograph, pixels_of
 
 
 def reports_of(answer: Any) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answer.text.splitlines()]
-
-
-def photograph(side: int = 24) -> bytes:
-    content = io.BytesIO()
-    Image.effect_noise((side, side), 90).convert("RGB").save(content, "PNG")
-    return content.getvalue()
 
 
 def test_every_file_of_the_page_is_served(page: Any) -> None:

@@ -169,7 +169,7 @@ def _read_drawing(model: Model, request: SampleRequest, truncation: Truncation) 
 def _origin_note(model: Model, identity: str, request: SampleRequest) -> str:
     """The part of a note that names the model file."""
     tuned = request.tuned
-    return origin_note(model, identity, tuned and f"{tuned.name}:{model_identity(tuned)}")
+    return origin_note(model, identity, None if tuned is None else f"{tuned.name}:{model_identity(tuned)}")
 
 
 def _settings_note(request: SampleRequest) -> str:
