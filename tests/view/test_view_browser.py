@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,12 +101,22 @@ def new_tab(browser: Any, address: str, **options: Any) -> Any:
 
 def settle(page: Any) -> None:
     """Wait until the large picture is that of the settings."""
-    page.wait_for_function("""async () => {
+    is_settled = """async () => {
         const {lookText, parseLook} = await import('/page/state.js');
         const wanted = lookText(parseLook(new URLSearchParams(location.hash.slice(1)).get('look') ?? ''));
         const {look, preview} = document.getElementById('frame').dataset;
         return look === wanted && preview === 'false';
-    }""")
+    }"""
+    end = time.monotonic() + WAIT / 1000
+    while not page.evaluate(is_settled):  # `wait_for_function` takes the promise for an answer
+        assert time.monotonic() < end
+        page.wait_for_timeout(50)
+
+
+def url_of(page: Any) -> str:
+    """The address now."""
+    found: str = page.evaluate("() => location.href")
+    return found
 
 
 def pixels(page: Any) -> np.ndarray:
@@ -135,7 +146,7 @@ def test_sliders_change_pixels_and_a_permalink_and_undo_restore_them(tab: Any, b
         move(tab, label, value)
         shown.append(pixels(tab))
         assert np.abs(shown[-1] - shown[-2]).max() > 3
-    other = new_tab(browser, tab.url)
+    other = new_tab(browser, url_of(tab))
     assert (pixels(other) == shown[-1]).all()
     other.context.close()
     for wanted in shown[-2::-1]:
@@ -153,9 +164,9 @@ def test_the_grid_goes_on_and_arrow_keys_choose(tab: Any) -> None:
     tab.focus("#grid")
     tab.keyboard.press("ArrowRight")
     settle(tab)
-    assert "seed%3D4000000004" in tab.url
-    tab.evaluate("grid.scrollTop = 5000")
-    tab.wait_for_function("document.querySelectorAll('.tile.drawn').length > 20")
+    assert "seed%3D4000000004" in url_of(tab)
+    tab.evaluate("() => { grid.scrollTop = 5000; }")
+    tab.wait_for_function("() => document.querySelectorAll('.tile.drawn').length > 20")
     assert len(tab.query_selector_all(".tile")) < 200  # only what is visible exists
 
 
@@ -177,7 +188,9 @@ def test_attention_is_shown_where_one_clicks(tab: Any) -> None:
     tab.focus("#frame")
     tab.keyboard.press("ArrowRight")
     tab.wait_for_function("text => document.querySelector('#attention p').textContent !== text", arg=before)
-    painted = tab.evaluate("overlay.getContext('2d').getImageData(0, 0, 512, 512).data.some((value) => value > 0)")
+    painted = tab.evaluate(
+        "() => overlay.getContext('2d').getImageData(0, 0, 512, 512).data.some((value) => value > 0)"
+    )
     assert painted
     tab.keyboard.press("Escape")
     assert tab.locator("#attention").is_hidden()
@@ -193,7 +206,7 @@ def test_a_walk_is_played_written_and_downloaded(tab: Any, tmp_path: Path) -> No
     tab.fill('[data-walk="frames"]', "4")
     tab.press('[data-walk="frames"]', "Tab")
     tab.click("#play")
-    tab.wait_for_function("caption.textContent.startsWith('Frame')")
+    tab.wait_for_function("() => caption.textContent.startsWith('Frame')")
     tab.click("#play")
     tab.click("#render")
     tab.wait_for_selector("#download-walk")
@@ -211,16 +224,16 @@ def test_a_photograph_is_projected(tab: Any, tmp_path: Path) -> None:
     before = pixels(tab)
     tab.set_input_files("#file", str(photo))
     tab.select_option("#steps", "60")
-    tab.evaluate("document.querySelector('#steps option').value = '8'")  # fewer than people are offered
+    tab.evaluate("() => { document.querySelector('#steps option').value = '8'; }")  # fewer than people are offered
     tab.click("#project")
     tab.wait_for_selector("#photo:not([open])", state="attached")
     settle(tab)
-    assert re.search("code%3D[0-9a-f]{12}", tab.url)
+    assert re.search("code%3D[0-9a-f]{12}", url_of(tab))
     assert (pixels(tab) != before).any()
     (tmp_path / "no.png").write_bytes(b"no picture")
     tab.set_input_files("#file", str(tmp_path / "no.png"))
     tab.click("#project")
-    tab.wait_for_function("document.querySelector('#photo .bad')?.textContent.includes('not an image')")
+    tab.wait_for_function("() => document.querySelector('#photo .bad')?.textContent.includes('not an image')")
 
 
 def test_two_tabs_a_killed_worker_and_a_lost_connection(browser: Any) -> None:
@@ -228,12 +241,12 @@ def test_two_tabs_a_killed_worker_and_a_lost_connection(browser: Any) -> None:
     one, other = (new_tab(browser, started.address) for _ in range(2))
     started.worker().kill()
     for page in (one, other):
-        page.wait_for_function("document.body.textContent.includes('was killed')")
+        page.wait_for_function("() => document.body.textContent.includes('was killed')")
         page.wait_for_selector('[data-name="worker"]', state="detached")
     move(one, "Truncation", 0.4)
     assert (pixels(one) != pixels(other)).any()
     assert started.end() == 0
-    one.wait_for_function("document.body.textContent.includes('is lost')")
+    one.wait_for_function("() => document.body.textContent.includes('is lost')")
     port = started.address.rsplit(":", 1)[1].strip("/")
     again = Server(MODEL, "--port", port)
     one.wait_for_selector('[data-name="link"]', state="detached")
@@ -266,7 +279,7 @@ def test_axe_finds_no_serious_fault(browser: Any, runs: Path, scheme: str, width
     page.click("#tab-runs")
     page.wait_for_selector(".chart")
     faults["runs"] = serious(page)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # nothing sticks out
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")  # nothing sticks out
     page.context.close()
     started.end()
     assert faults == {"explore": [], "help": [], "runs": []}

@@ -122,7 +122,7 @@ export class Controls {
       onchange: () => this.store.commit(),
     });
     const output = h('button', {
-      class: 'value', title: 'Reset', 'aria-label': `Reset ${label}`,
+      class: 'value', title: 'Reset',
       onclick: () => { set(this.store.state.look, start); this.store.commit(); },
     });
     const row = {
@@ -131,6 +131,7 @@ export class Controls {
         input.value = String(value);
         const words = Number.isInteger(value) && step >= 0.1 ? String(value) : value.toFixed(2);
         output.textContent = words;
+        output.setAttribute('aria-label', `${words}, reset ${label}`);
         input.setAttribute('aria-valuetext', words);
         line.classList.toggle('moved', Math.abs(value - start) > 1e-9);
         input.style.setProperty('--at', `${(100 * (clamp(value, low, high) - low)) / (high - low)}%`);

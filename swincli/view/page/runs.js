@@ -77,7 +77,7 @@ export class Runs {
         h('span', {class: 'quiet', title: row.words}, row.total ? `${count(row.images_seen)} of ${count(row.total)} images` : row.words),
         h('span', {class: 'bar-line'}, h('progress', {max: row.total || 1, value: Math.min(row.images_seen ?? 0, row.total || 1), 'aria-label': `${row.name}: share of images`}))),
       h('button', {class: 'small', 'aria-pressed': String(row.name === other), disabled: row.name === run, 'data-focus': `b ${row.name}`,
-        'aria-label': `Compare with ${row.name}`, onclick: () => this.compare(row.name)}, row.name === other ? 'Beside' : 'Compare'))));
+        'aria-label': row.name === other ? `Beside: ${row.name}` : `Compare with ${row.name}`, onclick: () => this.compare(row.name)}, row.name === other ? 'Beside' : 'Compare'))));
     if (!this.rows.length) this.list.replaceChildren(h('p', {class: 'empty'}, `No run in ${this.root} yet.`));
     if (focused) this.list.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
   }
