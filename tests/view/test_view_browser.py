@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,12 @@ class Server:
         return max(children, key=lambda child: child.memory_info().rss)
 
     def end(self) -> int:
-        self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(60)
+        """End it as Ctrl-C does, if it still runs, and return its exit code."""
         assert self.process.stdout is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
         self.process.stdout.close()
-        return code
+        return self.process.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,20 @@ def server() -> Iterator[Server]:
     started = Server(MODEL)
     yield started
     assert started.end() == 0  # Ctrl-C is the usual way to end it
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Server]]:
+    """Starts servers, and ends them after the test."""
+    started: list[Server] = []
+
+    def start_one(*arguments: str) -> Server:
+        started.append(Server(*arguments))
+        return started[-1]
+
+    yield start_one
+    for server in started:
+        server.end()
 
 
 @pytest.fixture
@@ -236,22 +251,22 @@ def test_a_photograph_is_projected(tab: Any, tmp_path: Path) -> None:
     tab.wait_for_function("() => document.querySelector('#photo .bad')?.textContent.includes('not an image')")
 
 
-def test_two_tabs_a_killed_worker_and_a_lost_connection(browser: Any) -> None:
-    started = Server(MODEL)
+def test_two_tabs_a_killed_worker_and_a_lost_connection(browser: Any, start: Callable[..., Server]) -> None:
+    started = start(MODEL)
     one, other = (new_tab(browser, started.address) for _ in range(2))
     started.worker().kill()
     for page in (one, other):
         page.wait_for_function("() => document.body.textContent.includes('was killed')")
+    for page in (one, other):
         page.wait_for_selector('[data-name="worker"]', state="detached")
     move(one, "Truncation", 0.4)
     assert (pixels(one) != pixels(other)).any()
     assert started.end() == 0
     one.wait_for_function("() => document.body.textContent.includes('is lost')")
     port = started.address.rsplit(":", 1)[1].strip("/")
-    again = Server(MODEL, "--port", port)
+    start(MODEL, "--port", port)
     one.wait_for_selector('[data-name="link"]', state="detached")
     move(one, "Truncation", 0.9)
-    assert again.end() == 0
     for page in (one, other):
         page.context.close()
 
@@ -259,11 +274,13 @@ def test_two_tabs_a_killed_worker_and_a_lost_connection(browser: Any) -> None:
 @pytest.mark.parametrize(
     ("scheme", "width"), [("light", 1400), ("dark", 1400), ("light", 390)], ids=["light", "dark", "phone"]
 )
-def test_axe_finds_no_serious_fault(browser: Any, runs: Path, scheme: str, width: int) -> None:
+def test_axe_finds_no_serious_fault(
+    browser: Any, start: Callable[..., Server], runs: Path, scheme: str, width: int
+) -> None:
     axe = find_axe()
     if axe is None:
         pytest.skip("needs npm's axe-core: in node_modules, or name its folder in AXE_CORE")
-    started = Server(str(runs))
+    started = start(str(runs))
     page = new_tab(browser, started.address, color_scheme=scheme, bypass_csp=True)
     page.set_viewport_size({"width": width, "height": 850})
     page.add_script_tag(content=axe.read_text(encoding="utf-8"))
@@ -281,7 +298,6 @@ def test_axe_finds_no_serious_fault(browser: Any, runs: Path, scheme: str, width
     faults["runs"] = serious(page)
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")  # nothing sticks out
     page.context.close()
-    started.end()
     assert faults == {"explore": [], "help": [], "runs": []}
 
 
