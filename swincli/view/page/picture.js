@@ -194,7 +194,7 @@ export class Picture {
       for (let column = left; column < right; column += 1) {
         const value = weights[row * resolution + column] / 255;
         context.fillStyle = `rgba(${heat(value).join(',')}, ${(0.45 + 0.45 * value).toFixed(3)})`;
-        context.fillRect(column * cell, row * cell, cell + 0.5, cell + 0.5);
+        context.fillRect(column * cell, row * cell, cell, cell);
       }
     }
     context.lineWidth = 3;

@@ -142,7 +142,7 @@ export class Runs {
     };
     draw();
     return h('section', {class: 'card'}, h('h2', {}, 'Grids through time'),
-      h('div', {class: 'row'}, slider, words), h('div', {class: 'pictures'}, pictures));
+      h('div', {class: 'row'}, slider, words), h('div', {class: 'pictures'}, names.map((name, index) => h('figure', {}, names.length > 1 ? h('figcaption', {}, h('span', {class: `key key-${index}`}, name)) : null, pictures[index]))));
   }
 
   plots(names) {
