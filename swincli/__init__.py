@@ -15,6 +15,7 @@ from swincli.version import __version__
 
 if TYPE_CHECKING:
     from swincli.api.evaluate import evaluate
+    from swincli.api.export import export
     from swincli.api.files import load_recipe, load_store
     from swincli.api.model import LoadedModel, load_model
     from swincli.api.project import project
@@ -29,6 +30,7 @@ __all__ = [
     "SwincliError",
     "__version__",
     "evaluate",
+    "export",
     "load_model",
     "load_recipe",
     "load_store",
@@ -41,6 +43,7 @@ _HOMES = {
     "Store": "swincli.data.store.reader",
     "SwincliError": "swincli.errors",
     "evaluate": "swincli.api.evaluate",
+    "export": "swincli.api.export",
     "load_model": "swincli.api.model",
     "load_recipe": "swincli.api.files",
     "load_store": "swincli.api.files",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from swincli.commands.model_options import open_model, read_truncation
 from swincli.errors import UsageError
 from swincli.model.files.model_file import Model
 from swincli.synthesis.latents.codes import codes_of_z
+from swincli.synthesis.latents.edits import Amount, open_edits
 from swincli.synthesis.sample_set import render_samples, seed_samples
 from swincli.synthesis.sampling import render_all, sampling_batch
 from swincli.system import runtime
@@ -63,6 +64,11 @@ class LoadedModel:
     def images_seen(self) -> int:
         """Images that it was trained on, repetitions included."""
         return self.core.images_seen
+
+    @property
+    def ancestors(self) -> tuple[str, ...]:
+        """The models that it was made from and how, the oldest first, such as "fine-tuned from ffhq256.safetensors"."""
+        return tuple(map(str, self.core.ancestors))
 
     @property
     def device(self) -> str:
@@ -163,6 +169,27 @@ class LoadedModel:
         parts = (part for part in w_plus.split(step) if len(part))
         return self._gather(render_all(self.core, parts, preview=preview))
 
+    def edit(self, w: ArrayLike, edits: Mapping[str, float]) -> NDArray[np.float32]:
+        """Codes moved along directions of `swincli directions`.
+
+        Args:
+            w: w `[N, latent_dim]` or w+ `[N, num_ws, latent_dim]`.
+            edits: Steps by the name or file of a direction, in standard deviations, such as `{"smile": 1.5}`.
+
+        Returns:
+            w+ `[N, num_ws, latent_dim]`, for `synthesise`.
+
+        Raises:
+            UsageError: the model has no such direction, it moves style channels, or codes of another shape.
+            DataError: a direction of another model.
+        """
+        codes = self._codes(w, (2, 3))
+        moved = open_edits(self.core, [[Amount(str(name), float(steps)) for name, steps in edits.items()]])
+        if moved.editor.moves_channels:
+            raise UsageError("edit: style channels are no codes of w+", "Draw them with `swincli sample --edit`.")
+        w_plus = codes if codes.ndim == 3 else self.core.generator.broadcast(codes)
+        return np.asarray(moved.editor.move(w_plus, moved.steps[0]).cpu().numpy(), np.float32)
+
     def _codes(self, values: Any, dims: tuple[int, ...]) -> Tensor:
         codes = torch.as_tensor(np.asarray(values, np.float32), device=self.core.device)
         whole = codes.ndim != 3 or codes.shape[1] == self.num_ws
@@ -186,8 +213,8 @@ def load_model(
     same bytes as with `swincli sample`.
 
     Args:
-        source: A run folder (its newest model), a `.safetensors` file, or an original `.pt` checkpoint; None for the
-            newest run under `runs/`.
+        source: A run folder (its newest model), a `.safetensors` file, an original `.pt` checkpoint, `builtin:NAME`, or
+            `hf:OWNER/NAME` of a hub; None for the newest run under `runs/`.
         device: "auto" takes CUDA, then MPS, then the CPU.
         tuned: Apply the tuned weights that `swincli project --tune` wrote.
 

@@ -10,13 +10,17 @@ from typing import Annotated, Any
 
 import typer
 
+from swincli.commands.card.command import card
 from swincli.commands.convert.command import convert
+from swincli.commands.directions.command import directions_app
 from swincli.commands.doctor import doctor
 from swincli.commands.evaluate.command import evaluate
+from swincli.commands.export.command import export
 from swincli.commands.interpolate.command import interpolate
 from swincli.commands.prepare_data.command import prepare_data
 from swincli.commands.project.command import project
 from swincli.commands.recipe import recipe_app
+from swincli.commands.report.command import report
 from swincli.commands.sample.command import sample
 from swincli.commands.stop import stop
 from swincli.commands.train.command import train
@@ -67,10 +71,14 @@ app.command("sample", epilog=_example("swincli sample --seeds 0-31 --truncation 
 app.command("interpolate", epilog=_example("swincli interpolate --seeds 1,5,9 --loop --pace perceptual"))(interpolate)
 app.command("project", epilog=_example("swincli project portrait.jpg --space w+ --tune"))(project)
 app.command("view", epilog=_example("swincli view builtin:cats32"))(view)
+app.add_typer(directions_app, name="directions")
 app.command("evaluate", epilog=_example("swincli evaluate --metric fid --data datasets/photos-256"))(evaluate)
+app.command("report", epilog=_example("swincli report runs/quickstart"))(report)
+app.command("card", epilog=_example("swincli card runs/quickstart hub/cats-32 --license cc-by-4.0"))(card)
 app.add_typer(recipe_app, name="recipe")
 app.command("doctor", epilog=_example("swincli doctor quickstart"))(doctor)
 app.command("convert", epilog=_example("swincli convert FFHQ_256.pt ffhq256.safetensors"))(convert)
+app.command("export", epilog=_example("swincli export runs/quickstart model.onnx"))(export)
 
 
 @functools.cache

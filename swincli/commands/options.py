@@ -43,7 +43,7 @@ CheckpointOption = Annotated[
     str | None,
     typer.Option(
         metavar="RUN|FILE",
-        help="Run folder, model file or builtin:NAME; default: the newest run.",
+        help="Run folder, model file, builtin:NAME or hf:OWNER/NAME; default: the newest run.",
         rich_help_panel=SOURCE,
     ),
 ]
@@ -76,6 +76,15 @@ TruncationCentresOption = Annotated[
     int | None,
     typer.Option(
         min=1, metavar="K", help="Truncate towards the nearest of K cluster centres of w.", rich_help_panel=SOURCE
+    ),
+]
+
+EditOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=STEPS,...",
+        help="Move the images along directions of `swincli directions`, in standard deviations; repeatable.",
+        rich_help_panel=SOURCE,
     ),
 ]
 

@@ -55,7 +55,7 @@ def save_page(path: Path, page: AugmentPage) -> None:
     Raises:
         ResourceError: the file cannot be written.
     """
-    save_image(Output(path, NOTE), page.picture)
+    save_image(Output(path, NOTE, source_type=None), page.picture)
 
 
 def draw_augment_page(recipe: Recipe, store: Store) -> AugmentPage:

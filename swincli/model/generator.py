@@ -257,7 +257,7 @@ class Generator(nn.Module):
 
     def begin(self, w_plus: Tensor) -> Partial:
         """The synthesis of w+ before its first level: the learned constant, `[B, 4, 4, C]`."""
-        x = self.constant.permute(0, 2, 3, 1).expand(len(w_plus), -1, -1, -1)
+        x = self.constant.permute(0, 2, 3, 1).expand(w_plus.shape[0], -1, -1, -1)
         if cpu_tiles.on_gpu_path(x):
             x = x.contiguous()  # else each linear layer of the level copies its input
         return Partial(0, x if self.start is None else x + self.start(w_plus[:, 0]), None)

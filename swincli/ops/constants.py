@@ -31,7 +31,8 @@ def cached_constant(build: Build) -> Build:
     @functools.wraps(build)
     def call(*arguments: Hashable, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Tensor:
         device = device or torch.device("cpu")
-        if torch.compiler.is_compiling():  # the compiler folds constants itself, and cannot trace the cache
+        # The compiler folds constants itself, and cannot trace the cache. An export takes the cached tensor as it is.
+        if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
             tensor = build(*arguments, device=device)
             return tensor.to(dtype or tensor.dtype)
         return cached(arguments, device, dtype)

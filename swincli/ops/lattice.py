@@ -127,7 +127,7 @@ def plain_lattice_attention(qkv: Tensor, lattice: Lattice, bias: Tensor | None) 
     parts = bias_of_lines(q, lattice, bias)
     pieces = [logits[part] if of_tiles is None else logits[part] + of_tiles for part, of_tiles in parts]
     weights = (torch.cat(pieces) if len(pieces) > 1 else pieces[0]).softmax(dim=-1).to(v.dtype)
-    return lattice.assemble((weights @ v.movedim(2, 4)).movedim(4, 2), len(qkv))
+    return lattice.assemble((weights @ v.movedim(2, 4)).movedim(4, 2), qkv.shape[0])
 
 
 def plain_gradients(lattice: Lattice, qkv: Tensor, bias: Tensor | None, grad: Tensor) -> tuple[Tensor | None, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from swincli.data.images.digital_source import COMPOSITE
 from swincli.metrics.networks.stlpips import SMALLEST, PerceptualDistance
 from swincli.projection.networks import resize_for_network
 from swincli.projection.psnr_ssim import psnr, ssim
@@ -59,14 +60,18 @@ class Similarity:
 def projection_files(out: Path, target: Target, settings: str) -> ProjectionFiles:
     """Output files of a picture, with the settings and the picture's hash in their notes."""
     note = f"{settings} picture={target.digest[:HASH_DIGITS]}"
-    image, pair = (Output(out / f"{target.stem}{end}.png", note) for end in ("", "-pair"))
+    image, pair = _image_and_pair(out, target.stem, note)
     return ProjectionFiles(Output(out / f"{target.stem}.npz", note), image, pair, out / f"{target.stem}-search.mp4")
 
 
 def tuned_files(out: Path, target: Target, note: str) -> tuple[Output, Output]:
     """Files of the tuned model's image, and of target, untuned and tuned image side by side."""
-    image, pair = (Output(out / f"{target.stem}-tuned{end}.png", note) for end in ("", "-pair"))
-    return image, pair
+    return _image_and_pair(out, f"{target.stem}-tuned", note)
+
+
+def _image_and_pair(out: Path, stem: str, note: str) -> tuple[Output, Output]:
+    """Files of an image of the model, and of one that shows the user's picture too."""
+    return Output(out / f"{stem}.png", note), Output(out / f"{stem}-pair.png", note, COMPOSITE)
 
 
 def save_projection(files: ProjectionFiles, target: Target, code: Tensor, picture: Tensor, identity: str) -> None:

@@ -91,12 +91,21 @@ class LossSection(Section):
     """Weight of a second D on frozen features (vision-aided GAN): hinge loss of `model.features`; 1 in the paper."""
     features_from: ImageCount = 0
     """Images after which the second D starts; the paper waits until fakes are decent."""
+    features_end: Weight | None = None
+    """Weight of the second D after `features_until` images, reached on a half-cosine. Left out: constant weight."""
+    features_until: PositiveImageCount | None = None
+    """Images over which `features` changes to `features_end`. At 0 the second D is left out, and steps are faster."""
 
     @model_validator(mode="after")
     def _schedules_are_complete(self) -> Self:
         if self.gamma_until is None and (self.r1_gamma_end is not None or self.r2_gamma_end is not None):
             key = "r1_gamma_end" if self.r1_gamma_end is not None else "r2_gamma_end"
             raise inconsistent(key, "needs loss.gamma_until, the images until it is reached")
+        if (self.features_end is None) != (self.features_until is None):
+            key, other = ("features_end", "features_until")[:: 1 if self.features_until is None else -1]
+            raise inconsistent(key, f"needs loss.{other}")
+        if self.features_end and not self.features:
+            raise inconsistent("features_end", "needs loss.features, the weight at the start, above 0")
         if len(set(self.augself_groups)) < len(self.augself_groups):
             raise inconsistent("augself_groups", "names a group twice")
         return self

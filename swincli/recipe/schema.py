@@ -35,6 +35,8 @@ class DataSection(Section):
     """How pictures of `source` become square."""
     filter: Literal["lanczos", "box", "bicubic"] = "lanczos"
     """Resize filter for pictures of `source`."""
+    labels: NonEmptyText | None = None
+    """Labels for pictures of `source`, as in `prepare-data --labels`: "folders", or a file such as body.json."""
     resident: Literal["auto", "always", "never"] = "auto"
     """Keep all images in device memory. "auto" does so on CUDA if they take at most a quarter of its free memory."""
 

@@ -14,6 +14,7 @@ from swincli.errors import UsageError
 from swincli.model.files.model_file import Model
 from swincli.synthesis.latents.classes import class_caption, draw_labels
 from swincli.synthesis.latents.codes import codes_of_latents, codes_of_seeds, z_from_seeds
+from swincli.synthesis.latents.edits import Edits
 from swincli.synthesis.latents.files import Latents, LatentSpace
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sampling import render_all, reuse_batch, sampling_batch
@@ -138,6 +139,12 @@ def latent_samples(model: Model, latents: Latents, path: Path, truncation: Trunc
         seeds=[],
     )
     return SampleSet(named, codes)
+
+
+def edited_samples(samples: SampleSet, edits: Edits) -> SampleSet:
+    """The images moved by the first list of edits."""
+    steps = edits.steps[0]
+    return replace(samples, codes=lambda chosen: edits.editor.move(samples.codes(chosen), steps))
 
 
 def _hash(code: Tensor) -> str:

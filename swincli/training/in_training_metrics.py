@@ -150,13 +150,16 @@ class InTrainingMetrics:
 
     def _fakes(self, state: TrainingState, should_stop: ShouldStop) -> tuple[Model, ImageStream]:
         """The EMA as a model, and this rank's share of its images."""
+        means = mean_w_tensors(state.average)
         model = Model(
             generator=state.average,
             recipe=state.recipe,
             images_seen=state.images_seen,
             path=self.folder.model(state.images_seen),
             classes=state.classes,
-            **mean_w_tensors(state.average),
+            ancestors=state.ancestors,
+            w_mean=means["w_mean"],
+            w_mean_by_class=means.get("w_mean_by_class"),
         )
         seeds = fake_seeds(self.section.num, 0)
         share = self.processes.shard(len(seeds))

@@ -43,7 +43,8 @@ def open_training_store(recipe: Recipe, console: Console) -> Store:
     path = _data_path(recipe)
     if not path.exists() and data.source is not None:
         console.say(f"{path} does not exist: preparing it from {data.source}")
-        prepare(data.source, path, PrepareOptions(recipe.model.size, data.crop, data.filter), console)
+        options = PrepareOptions(recipe.model.size, data.crop, data.filter, labels=data.labels)
+        prepare(data.source, path, options, console)
     if path.exists() and not is_store(path):
         raise DataError(
             f"{path}: not a store of images",

@@ -65,6 +65,13 @@ def adam_beta2(images_seen: int, train: TrainSection) -> float:
     return half_cosine(images_seen, train.beta2, train.beta2_end, train.beta2_until)
 
 
+def features_weight(images_seen: int, loss: LossSection) -> float:
+    """Weight of the D on frozen features: 0 before `features_from`, and `features_end` from `features_until` on."""
+    if images_seen < loss.features_from:
+        return 0.0
+    return half_cosine(images_seen, loss.features, loss.features_end, loss.features_until)
+
+
 def top_k_share(images_seen: int, loss: LossSection) -> float:
     """Share of the fakes that G learns from: `top_k` to the power of the intervals passed, at least `top_k_min`."""
     if loss.top_k >= 1:

@@ -67,7 +67,7 @@ def find_opened(text: str | None) -> Opened:
         try:
             return Opened(find_checkpoint(text), None)
         except CheckpointError as error:
-            if path.exists() or text.startswith(PREFIX):
+            if path.exists() or ":" in text:  # builtin:NAME and hf:OWNER/NAME have hints of their own
                 raise
             raise CheckpointError(error.message, _hint()) from None
     runs = list(find_runs(path)) if path.is_dir() else []

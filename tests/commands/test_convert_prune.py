@@ -75,7 +75,9 @@ def test_mixers_are_exchanged_and_the_images_repaired(
     few = ["--distil", 32, "--num", 8, "--detector", save_script(MeanColours(), tmp_path / "colours.pt")]
     assert convert(model, out, "--mixers", "16=dw7", "--data", store.path, *few, "--json") == 0
     output = capsys.readouterr()
-    assert json.loads(output.out)["mixer"]["16"] == "dw7"
+    answer = json.loads(output.out)
+    assert answer["mixer"]["16"] == "dw7"
+    assert [each["step"] for each in answer["ancestors"]] == ["mixers"]
     assert "after: fid " in output.err
     before, after = (float(number) for number in re.findall(r"loss ([\d.]+) to ([\d.]+)", output.err)[0])
     assert after < before

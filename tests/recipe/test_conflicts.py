@@ -67,6 +67,7 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         f"{key} after the run": (f'[{section}]\n{key} = "2M"\n{rest}', 2, f"{section}.{key}", "within train.total")
         for section, key, rest in (
             ("loss", "gamma_until", 'r1_gamma_end = 1.0\n[train]\ntotal = "1M"'),
+            ("loss", "features_until", 'features = 1.0\nfeatures_end = 0.0\n[train]\ntotal = "1M"'),
             ("augment", "p_until", 'transforms = "ada"\ncontrol = "scheduled"\np_end = 0.3\n[train]\ntotal = "1M"'),
             ("train", "beta2_until", 'beta2_end = 0.9\ntotal = "1M"'),
             ("ema", "half_life_until", 'half_life_end = 500\n[train]\ntotal = "1M"'),
@@ -190,6 +191,24 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         "too many above 64 px",
     ),
     "frozen features of tiny images": ("[model]\nsize = 16\n[loss]\nfeatures = 1.0", 2, "model.size", "32 px or more"),
+    "features that end at no time": (
+        "[loss]\nfeatures = 1.0\nfeatures_end = 0.0",
+        3,
+        "loss.features_end",
+        "needs loss.features_until",
+    ),
+    "a time without an end": (
+        '[loss]\nfeatures = 1.0\nfeatures_until = "1M"',
+        3,
+        "loss.features_until",
+        "needs loss.features_end",
+    ),
+    "features that only end": (
+        '[loss]\nfeatures_end = 1.0\nfeatures_until = "1M"',
+        2,
+        "loss.features_end",
+        "needs loss.features",
+    ),
     "frozen features after the run": (
         '[loss]\nfeatures = 1.0\nfeatures_from = "2M"\n[train]\ntotal = "1M"',
         3,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from swincli.console import Console
 from swincli.data.store.reader import Store
@@ -14,7 +15,7 @@ from swincli.errors import ResourceError
 from swincli.recipe import Recipe
 from swincli.training import preflight
 from swincli.training.loop import train
-from swincli.training.preflight import check_disk, disk_needs
+from swincli.training.preflight import check_disk, disk_needs, open_training_store
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState, build_state
 
@@ -82,3 +83,15 @@ def test_states_that_are_there_already_need_no_more_room(
     needs = disk_needs(recipe, state.generator, state.discriminator)
     monkeypatch.setattr(preflight, "free_bytes", lambda _: needs.soon - 1)
     check_disk(RunFolder(tmp_path / "run"), state, Console(quiet=True))
+
+
+def test_a_missing_store_is_made_with_its_labels(tiny_recipe: MakeRecipe, tmp_path: Path) -> None:
+    for label, grey in (("dark", 20), ("light", 220)):
+        (tmp_path / "pictures" / label).mkdir(parents=True)
+        for index in range(3):
+            Image.new("RGB", (16, 16), (grey, grey, index)).save(tmp_path / "pictures" / label / f"{index}.png")
+    source = (f'data.source="{tmp_path / "pictures"}"', f'data.path="{tmp_path / "made"}"')
+    made = open_training_store(tiny_recipe(*source, 'data.labels="folders"'), Console(quiet=True))
+    assert made.manifest.label_names == ["dark", "light"]
+    assert made.labels is not None
+    assert made.labels.tolist() == [0, 0, 0, 1, 1, 1]

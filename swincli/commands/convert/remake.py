@@ -17,6 +17,7 @@ from swincli.metrics.evaluate import evaluate
 from swincli.metrics.networks.detectors import Detector, load_detector
 from swincli.metrics.networks.weight_files import choose_detector
 from swincli.metrics.streams.images import ImageSet, fake_seeds, model_record, open_images, stream_batches
+from swincli.model.files.ancestry import Step, to_notes, with_parent
 from swincli.model.files.find_checkpoint import find_checkpoint
 from swincli.model.files.model_file import Model, load_model, save_model
 from swincli.model.generator import Generator
@@ -41,12 +42,14 @@ class Change:
     Attributes:
         section: The [model] section of the result.
         words: What it is then, such as "pruned".
+        step: The same, for the note on its ancestors.
         facts: The change for `--json`.
         make: The result before distillation, from the model.
     """
 
     section: ModelSection
     words: str
+    step: Step
     facts: dict[str, Any]
     make: Callable[[Model, Console], Model]
 
@@ -60,13 +63,13 @@ def _pruning(model: Model, share: float) -> Change:
             return prune(model, kept, unit_statistics(model, LATENTS, advance))
 
     facts = {"mlp_hidden": {str(side): units for side, units in kept.items()}}
-    return Change(smaller_section(model.recipe.model, kept), "pruned", facts, make)
+    return Change(smaller_section(model.recipe.model, kept), "pruned", "prune", facts, make)
 
 
 def _exchange(model: Model, text: str) -> Change:
     """Exchange the mixers of some resolutions."""
     section = exchanged_section(model.recipe.model, parse_exchange(text), model.path)
-    return Change(section, "changed", {"mixer": section.mixer}, lambda model, _: exchange(model, section))
+    return Change(section, "changed", "mixers", {"mixer": section.mixer}, lambda model, _: exchange(model, section))
 
 
 def remake_model(request: ConvertRequest, device: torch.device, console: Console) -> Result:
@@ -92,7 +95,8 @@ def remake_model(request: ConvertRequest, device: torch.device, console: Console
         student = replace(change.make(model, console), path=request.dest)
         with console.progress("Distilling", request.distil_count) as advance:
             losses = distil(student, model, request.distil_count, advance)
-        save_model(request.dest, student.generator, student.recipe, student.images_seen, student.classes)
+        ancestors = with_parent(model.ancestors, model.path, change.step, model.images_seen)
+        save_model(request.dest, student.generator, student.recipe, student.images_seen, student.classes, ancestors)
         after = _measure(student, images, detector, request.num_count, console)
     few = max(1, round(RECENT * len(losses)))
     moved = f"; loss {fmean(losses[:few]):.3f} to {fmean(losses[-few:]):.3f}" if losses else ""
@@ -101,6 +105,7 @@ def remake_model(request: ConvertRequest, device: torch.device, console: Console
         "path": str(request.dest),
         "images_seen": model.images_seen,
         "parts": ["g_ema"],
+        "ancestors": to_notes(ancestors),
         **change.facts,
         "multiply_adds": dict(zip(("before", "after"), costs, strict=True)),
         "metrics": {"before": before, "after": after},

@@ -13,6 +13,8 @@ from swincli.errors import UsageError
 
 EMA, PRUNING = "Post-hoc EMA", "Pruning and mixers"
 
+NAMED = ("builtin:", "hf:")
+"""Beginnings of a model that is given by a name and not by a file; it is a .safetensors file."""
 DISTILLED, MEASURED = "5k", "10k"
 
 
@@ -149,7 +151,8 @@ class ConvertRequest:
             return
         if self.at is not None:
             raise UsageError("--at: needs --ema-width", "Add --ema-width 0.07.")
-        if {self.source.suffix, self.dest.suffix} != {".pt", ".safetensors"}:
+        named = str(self.source).startswith(NAMED) and not self.source.suffix
+        if {".safetensors" if named else self.source.suffix, self.dest.suffix} != {".pt", ".safetensors"}:
             raise UsageError(
                 f"{self.source} to {self.dest}: one must be a .pt file, the other a .safetensors file",
                 "For example swincli convert FFHQ_256.pt ffhq256.safetensors",

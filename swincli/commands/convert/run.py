@@ -8,9 +8,11 @@ from pathlib import Path
 import torch
 
 from swincli.commands.convert.remake import remake_model
-from swincli.commands.convert.request import ConvertRequest
+from swincli.commands.convert.request import NAMED, ConvertRequest
 from swincli.commands.typer_command import Result
 from swincli.console import Console
+from swincli.model.files.ancestry import to_notes, with_parent
+from swincli.model.files.find_checkpoint import find_checkpoint
 from swincli.model.files.model_file import read_snapshot, save_snapshot
 from swincli.model.files.official import unsupported_by_release, write_original
 from swincli.model.files.snapshot import PARTS
@@ -52,8 +54,12 @@ def _reconstruct_ema(folder: Path, dest: Path, width: float, at: int | None, con
 
 
 def _convert_checkpoint(source: Path, dest: Path, images_seen: int | None, console: Console) -> Result:
+    source = find_checkpoint(str(source)) if str(source).startswith(NAMED) else source
     snapshot = read_snapshot(source)
     snapshot = snapshot if images_seen is None else replace(snapshot, images_seen=images_seen)
+    ancestors = with_parent(snapshot.ancestors, source, "convert", snapshot.images_seen)
+    for ancestor in snapshot.ancestors:
+        console.say(f"{source}: {ancestor}")
     if dest.suffix == ".pt":
         odd = unsupported_by_release(snapshot.recipe.model)
         if odd:
@@ -61,10 +67,11 @@ def _convert_checkpoint(source: Path, dest: Path, images_seen: int | None, conso
             console.warn(f"the original code cannot build these networks ({keys}); only swincli reads the file")
         write_original(dest, snapshot)
     else:
-        save_snapshot(dest, snapshot)
+        save_snapshot(dest, replace(snapshot, ancestors=ancestors))
     missing = [part for part in PARTS if part not in snapshot.parts]
     if missing:
         console.say(f"{dest} has no {', '.join(missing)}, because {source} has none")
     if not snapshot.images_seen:
         console.say(f"{source} does not say how many images it was trained on; give --images-seen N")
-    return Result({"path": str(dest), "images_seen": snapshot.images_seen, "parts": snapshot.parts}, [str(dest)])
+    facts = {"path": str(dest), "images_seen": snapshot.images_seen, "parts": snapshot.parts}
+    return Result(facts | {"ancestors": to_notes(ancestors)}, [str(dest)])

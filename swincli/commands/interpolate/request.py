@@ -14,6 +14,7 @@ from swincli.commands.options import (
     BatchOption,
     CheckpointOption,
     ClassesOption,
+    EditOption,
     ForceOption,
     TruncationCentresOption,
     TruncationLayersOption,
@@ -50,6 +51,7 @@ class InterpolateRequest:
     truncation: TruncationOption = 1.0
     truncation_layers: TruncationLayersOption = None
     truncation_centres: TruncationCentresOption = None
+    edit: EditOption = None
     mix: Annotated[
         list[str] | None,
         typer.Option(
@@ -138,6 +140,8 @@ class InterpolateRequest:
         if self.space == "z" and self.truncation_centres is not None:
             hint = "Leave out --space z; in w only the key frames are truncated."
             raise UsageError("--truncation-centres: in z, the nearest centre would change from frame to frame", hint)
+        if self.space == "z" and self.edit:
+            raise UsageError("--edit: cannot be combined with --space z", "Leave out --space z.")
         if self.pace == "perceptual" and (self.easing != "none" or "," in self.frames):
             raise UsageError(
                 "--pace perceptual: cannot be combined with --easing or a list of --frames",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,12 +21,13 @@ from swincli.metrics.networks import stlpips
 from swincli.metrics.networks.perceptual_input import to_perceptual_input
 from swincli.model.files.model_file import Model
 from swincli.synthesis.latents.codes import codes_of_seeds
+from swincli.synthesis.latents.edits import EXAMPLE, open_edits, parse_edit
 from swincli.synthesis.latents.layer_ranges import CODES_OF_A_LEVEL, parse_code_layers
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.output.video import check_video
 from swincli.synthesis.sample_set import describe_seeds
 from swincli.synthesis.sampling import reuse_batch, sampling_batch
-from swincli.synthesis.walk.key_frames import KeyFrames, find_key_frames
+from swincli.synthesis.walk.key_frames import KeyFrames, edit_key_frames, find_key_frames
 from swincli.synthesis.walk.perceptual_pace import (
     MEASURING_PASSES,
     StepLengths,
@@ -122,10 +123,17 @@ def make_plan(request: InterpolateRequest, model: Model) -> VideoPlan:
     truncation = read_truncation(model, request.truncation, request.truncation_layers, request.truncation_centres)
     files = request.latents or []
     keys = find_key_frames(model, request.seed_list, request.classes, files, request.space, truncation)
+    lists = [parsed("--edit", text, parse_edit, EXAMPLE) for text in request.edit or []]
+    edits = open_edits(model, lists) if lists else None
+    if edits is not None:
+        keys = edit_key_frames(keys, edits)
     shares = _divide(keys, request.grid_size)
     segments = len(shares[0]) if request.loop else len(shares[0]) - 1
     frames = parsed("--frames", request.frames, lambda text: parse_frames(text, segments), "For example --frames 60")
     mixed = _read_mixed(request, model, truncation)
+    if edits is not None:
+        model = edits.editor.model
+        mixed = [replace(one, codes=edits.editor.move(one.codes, 0 * edits.steps[0])) for one in mixed]
     walks = [
         make_walk(model, share, truncation, curve=request.curve, closed=request.loop, fixed=mixed) for share in shares
     ]

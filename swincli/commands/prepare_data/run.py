@@ -12,7 +12,7 @@ from swincli.commands.typer_command import Result
 from swincli.console import Console
 from swincli.data.preparing.decode_crop import DecodeOptions
 from swincli.data.preparing.options import PrepareOptions, make_plan
-from swincli.data.preparing.prepare import PrepareResult, open_checked, prepare_opened
+from swincli.data.preparing.prepare import PrepareResult, open_checked, prepare_opened, warn_of_generated
 from swincli.data.preparing.report import ReportFiles, write_reports
 from swincli.data.preparing.report_page import ReportText
 from swincli.data.preparing.stats import dataset_stats, open_dataset
@@ -26,7 +26,7 @@ from swincli.units import format_bytes, format_items, format_names
 
 _NOT_SETTINGS = {
     "format", "format_version", "images", "channels", "label_names", "rejected", "credit", "shards", "upscaled",
-    "lengths_sha256", "labels_sha256",
+    "generated", "lengths_sha256", "labels_sha256",
 }  # fmt: skip
 
 
@@ -103,6 +103,7 @@ def _measure(text: str, options: PrepareOptions, files: ReportFiles, console: Co
         )
         settings = {"mean": mean, "std": std, "hash": stock.content_hash}
         _write_files(files, ReportText(text, summary, settings), survey, stock.decode, source, console)
+    warn_of_generated(survey.generated.total(), survey.kept, console)
     table = _table()
     table.add_row("images", f"{survey.kept:,}, measured at {side} x {side} px")
     table.add_row("mean", f"{mean} (red, green, blue; 0 to 1)")
@@ -180,6 +181,9 @@ def _add_counts(table: Table, survey: Survey) -> None:
         counted = format_items(survey.several_frames, "picture")
         named = format_names(survey.first_animations)
         table.add_row("frames", escape(f"first one of {counted} with several frames or pages: {named}"))
+    if survey.generated:
+        named = f": {format_names(survey.first_generated)}" if survey.first_generated else ""
+        table.add_row("generated", escape(f"{survey.generated.total():,} by a trained algorithm, as they say{named}"))
     for kind, group in survey.by_reason().items():
         named = format_names([seen.name for seen in group])
         table.add_row("left out", escape(f"{len(group):,} {kind}: {named}"))

@@ -15,8 +15,11 @@ from swincli.commands.sample.request import SampleRequest
 from swincli.model.files.model_file import Model
 from swincli.synthesis.attention_maps import Layer, default_layers, parse_layers, parse_point
 from swincli.synthesis.figures.attention import attention_page
+from swincli.synthesis.figures.palettes import edit_offsets, palette_page
 from swincli.synthesis.figures.sweeps import Sweep, parse_sweep, sweep_page
 from swincli.synthesis.latents.directions import METHODS
+from swincli.synthesis.latents.edits import make_editor
+from swincli.synthesis.latents.named_directions import open_direction
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.output.provenance import Output
 from swincli.synthesis.sample_set import SampleSet
@@ -90,4 +93,26 @@ def sweep_pages(model: Model, request: SampleRequest, drawing: SampleSet, notes:
 
     for index, stem in enumerate(named.stems):
         output = Output(request.folder / f"{stem}-sweep-{slug}.png", f"{notes[index]} sweep={sweep}")
+        yield FigurePage(output, partial(draw, index))
+
+
+def palette_pages(model: Model, request: SampleRequest, drawing: SampleSet, notes: list[str]) -> Iterator[FigurePage]:
+    """One page for every image, with the image moved along the two directions of `--palette`.
+
+    Raises:
+        SwincliError: the model has no such direction, or its file is damaged.
+    """
+    directions = [open_direction(model, name) for name in request.palette_names]
+    editor = make_editor(model, directions)
+    offsets = edit_offsets(request.sweep_steps, request.sweep_range)
+    names = "-".join(direction.name for direction in directions)
+    what = "+".join(f"{direction.name}:{direction.digest}" for direction in directions)
+
+    def draw(index: int) -> Tensor:
+        code = drawing.codes([index])[0]
+        return palette_page(editor, code, offsets, drawing.named.captions[index], request.batch)
+
+    settings = f"palette={what} steps={request.sweep_steps} range={request.sweep_range:g}"
+    for index, stem in enumerate(drawing.named.stems):
+        output = Output(request.folder / f"{stem}-palette-{names}.png", f"{notes[index]} {settings}")
         yield FigurePage(output, partial(draw, index))

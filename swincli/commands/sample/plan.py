@@ -10,19 +10,21 @@ import torch
 
 from swincli.commands.model_options import open_model, read_truncation
 from swincli.commands.options import parsed
-from swincli.commands.sample.pages import FigurePage, attention_pages, sweep_pages
+from swincli.commands.sample.pages import FigurePage, attention_pages, palette_pages, sweep_pages
 from swincli.commands.sample.request import SampleRequest, SaveSpace
+from swincli.errors import UsageError
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.model_file import Model
 from swincli.synthesis.figures.labelled_grid import GridLabels
 from swincli.synthesis.figures.mixing import Mix, MixGrid, mix_samples, parse_mix
+from swincli.synthesis.latents.edits import EXAMPLE, Edits, open_edits, parse_edit
 from swincli.synthesis.latents.files import open_latents
 from swincli.synthesis.latents.layer_ranges import parse_code_layers
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.output.archives import PACKED, digest
 from swincli.synthesis.output.provenance import Output
 from swincli.synthesis.output.sample_notes import origin_note, settings_note
-from swincli.synthesis.sample_set import SampleSet, latent_samples, seed_samples
+from swincli.synthesis.sample_set import SampleSet, edited_samples, latent_samples, seed_samples
 from swincli.synthesis.sampling import preview_levels
 
 
@@ -56,6 +58,7 @@ class SamplePlan:
         grid: The grid of images; None without one.
         attention: Pages of attention maps.
         sweeps: Pages of sweeps.
+        palettes: Pages of palettes.
         codes: The file of the images' codes; None without one.
         space: The space of those codes.
         batch: Images per batch; None to choose it by resolution.
@@ -70,6 +73,7 @@ class SamplePlan:
     grid: GridImage | None
     attention: list[FigurePage]
     sweeps: list[FigurePage]
+    palettes: list[FigurePage]
     codes: Output | None
     space: SaveSpace
     batch: int | None
@@ -78,7 +82,7 @@ class SamplePlan:
     @property
     def pages(self) -> list[FigurePage]:
         """All pages about single images."""
-        return self.attention + self.sweeps
+        return self.attention + self.sweeps + self.palettes
 
     @property
     def outputs(self) -> list[Output]:
@@ -108,6 +112,7 @@ def move_plan(plan: SamplePlan, old: Path, new: Path) -> SamplePlan:
         grid=replace(plan.grid, output=moved(plan.grid.output)) if plan.grid else None,
         attention=moved_pages(plan.attention),
         sweeps=moved_pages(plan.sweeps),
+        palettes=moved_pages(plan.palettes),
     )
 
 
@@ -126,8 +131,11 @@ def make_plan(request: SampleRequest, device: torch.device, model: Model | None 
     truncation = read_truncation(model, request.truncation, request.truncation_layers, request.truncation_centres)
     preview_levels(model.recipe.model, request.preview)  # raises the UsageError before anything is drawn
     drawing, mixed = _read_drawing(model, request, truncation)
+    edits, plain = _read_edits(model, request), model
+    if edits is not None:
+        model, drawing = edits.editor.model, edited_samples(drawing, edits)
     identity = model_identity(model.path)
-    origin, settings = _origin_note(model, identity, request), _settings_note(request)
+    origin, settings = _origin_note(model, identity, request), _settings_note(request, edits)
     notes = [f"{origin} {text}{settings}" for text in drawing.named.origins]
     if drawing.named.class_names is not None:
         notes = [f"{note} class={name}" for note, name in zip(notes, drawing.named.class_names, strict=True)]
@@ -143,6 +151,7 @@ def make_plan(request: SampleRequest, device: torch.device, model: Model | None 
         grid=_mix_grid(request, mixed, whole) if mixed else _image_grid(request, drawing, notes, origin + settings),
         attention=list(attention_pages(model, request, drawing, truncation, notes)) if request.attention else [],
         sweeps=list(sweep_pages(model, request, drawing, notes)) if request.sweep is not None else [],
+        palettes=list(palette_pages(plain, request, drawing, notes)) if request.palette is not None else [],
         codes=Output(request.save_latents, f"{whole} space={space}") if request.save_latents else None,
         space=space,
         batch=request.batch,
@@ -166,14 +175,40 @@ def _read_drawing(model: Model, request: SampleRequest, truncation: Truncation) 
     return mix_samples(model, mix, layers, request.classes, truncation)
 
 
+def _read_edits(model: Model, request: SampleRequest) -> Edits | None:
+    """The edits of all `--edit` together; None without one.
+
+    Raises:
+        UsageError: one cannot be read, names no direction, or moves style channels beside what needs codes of w+.
+    """
+    if not request.edit:
+        return None
+    amounts = [amount for text in request.edit for amount in parsed("--edit", text, parse_edit, EXAMPLE)]
+    edits = open_edits(model, [amounts])
+    needs = {"--save-latents": request.save_latents, "--sweep": request.sweep, "--palette": request.palette}
+    given = [option for option, value in needs.items() if value is not None]
+    if edits.editor.moves_channels and given:
+        raise UsageError(
+            f"--edit: style channels cannot be combined with {given[0]}, which works on codes of w+",
+            "Leave one of them out.",
+        )
+    if request.save_space == "z":
+        raise UsageError("--save-space z: no z gives an edited image", "Save w_plus.")
+    return edits
+
+
 def _origin_note(model: Model, identity: str, request: SampleRequest) -> str:
     """The part of a note that names the model file."""
     tuned = request.tuned
     return origin_note(model, identity, None if tuned is None else f"{tuned.name}:{model_identity(tuned)}")
 
 
-def _settings_note(request: SampleRequest) -> str:
-    return settings_note(request.truncation, request.truncation_layers, request.truncation_centres, request.preview)
+def _settings_note(request: SampleRequest, edits: Edits | None) -> str:
+    layers, centres = request.truncation_layers, request.truncation_centres
+    text = settings_note(request.truncation, layers, centres, request.preview)
+    if edits is not None:
+        text += f" {edits.note}"
+    return text
 
 
 def _image_files(

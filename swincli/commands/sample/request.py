@@ -15,6 +15,7 @@ from swincli.commands.options import (
     BatchOption,
     CheckpointOption,
     ClassesOption,
+    EditOption,
     ForceOption,
     TruncationCentresOption,
     TruncationLayersOption,
@@ -61,6 +62,7 @@ class SampleRequest:
     truncation: TruncationOption = 1.0
     truncation_layers: TruncationLayersOption = None
     truncation_centres: TruncationCentresOption = None
+    edit: EditOption = None
     mix: Annotated[
         str | None,
         typer.Option(
@@ -78,8 +80,19 @@ class SampleRequest:
             rich_help_panel=EDITS,
         ),
     ] = None
+    palette: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME",
+            help="Also write each image moved along two directions of `swincli directions`.",
+            rich_help_panel=EDITS,
+        ),
+    ] = None
     sweep_steps: Annotated[
-        int, typer.Option(min=2, max=99, metavar="N", help="Images per direction.", rich_help_panel=EDITS)
+        int,
+        typer.Option(
+            min=2, max=99, metavar="N", help="Images per direction of --sweep and --palette.", rich_help_panel=EDITS
+        ),
     ] = 7
     sweep_range: Annotated[
         float,
@@ -185,6 +198,11 @@ class SampleRequest:
         """
         return parsed_grid(self.grid)
 
+    @property
+    def palette_names(self) -> list[str]:
+        """The names of `--palette`."""
+        return [] if self.palette is None else [name.strip() for name in self.palette.split(",")]
+
     def check(self) -> None:
         """Check options that can be checked without a model.
 
@@ -200,6 +218,12 @@ class SampleRequest:
         if self.mix is not None and (grid or self.attention or self.sweep):
             hint = "Leave them out; --mix writes its own grid."
             raise UsageError("--grid, --attention, --sweep: cannot be combined with --mix", hint)
+        if self.mix is not None and self.palette:
+            raise UsageError("--palette: cannot be combined with --mix", "Leave one of them out.")
+        if self.attention and self.edit:
+            raise UsageError("--attention: cannot be combined with --edit", "Leave one of them out.")
+        if self.palette is not None and len(set(self.palette_names)) != 2:
+            raise UsageError(f"--palette {self.palette}: two directions are needed", "For example --palette smile,age")
         if self.preview is not None and self.attention:
             raise UsageError("--preview: cannot be combined with --attention", "Leave one of them out.")
         if (self.attention_layers or self.attention_at) and not self.attention:

@@ -216,6 +216,7 @@ def _result(plan: SamplePlan) -> Result:
     grid = str(plan.grid.output.path) if plan.grid else None
     attention = [str(page.output.path) for page in plan.attention]
     sweeps = [str(page.output.path) for page in plan.sweeps]
+    palettes = [str(page.output.path) for page in plan.palettes]
     codes = str(plan.codes.path) if plan.codes else None
     facts = {
         "images": images,
@@ -223,8 +224,9 @@ def _result(plan: SamplePlan) -> Result:
         "grid": grid,
         "attention": attention,
         "sweeps": sweeps,
+        "palettes": palettes,
         "latents": codes,
         "classes": plan.drawing.named.class_names,
     }
     single = [path for path in (grid, codes) if path is not None]
-    return Result(facts, [*images, *single, *attention, *sweeps])
+    return Result(facts, [*images, *single, *attention, *sweeps, *palettes])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from swincli.data.images.colour import WHITE, Colour
 from swincli.data.images.crop_resize import Crop, Filter, Gamma, choose_region, crop_and_resize
 from swincli.data.images.decode import Jpeg, open_picture, out_of_memory
+from swincli.data.images.digital_source import generated_by
 from swincli.data.images.frames import count_frames
 from swincli.data.images.perceptual_hash import PerceptualHash, perceptual_hash
 from swincli.data.images.rejected import ImageError
@@ -97,7 +98,7 @@ def decode_and_crop(data: bytes, name: str, options: DecodeOptions) -> DecodedPi
     region = choose_region(width, height, options.crop, digest)
     upscaled = region.width < options.resolution
     record = replace(record, width=width, height=height, mode=picture.mode, kind=picture.kind, upscaled=upscaled)
-    record = replace(record, frames=count_frames(data, picture.kind))
+    record = replace(record, frames=count_frames(data, picture.kind), generated=generated_by(data))
     if min(region.width, region.height) < options.min_size:
         return DecodedPicture(replace(record, reason=f"too small: {width} x {height} px"))
     if options.crop == "none" and width != height:

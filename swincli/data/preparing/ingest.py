@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from swincli.console import Console
 from swincli.data.images.formats import list_formats
@@ -48,10 +49,17 @@ class PartCounts:
     Attributes:
         labels: Label names of its images; empty without labels.
         upscaled: Number of images whose crop was smaller than the resolution.
+        generated: Images that say that a trained algorithm made them, by IPTC's term.
     """
 
     labels: list[str] = field(default_factory=list)
     upscaled: int = 0
+    generated: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The counts that a manifest has."""
+        return {"upscaled": self.upscaled, "generated": dict(sorted(self.generated.items()))}
 
 
 @dataclass
@@ -149,6 +157,8 @@ def _write(
     sinks[part].add(picture.pixels, picture.encoded)
     state.images += 1
     state.parts[part].upscaled += record.upscaled
+    if record.generated is not None:
+        state.parts[part].generated[record.generated] += 1
     if record.label is not None:
         state.parts[part].labels.append(record.label)
     return written

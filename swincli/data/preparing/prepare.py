@@ -140,6 +140,8 @@ def _warn(result: PrepareResult, options: PrepareOptions, console: Console) -> N
             f"{upscaled:,} of {result.images:,} images were smaller than {options.resolution} px and were enlarged; "
             f"they have no detail at that size. --min-size {options.resolution} skips them."
         )
+    generated = sum(sum((manifest.generated or {}).values()) for manifest in result.manifests.values())
+    warn_of_generated(generated, result.images, console)
     names = result.manifest.label_names
     if names is not None and len(names) == 1:
         console.warn(f"all images have the same label, {names[0]}")
@@ -147,6 +149,17 @@ def _warn(result: PrepareResult, options: PrepareOptions, console: Console) -> N
         console.warn(f"labels are numbered 0, 1, 2, ... without gaps, so their numbers change: {other}")
     if result.manifest.credit:
         console.say(f"Credit: {result.manifest.credit}")
+
+
+def warn_of_generated(number: int, images: int, console: Console) -> None:
+    """Warn if pictures say in their metadata that a trained algorithm made them."""
+    if number:
+        one = number == 1
+        says = "1 picture says" if one else f"{number:,} pictures say"
+        console.warn(
+            f"{says} in the metadata that a trained algorithm made {'it' if one else 'them'}, of {images:,}; "
+            "a model learns the faults of generated pictures"
+        )
 
 
 def _build(
@@ -186,7 +199,7 @@ def _build(
             "versions": {"swincli": __version__, "pillow": version("pillow")},
         }
         return {
-            part: writer.finish(numbers[part], facts | {"part": part or None, "upscaled": parts[part].upscaled})
+            part: writer.finish(numbers[part], facts | {"part": part or None, **parts[part].facts})
             for part, writer in writers.items()
         }
 

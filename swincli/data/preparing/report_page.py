@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-from io import BytesIO
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
+from swincli.data.images.digital_source import COMPOSITE, TRAINED
 from swincli.data.preparing.survey import SourceRecord, Survey
+from swincli.system.html_page import data_uri, page_template
 from swincli.units import format_items
 
 PAIRS = 48  # most pairs of duplicates side by side
@@ -64,7 +61,8 @@ class _Group:
 def names_of_images(survey: Survey) -> set[str]:
     """Names of the pictures that the page shows as images of the store: examples, and pairs of duplicates."""
     pairs = survey.duplicates[:PAIRS]
-    return {*survey.examples, *(record.name for record in pairs), *(record.same_as or record.name for record in pairs)}
+    shown = {*survey.examples, *survey.first_generated[:SHOWN]}
+    return {*shown, *(record.name for record in pairs), *(record.same_as or record.name for record in pairs)}
 
 
 def names_of_skipped(survey: Survey) -> set[str]:
@@ -85,35 +83,23 @@ def render_page(text: ReportText, survey: Survey, thumbnails: Thumbnails) -> str
         survey: Counts over the source.
         thumbnails: Thumbnails by name; a missing one is a blank square.
     """
-    return _template().render(
+    return page_template("swincli.data.preparing", "report_page.html").render(
         generator=GENERATOR,
         text=text,
         survey=survey,
-        thumbnails={name: _data_uri(picture) for name, picture in thumbnails.items()},
+        thumbnails={name: data_uri(picture) for name, picture in thumbnails.items()},
         skipped=_skipped(survey, thumbnails),
         duplicates=survey.duplicates,
         pairs=PAIRS,
         sizes=_sizes(survey),
         labels=sorted(survey.labels.items(), key=lambda item: (-item[1], item[0]))[:_LABELS],
         modes=_MODES,
+        terms=_TERMS,
+        shown=SHOWN,
         settings=[(name, _format_setting(value)) for name, value in text.settings.items() if value is not None],
         counted=format_items,
         difference=lambda record: (record.reason or "").replace(f" of {record.same_as}", ""),
     )
-
-
-@functools.cache
-def _template() -> Template:
-    """The compiled page; every text that is inserted is escaped."""
-    source = files("swincli.data.preparing").joinpath("report_page.html").read_text("utf-8")
-    return Environment(autoescape=True, finalize=_printable, undefined=StrictUndefined).from_string(source)
-
-
-def _printable(value: object) -> object:
-    """Spell out characters that cannot be printed, as \\uXXXX, in what a template inserts."""
-    if not isinstance(value, str) or hasattr(value, "__html__"):
-        return value
-    return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in value)
 
 
 def _format_setting(value: Any) -> str:
@@ -129,6 +115,12 @@ _MODES = {
 }  # fmt: skip
 
 
+_TERMS = {
+    TRAINED: "made by a trained algorithm", COMPOSITE: "a picture with parts made by a trained algorithm",
+    "compositeSynthetic": "a composite with such parts",
+}  # fmt: skip
+
+
 def _sizes(survey: Survey) -> list[tuple[str, int]]:
     shown = [(f"{width:,} x {height:,} px", count) for (width, height), count in survey.sizes.most_common(12)]
     others = sum(survey.sizes.values()) - sum(count for _, count in shown)
@@ -141,9 +133,3 @@ def _skipped(survey: Survey, thumbnails: Thumbnails) -> list[_Group]:
         shown = [record.name for record in group[:SHOWN] if record.name in thumbnails and record.same_as is None]
         groups.append(_Group(kind, len(group), group[:PATHS], shown))
     return groups
-
-
-def _data_uri(picture: Image.Image) -> str:
-    buffer = BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode('ascii')}"

@@ -127,6 +127,7 @@ def _store_stats(text: str, options: PrepareOptions, console: Console) -> Datase
                     channels.add(pixels)
                 survey.add(record)
             advance(len(batch))
+    survey.generated.update(store.manifest.generated or {})
     return DatasetStats(text, DecodeOptions(store.resolution, crop="none"), store.content_hash, survey, channels)
 
 

@@ -25,6 +25,7 @@ class SourceRecord:
         kind: Pillow's format, such as "PNG" or "JPEG".
         frames: Number of frames of an animation, or of pages. The first one is used.
         upscaled: Whether the crop was smaller than the resolution.
+        generated: IPTC's term by which it says that a trained algorithm made it, at least in part; else None.
         label: Name of its label; None without labels.
         reason: Why it was skipped; None if it was not.
         same_as: Name of the picture that it duplicates; None if it is no duplicate.
@@ -41,6 +42,7 @@ class SourceRecord:
     kind: str | None = None
     frames: int = 1
     upscaled: bool = False
+    generated: str | None = None
     label: str | None = None
     reason: str | None = None
     same_as: str | None = None
@@ -70,12 +72,16 @@ class Survey:
         parts: Kept pictures by part of the split.
         several_frames: Number of pictures with several frames or pages, of which the first is used.
         first_animations: Names of the first of them.
+        generated: Kept pictures by the IPTC term with which they say that a trained algorithm made them.
+        first_generated: Names of the first of them.
         skipped: Records of the files that were skipped.
     """
 
     def __init__(self) -> None:
         self.files = self.kept = self.upscaled = self.several_frames = 0
         self.first_animations: list[str] = []
+        self.first_generated: list[str] = []
+        self.generated: Counter[str] = Counter()
         self.kinds: Counter[str] = Counter()
         self.modes: Counter[str] = Counter()
         self.sizes: Counter[tuple[int, int]] = Counter()
@@ -105,6 +111,10 @@ class Survey:
             self._examples.append(record.name)
         self.kept += 1
         self.upscaled += record.upscaled
+        if record.generated is not None:
+            self.generated[record.generated] += 1
+            if len(self.first_generated) < EXAMPLES:
+                self.first_generated.append(record.name)
         if record.label is not None:
             self.labels[record.label] += 1
         if record.part:
@@ -155,4 +165,5 @@ class Survey:
             "sizes": [[width, height, count] for (width, height), count in self.sizes.most_common(20)],
             "labels": dict(sorted(self.labels.items())),
             "several_frames": self.several_frames,
+            "generated": dict(self.generated.most_common()),
         }

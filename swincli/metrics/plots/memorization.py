@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from swincli.data.images.digital_source import COMPOSITE
 from swincli.metrics.definitions.memorization import NearestReals
 from swincli.metrics.plots import PLOT_NOTE
 from swincli.metrics.streams.images import ImageSet
@@ -39,7 +40,7 @@ def plot_nearest(path: Path, samples: list[NDArray[np.uint8]], nearest: NearestR
     columns = min(COLUMNS, len(pairs))
     pairs += [torch.full_like(pairs[0], 255)] * (-len(pairs) % columns)
     sheet = torch.cat([tile(torch.stack([_heading()] * columns), columns), tile(torch.stack(pairs), columns)])
-    save_png(path, sheet, {NOTE: PLOT_NOTE})
+    save_png(path, sheet, {NOTE: PLOT_NOTE}, COMPOSITE)
 
 
 def _pair(fake: NDArray[np.uint8], real: NDArray[np.uint8], text: str) -> torch.Tensor:

@@ -180,10 +180,11 @@ def count_on_both_sides(fakes: FakesRecord, reals: ImageSet) -> int:
 
 
 @contextmanager
-def open_images(text: str) -> Iterator[ImageSet]:
+def open_images(text: str, resolution: int | None = None) -> Iterator[ImageSet]:
     """Open a store, or any source that `swincli prepare-data` reads, for the duration of the block.
 
     In folders and archives, files with the suffix of an image format are used, and those whose first bytes are of one.
+    `resolution` is the preferred side of pictures that a source has in several sizes.
 
     Raises:
         DataError: the source does not exist, is damaged, or has fewer than 2 images.
@@ -194,7 +195,7 @@ def open_images(text: str) -> Iterator[ImageSet]:
         return
     if not text.startswith("builtin:") and not path.exists():
         raise DataError(f"{text}: no such store, folder or archive", _HINT)
-    with open_source(text) as source:
+    with open_source(text, resolution) as source:
         entries = [entry for entry in source if source.all_pictures or _is_image(entry)]
         notes = (*source.notes, *_notes(text, source, entries))
         yield _require_two(replace(_source_images(text, source, entries), notes=notes, warnings=source.warnings))

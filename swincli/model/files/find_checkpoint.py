@@ -9,6 +9,7 @@ from pathlib import Path
 import safetensors
 
 from swincli.errors import CheckpointError
+from swincli.model.files.hub import HUB_PREFIX, MODEL_FILE, find_hub_model
 from swincli.model.files.shipped_models import PREFIX, find_shipped_model, shipped_models
 
 RUNS = Path("runs")
@@ -53,21 +54,26 @@ def find_checkpoint(text: str | None) -> Path:
     """The model file of `--checkpoint`.
 
     Args:
-        text: A model file, a run folder, which stands for its newest model, or `builtin:NAME`, a model that comes with
-            swincli. None: the newest model under `runs/`.
+        text: A model file, a run folder, which stands for its newest model, a hub folder, `builtin:NAME`, a model that
+            comes with swincli, or `hf:OWNER/NAME[@REVISION][/FILE]`. None: the newest model under `runs/`.
 
     Raises:
         CheckpointError: there is none.
+        UsageError, ResourceError: as `find_hub_model` does.
     """
     if text is not None:
         path = Path(text)
         if text.startswith(PREFIX) and not path.exists():
             return find_shipped_model(text)
+        if text.startswith(HUB_PREFIX) and not path.exists():
+            return find_hub_model(text)
         if path.is_file():
             return path
         if not path.is_dir():
             raise CheckpointError(f"{text}: no such run or model", "Give a run folder, a .safetensors or a .pt file.")
         model = newest_model(path)
+        if model is None and (path / MODEL_FILE).is_file():
+            return path / MODEL_FILE
         if model is None:
             raise CheckpointError(f"{path}: contains no model", "`swincli train` writes model-*.safetensors there.")
         return model

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from swincli.errors import CheckpointError, RecipeError
 from swincli.model.discriminators.registry import make_discriminator
+from swincli.model.files.ancestry import Ancestors, ancestry_note, read_ancestors
 from swincli.model.files.classes import Classes
 from swincli.model.files.find_checkpoint import METADATA
 from swincli.model.files.official import is_original, read_original
@@ -48,6 +49,7 @@ class Model:
         path: The file it was read from.
         classes: The classes of a conditional model; None for an unconditional one.
         w_mean_by_class: Mean w of every class, `[classes, latent_dim]`: the truncation centres of a conditional model.
+        ancestors: The models that it was made from, the oldest first.
     """
 
     generator: Generator
@@ -57,6 +59,7 @@ class Model:
     path: Path
     classes: Classes | None = None
     w_mean_by_class: Tensor | None = None
+    ancestors: Ancestors = ()
 
     @property
     def device(self) -> torch.device:
@@ -105,16 +108,22 @@ def _mean_w(generator: Generator, samples: int, label: int | None) -> Tensor:
 
 
 def save_model(
-    path: Path, generator: Generator, recipe: Recipe, images_seen: int, classes: Classes | None = None
+    path: Path,
+    generator: Generator,
+    recipe: Recipe,
+    images_seen: int,
+    classes: Classes | None = None,
+    ancestors: Ancestors = (),
 ) -> None:
-    """Write G's weights with their recipe and mean w. A conditional G also needs its classes.
+    """Write G's weights with their recipe, mean w and ancestors. A conditional G also needs its classes.
 
     Raises:
         ResourceError: the file cannot be written.
     """
     tensors = {f"g.{name}": value.detach().contiguous().cpu() for name, value in generator.state_dict().items()}
     tensors |= {name: value.cpu() for name, value in mean_w_tensors(generator).items()}
-    _write(path, tensors, recipe, images_seen, {"classes": asdict(classes)} if classes else {})
+    notes = {"classes": asdict(classes)} if classes else {}
+    _write(path, tensors, recipe, images_seen, notes | ancestry_note(ancestors))
 
 
 def save_snapshot(path: Path, snapshot: Snapshot) -> None:
@@ -127,7 +136,8 @@ def save_snapshot(path: Path, snapshot: Snapshot) -> None:
     tensors = {f"g.{name}": value for name, value in generator.state_dict().items()}
     tensors |= _own(training_tensors(snapshot))
     tensors["w_mean"] = mean_w(generator)
-    _write(path, tensors, snapshot.recipe, snapshot.images_seen, {"training": training_notes(snapshot)})
+    notes = {"training": training_notes(snapshot)} | ancestry_note(snapshot.ancestors)
+    _write(path, tensors, snapshot.recipe, snapshot.images_seen, notes)
 
 
 def _write(path: Path, tensors: Weights, recipe: Recipe, images_seen: int, notes: dict[str, Any]) -> None:
@@ -153,7 +163,8 @@ def load_model(path: Path, device: torch.device) -> Model:
         raise CheckpointError(f"{path}: has no mean w (w_mean), which truncation needs", "Use another model.")
     generator = _build(recipe, weights).to(device)
     classes = _classes(path, recipe, about, tensors)
-    model = Model(generator, recipe, int(about["images_seen"]), tensors["w_mean"].to(device), path)
+    seen, w_mean, ancestors = int(about["images_seen"]), tensors["w_mean"].to(device), read_ancestors(about)
+    model = Model(generator, recipe, seen, w_mean, path, ancestors=ancestors)
     return replace(model, classes=classes, w_mean_by_class=tensors["w_mean_by_class"].to(device)) if classes else model
 
 
@@ -192,6 +203,7 @@ def read_snapshot(path: Path) -> Snapshot:
     recipe, about, tensors = _read(path)
     try:
         snapshot = from_tensors(recipe, int(about["images_seen"]), tensors, about.get("training", {}))
+        snapshot = replace(snapshot, ancestors=read_ancestors(about))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its metadata is damaged: {error}") from error
     with meta_init():

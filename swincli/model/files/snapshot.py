@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from swincli.errors import CheckpointError
+from swincli.model.files.ancestry import Ancestors
 from swincli.recipe import Recipe
 
 Weights = dict[str, Tensor]
@@ -56,6 +57,7 @@ class Snapshot:
         discriminator: Weights of D, including the vectors of spectral norm.
         g_optimizer, d_optimizer: Adam states.
         arguments: The command line of the original release.
+        ancestors: The models that it was made from, the oldest first.
     """
 
     recipe: Recipe
@@ -66,6 +68,7 @@ class Snapshot:
     g_optimizer: AdamState | None = None
     d_optimizer: AdamState | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
+    ancestors: Ancestors = ()
 
     @property
     def parts(self) -> list[str]:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from swincli.errors import CheckpointError
+from swincli.model.files.ancestry import ancestry_note, read_ancestors, with_parent
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.find_checkpoint import METADATA
 from swincli.model.files.model_file import Model
@@ -76,7 +77,8 @@ def save_deltas(path: Path, model: Model, deltas: Mapping[str, Tensor], note: st
     Raises:
         ResourceError: the file cannot be written.
     """
-    about = {"format": FORMAT, "model": model_identity(model.path), "note": note}
+    ancestors = with_parent(model.ancestors, model.path, "tune", model.images_seen)
+    about = {"format": FORMAT, "model": model_identity(model.path), "note": note, **ancestry_note(ancestors)}
     tensors = {name: value.detach().contiguous().cpu() for name, value in deltas.items()}
     write_tensors(path, tensors, METADATA, about)
 
@@ -103,7 +105,7 @@ def apply_tuned(model: Model, path: Path) -> Model:
             "Give the --checkpoint that it was tuned from.",
         )
     require_shapes(shapes_of(zero_deltas(model.generator)), deltas, f"{path}: its tuned weights do not fit the model")
-    return with_deltas(model, deltas)
+    return replace(with_deltas(model, deltas), ancestors=read_ancestors(about) or model.ancestors)
 
 
 def zero_deltas(generator: Generator) -> Deltas:

@@ -137,7 +137,7 @@ class LatentAttention(nn.Module):
         qkv = self.windows.project(x)
         q, k, v = self._by_cells(qkv.flatten(4, 5))
         start = self._start(x)
-        written = self._write(start, k, v).unflatten(0, (len(x), -1))
+        written = self._write(start, k, v).unflatten(0, (x.shape[0], -1))
         keys, values = self._to_read(self.mix(start + written, w))
         read = self.cells.reverse(dot_product_attention(q, keys, values).unflatten(0, self._grid(x)))
         out: Tensor = self.windows.proj(self.windows.attend(qkv) + read.flatten(3))
@@ -185,7 +185,7 @@ class LatentAttention(nn.Module):
     def _write(self, start: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """What latents read of their cells: `[cells, m, C], 2 of [B cells, h, cell², d] -> [B cells, m, C]`."""
         q = self.write_q(start).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        q = q.repeat(len(k) // len(q), 1, 1, 1)
+        q = q.repeat(k.shape[0] // q.shape[0], 1, 1, 1)
         return self.write_by(q, k, v).transpose(1, 2).flatten(2)
 
     def _to_read(self, latents: Tensor) -> tuple[Tensor, Tensor]:

@@ -119,3 +119,8 @@ def fit_text(text: str, font: Font, width: int) -> str:
     while text and font.getlength(text + "...") > width:
         text = text[:-1]
     return text + "..."
+
+
+def signed(offset: float) -> str:
+    """The label of a step: "+1.5", "-3" or "0"."""
+    return "0" if abs(offset) < 1e-9 else f"{offset:+.3g}"

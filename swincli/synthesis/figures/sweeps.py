@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from swincli.model.files.model_file import Model
-from swincli.synthesis.figures.labelled_grid import GridLabels, draw_labelled_grid
+from swincli.synthesis.figures.labelled_grid import GridLabels, draw_labelled_grid, signed
 from swincli.synthesis.latents.directions import METHODS, Directions
 from swincli.synthesis.latents.layer_ranges import CODES_OF_A_LEVEL, format_code_layers, parse_code_layers
 from swincli.synthesis.sampling import render_all, reuse_batch, sampling_batch
@@ -99,10 +99,6 @@ def sweep_page(
     labels = GridLabels(
         title=f"{caption}: {name}, codes {format_code_layers(sweep.layers)}; {STEP_UNITS[sweep.method]}",
         rows=[f"{name} {number} ({directions.shares[number]:.1%})" for number in sweep.numbers],
-        columns=[_signed(offset) for offset in sweep.offsets],
+        columns=[signed(offset) for offset in sweep.offsets],
     )
     return draw_labelled_grid(pictures, sweep.steps, labels)
-
-
-def _signed(offset: float) -> str:
-    return "0" if abs(offset) < 1e-9 else f"{offset:+.3g}"

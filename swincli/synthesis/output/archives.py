@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from swincli.data.images.digital_source import TRAINED
 from swincli.data.store.manifest import DATASET_FILE
 from swincli.data.store.npy_header import npy_header
 from swincli.data.store.staging import staged
@@ -107,6 +108,7 @@ def pack_store(output: Output, contents: Contents) -> None:
         "max_images": None,
         "dedupe": False,
         "upscaled": 0,
+        "generated": {TRAINED: len(contents.files)},
         "label_names": None if labels is None else list(contents.label_names or []),
         "rejected": [],
         "credit": None,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from swincli.data.images.digital_source import TRAINED
 from swincli.data.store.staging import staged
 from swincli.errors import DataError, from_os_error
 from swincli.synthesis.output.image_writer import ImageWriter
@@ -51,7 +52,7 @@ def writing_frames(folder: Path) -> Iterator[Callable[[Tensor], None]]:
 
     def write(frame: Tensor) -> None:
         nonlocal count
-        writer.add(partial_folder / f"frame-{count:06d}.png", partial(encode_png, frame, {}), frame.nbytes)
+        writer.add(partial_folder / f"frame-{count:06d}.png", partial(encode_png, frame, {}, TRAINED), frame.nbytes)
         count += 1
 
     try:

@@ -1,7 +1,8 @@
 """Image files with provenance notes, so that a command resumes where it stopped and never overwrites foreign files.
 
 A PNG has its note in a text chunk, a JPEG or WebP in EXIF, an .npz file in an entry, a zip in its comment, and a store
-in `source` of its manifest.
+in `source` of its manifest. Pictures also say in XMP that a trained algorithm made them (`data/images/digital_source`).
+That is for others to read: whether a file is done is decided by its note alone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
+from swincli.data.images.digital_source import PNG_XMP, TRAINED, xmp_of
 from swincli.data.store.manifest import is_store, read_manifest
 from swincli.system.array_files import read_arrays
 from swincli.system.atomic_files import write_atomically
@@ -32,10 +34,17 @@ _SOFTWARE, _DESCRIPTION = 0x0131, 0x010E  # EXIF tags
 
 @dataclass(frozen=True)
 class Output:
-    """A file to write, and its note: all settings that decide the content of the file."""
+    """A file to write.
+
+    Attributes:
+        path: Where it goes.
+        note: All settings that decide its content.
+        source_type: IPTC's term for how its pixels came about; None for pictures that no trained algorithm made.
+    """
 
     path: Path
     note: str
+    source_type: str | None = TRAINED
 
 
 def missing(outputs: Sequence[Output], *, force: bool = False) -> list[int]:
@@ -89,33 +98,38 @@ def encode_image(output: Output, picture: Tensor) -> bytes:
     """Encode one image, uint8 `[H, W, 3]`, with its note, as the suffix says: .png, .jpg or .webp."""
     suffix, software = output.path.suffix, f"swincli {__version__}"
     if suffix == ".png":
-        return encode_png(picture, {"Software": software, NOTE: output.note})
+        return encode_png(picture, {"Software": software, NOTE: output.note}, output.source_type)
     image, content = Image.fromarray(picture.numpy()), BytesIO()
     exif = Image.Exif()
     exif[_SOFTWARE], exif[_DESCRIPTION] = software, output.note.encode()
+    xmp = {} if output.source_type is None else {"xmp": xmp_of(output.source_type)}
     if suffix == ".jpg":
-        image.save(content, "JPEG", quality=QUALITY, subsampling=0, exif=exif)
+        image.save(content, "JPEG", quality=QUALITY, subsampling=0, exif=exif, **xmp)
     else:
-        image.save(content, "WEBP", lossless=True, exif=exif)
+        image.save(content, "WEBP", lossless=True, exif=exif, **xmp)
     return content.getvalue()
 
 
-def encode_png(picture: Tensor, notes: Mapping[str, str]) -> bytes:
-    """Encode one image, uint8 `[H, W, 3]`, as PNG with one text chunk (iTXt) per note."""
+def encode_png(picture: Tensor, notes: Mapping[str, str], source_type: str | None = None) -> bytes:
+    """Encode one image, uint8 `[H, W, 3]`, as PNG: one text chunk (iTXt) per note, and XMP for a source type."""
     text, content = PngImagePlugin.PngInfo(), BytesIO()
     for key, value in notes.items():
         text.add_itxt(key, value)
+    if source_type is not None:
+        text.add_itxt(PNG_XMP, xmp_of(source_type).decode())
     Image.fromarray(picture.numpy()).save(content, "PNG", pnginfo=text)
     return content.getvalue()
 
 
-def save_png(path: Path, picture: Tensor, notes: Mapping[str, str] | None = None) -> None:
-    """Write one image, uint8 `[H, W, 3]`, as PNG, with `notes` in its text chunks.
+def save_png(
+    path: Path, picture: Tensor, notes: Mapping[str, str] | None = None, source_type: str | None = None
+) -> None:
+    """Write one image, uint8 `[H, W, 3]`, as PNG, with `notes` in its text chunks and XMP for a source type.
 
     Raises:
         ResourceError: the file cannot be written.
     """
-    write_atomically(path, partial(Path.write_bytes, data=encode_png(picture, notes or {})))
+    write_atomically(path, partial(Path.write_bytes, data=encode_png(picture, notes or {}, source_type)))
 
 
 def save_image(output: Output, picture: Tensor) -> None:

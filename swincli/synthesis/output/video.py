@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from swincli.data.images.digital_source import TRAINED, add_to_webp
 from swincli.data.store.staging import clear_leftovers
 from swincli.errors import DataError, ResourceError, UsageError
 from swincli.synthesis.output.encoders import FORMATS, VideoEncoder, VideoFormat
@@ -84,13 +85,16 @@ def writing_video(path: Path, fps: float, quality: int = QUALITY) -> Iterator[Wr
 def _encoded(path: Path, form: VideoFormat, fps: float, quality: int) -> Iterator[Write]:
     _require_encoder(form)
     rate = Fraction(fps).limit_denominator(_MAX_DENOMINATOR)
-    with atomic_path(path) as temporary, ExitStack() as opened:
-        encoder = VideoEncoder(temporary, form, rate, quality)
-        opened.callback(encoder.close)
-        yield encoder.write
-        if not encoder.count:
-            raise DataError(f"{path}: no frames to write")
-        encoder.finish()
+    with atomic_path(path) as temporary:
+        with ExitStack() as opened:
+            encoder = VideoEncoder(temporary, form, rate, quality)
+            opened.callback(encoder.close)
+            yield encoder.write
+            if not encoder.count:
+                raise DataError(f"{path}: no frames to write")
+            encoder.finish()
+        if form.container == "webp":
+            add_to_webp(temporary, TRAINED)
 
 
 def _format_of(path: Path) -> VideoFormat | None:

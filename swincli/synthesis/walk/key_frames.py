@@ -13,6 +13,7 @@ from torch import Tensor
 from swincli.errors import UsageError
 from swincli.model.files.model_file import Model
 from swincli.synthesis.latents.codes import check_unconditional, codes_of_latents, codes_of_seeds, z_from_seeds
+from swincli.synthesis.latents.edits import Edits
 from swincli.synthesis.latents.files import open_latents
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sample_set import describe_seeds
@@ -76,3 +77,10 @@ def find_key_frames(
         check_unconditional(model, f"--latents {path}")
     z = torch.cat([z_from_seeds(named.seeds, model.recipe.model.latent_dim), *(one.values for one in latents)])
     return KeyFrames(space, z, named.labels)
+
+
+def edit_key_frames(keys: KeyFrames, edits: Edits) -> KeyFrames:
+    """Each key frame in w once for every list of edits, in their order: a walk between the edits of an image."""
+    rows = edits.steps.repeat(len(keys), 1)
+    codes = keys.codes.repeat_interleave(len(edits.steps), dim=0)
+    return KeyFrames(keys.space, edits.editor.move(codes, rows))

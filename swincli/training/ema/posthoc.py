@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from swincli.errors import CheckpointError, RecipeError, UsageError
+from swincli.model.files.ancestry import ancestry_note, read_ancestors, with_parent
 from swincli.model.files.classes import Classes
 from swincli.model.files.find_checkpoint import METADATA
 from swincli.model.files.model_file import FORMAT, mean_w_tensors
@@ -110,6 +111,7 @@ def write_reconstruction(plan: ReconstructionPlan, dest: Path, advance: Callable
         ResourceError: the file cannot be written.
     """
     last = plan.snapshots[-1]
+    run = last.path.parent.parent  # RUN/averages/power-*.safetensors
     recipe, classes = _recipe(last), _classes(last)
     with meta_init():
         generator = Generator(recipe.model)
@@ -132,6 +134,7 @@ def write_reconstruction(plan: ReconstructionPlan, dest: Path, advance: Callable
         "images_seen": plan.wanted.images_seen,
         "ema_width": plan.wanted.width,
         **({"classes": asdict(classes)} if classes else {}),
+        **ancestry_note(with_parent(read_ancestors(last.about), run, "average", plan.wanted.images_seen, hashed=False)),
     }
     write_tensors(dest, tensors, METADATA, about)
 

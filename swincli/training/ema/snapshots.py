@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from swincli.errors import CheckpointError
+from swincli.model.files.ancestry import ancestry_note
 from swincli.model.files.snapshot import Weights
 from swincli.model.files.tensor_file import read_about, read_tensors, write_tensors
 from swincli.recipe import dump_recipe
@@ -67,6 +68,7 @@ def save_power_snapshots(folder: RunFolder, state: TrainingState) -> None:
             **asdict(profile),
             "recipe": dump_recipe(state.recipe),
             **({"classes": asdict(state.classes)} if state.classes else {}),
+            **ancestry_note(state.ancestors),
         }
         tensors = {name: _halved(value) for name, value in average.state_dict().items()}
         write_tensors(snapshot_path(folder.path, profile), tensors, METADATA, about)

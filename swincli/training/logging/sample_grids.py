@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from swincli.data.images.digital_source import TRAINED
 from swincli.data.loader_order import training_indices
 from swincli.data.store.reader import Store
 from swincli.model.blocks.conditioning import forward_with_labels
@@ -46,7 +47,7 @@ def save_samples(folder: RunFolder, state: TrainingState) -> float:
         made = forward_with_labels(state.average, z[part], None if labels is None else labels[part])
         images.append(to_pictures(made, model.pixel_mean, model.pixel_std).cpu())
     pictures = torch.cat(images)
-    save_png(folder.samples(state.images_seen), tile(pictures, columns))
+    save_png(folder.samples(state.images_seen), tile(pictures, columns), source_type=TRAINED)
     groups = pictures.split(columns) if model.classes else [pictures]
     return sum(map(diversity, groups)) / len(groups)
 

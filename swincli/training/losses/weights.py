@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from swincli.recipe.objective import LossSection
-from swincli.training.schedules import tv_weight
+from swincli.training.schedules import features_weight, tv_weight
 
 LATE = 10**15  # images; later than any run
 
@@ -18,13 +18,13 @@ WEIGHTS: dict[str, Callable[[LossSection, int], float]] = {
     "mee_dlle": lambda loss, _: loss.mee_dlle,
     "mee_disomap": lambda loss, _: loss.mee_disomap,
     "mee_entropy_d": lambda loss, _: loss.mee_entropy,
-    "features_d": lambda loss, seen: loss.features if seen >= loss.features_from else 0.0,
+    "features_d": lambda loss, seen: features_weight(seen, loss),
     "tv": lambda loss, seen: tv_weight(seen, loss),
     "zcr_g": lambda loss, _: loss.zcr_g,
     "augself_g": lambda loss, _: loss.augself_g,
     "adaptive_mix_g": lambda loss, _: loss.adaptive_mix,
     "mee_entropy_g": lambda loss, _: loss.mee_entropy,
-    "features_g": lambda loss, seen: loss.features if seen >= loss.features_from else 0.0,
+    "features_g": lambda loss, seen: features_weight(seen, loss),
 }
 """The weight of each term after some images; 0 leaves it out, with all its forwards."""
 

@@ -12,6 +12,7 @@ import platform
 import re
 import subprocess
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -63,6 +64,32 @@ def note_environment(path: Path, device: torch.device, processes: int, console: 
             console.say(f"changed since the last session: {', '.join(named)}{more} ({path})")
     except (OSError, SwincliError) as error:
         console.warn(f"{path}: not written, training goes on: {error}")
+
+
+@dataclass(frozen=True)
+class Session:
+    """What environment.txt says about one session.
+
+    Attributes:
+        time: When it began, as text.
+        values: Of the first session everything, of later ones what has changed; by name.
+    """
+
+    time: str
+    values: dict[str, str]
+
+
+def read_environment(path: Path) -> list[Session]:
+    """The sessions in a run's environment.txt, the first one first; empty without a file that can be read."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    found: list[Session] = []
+    for part in re.split(r"(?m)^# (?=\d{4}-)", text)[1:]:
+        stamp, _, lines = part.partition("\n")
+        found.append(Session(stamp.strip(), _parse(lines)))
+    return found
 
 
 def environment(device: torch.device, processes: int = 1) -> dict[str, str]:

@@ -117,7 +117,7 @@ class RunFolder:
         """
         self.check_exists()
         model = self.model(state.images_seen)
-        save_model(model, state.average, state.recipe, state.images_seen, state.classes)
+        save_model(model, state.average, state.recipe, state.images_seen, state.classes, state.ancestors)
         save_state(self.state(state.images_seen), state)
         _damaged_name(self.state(state.images_seen)).unlink(missing_ok=True)
         self.prune_states(state.recipe)

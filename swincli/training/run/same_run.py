@@ -19,6 +19,7 @@ CHANGEABLE_KEYS = (
     "data.source",
     "data.crop",
     "data.filter",
+    "data.labels",
     "data.resident",
     "ema.power_every",
 )

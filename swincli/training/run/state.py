@@ -13,6 +13,7 @@ from torch import nn
 
 from swincli.errors import CheckpointError
 from swincli.model.discriminators.registry import make_discriminator
+from swincli.model.files.ancestry import Ancestors, ancestry_note, read_ancestors
 from swincli.model.files.classes import Classes
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe, dump_recipe
@@ -46,6 +47,7 @@ class TrainingState:
         memory: What losses and augmentation remember, such as the probability of transforms.
         signs: Signs of overfitting so far.
         classes: The classes of a conditional model; None for an unconditional one. Read from the store, not saved.
+        ancestors: The models that the run started from, the oldest first.
     """
 
     recipe: Recipe
@@ -62,6 +64,7 @@ class TrainingState:
     classes: Classes | None = None
     memory: Memory = field(default_factory=Memory)
     signs: OverfittingSigns = field(default_factory=OverfittingSigns)
+    ancestors: Ancestors = ()
 
 
 def make_networks(recipe: Recipe) -> tuple[Generator, nn.Module]:
@@ -111,6 +114,7 @@ def state_content(state: TrainingState) -> dict[str, Any]:
         **{part: getattr(state, part).state_dict() for part in _NETWORKS + _OPTIMIZERS},
         **({"memory": state.memory.state_dict()} if state.memory.values else {}),
         "power": [average.state_dict() for average in state.power],
+        **ancestry_note(state.ancestors),
     }
 
 
@@ -174,6 +178,7 @@ def restore(state: TrainingState, content: dict[str, Any]) -> None:
     state.seconds = content["seconds"]
     state.running_stats = RunningStats.from_dict(content["window"])
     state.signs = OverfittingSigns(**content.get("signs", {}))
+    state.ancestors = read_ancestors(content)
 
 
 def recipe_of(content: dict[str, Any], path: Path) -> Recipe:

@@ -8,6 +8,7 @@ from typing import Any
 
 from swincli.console import Console
 from swincli.errors import CheckpointError, RecipeError
+from swincli.model.files.ancestry import read_ancestors
 from swincli.model.files.find_checkpoint import find_checkpoint
 from swincli.model.files.model_file import check_fit, read_snapshot
 from swincli.model.files.snapshot import Snapshot, Weights
@@ -81,6 +82,7 @@ def _of_state(path: Path, content: dict[str, Any]) -> InitCheckpoint:
             content["discriminator"],
             name_moments(content["g_optimizer"], [name for name, _ in generator.named_parameters()]),
             name_moments(content["d_optimizer"], d_names),
+            ancestors=read_ancestors(content),
         )
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged: {error!r}") from error

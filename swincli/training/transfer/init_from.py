@@ -8,6 +8,7 @@ import shlex
 from swincli.console import Console
 from swincli.errors import CheckpointError, RecipeError
 from swincli.model.config_diff import differing_keys
+from swincli.model.files.ancestry import Step, with_parent
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
 from swincli.training.run.state import TrainingState, has_finite_weights
@@ -43,6 +44,8 @@ def init_from_checkpoint(state: TrainingState, checkpoint: str, console: Console
         if not has_finite_weights(network):
             raise CheckpointError(f"{found.path}: the weights of {name} are not finite", "Give an earlier checkpoint.")
     console.say(_describe(state.recipe, found))
+    step: Step = "fine-tune" if state.recipe.train.init_mode == FINE_TUNE else "init"
+    state.ancestors = with_parent(found.snapshot.ancestors, found.path, step, found.snapshot.images_seen)
     missing = [] if found.snapshot.discriminator is not None else ["D"]
     if state.recipe.train.init_mode != FINE_TUNE:
         _load_progress(state, found)

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from swincli.commands.app import run
+from swincli.data.images.digital_source import TRAINED, xmp_of
 from swincli.data.store import staging
 from swincli.data.store.reader import Store
 from swincli.errors import ResourceError
@@ -181,6 +182,23 @@ def test_report_and_contact_sheet(photos: Path, tmp_path: Path, capsys: Capture)
     assert sorted(path.name for path in (tmp_path / "store").iterdir()) == [
         "images-00000.npy", "labels.npy", "manifest.json",
     ]  # fmt: skip
+
+
+def test_generated_pictures_are_counted_and_warned_of(photos: Path, tmp_path: Path, capsys: Capture) -> None:
+    page, store = tmp_path / "report.html", tmp_path / "store"
+    with Image.open(photos / "cats/b.png") as picture:
+        picture.save(photos / "cats/drawn <b>.jpg", xmp=xmp_of(TRAINED), quality=95)
+    assert run(["prepare-data", str(photos), str(store), "--resolution", "16", "--report", str(page)]) == 0
+    err = capsys.readouterr().err
+    assert "1 picture says in the metadata that a trained algorithm made it, of 6" in " ".join(err.split())
+    assert Store.open(store).manifest.generated == {TRAINED: 1}
+    html = page.read_text(encoding="utf-8")
+    assert "Generated pictures" in html
+    assert html.count("drawn &lt;b&gt;.jpg") == 2  # beside the note, and among the examples
+    assert call(capsys, "--stats", photos)["generated"] == {TRAINED: 1}
+    assert call(capsys, "--stats", store)["generated"] == {TRAINED: 1}
+    (photos / "cats/drawn <b>.jpg").unlink()
+    assert call(capsys, "--stats", photos)["generated"] == {}
 
 
 def test_a_report_of_a_failure(photos: Path, tmp_path: Path, capsys: Capture) -> None:

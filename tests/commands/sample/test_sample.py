@@ -34,6 +34,7 @@ def test_json(model: Path, tmp_path: Path, capsys: Capture) -> None:
         "grid": None,
         "attention": [],
         "sweeps": [],
+        "palettes": [],
         "latents": None,
         "classes": None,
     }

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from swincli.data.images.digital_source import COMPOSITE, TRAINED, generated_by
 from swincli.errors import DataError
 from swincli.synthesis.latents.files import Latents, write_latents
 from swincli.synthesis.output.provenance import (
@@ -38,6 +39,25 @@ def test_every_kind_of_image_carries_its_note(tmp_path: Path, suffix: str, note:
         assert software.startswith("swincli ")
     distance = (read_picture(output.path).float() - PICTURE).abs().mean()
     assert distance <= (8 if suffix == ".jpg" else 0)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("term", [TRAINED, COMPOSITE, None])
+def test_images_say_that_a_trained_algorithm_made_them(tmp_path: Path, suffix: str, term: str | None) -> None:
+    output = Output(tmp_path / f"a{suffix}", "seed=1", term)
+    save_image(output, PICTURE)
+    assert generated_by(output.path.read_bytes()) == term
+    assert is_made(output)
+    before = output.path.read_bytes()
+    save_image(output, PICTURE)
+    assert output.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_of_an_older_version_without_that_is_still_done(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    save_image(Output(path, "seed=1", None), PICTURE)
+    assert missing([Output(path, "seed=1")]) == []
 
 
 def test_codes_carry_their_note_too(tmp_path: Path) -> None:

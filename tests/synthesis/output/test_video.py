@@ -17,6 +17,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 from torch import Tensor
 
+from swincli.data.images.digital_source import TRAINED, generated_by
 from swincli.errors import DataError, ResourceError, UsageError
 from swincli.synthesis.output.encoders import pad_to_multiple
 from swincli.synthesis.output.video import check_video, writing_video
@@ -74,6 +75,8 @@ def test_frames_come_back_in_their_order_and_colours(tmp_path: Path, name: str) 
         off = np.abs(found - expected)[:, flat].mean(axis=(1, 2))  # per frame and channel
         assert off.max() <= TOLERANCE[name]
     assert [path.name for path in tmp_path.iterdir()] == [name]
+    told = {path.suffix: generated_by(path.read_bytes()) for path in tmp_path.rglob("*.*")}
+    assert told in ({".mp4": None}, {".gif": None}, {".webp": TRAINED}, {".png": TRAINED})
 
 
 def test_an_mp4_says_what_its_colours_mean_and_plays_as_fast_as_asked(tmp_path: Path) -> None:

@@ -82,6 +82,16 @@ def test_before_its_start_the_second_d_changes_nothing(tiny_recipe: MakeRecipe, 
     assert later.run(1)[0]["loss/features_g"] != 0
 
 
+def test_after_its_end_the_second_d_is_left_out(tiny_recipe: MakeRecipe, larger_store: Store) -> None:
+    made = steps(tiny_recipe, larger_store, *ASIDE, "loss.features_end=0", "loss.features_until=8")
+    assert made.run(2)[1]["loss/features_d"] > 0
+    before = {name: value.clone() for name, value in made.tensors().items() if f"{vision_aided.NAME}." in name}
+    assert before
+    assert all("loss/features_d" not in step and "loss/features_g" not in step for step in made.run(2))
+    after = made.tensors()
+    assert [name for name, value in before.items() if not torch.equal(after[name], value)] == []
+
+
 def test_zero_logits_have_a_hinge_loss_of_two(tiny_recipe: MakeRecipe, larger_store: Store) -> None:
     made = steps(tiny_recipe, larger_store, *ASIDE)
     second = made.state.discriminator.get_submodule(vision_aided.NAME)

@@ -15,11 +15,19 @@ import torch
 from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.errors import CheckpointError, RecipeError
-from swincli.model.files.model_file import save_model
+from swincli.model.files.model_file import load_model, save_model
 from swincli.recipe import Recipe
 from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
-from swincli.training.run.state import TrainingState, build_state, is_state, read_state, save_state
+from swincli.training.run.state import (
+    TrainingState,
+    build_state,
+    is_state,
+    read_state,
+    restore,
+    save_state,
+    state_content,
+)
 from swincli.training.step.freeze_d import frozen_parameters
 from swincli.training.transfer.checkpoint_sources import read_init_checkpoint
 from swincli.training.transfer.init_from import check_init, init_from_checkpoint
@@ -234,6 +242,22 @@ def test_a_fine_tuned_run_is_a_run(tiny_recipe: MakeRecipe, store: Store, tmp_pa
     RunFolder(tmp_path / "child").state(12).unlink()
     parent.rename(tmp_path / "gone")  # the checkpoint is not needed any more
     assert_equal(run(recipe, store, tmp_path / "child")["generator"], whole["generator"])
+
+
+def test_ancestors_are_noted_from_run_to_run(tiny_recipe: MakeRecipe, tmp_path: Path, only_average: Path) -> None:
+    first = started(tiny_recipe(f"train.init={only_average}", FINE_TUNE))
+    assert [(each.step, each.name) for each in first.ancestors] == [("fine-tune", only_average.name)]
+    save_state(tmp_path / "state-000000000008.pt", first)
+    second = started(tiny_recipe(f"train.init={tmp_path / 'state-000000000008.pt'}", "train.total=40"))
+    names = [only_average.name, f"{tmp_path.name}/state-000000000008.pt"]
+    assert [each.name for each in second.ancestors] == names
+    assert [each.step for each in second.ancestors] == ["fine-tune", "init"]
+    restored = build_state(second.recipe, "hash", CPU)
+    restore(restored, state_content(second))
+    assert restored.ancestors == second.ancestors
+    save_model(tmp_path / "child.safetensors", second.average, second.recipe, 8, ancestors=second.ancestors)
+    assert load_model(tmp_path / "child.safetensors", CPU).ancestors == second.ancestors
+    assert "ancestors" not in state_content(build_state(tiny_recipe(), "hash", CPU))
 
 
 def test_a_checkpoint_without_d_is_told(

@@ -1,0 +1,1 @@
+"""`swincli export`: `command` (help text), `request` (options and checks), `run` (files)."""

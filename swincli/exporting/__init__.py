@@ -1,0 +1,1 @@
+"""Models for other programs: ONNX, torch.export, and a page that runs one in a browser."""

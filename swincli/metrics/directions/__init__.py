@@ -1,0 +1,1 @@
+"""Directions with names: how they are found, and the numbers about them."""
