@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from swincli.commands.project.perception import choose_perception
+from swincli.commands.perception import choose_perception
 from swincli.console import Console
 from swincli.data.sources import open_source
 from swincli.metrics.networks.stlpips import WEIGHTS, load_perceptual

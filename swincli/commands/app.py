@@ -24,6 +24,7 @@ from swincli.commands.report.command import report
 from swincli.commands.sample.command import sample
 from swincli.commands.stop import stop
 from swincli.commands.train.command import train
+from swincli.commands.view.command import view
 from swincli.commands.watch import watch
 from swincli.system.native_stderr import keep_own_stderr
 from swincli.system.openmp import prepare_environment
@@ -69,6 +70,7 @@ app.command("stop", epilog=_example("swincli stop runs/quickstart"))(stop)
 app.command("sample", epilog=_example("swincli sample --seeds 0-31 --truncation 0.7 --grid 8x4"))(sample)
 app.command("interpolate", epilog=_example("swincli interpolate --seeds 1,5,9 --loop --pace perceptual"))(interpolate)
 app.command("project", epilog=_example("swincli project portrait.jpg --space w+ --tune"))(project)
+app.command("view", epilog=_example("swincli view builtin:cats32"))(view)
 app.add_typer(directions_app, name="directions")
 app.command("evaluate", epilog=_example("swincli evaluate --metric fid --data datasets/photos-256"))(evaluate)
 app.command("report", epilog=_example("swincli report runs/quickstart"))(report)

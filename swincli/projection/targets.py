@@ -80,7 +80,7 @@ def _read(text: str, size: int, crop: Crop, warn: Warn) -> Iterator[Target]:
         return
     if not path.exists():
         raise DataError(f"{text}: no such file", _HINT)
-    yield _fit(read_file(path, text), text, path.stem, size, crop, warn)
+    yield fit_picture(read_file(path, text), text, path.stem, size, crop, warn)
 
 
 def _read_several(text: str, size: int, crop: Crop, warn: Warn) -> Iterator[Target]:
@@ -89,7 +89,7 @@ def _read_several(text: str, size: int, crop: Crop, warn: Warn) -> Iterator[Targ
         for entry in source:
             name, stem = source.locate(entry.name), PurePosixPath(entry.name).with_suffix("").as_posix()
             try:
-                target = _fit(entry.read(), name, stem.replace("/", "-").replace(":", "-"), size, crop, warn)
+                target = fit_picture(entry.read(), name, stem.replace("/", "-").replace(":", "-"), size, crop, warn)
             except ImageError as error:
                 warn(f"{name}: {error.reason}; skipped")
                 continue
@@ -99,7 +99,20 @@ def _read_several(text: str, size: int, crop: Crop, warn: Warn) -> Iterator[Targ
         raise DataError(f"{text}: none of its files is a usable picture", _HINT)
 
 
-def _fit(data: bytes, name: str, stem: str, size: int, crop: Crop, warn: Warn) -> Target:
+def fit_picture(data: bytes, name: str, stem: str, size: int, crop: Crop, warn: Warn) -> Target:
+    """Decode a picture, crop it to a square and resize it; arguments as for `read_targets`.
+
+    Args:
+        data: The whole file.
+        name: Its name in messages.
+        stem: Name of its output files, without a suffix.
+        size: Side of the model's images in pixels.
+        crop: The way to crop.
+        warn: Called with a message for each loss.
+
+    Raises:
+        DataError: it is damaged or not a picture, or is not square with crop "none".
+    """
     outcome = decode_and_crop(data, name, DecodeOptions(size, crop=crop))
     if outcome.pixels is None:
         reason = outcome.record.reason or ""

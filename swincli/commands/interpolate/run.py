@@ -24,7 +24,7 @@ from swincli.synthesis.latents.codes import codes_of_seeds
 from swincli.synthesis.latents.edits import EXAMPLE, open_edits, parse_edit
 from swincli.synthesis.latents.layer_ranges import CODES_OF_A_LEVEL, parse_code_layers
 from swincli.synthesis.latents.truncation import Truncation
-from swincli.synthesis.output.video import check_video, writing_video
+from swincli.synthesis.output.video import check_video
 from swincli.synthesis.sample_set import describe_seeds
 from swincli.synthesis.sampling import reuse_batch, sampling_batch
 from swincli.synthesis.walk.key_frames import KeyFrames, edit_key_frames, find_key_frames
@@ -36,7 +36,8 @@ from swincli.synthesis.walk.perceptual_pace import (
     unevenness,
 )
 from swincli.synthesis.walk.timing import frame_times, parse_frames
-from swincli.synthesis.walk.walks import FixedLayers, Walk, frames_of, images_along, make_walk
+from swincli.synthesis.walk.walk_video import write_walk
+from swincli.synthesis.walk.walks import FixedLayers, Walk, images_along, make_walk
 from swincli.system.overwrite import numbered
 from swincli.units import LARGEST_SEED
 
@@ -266,13 +267,17 @@ def _write(
     console: Console,
 ) -> None:
     """Write the frames at `times`, float64 `[N]`; `strides` measures their perceived steps."""
-    with (
-        writing_video(out, request.fps, request.quality) as write,
-        console.progress("Walking", len(times), "frames") as advance,
-    ):
-        for images in images_along(plan.model, plan.walks, times, plan.batch):
-            if strides is not None:
-                strides.add(images)
-            for frame in frames_of(plan.model, images, request.grid_size, request.enlarge):
-                write(frame)
-                advance()
+    with console.progress("Walking", len(times), "frames") as advance:
+        write_walk(
+            plan.model,
+            plan.walks,
+            times,
+            out,
+            batch=plan.batch,
+            fps=request.fps,
+            quality=request.quality,
+            grid=request.grid_size,
+            enlarge=request.enlarge,
+            advance=advance,
+            look=None if strides is None else strides.add,
+        )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from swincli.commands.model_options import open_model
-from swincli.commands.project.perception import choose_perception
+from swincli.commands.perception import choose_perception
 from swincli.commands.project.request import ProjectRequest
 from swincli.commands.project.tables import figures_table
 from swincli.commands.typer_command import Result

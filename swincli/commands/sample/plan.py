@@ -25,6 +25,7 @@ from swincli.synthesis.latents.texts import Text
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.output.archives import PACKED, digest
 from swincli.synthesis.output.provenance import Output
+from swincli.synthesis.output.sample_notes import origin_note, settings_note
 from swincli.synthesis.sample_set import SampleSet, edited_samples, latent_samples, seed_samples
 from swincli.synthesis.sampling import preview_levels
 
@@ -213,20 +214,15 @@ def _read_edits(model: Model, request: SampleRequest) -> Edits | None:
 
 def _origin_note(model: Model, identity: str, request: SampleRequest) -> str:
     """The part of a note that names the model file."""
-    text = f"checkpoint={model.path.name} model={identity}"
-    return text if request.tuned is None else f"{text} tuned={request.tuned.name}:{model_identity(request.tuned)}"
+    tuned = request.tuned
+    return origin_note(model, identity, None if tuned is None else f"{tuned.name}:{model_identity(tuned)}")
 
 
 def _settings_note(request: SampleRequest, edits: Edits | None) -> str:
-    text = f" truncation={float(request.truncation)}"
-    if request.truncation_layers is not None:
-        text += f" truncation-layers={request.truncation_layers}"
-    if request.truncation_centres is not None:
-        text += f" truncation-centres={request.truncation_centres}"
+    layers, centres = request.truncation_layers, request.truncation_centres
+    text = settings_note(request.truncation, layers, centres, request.preview)
     if request.guidance != 1.0:
         text += f" guidance={float(request.guidance)}"
-    if request.preview is not None:
-        text += f" preview={request.preview}"
     if edits is not None:
         text += f" {edits.note}"
     return text

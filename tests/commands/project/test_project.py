@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from swincli.commands.app import run
-from swincli.commands.project.perception import choose_perception
+from swincli.commands.perception import choose_perception
 from swincli.console import Console
 from swincli.model.files.find_checkpoint import find_checkpoint
 from swincli.model.files.model_file import load_model

@@ -11,7 +11,7 @@ from dying_runs import dies_after
 from loss_switches import COMBINED, keys_of
 from same_run import assert_same_run
 
-from swincli.commands.project.perception import find_discriminator
+from swincli.commands.perception import find_discriminator
 from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.model.files.model_file import load_model

@@ -53,6 +53,11 @@ def choose_perception(text: str | None, model: Model, console: Console) -> Featu
     raise UsageError(f"--loss {text}: no such network", f"Choose {', '.join(NAMES)}, or a TorchScript file.")
 
 
+def choose_quietly(model: Model) -> FeatureNetwork | None:
+    """The default network of a model, without messages."""
+    return _default(model, Console(quiet=True))
+
+
 def _default(model: Model, console: Console) -> FeatureNetwork | None:
     found = find_discriminator(model, console)
     if found is not None:

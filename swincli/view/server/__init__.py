@@ -1,0 +1,1 @@
+"""The server's side: requests of the browser, the queue before the worker, and run folders."""

@@ -1,0 +1,165 @@
+"""`Studio`: the open model, the codes of pictures that were projected or read, and the pictures of looks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from swincli.errors import UsageError
+from swincli.model.files.file_hash import model_identity
+from swincli.model.files.model_file import Model
+from swincli.synthesis.latents.codes import codes_of_latents, codes_of_seeds
+from swincli.synthesis.latents.files import Latents
+from swincli.synthesis.latents.truncation import Truncation
+from swincli.synthesis.sample_set import SampleInfo, describe_seeds
+from swincli.view.look import Look
+from swincli.view.worker.edits import FoundDirections, apply_edits
+from swincli.view.worker.rendering import Renderer
+
+LOSSLESS_SIDE = 256  # larger pictures are shown as JPEG; downloads are always PNG
+MOST_CODES = 500
+
+
+class Studio:
+    """A model that draws the pictures of looks.
+
+    Attributes:
+        model: The model.
+        identity: 12 hexadecimal digits of its file's hash.
+        codes: The w+ `[L, latent_dim]` of projected pictures and files, by name, in the order in which they came.
+        found: Its directions.
+        renderer: Draws single pictures.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.identity = model_identity(model.path)
+        self.codes: dict[str, Tensor] = {}
+        self.found = FoundDirections(model)
+        self.renderer = Renderer(model)
+        for seed in (1, 0):  # the first picture of a process takes longer; the second says what they take
+            self.picture(Look(seed=seed))
+
+    def facts(self) -> dict[str, Any]:
+        """What the page needs to know of the model."""
+        section, classes = self.model.recipe.model, self.model.classes
+        return {
+            "path": str(self.model.path),
+            "name": _name(self.model.path),
+            "identity": self.identity,
+            "images_seen": self.model.images_seen,
+            "size": section.size,
+            "levels": section.resolutions,
+            "num_ws": section.num_ws,
+            "latent_dim": section.latent_dim,
+            "classes": list(classes.names) if classes else None,
+            "device": str(self.model.device),
+            "seconds": self.renderer.seconds,
+            "preview": self.renderer.preview_levels(),
+        }
+
+    def add_code(self, w_plus: Tensor) -> str:
+        """Keep a code `[L, latent_dim]` and return its name, the first digits of its hash."""
+        values = w_plus.detach().float().cpu().contiguous()
+        name = hashlib.sha256(values.numpy().tobytes()).hexdigest()[:12]
+        self.codes[name] = values.to(self.model.device)
+        while len(self.codes) > MOST_CODES:
+            del self.codes[next(iter(self.codes))]
+        return name
+
+    def info(self, look: Look) -> SampleInfo:
+        """Names and the label of a look's seed, as `swincli sample` has them.
+
+        Raises:
+            UsageError: the model has no such class, or several are named.
+        """
+        named = describe_seeds(self.model, [look.seed], look.of_class)
+        if len(named) > 1:
+            raise UsageError(f"class {look.of_class}: give one class")
+        return named
+
+    @torch.inference_mode()
+    def w_plus(self, look: Look) -> Tensor:
+        """The code of a look, `[1, L, latent_dim]`.
+
+        Raises:
+            UsageError: the look does not fit the model, or its code is gone.
+        """
+        return apply_edits(self.found, self._mix(look, self._base(look)), look.edits)
+
+    def _base(self, look: Look) -> Tensor:
+        truncation = Truncation(look.truncation)
+        if look.code is None:
+            return codes_of_seeds(self.model, [look.seed], truncation, self.info(look).labels)
+        if look.code not in self.codes:
+            raise UsageError(
+                "this picture's code is not here any more",
+                "Codes of photographs live as long as the page's program. Drop the photograph or its .npz file again.",
+            )
+        return codes_of_latents(self.model, Latents("w_plus", self.codes[look.code][None].cpu()), truncation)
+
+    def _mix(self, look: Look, base: Tensor) -> Tensor:
+        if look.mix_seed is None or not look.shares:
+            return base
+        levels = len(self.model.recipe.model.resolutions)
+        if max(level for level, _ in look.shares) >= levels:
+            raise UsageError(f"mix: this model has levels 0-{levels - 1}")
+        other = codes_of_seeds(self.model, [look.mix_seed], Truncation(look.truncation), self._label_of_mix(look))
+        mixed = base.clone()
+        for level, share in look.shares:
+            here = slice(2 * level, 2 * level + 2)
+            mixed[:, here] = other[:, here] if share == 1 else torch.lerp(base[:, here], other[:, here], share)
+        return mixed
+
+    def _label_of_mix(self, look: Look) -> Tensor | None:
+        """The class of the second seed: the chosen one, else drawn by its seed, as `swincli sample --mix` does."""
+        assert look.mix_seed is not None
+        return self.info(replace(look, seed=look.mix_seed)).labels
+
+    def picture(self, look: Look, until: int | None = None) -> Tensor:
+        """The picture of a look, or its preview after `until` levels: uint8 `[size, size, 3]`.
+
+        Raises:
+            UsageError: as for `w_plus`.
+        """
+        return self.renderer.draw(self.w_plus(look), until)
+
+    def tiles(self, look: Look, seeds: Sequence[int]) -> Tensor:
+        """Small pictures of seeds with the other settings of a look: uint8 `[N, side, side, 3]`.
+
+        Raises:
+            UsageError: as for `w_plus`.
+        """
+        looks = [replace(look, seed=seed, code=None) for seed in seeds]
+        return self.renderer.tiles(torch.cat([self.w_plus(one) for one in looks]))
+
+
+def in_own_memory(model: Model) -> Model:
+    """The model with copies of its weights: those of a file are mapped, and would go when it is overwritten."""
+    for tensor in (*model.generator.parameters(), *model.generator.buffers()):
+        tensor.data = tensor.data.clone()
+    by_class = model.w_mean_by_class
+    return replace(model, w_mean=model.w_mean.clone(), w_mean_by_class=None if by_class is None else by_class.clone())
+
+
+def encode(picture: Tensor) -> tuple[bytes, str]:
+    """A picture, uint8 `[H, W, 3]`, for the page: PNG, or JPEG if it is large; and its media type."""
+    image, content = Image.fromarray(picture.numpy()), BytesIO()
+    if max(picture.shape[:2]) <= LOSSLESS_SIDE:
+        image.save(content, "PNG", compress_level=1)
+        return content.getvalue(), "image/png"
+    image.save(content, "JPEG", quality=92, subsampling=0)
+    return content.getvalue(), "image/jpeg"
+
+
+def _name(path: Path) -> str:
+    """A short name: the run and the file, or the file alone."""
+    return f"{path.parent.name}/{path.name}" if path.name.startswith("model-") else path.stem
