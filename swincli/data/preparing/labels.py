@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from swincli.console import Console
 from swincli.data.images.rejected import ImageError
-from swincli.data.preparing.label_files import AttributeColumns, composed, read_label_file
+from swincli.data.preparing.label_files import AttributeColumns, read_label_file
+from swincli.data.preparing.label_tables import composed
 from swincli.data.sources.entries import Source
 from swincli.errors import DataError, from_os_error
 from swincli.units import format_names
