@@ -33,7 +33,10 @@ def image_shape(section: str) -> tuple[int, ...]:
     return tuple(generator(torch.empty(2, config.latent_dim, device="meta")).shape)
 
 
-@pytest.mark.parametrize("name", shipped_recipes())
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name.startswith("ablations/") else ()) for name in shipped_recipes()],
+)
 def test_networks_of_every_shipped_recipe(name: str) -> None:
     model = load_recipe(name).model
     with meta_init():

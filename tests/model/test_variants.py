@@ -107,7 +107,9 @@ def test_a_variant_is_unlike_the_default(keys: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("spectral", [True, False])
 @pytest.mark.parametrize("size", [16, 32])
-@pytest.mark.parametrize("kind", DISCRIMINATORS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind == "features" else ()) for kind in DISCRIMINATORS]
+)
 def test_a_discriminator_s_logits_and_gradients(kind: str, size: int, spectral: bool) -> None:
     torch.manual_seed(0)
     discriminator = make_discriminator(tiny(size, discriminator=kind, spectral_norm=spectral))

@@ -84,6 +84,7 @@ def test_edits_go_on_from_the_files(trained_run: Path, photos: list[str], tmp_pa
     assert (np.asarray(Image.open(tmp_path / "again/latent-0000.png")) == tuned).all()
 
 
+@pytest.mark.slow
 def test_what_is_there_is_left_and_what_is_missing_is_made_again(
     trained_run: Path, photos: list[str], tmp_path: Path, capsys: Capture
 ) -> None:

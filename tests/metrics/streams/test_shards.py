@@ -90,7 +90,9 @@ def sides_of_worlds(shared_picture_folder: PictureFolder, classifier: Detector) 
 
 
 @pytest.mark.parametrize("name", [name for name, row in METRICS.items() if not row.collective])
-@pytest.mark.parametrize("world", [2, 3, 12])
+@pytest.mark.parametrize(
+    "world", [pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(12, marks=pytest.mark.slow)]
+)
 def test_every_metric_comes_out_as_in_one_process(
     sides_of_worlds: dict[int, list[SideStatistics]], name: str, world: int
 ) -> None:
