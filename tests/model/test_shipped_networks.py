@@ -7,6 +7,7 @@ import functools
 import pytest
 import torch
 
+from swincli.model.blocks.conditioning import forward_with_labels, unknown_labels
 from swincli.model.config_diff import DISCRIMINATOR_KEYS
 from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.generator import Generator
@@ -30,7 +31,8 @@ def image_shape(section: str) -> tuple[int, ...]:
     config = ModelSection.model_validate_json(section)
     with meta_init():
         generator = Generator(config)
-    return tuple(generator(torch.empty(2, config.latent_dim, device="meta")).shape)
+    z, labels = torch.empty(2, config.latent_dim, device="meta"), unknown_labels(config, 2, "meta")
+    return tuple(forward_with_labels(generator, z, labels).shape)
 
 
 @pytest.mark.parametrize(

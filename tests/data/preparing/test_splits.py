@@ -16,15 +16,15 @@ def digest(number: int) -> bytes:
 def test_shares_are_met() -> None:
     split = parse_split("train:0.7, test:0.2 ,rest:0.1")
     assert split.shares == {"train": 0.7, "test": 0.2, "rest": 0.1}
-    parts = [split.part_of(digest(number)) for number in range(5000)]
+    parts = [split.part_of(digest(number), ()) for number in range(5000)]
     for name, share in split.shares.items():
         assert parts.count(name) / 5000 == pytest.approx(share, abs=0.025)
 
 
 @given(st.binary(min_size=32, max_size=32))
 def test_every_picture_falls_somewhere(content: bytes) -> None:
-    assert parse_split("a:0.3333333,b:0.3333333,c:0.3333334").part_of(content) in ("a", "b", "c")
-    assert parse_split("a:0.9999995,b:0.0000001").part_of(b"\xff" * 32) == "b"
+    assert parse_split("a:0.3333333,b:0.3333333,c:0.3333334").part_of(content, ()) in ("a", "b", "c")
+    assert parse_split("a:0.9999995,b:0.0000001").part_of(b"\xff" * 32, ()) == "b"
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_an_earlier_moment_knows_nothing_of_later_ones(
     walk: tuple[Path, dict[float, Generator]], tmp_path: Path
 ) -> None:
     run, _ = walk
-    at, short = EVERY * BATCH * 10, tmp_path / "run"
+    at, short = EVERY * BATCH * 10, tmp_path / run.name  # ancestors are named
     (short / "averages").mkdir(parents=True)
     for snapshot in find_power_snapshots(run):
         if snapshot.profile.images_seen <= at:
