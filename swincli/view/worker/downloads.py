@@ -9,11 +9,14 @@ from pathlib import Path
 import torch
 
 from swincli.synthesis.latents.codes import codes_of_latents
+from swincli.synthesis.latents.edits import Amount, edit_note
 from swincli.synthesis.latents.files import MODEL_NOTE, Latents, open_latents, write_latents
 from swincli.synthesis.latents.layer_ranges import CODES_OF_A_LEVEL, format_code_layers, parse_code_layers
+from swincli.synthesis.latents.named_directions import NamedDirection
 from swincli.synthesis.output.provenance import NOTE, Output, encode_image
 from swincli.synthesis.output.sample_notes import origin_note, settings_note
 from swincli.view.look import Look
+from swincli.view.worker.edits import NAMED
 from swincli.view.worker.studio import Studio
 
 MOST_ROWS = 200  # codes of one file
@@ -22,7 +25,7 @@ MOST_ROWS = 200  # codes of one file
 def png(studio: Studio, look: Look) -> tuple[str, bytes]:
     """The name and the content of a look's PNG.
 
-    Where `swincli sample` can make the same picture, from a seed or by `--mix`, the bytes are those of its file.
+    Where `swincli sample` can make the same picture, from a seed, by `--mix` or `--edit`, the bytes are its file's.
 
     Raises:
         UsageError: the look does not fit the model.
@@ -35,12 +38,27 @@ def note_of(studio: Studio, look: Look) -> str:
     """The provenance note of a look's picture."""
     info = studio.info(look)
     text = f"{origin_note(studio.model, studio.identity)} {_source(studio, look)}{settings_note(look.truncation)}"
+    named = _named_edits(studio, look)
+    text += "" if named is None else f" {named}"
     if look.code is None and info.class_names is not None:
         text += f" class={info.class_names[0]}"
-    for edit in look.edits:
+    for edit in look.edits if named is None else ():
         layers = format_code_layers(parse_code_layers(edit.layers, studio.model.recipe.model.num_ws))
         text += f" edit={edit.direction}@{layers}={edit.amount:+g}"
     return text
+
+
+def _named_edits(studio: Studio, look: Look) -> str | None:
+    """The note of `sample --edit`; None if it cannot make these edits: numbered directions, or some layers only."""
+    amounts, directions = list[Amount](), dict[str, NamedDirection]()
+    for edit in look.edits:
+        family, _, name = edit.direction.partition(":")
+        layers = parse_code_layers(edit.layers, studio.model.recipe.model.num_ws)
+        if family != NAMED or name in directions or not set(studio.found.saved.get(name).layers) <= set(layers):
+            return None
+        amounts.append(Amount(name, edit.amount))
+        directions[name] = studio.found.saved.get(name)
+    return edit_note([amounts], directions.values()) if amounts else None
 
 
 def _source(studio: Studio, look: Look) -> str:
