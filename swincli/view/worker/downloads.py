@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -42,6 +43,8 @@ def note_of(studio: Studio, look: Look) -> str:
     text += "" if named is None else f" {named}"
     if look.code is None and info.class_names is not None:
         text += f" class={info.class_names[0]}"
+    if look.code is None and info.label_texts is not None:
+        text += f" labels={info.label_texts[0]}"
     for edit in look.edits if named is None else ():
         layers = format_code_layers(parse_code_layers(edit.layers, studio.model.recipe.model.num_ws))
         text += f" edit={edit.direction}@{layers}={edit.amount:+g}"
@@ -72,8 +75,9 @@ def _source(studio: Studio, look: Look) -> str:
         source += f" with={look.mix_seed}@" + ",".join(
             f"{format_code_layers(list(_codes_of(level)))}:{share:g}" for level, share in look.shares
         )
-    label = studio.info(Look(seed=look.mix_seed, of_class=look.of_class)).label(0)
-    return source if label is None else f"{source} column-class={label}"
+    other = studio.info(replace(look, seed=look.mix_seed))
+    what = "class" if other.label_texts is None else "labels"
+    return source if other.label(0) is None else f"{source} column-{what}={other.label(0)}"
 
 
 def _codes_of(level: int) -> range:

@@ -16,8 +16,10 @@ from torch import Tensor
 from swincli.errors import UsageError
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.model_file import Model
+from swincli.recipe.attributes import Attribute
 from swincli.synthesis.latents.codes import codes_of_latents, codes_of_seeds
 from swincli.synthesis.latents.files import Latents
+from swincli.synthesis.latents.label_settings import UNKNOWN
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sample_set import SampleInfo, describe_seeds
 from swincli.view.look import Look
@@ -50,7 +52,7 @@ class Studio:
 
     def facts(self) -> dict[str, Any]:
         """What the page needs to know of the model."""
-        section, classes = self.model.recipe.model, self.model.classes
+        section, classes, attributes = self.model.recipe.model, self.model.classes, self.model.attributes
         return {
             "path": str(self.model.path),
             "name": _name(self.model.path),
@@ -61,6 +63,7 @@ class Studio:
             "num_ws": section.num_ws,
             "latent_dim": section.latent_dim,
             "classes": list(classes.names) if classes else None,
+            "attributes": [_attribute_facts(one) for one in attributes.each] if attributes else [],
             "device": str(self.model.device),
             "seconds": self.renderer.seconds,
             "preview": self.renderer.preview_levels(),
@@ -79,11 +82,11 @@ class Studio:
         """Names and the label of a look's seed, as `swincli sample` has them.
 
         Raises:
-            UsageError: the model has no such class, or several are named.
+            UsageError: the model has no such class, attribute or value, or several are named.
         """
-        named = describe_seeds(self.model, [look.seed], look.of_class)
+        named = describe_seeds(self.model, [look.seed], look.wanted)
         if len(named) > 1:
-            raise UsageError(f"class {look.of_class}: give one class")
+            raise UsageError(f"{look.of_class or ','.join(look.labels)}: a picture has one class or value")
         return named
 
     @torch.inference_mode()
@@ -120,7 +123,7 @@ class Studio:
         return mixed
 
     def _label_of_mix(self, look: Look) -> Tensor | None:
-        """The class of the second seed: the chosen one, else drawn by its seed, as `swincli sample --mix` does."""
+        """The class or labels of the second seed: the chosen ones, else drawn by its seed, as `swincli sample --mix` does."""
         assert look.mix_seed is not None
         return self.info(replace(look, seed=look.mix_seed)).labels
 
@@ -158,6 +161,12 @@ def encode(picture: Tensor) -> tuple[bytes, str]:
         return content.getvalue(), "image/png"
     image.save(content, "JPEG", quality=92, subsampling=0)
     return content.getvalue(), "image/jpeg"
+
+
+def _attribute_facts(one: Attribute) -> dict[str, Any]:
+    """What the page needs to know of an attribute."""
+    named = {"name": one.name, "kind": one.kind.name, "values": list(one.values), "low": one.low, "high": one.high}
+    return {**named, "unknown": UNKNOWN if one.missing and UNKNOWN not in one.values else None}
 
 
 def _name(path: Path) -> str:
