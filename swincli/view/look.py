@@ -46,6 +46,7 @@ class Look:
         code: Name of a code that was projected or read from a file, which then takes the place of the seed.
         of_class: The class of a conditional model, by name or number; None to draw one by the seed.
         labels: Values of attributes, each NAME=VALUE as for `sample --label`; the rest is drawn by the seed.
+        text: The text of a model of texts; None to draw one by the seed.
         truncation: Strength of truncation; 1 changes nothing.
         mix_seed: The seed that levels are mixed with; None for no mixing.
         shares: Levels, from 0, with the share that they take from `mix_seed`, above 0 and up to 1.
@@ -56,6 +57,7 @@ class Look:
     code: str | None = None
     of_class: str | None = None
     labels: tuple[str, ...] = ()
+    text: str | None = None
     truncation: float = 1.0
     mix_seed: int | None = None
     shares: tuple[tuple[int, float], ...] = ()
@@ -77,7 +79,7 @@ def parse_look(text: str) -> Look:
         raise UsageError(f"picture: its settings are longer than {MOST_TEXT:,} characters", _HINT)
     parts = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_PARTS, errors="replace")
     values = {name: value for name, value in parts if name not in ("edit", "label")}
-    unknown = values.keys() - {"seed", "code", "class", "truncation", "mix"}
+    unknown = values.keys() - {"seed", "code", "class", "text", "truncation", "mix"}
     if unknown:
         raise UsageError(f"picture: unknown setting {sorted(unknown)[0][:40]!r}", _HINT)
     mix_seed, shares = _mix(values["mix"]) if "mix" in values else (None, ())
@@ -86,6 +88,7 @@ def parse_look(text: str) -> Look:
         code=_code(values["code"]) if "code" in values else None,
         of_class=values.get("class") or None,
         labels=tuple(value for name, value in parts if name == "label"),
+        text=values.get("text") or None,
         truncation=_number("truncation", values.get("truncation", "1")),
         mix_seed=mix_seed,
         shares=shares,

@@ -1,4 +1,5 @@
-// Controls of a model's attributes: a list for a class or a flag, a slider for a number, a text for several values.
+// Controls of a model's attributes: a list for a class or a flag, a slider for a number, a field for several values, and
+// one for a text.
 
 import {h} from './dom.js';
 
@@ -7,7 +8,7 @@ const DRAWN = 'drawn by the seed';
 // The card of all attributes and the functions that show a state; null without attributes. `slider` makes a slider.
 export function labelCard(model, store, slider) {
   const each = model.attributes.filter(({kind}) => kind in ROWS);
-  if (!each.length) return {card: null, shows: []};
+  if (!each.length && !model.texts) return {card: null, shows: []};
   const shows = [];
   const set = (name, value) => {
     const labels = {...store.state.look.labels, [name]: value};
@@ -20,7 +21,8 @@ export function labelCard(model, store, slider) {
     set: (value) => set(one.name, value),
     commit: (value) => { set(one.name, value); store.commit(); },
   }));
-  return {card: h('div', {class: 'card'}, h('h2', {}, 'Labels'), rows), shows};
+  const texts = model.texts ? textRows(model.texts, store, shows) : [];
+  return {card: h('div', {class: 'card'}, h('h2', {}, each.length ? 'Labels' : 'Text'), texts, rows), shows};
 }
 
 const ROWS = {
@@ -41,6 +43,16 @@ const ROWS = {
     return row(id, one.name, field);
   },
 };
+
+function textRows({examples, remark}, store, shows) {
+  const field = h('input', {
+    id: 'text', type: 'text', autocomplete: 'off', placeholder: DRAWN, maxlength: '1000', list: 'texts',
+    onchange: () => { store.look({text: field.value.trim()}); store.commit(); },
+  });
+  shows.push((look) => { if (document.activeElement !== field) field.value = look.text; });
+  return [row('text', 'Text', field), h('datalist', {id: 'texts'}, examples.map((value) => h('option', {value}))),
+    remark ? h('p', {class: 'quiet'}, remark) : null];
+}
 
 function choice(one, values, {id, shows, get, commit}) {
   const known = one.unknown ? [...values, one.unknown] : values;

@@ -65,11 +65,11 @@ def _named_edits(studio: Studio, look: Look) -> str | None:
 
 
 def _source(studio: Studio, look: Look) -> str:
-    source = f"seed={look.seed}" if look.code is None else f"code={look.code}"
+    source = studio.info(look).origins[0] if look.code is None else f"code={look.code}"
     if look.mix_seed is None or not look.shares:
         return source
     codes = [code for level, _ in look.shares for code in _codes_of(level)]
-    if look.code is None and all(share == 1 for _, share in look.shares):
+    if look.code is None and look.text is None and all(share == 1 for _, share in look.shares):
         source = f"mix={look.seed}:{look.mix_seed}@{format_code_layers(codes)}"
     else:
         source += f" with={look.mix_seed}@" + ",".join(
