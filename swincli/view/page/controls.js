@@ -178,7 +178,8 @@ export class Controls {
     for (const row of this.rows.slice(before)) row.isDirection = true;
     const rest = family.directions.length - LISTED;
     this.directionBox.replaceChildren(
-      h('div', {class: 'row'}, tabs, h('label', {for: 'layers'}, 'Layers'), layers),
+      h('div', {class: 'row'}, tabs),
+      h('div', {class: 'row'}, h('label', {for: 'layers'}, 'Layers'), layers),
       ...sliders,
       ...(family.reason ? [h('p', {class: 'quiet'}, family.reason)] : []),
       ...(rest > 0 ? [h('button', {class: 'quiet link', onclick: () => { this.more = !this.more; this.buildDirections(); }},
