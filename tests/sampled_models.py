@@ -9,19 +9,22 @@ import torch
 from PIL import Image
 
 from swincli.commands.app import run
+from swincli.model.files.attributes import Attributes
 from swincli.model.files.classes import Classes
 from swincli.model.files.model_file import save_model
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe
 
 
-def save_shown_model(recipe: Recipe, path: Path, classes: Classes | None = None, seed: int = 0) -> Path:
+def save_shown_model(
+    recipe: Recipe, path: Path, classes: Classes | None = None, seed: int = 0, attributes: Attributes | None = None
+) -> Path:
     """Save an untrained model of a recipe (with model.adain_gamma=1) whose images are not gray."""
     torch.manual_seed(seed)
     generator = Generator(recipe.model)
     for parameter in generator.parameters():
         parameter.data.mul_(2)
-    save_model(path, generator, recipe, 10, classes)
+    save_model(path, generator, recipe, 10, classes, attributes)
     return path
 
 

@@ -14,7 +14,7 @@ from swincli.errors import UsageError
 from swincli.units import LARGEST_SEED
 
 MOST_TEXT = 8192  # characters
-MOST_EDITS = 64
+MOST_PARTS = 256  # settings of a picture
 MOST_AMOUNT = 100.0  # of an edit, in the direction's units; also bounds truncation
 _HINT = "Reset the page: open it without what follows # in its address."
 _NUMBER = r"-?\d{1,6}(?:\.\d{1,12})?"
@@ -45,6 +45,8 @@ class Look:
         seed: The seed of its z.
         code: Name of a code that was projected or read from a file, which then takes the place of the seed.
         of_class: The class of a conditional model, by name or number; None to draw one by the seed.
+        labels: Values of attributes, each NAME=VALUE as for `sample --label`; the rest is drawn by the seed.
+        text: The text of a model of texts; None to draw one by the seed.
         truncation: Strength of truncation; 1 changes nothing.
         mix_seed: The seed that levels are mixed with; None for no mixing.
         shares: Levels, from 0, with the share that they take from `mix_seed`, above 0 and up to 1.
@@ -54,10 +56,17 @@ class Look:
     seed: int = 0
     code: str | None = None
     of_class: str | None = None
+    labels: tuple[str, ...] = ()
+    text: str | None = None
     truncation: float = 1.0
     mix_seed: int | None = None
     shares: tuple[tuple[int, float], ...] = ()
     edits: tuple[Edit, ...] = ()
+
+    @property
+    def wanted(self) -> str | tuple[str, ...] | None:
+        """The class or the labels; None to draw them by the seed."""
+        return self.of_class or self.labels or None
 
 
 def parse_look(text: str) -> Look:
@@ -68,9 +77,9 @@ def parse_look(text: str) -> Look:
     """
     if len(text) > MOST_TEXT:
         raise UsageError(f"picture: its settings are longer than {MOST_TEXT:,} characters", _HINT)
-    parts = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_EDITS + 16, errors="replace")
-    values = {name: value for name, value in parts if name != "edit"}
-    unknown = values.keys() - {"seed", "code", "class", "truncation", "mix"}
+    parts = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_PARTS, errors="replace")
+    values = {name: value for name, value in parts if name not in ("edit", "label")}
+    unknown = values.keys() - {"seed", "code", "class", "text", "truncation", "mix"}
     if unknown:
         raise UsageError(f"picture: unknown setting {sorted(unknown)[0][:40]!r}", _HINT)
     mix_seed, shares = _mix(values["mix"]) if "mix" in values else (None, ())
@@ -78,6 +87,8 @@ def parse_look(text: str) -> Look:
         seed=_seed("seed", values.get("seed", "0")),
         code=_code(values["code"]) if "code" in values else None,
         of_class=values.get("class") or None,
+        labels=tuple(value for name, value in parts if name == "label"),
+        text=values.get("text") or None,
         truncation=_number("truncation", values.get("truncation", "1")),
         mix_seed=mix_seed,
         shares=shares,

@@ -18,6 +18,7 @@ def test_a_permalink_is_read() -> None:
         shares=((0, 1.0), (2, 0.25)),
         edits=(Edit("pca:0", "coarse", -1.5), Edit("sefa:3", "0-3", 2.0)),
     )
+    assert parse_look("label=hair%3Dred&label=age%3D30").labels == ("hair=red", "age=30")
     assert parse_look("") == Look()
     assert parse_look("code=0123456789ab&mix=3@1:0") == Look(code="0123456789ab", mix_seed=3)
 

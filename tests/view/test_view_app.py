@@ -79,7 +79,7 @@ def test_directions_and_the_layers_of_attention(page: Any) -> None:
     with page.socket() as channel:
         found, _ = page.ask(channel, "directions", kind="directions", layers="coarse")
         wrong, _ = page.ask(channel, "directions", kind="directions", layers="fine")
-    assert [family["title"] for family in found["families"]] == ["PCA", "SeFa"]
+    assert [family["title"] for family in found["families"]] == ["PCA", "SeFa", "Named"]
     first = found["families"][0]["directions"][0]
     assert (first["name"], first["label"]) == ("pca:0", "PCA 0")
     assert 0 < first["share"] <= 1

@@ -7,6 +7,7 @@ from a pip package. Its own library is not imported: it would load torchvision, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -104,6 +105,11 @@ def load_sentence_encoder() -> SentenceEncoder:
     weights, vocabulary = WEIGHTS.require(), VOCABULARY.require()
     token_ids = _tokenizer(vocabulary)
     return SentenceEncoder(WEIGHTS.load(SentenceBert, weights, _to_state_dict, torch.device("cpu")), token_ids)
+
+
+def has_sentence_encoder() -> bool:
+    """Whether its packages are installed."""
+    return None not in (WEIGHTS.find(), VOCABULARY.find(), find_spec("tokenizers"))
 
 
 def _tokenizer(path: Path) -> Callable[[str], list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -126,6 +126,10 @@ def open_edits(model: Model, lists: Sequence[Sequence[Amount]]) -> Edits:
     for row, one in enumerate(lists):
         for amount in one:
             steps[row, names.index(amount.name)] += amount.steps
+    return Edits(make_editor(model, directions), steps, edit_note(lists, directions))
+
+
+def edit_note(lists: Sequence[Sequence[Amount]], directions: Iterable[NamedDirection]) -> str:
+    """What lists of edits do, for notes in files: the lists, and hashes of their directions."""
     said = ";".join(",".join(map(str, one)) for one in lists)
-    digests = "+".join(direction.digest for direction in directions)
-    return Edits(make_editor(model, directions), steps, f"edit={said} directions={digests}")
+    return f"edit={said} directions={'+'.join(direction.digest for direction in directions)}"

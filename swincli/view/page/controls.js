@@ -1,6 +1,7 @@
 // The sliders: truncation, class, style mixing by level, and directions.
 
 import {$, clamp, h} from './dom.js';
+import {labelCard} from './labels.js';
 import {LARGEST_SEED, freshLook} from './state.js';
 
 const LISTED = 8; // directions of a family before "More"
@@ -43,6 +44,8 @@ export class Controls {
 
   build() {
     this.rows = [];
+    const labels = labelCard(this.model, this.store, (settings) => this.slider(settings));
+    this.labelShows = labels.shows;
     this.directionBox = h('div', {class: 'directions'}, h('p', {class: 'quiet'}, 'Finding directions …'));
     $('controls').replaceChildren(
       h('div', {class: 'card'}, h('h2', {}, 'Picture'), this.seedRow(), this.classRow(),
@@ -50,6 +53,7 @@ export class Controls {
           label: 'Truncation', low: 0, high: 1.5, step: 0.01, start: 1, title: 'Below 1: more typical, less varied',
           get: (look) => look.truncation, set: (look, value) => { look.truncation = value; },
         })),
+      ...(labels.card ? [labels.card] : []),
       h('div', {class: 'card'}, h('h2', {}, 'Style mixing'), this.mixRow(),
         this.model.levels.map((side, level) => this.slider({
           label: `${side} px`, low: 0, high: 1, step: 0.01, start: 0,
@@ -83,7 +87,7 @@ export class Controls {
     this.store.commit();
   }
 
-  // What the picture is of: the class of a conditional model. Labels and text have their place here.
+  // The class of a conditional model. Attributes have a card of their own.
   classRow() {
     if (!this.model.classes) return null;
     this.cls = h('select', {
@@ -112,7 +116,8 @@ export class Controls {
       }, '↻'));
   }
 
-  slider({label, low, high, step, start, title, get, set}) {
+  // `start` null: without a value until it is moved.
+  slider({label, low, high, step, start, title, get, set, words: spell}) {
     const input = h('input', {
       type: 'range', min: String(low), max: String(high), step: String(step), title, 'aria-label': title ? `${label}: ${title}` : label,
       oninput: () => {
@@ -127,15 +132,15 @@ export class Controls {
     });
     const row = {
       show: () => {
-        const value = get(this.store.state.look);
-        input.value = String(value);
-        const words = Number.isInteger(value) && step >= 0.1 ? String(value) : value.toFixed(2);
+        const value = get(this.store.state.look), from = start ?? (low + high) / 2, at = value ?? from;
+        input.value = String(at);
+        const words = spell ? spell(value) : Number.isInteger(value) && step >= 0.1 ? String(value) : value.toFixed(2);
         output.textContent = words;
         output.setAttribute('aria-label', `${words}, reset ${label}`);
         input.setAttribute('aria-valuetext', words);
-        line.classList.toggle('moved', Math.abs(value - start) > 1e-9);
-        input.style.setProperty('--at', `${(100 * (clamp(value, low, high) - low)) / (high - low)}%`);
-        input.style.setProperty('--from', `${(100 * (start - low)) / (high - low)}%`);
+        line.classList.toggle('moved', start === null ? value !== null : Math.abs(value - start) > 1e-9);
+        input.style.setProperty('--at', `${(100 * (clamp(at, low, high) - low)) / (high - low)}%`);
+        input.style.setProperty('--from', `${(100 * (from - low)) / (high - low)}%`);
       },
     };
     const line = h('div', {class: 'slider'}, h('span', {class: 'name', 'aria-hidden': 'true', title}, label), input, output);
@@ -173,7 +178,8 @@ export class Controls {
     for (const row of this.rows.slice(before)) row.isDirection = true;
     const rest = family.directions.length - LISTED;
     this.directionBox.replaceChildren(
-      h('div', {class: 'row'}, tabs, h('label', {for: 'layers'}, 'Layers'), layers),
+      h('div', {class: 'row'}, tabs),
+      h('div', {class: 'row'}, h('label', {for: 'layers'}, 'Layers'), layers),
       ...sliders,
       ...(family.reason ? [h('p', {class: 'quiet'}, family.reason)] : []),
       ...(rest > 0 ? [h('button', {class: 'quiet link', onclick: () => { this.more = !this.more; this.buildDirections(); }},
@@ -207,6 +213,7 @@ export class Controls {
     if (this.cls) this.cls.value = look.cls;
     if (look.mixSeed !== null && document.activeElement !== this.mixSeed) this.mixSeed.value = look.mixSeed;
     for (const row of this.rows) row.show();
+    for (const show of this.labelShows) show(look);
     this.others();
   }
 

@@ -84,6 +84,8 @@ export class Picture {
     const {look} = this.store.state;
     const parts = [look.code ? 'Projected or loaded picture' : `Seed ${look.seed}`];
     if (look.cls !== '') parts.push(`class ${look.cls}`);
+    for (const [name, value] of Object.entries(look.labels)) if (value !== '') parts.push(`${name} ${value}`);
+    if (look.text !== '') parts.push(`“${look.text}”`);
     if (look.truncation !== 1) parts.push(`truncation ${look.truncation}`);
     const mixed = Object.values(look.shares).filter((share) => share > 0).length;
     if (look.mixSeed !== null && mixed) parts.push(`mixed with ${look.mixSeed} at ${mixed} level${mixed > 1 ? 's' : ''}`);

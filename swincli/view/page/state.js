@@ -3,7 +3,7 @@
 export const LARGEST_SEED = 2 ** 32 - 1;
 
 export const freshLook = () => ({
-  seed: 0, code: null, cls: '', truncation: 1, mixSeed: null, shares: {}, edits: {},
+  seed: 0, code: null, cls: '', labels: {}, text: '', truncation: 1, mixSeed: null, shares: {}, edits: {},
 });
 
 const number = (value) => String(+Number(value).toFixed(4));
@@ -13,6 +13,10 @@ export function lookText(look) {
   const parts = [look.code ? `code=${look.code}` : `seed=${look.seed}`];
   if (look.code && look.seed) parts.push(`seed=${look.seed}`);
   if (look.cls !== '') parts.push(`class=${encodeURIComponent(look.cls)}`);
+  for (const [name, value] of Object.entries(look.labels)) {
+    if (value !== '') parts.push(`label=${encodeURIComponent(`${name}=${value}`)}`);
+  }
+  if (look.text !== '') parts.push(`text=${encodeURIComponent(look.text)}`);
   if (look.truncation !== 1) parts.push(`truncation=${number(look.truncation)}`);
   const shares = Object.entries(look.shares).filter(([, share]) => share > 0);
   if (look.mixSeed !== null && shares.length) {
@@ -31,6 +35,8 @@ export function parseLook(text) {
     if (name === 'seed') look.seed = seed(value);
     if (name === 'code' && /^[0-9a-f]{12}$/.test(value)) look.code = value;
     if (name === 'class') look.cls = value;
+    if (name === 'text') look.text = value;
+    if (name === 'label' && value.indexOf('=') > 0) look.labels[value.slice(0, value.indexOf('='))] = value.slice(value.indexOf('=') + 1);
     if (name === 'truncation' && Number.isFinite(+value)) look.truncation = +value;
     if (name === 'mix') {
       const [first, rest = ''] = value.split('@');

@@ -8,21 +8,28 @@ from typing import Any
 
 from torch import Tensor
 
-from swincli.errors import UsageError
+from swincli.errors import SwincliError, UsageError
 from swincli.model.files.model_file import Model
 from swincli.synthesis.figures.sweeps import NAMES, STEP_UNITS
 from swincli.synthesis.latents.directions import METHODS, Directions
 from swincli.synthesis.latents.layer_ranges import parse_code_layers
 from swincli.view.look import Edit
+from swincli.view.worker.saved_directions import SavedDirections
 
 MOST_LISTED = 32  # sliders of a family
 
 
 class FoundDirections:
-    """The directions of a model by method and layers, each computed once."""
+    """The directions of a model by method and layers, each computed once, and those that were saved with a name.
+
+    Attributes:
+        model: The model.
+        saved: Its directions with names.
+    """
 
     def __init__(self, model: Model) -> None:
         self.model = model
+        self.saved = SavedDirections(model)
         self._found: dict[tuple[str, tuple[int, ...]], Directions] = {}
 
     def get(self, method: str, layers: Sequence[int]) -> Directions:
@@ -45,13 +52,15 @@ class Family:
         title: Heading of their sliders.
         unit: What a step of 1 is, in words.
         listed: The directions for sliders: name inside the family, label, share from 0 to 1 or None.
-        step: A step of 1 along a direction, `[latent_dim]`, from its name and the codes of w+ that move.
+        step: A step of 1 along a direction, `[latent_dim]` or one a code, from its name and the codes of w+ that move.
+        remark: A sentence about directions without a slider, or None.
     """
 
     title: str
     unit: str
     listed: Callable[[FoundDirections, Sequence[int]], list[tuple[str, str, float | None]]]
     step: Callable[[FoundDirections, str, Sequence[int]], Tensor]
+    remark: Callable[[FoundDirections, Sequence[int]], str | None] = lambda _, __: None
 
 
 def _by_method(method: str) -> Family:
@@ -70,14 +79,29 @@ def _by_method(method: str) -> Family:
     return Family(NAMES[method], STEP_UNITS[method], listed, step)
 
 
-FAMILIES: dict[str, Family] = {method: _by_method(method) for method in METHODS}
-"""Families by the first part of a direction's name. Further ones, such as named directions, are further rows."""
+def _list_saved(found: FoundDirections, layers: Sequence[int]) -> list[tuple[str, str, float | None]]:
+    found.saved.look_again()
+    return [(name, name, None) for name in found.saved.names(layers)]
+
+
+NAMED = "named"
+FAMILIES: dict[str, Family] = {
+    **{method: _by_method(method) for method in METHODS},
+    NAMED: Family(
+        "Named",
+        "steps in standard deviations of w along it",
+        _list_saved,
+        lambda found, name, layers: found.saved.step(name, layers),
+        lambda found, layers: found.saved.remark(layers),
+    ),
+}
+"""Families by the first part of a direction's name."""
 
 
 def list_directions(found: FoundDirections, layers: str) -> list[dict[str, Any]]:
     """All families with their directions, for the page: title, unit, and per direction name, label and share.
 
-    A family that has no direction for these layers comes with the reason instead.
+    A family that has no direction for these layers, or cannot show all, comes with the reason.
 
     Raises:
         UsageError: the model has no such layers.
@@ -88,7 +112,8 @@ def list_directions(found: FoundDirections, layers: str) -> list[dict[str, Any]]
         try:
             rows = family.listed(found, codes)
             entry["directions"] = [{"name": f"{name}:{row[0]}", "label": row[1], "share": row[2]} for row in rows]
-        except UsageError as error:
+            entry["reason"] = family.remark(found, codes)
+        except SwincliError as error:
             entry |= {"directions": [], "reason": error.hint or error.message}
         families.append(entry)
     return families

@@ -15,17 +15,24 @@ from torch import Tensor
 
 from swincli.errors import UsageError
 from swincli.model.files.file_hash import model_identity
+from swincli.model.files.known_texts import KnownTexts
 from swincli.model.files.model_file import Model
+from swincli.model.pretrained.sentences import has_sentence_encoder
+from swincli.recipe.attributes import Attribute
 from swincli.synthesis.latents.codes import codes_of_latents, codes_of_seeds
 from swincli.synthesis.latents.files import Latents
+from swincli.synthesis.latents.label_settings import UNKNOWN
+from swincli.synthesis.latents.texts import Text, read_texts
 from swincli.synthesis.latents.truncation import Truncation
-from swincli.synthesis.sample_set import SampleInfo, describe_seeds
+from swincli.synthesis.sample_set import SampleInfo, describe_seeds, describe_texts
 from swincli.view.look import Look
 from swincli.view.worker.edits import FoundDirections, apply_edits
 from swincli.view.worker.rendering import Renderer
 
 LOSSLESS_SIDE = 256  # larger pictures are shown as JPEG; downloads are always PNG
 MOST_CODES = 500
+MOST_TEXTS = 200  # whose vectors are kept
+EXAMPLES = 50  # training captions that the page suggests
 
 
 class Studio:
@@ -45,12 +52,13 @@ class Studio:
         self.codes: dict[str, Tensor] = {}
         self.found = FoundDirections(model)
         self.renderer = Renderer(model)
+        self._texts: dict[str, Text] = {}
         for seed in (1, 0):  # the first picture of a process takes longer; the second says what they take
             self.picture(Look(seed=seed))
 
     def facts(self) -> dict[str, Any]:
         """What the page needs to know of the model."""
-        section, classes = self.model.recipe.model, self.model.classes
+        section, classes, attributes = self.model.recipe.model, self.model.classes, self.model.attributes
         return {
             "path": str(self.model.path),
             "name": _name(self.model.path),
@@ -61,6 +69,8 @@ class Studio:
             "num_ws": section.num_ws,
             "latent_dim": section.latent_dim,
             "classes": list(classes.names) if classes else None,
+            "attributes": [_attribute_facts(one) for one in attributes.each] if attributes else [],
+            "texts": _text_facts(attributes.texts) if attributes and attributes.texts else None,
             "device": str(self.model.device),
             "seconds": self.renderer.seconds,
             "preview": self.renderer.preview_levels(),
@@ -79,12 +89,23 @@ class Studio:
         """Names and the label of a look's seed, as `swincli sample` has them.
 
         Raises:
-            UsageError: the model has no such class, or several are named.
+            UsageError: the model has no such class, attribute, value or texts, or several are named.
+            ResourceError: the text is no training caption, and the sentence encoder is not installed.
         """
-        named = describe_seeds(self.model, [look.seed], look.of_class)
+        if look.text is not None:
+            return describe_texts(self.model, [look.seed], [self._read_text(look.text)], look.wanted)
+        named = describe_seeds(self.model, [look.seed], look.wanted)
         if len(named) > 1:
-            raise UsageError(f"class {look.of_class}: give one class")
+            raise UsageError(f"{look.of_class or ','.join(look.labels)}: a picture has one class or value")
         return named
+
+    def _read_text(self, text: str) -> Text:
+        """A text with its vector, which is found once."""
+        if text not in self._texts:
+            (self._texts[text],) = read_texts(self.model, [text])
+            while len(self._texts) > MOST_TEXTS:
+                del self._texts[next(iter(self._texts))]
+        return self._texts[text]
 
     @torch.inference_mode()
     def w_plus(self, look: Look) -> Tensor:
@@ -120,7 +141,7 @@ class Studio:
         return mixed
 
     def _label_of_mix(self, look: Look) -> Tensor | None:
-        """The class of the second seed: the chosen one, else drawn by its seed, as `swincli sample --mix` does."""
+        """The class or labels of the second seed: the chosen ones, else drawn by it as for `sample --mix`."""
         assert look.mix_seed is not None
         return self.info(replace(look, seed=look.mix_seed)).labels
 
@@ -158,6 +179,18 @@ def encode(picture: Tensor) -> tuple[bytes, str]:
         return content.getvalue(), "image/png"
     image.save(content, "JPEG", quality=92, subsampling=0)
     return content.getvalue(), "image/jpeg"
+
+
+def _attribute_facts(one: Attribute) -> dict[str, Any]:
+    """What the page needs to know of an attribute."""
+    named = {"name": one.name, "kind": one.kind.name, "values": list(one.values), "low": one.low, "high": one.high}
+    return {**named, "unknown": UNKNOWN if one.missing and UNKNOWN not in one.values else None}
+
+
+def _text_facts(known: KnownTexts) -> dict[str, Any]:
+    """Training captions as examples, and a sentence if only they can be used."""
+    remark = 'Only training captions can be used. For other texts: pip install "swincli[text]"'
+    return {"examples": list(known.texts[:EXAMPLES]), "remark": None if has_sentence_encoder() else remark}
 
 
 def _name(path: Path) -> str:
