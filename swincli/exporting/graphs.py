@@ -155,7 +155,7 @@ def make_graph(model: Model, name: GraphName) -> Graph:
     if kind.takes_label and model.attributes is not None:
         raise CheckpointError(
             f"{model.path}: a model with attributes or texts is exported from w+ alone",
-            "Write a file with --input w-plus; `swincli sample --save-latents FILE.npz` writes codes of labels and texts.",
+            "Write a file with --input w-plus; `swincli sample --save-latents` writes codes of labels and texts.",
         )
     codes = torch.zeros(2, section.num_ws, section.latent_dim)
     example = {kind.code: codes if name == "w-plus" else codes[:, 0].contiguous(), TRUNCATION: torch.tensor(1.0)}
