@@ -15,6 +15,7 @@ from torch import Tensor
 from swincli.errors import CheckpointError
 from swincli.exporting.graphs import GRAPHS, IMAGE, LABEL, LAYERS, TRUNCATION, Graph
 from swincli.model.files.model_file import Model
+from swincli.synthesis.latents.attributes import draw_attributes
 from swincli.synthesis.latents.classes import draw_labels
 from swincli.synthesis.latents.codes import codes_of_z, z_from_seeds
 from swincli.synthesis.latents.truncation import Truncation
@@ -70,6 +71,8 @@ def inputs_of_seeds(model: Model, graph: Graph, seeds: Sequence[int], psi: float
 
 
 def _labels(model: Model, seeds: Sequence[int]) -> Tensor | None:
+    if model.attributes is not None:
+        return draw_attributes(model.attributes, seeds)
     return None if model.classes is None else draw_labels(seeds, model.classes.even)
 
 

@@ -143,7 +143,7 @@ def make_graph(model: Model, name: GraphName) -> Graph:
     """A graph of a model on the CPU.
 
     Raises:
-        CheckpointError: the model normalises by statistics of batches.
+        CheckpointError: the model normalises by statistics of batches, or its w needs attributes that no input holds.
     """
     section, kind = model.recipe.model, GRAPHS[name]
     if STYLES[section.style].whole_batch:
@@ -151,6 +151,11 @@ def make_graph(model: Model, name: GraphName) -> Graph:
             f'{model.path}: model.style = "{section.style}" normalises by statistics of training batches, which is not '
             "exported",
             "Export a model of another style, such as adain.",
+        )
+    if kind.takes_label and model.attributes is not None:
+        raise CheckpointError(
+            f"{model.path}: a model with attributes or texts is exported from w+ alone",
+            "Write a file with --input w-plus; `swincli sample --save-latents` writes codes of labels and texts.",
         )
     codes = torch.zeros(2, section.num_ws, section.latent_dim)
     example = {kind.code: codes if name == "w-plus" else codes[:, 0].contiguous(), TRUNCATION: torch.tensor(1.0)}

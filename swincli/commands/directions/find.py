@@ -13,7 +13,7 @@ from torch import Tensor
 
 from swincli.commands.directions.files import file_of, read_scores
 from swincli.commands.directions.request import ExamplesRequest, FindRequest
-from swincli.commands.model_options import open_model
+from swincli.commands.model_options import open_model, open_texts
 from swincli.commands.options import parsed
 from swincli.commands.typer_command import Result
 from swincli.console import Console
@@ -22,6 +22,8 @@ from swincli.metrics.directions.boundary import find_boundary, orthogonal_to
 from swincli.metrics.directions.channels import RankedChannel, rank_channels
 from swincli.metrics.directions.examples import linear_score, probe_of_folders, probe_of_label
 from swincli.metrics.directions.generated import generated_features, w_of
+from swincli.metrics.directions.label_aims import labels_with_and_without, parse_aim, text_with_and_without
+from swincli.metrics.directions.label_shift import Shift, mean_shift
 from swincli.metrics.networks.attribute_probe import AttributeProbe, require_sklearn
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.model_file import Model
@@ -31,8 +33,11 @@ from swincli.synthesis.latents.directions import METHODS
 from swincli.synthesis.latents.files import open_latents
 from swincli.synthesis.latents.layer_ranges import format_code_layers, parse_code_layers
 from swincli.synthesis.latents.named_directions import Judge, NamedDirection, open_direction, save_direction
+from swincli.synthesis.latents.texts import require_texts, text_name
 from swincli.synthesis.latents.w_clusters import sample_w
 from swincli.units import parse_seeds
+
+LOW_FIT = 0.1  # R^2 of a probe of numbers
 
 
 @dataclass(frozen=True)
@@ -83,13 +88,31 @@ def _by_folders(job: Job) -> NamedDirection:
 def _by_label(job: Job) -> NamedDirection:
     request = job.request
     assert request.label is not None
-    assert request.data is not None
+    if request.data is None:
+        return _by_own_label(job, request.label)
     require_sklearn()
-    slot, equals, value = request.label.partition("=")
     job.console.say(f"Judging by the labels of {request.data}")
-    size, device = job.model.recipe.model.size, job.model.device
-    probe = probe_of_label(request.data, slot if equals else None, value if equals else slot, size, device)
+    probe = probe_of_label(request.data, request.label, job.model.recipe.model.size, job.model.device)
     return _by_probe(job, probe, f"label {request.label} of {request.data}")
+
+
+def _by_own_label(job: Job, label: str) -> NamedDirection:
+    """The change of w with a label that the model itself knows."""
+    model, seeds = job.model, range(job.request.images)
+    if model.attributes is None:
+        hint = "Give --data: a store with labels, or builtin:cats:5000."
+        raise UsageError(f"--label {label}: {model.path} has no attributes", hint)
+    aim = parse_aim(model.attributes.each, label, str(model.path))
+    having, without = labels_with_and_without(model.attributes, aim, seeds)
+    return _by_shift(job, mean_shift(model, seeds, having, without), f"label {label} of the model")
+
+
+def _by_shift(job: Job, shift: Shift, source: str) -> NamedDirection:
+    vector = torch.from_numpy(shift.normal)
+    sigma = _sigma(job.model, vector)
+    images, held_out = map(float, shift.seeds)
+    quality = {"accuracy": shift.accuracy, "steps": shift.length / sigma, "images": images, "held_out": held_out}
+    return _named(job, vector, sigma, source, quality)
 
 
 def _by_probe(job: Job, probe: AttributeProbe, source: str) -> NamedDirection:
@@ -100,11 +123,21 @@ def _by_probe(job: Job, probe: AttributeProbe, source: str) -> NamedDirection:
     found = _by_scores_of(job, generated.w, scores, source)
     seen = float((scores > 0).mean())
     judge = Judge(torch.from_numpy(weights).float(), bias, float(scores.std()))
+    if not probe.classes:
+        return replace(found, judge=judge, quality={**found.quality, "judge_r2": _checked_fit(job, probe)})
     quality = {**found.quality, "judge_accuracy": probe.quality.balanced_accuracy, "judged_positive": seen}
     if seen * len(scores) < 10:
         hint = "look at the strip of `directions show` before you use it"
         job.console.warn(f"only {seen:.1%} of the generated images show {job.request.name}: {hint}")
     return replace(found, judge=judge, quality=quality)
+
+
+def _checked_fit(job: Job, probe: AttributeProbe) -> float:
+    """R^2 of a probe of numbers on held-out pictures; below 0.1, a warning."""
+    fit = probe.quality.accuracy
+    if fit < LOW_FIT:
+        job.console.warn(f"the pictures hardly tell {job.request.label}: R^2 {fit:.2f} on pictures that were held out")
+    return fit
 
 
 def _by_scores(job: Job) -> NamedDirection:
@@ -127,7 +160,14 @@ def _by_scores_of(job: Job, w: NDArray[np.float32], scores: NDArray[np.float64],
 
 
 def _by_text(job: Job) -> NamedDirection:
-    raise UsageError(f"--text: {job.model.path} is a model without text", "Use --positive, --scores or --label.")
+    assert job.request.text is not None
+    attributes, _ = require_texts(job.model, "--text")
+    opened = open_texts(job.model, [job.request.text], job.console)
+    assert opened is not None
+    (text,) = opened
+    seeds = range(job.request.images)
+    having, without = text_with_and_without(attributes, text_name(attributes), text.columns, seeds)
+    return _by_shift(job, mean_shift(job.model, seeds, having, without), f'text "{text.text}"')
 
 
 def _by_component(job: Job) -> NamedDirection:

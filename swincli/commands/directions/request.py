@@ -50,8 +50,9 @@ class FindRequest:
     label: Annotated[
         str | None,
         typer.Option(
-            metavar="[SLOT=]VALUE",
-            help="A label of the pictures of --data, against all others.",
+            metavar="[NAME=]VALUE",
+            help="A label of the pictures of --data, against all others; without --data, an attribute of the model. "
+            "Of a flag or a number the NAME alone.",
             rich_help_panel=FOUND_BY,
         ),
     ] = None
@@ -62,7 +63,8 @@ class FindRequest:
         ),
     ] = None
     text: Annotated[
-        str | None, typer.Option(metavar="WORDS", help="Words, for models with text.", rich_help_panel=FOUND_BY)
+        str | None,
+        typer.Option(metavar="WORDS", help="A text, for models of texts.", rich_help_panel=FOUND_BY),
     ] = None
     component: Annotated[
         str | None,
@@ -133,8 +135,8 @@ class FindRequest:
             )
         if (self.positive is None) != (self.negative is None):
             raise UsageError("--positive, --negative: give both", "--negative has pictures that do not show it.")
-        if (self.label is None) != (self.data is None):
-            raise UsageError("--label, --data: give both", "For example --label eyes=glasses --data builtin:cats:5000")
+        if self.data is not None and self.label is None:
+            raise UsageError("--data: goes with --label", "For example --label eyes=glasses --data builtin:cats:5000")
         if self.component is not None and self.layers != "all":
             raise UsageError(
                 "--layers: the layers of a component stand behind it", "For example --component pca:3@fine"

@@ -20,12 +20,14 @@ from swincli.data.sources.composed import is_composed
 from swincli.data.store.reader import Store, is_store
 from swincli.errors import DataError, UsageError, did_you_mean
 from swincli.metrics.directions.generated import cached_arrays
+from swincli.metrics.directions.label_aims import parse_aim, targets_of_images
 from swincli.metrics.networks.attribute_probe import (
     BACKBONE,
     FEWEST,
     AttributeProbe,
     Features,
     fit_classes,
+    fit_numbers,
     probe_features,
 )
 from swincli.metrics.streams.images import ImageSet, open_images
@@ -72,13 +74,12 @@ def probe_of_folders(positive: str, negative: str, size: int, device: torch.devi
     return _probe(sides[0], sides[1], device)
 
 
-def probe_of_label(data: str, slot: str | None, value: str, size: int, device: torch.device) -> AttributeProbe:
-    """A probe of the pictures with a label against all others.
+def probe_of_label(data: str, label: str, size: int, device: torch.device) -> AttributeProbe:
+    """A probe of the pictures with a label against all others, or of a number. Unknown ones are left out.
 
     Args:
-        data: A store with classes, or composed pictures such as `builtin:cats:5000`.
-        slot: The slot of composed pictures, such as "accessory"; None for the classes of a store.
-        value: The label.
+        data: A store with classes or attributes, or composed pictures such as `builtin:cats:5000`.
+        label: A class, the name of a flag or a number, or NAME=VALUE of an attribute or a slot of composed pictures.
         size: As in `probe_of_folders`.
         device: Device of the backbone.
 
@@ -86,26 +87,41 @@ def probe_of_label(data: str, slot: str | None, value: str, size: int, device: t
         UsageError: there is no such slot or label.
         DataError: the data cannot be opened, or too few pictures have the label.
     """
-    labels = _labels(data, slot)
-    names = sorted(set(labels))
-    if value not in names:
-        shown = ", ".join(names[:20])
-        raise UsageError(f"--label {value}: {data} has no such label{did_you_mean(value, names)}", f"It has {shown}.")
-    is_value = np.array([label == value for label in labels])
+    targets, is_number = _targets(data, label)
+    kinds = [~np.isnan(targets)] if is_number else [targets == 1, targets == 0]
     with open_images(data, size) as found:
         common = _draw(np.arange(found.count), MOST_REALS)
-        wanted = np.setdiff1d(np.flatnonzero(is_value), common) if is_value[common].sum() < RARE else common[:0]
-        rare = _draw(wanted, RARE)
-        known = np.concatenate([is_value[common], is_value[rare]])
-        if min(known.sum(), (~known).sum()) < FEWEST:
-            raise DataError(
-                f"--label {value}: {known.sum()} pictures of {data} have it and {(~known).sum()} do not",
-                f"At least {FEWEST} of both are needed.",
-            )
-        features = _cached_features(found, data, common, size, device)
-        if len(rare):
-            features = np.concatenate([features, probe_features(_batches(list(_pictures(found, rare, size))), device)])
-    return fit_classes(features, np.where(known, _YES, _NO).tolist())
+        rare = [_draw(np.setdiff1d(np.flatnonzero(kind), common), RARE) for kind in kinds if kind[common].sum() < RARE]
+        chosen = np.concatenate([common, *rare])
+        if is_number:
+            _check_numbers(targets[chosen], label, data)
+        else:
+            _check_both(targets[chosen], label, data)
+        features = [_cached_features(found, data, common, size, device)]
+        features += [probe_features(_batches(list(_pictures(found, part, size))), device) for part in rare if len(part)]
+    known = ~np.isnan(targets[chosen])
+    together, values = np.concatenate(features)[known], targets[chosen][known]
+    if is_number:
+        return fit_numbers(together, values.tolist())
+    return fit_classes(together, np.where(values == 1, _YES, _NO).tolist())
+
+
+def _check_both(targets: NDArray[np.float64], label: str, data: str) -> None:
+    have, lack = int((targets == 1).sum()), int((targets == 0).sum())
+    if min(have, lack) < FEWEST:
+        raise DataError(
+            f"--label {label}: {have} pictures of {data} have it and {lack} do not",
+            f"At least {FEWEST} of both are needed.",
+        )
+
+
+def _check_numbers(targets: NDArray[np.float64], label: str, data: str) -> None:
+    known = targets[~np.isnan(targets)]
+    if len(known) < 2 * FEWEST or len(np.unique(known)) < 2:
+        raise DataError(
+            f"--label {label}: {len(known)} pictures of {data} have a number",
+            f"At least {2 * FEWEST} with numbers that differ are needed.",
+        )
 
 
 def features_of_reals(data: str, size: int, device: torch.device) -> Features:
@@ -120,7 +136,9 @@ def features_of_reals(data: str, size: int, device: torch.device) -> Features:
 
 
 def linear_score(probe: AttributeProbe) -> tuple[NDArray[np.float64], float]:
-    """Weights `[D]` and bias of the log odds of "yes"."""
+    """Weights `[D]` and bias of the log odds of "yes", or of the number."""
+    if not probe.classes:
+        return probe.weights[0], float(probe.bias[0])
     yes, no = probe.classes.index(_YES), probe.classes.index(_NO)
     return probe.weights[yes] - probe.weights[no], float(probe.bias[yes] - probe.bias[no])
 
@@ -174,26 +192,41 @@ def _cached_features(
     return cached_arrays(Path("pictures", f"{key}.npz"), {"features": len(indices)}, compute)["features"]
 
 
-def _labels(data: str, slot: str | None) -> list[str]:
-    """The label of every picture, in the order of `open_images`."""
+def _targets(data: str, label: str) -> tuple[NDArray[np.float64], bool]:
+    """What every picture has, in the order of `open_images`: 1 or 0, or a number; unknown NaN. True for numbers."""
     if is_store(data):
         store = Store.open(data)
-        if slot is not None:
-            raise UsageError(f"--label {slot}=...: {data} has classes without a name", "Give --label VALUE.")
-        if store.labels is None or store.manifest.label_names is None:
+        classes = store.manifest.label_names if store.labels is not None else None
+        if store.attributes is not None and label not in (classes or ()):
+            aim = parse_aim(store.attributes.each, label, data)
+            return targets_of_images(store.attributes, aim), aim.value is None
+        if store.labels is None or classes is None:
             raise UsageError(f"--data {data}: the store has no labels", "Prepare it with `--labels`.")
-        return [store.manifest.label_names[label] for label in store.labels]
+        slot, equals, _ = label.partition("=")
+        if equals and label not in classes:
+            raise UsageError(f"--label {slot}=...: {data} has classes without a name", "Give --label VALUE.")
+        return _matching([classes[each] for each in store.labels], label, data), False
     if not is_composed(data):
         raise UsageError(f"--data {data}: neither a store nor composed pictures", "Prepare a store with `--labels`.")
+    slot, equals, value = label.partition("=")
     with open_source(data) as source:
-        if slot is None:
+        if not equals:
             raise UsageError("--label: composed pictures have a label a slot", "For example --label eyes=glasses")
         try:
             content = source.read_file(f"{slot}.json")
         except (KeyError, ImageError):
             raise UsageError(f"--label {slot}=...: {data} has no such slot", "See docs/guides/data.md.") from None
         by_name = dict(json.loads(content)["labels"])
-        return [str(by_name[entry.name]) for entry in source]
+        return _matching([str(by_name[entry.name]) for entry in source], value, data), False
+
+
+def _matching(labels: Sequence[str], value: str, data: str) -> NDArray[np.float64]:
+    """1 for the pictures with a label and 0 for others."""
+    names = sorted(set(labels))
+    if value not in names:
+        shown = ", ".join(names[:20])
+        raise UsageError(f"--label {value}: {data} has no such label{did_you_mean(value, names)}", f"It has {shown}.")
+    return np.array([float(label == value) for label in labels])
 
 
 def _silent(count: int = 1) -> None:
