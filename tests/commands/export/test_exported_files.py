@@ -40,7 +40,7 @@ def export(*arguments: str | Path) -> int:
 def in_onnxruntime(path: Path, **inputs: Any) -> np.ndarray:
     onnxruntime = pytest.importorskip("onnxruntime")
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (images,) = session.run(None, inputs)
+    (images,) = session.run(None, {name: np.asarray(value) for name, value in inputs.items()})
     return np.rint(255 * images).astype(int).transpose(0, 2, 3, 1)
 
 
