@@ -11,15 +11,14 @@ import torch
 from attribute_stores import ATTRIBUTES, attribute_rows
 from first_steps import next_step_micro_batches
 from PIL import Image
+from quiet_runs import run
 
-from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.errors import CheckpointError, DataError
 from swincli.model.files.attributes import Attributes
 from swincli.model.files.model_file import load_model
 from swincli.recipe import Recipe
 from swincli.synthesis.latents.classes import labels_as_trained
-from swincli.training.loop import train
 from swincli.training.losses.apa import swapped
 from swincli.training.preflight import check_data
 from swincli.training.run.folder import RunFolder
@@ -29,10 +28,6 @@ from swincli.training.step.labels import batch_labels, labels_at, training_attri
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]
 KEYS = (ATTRIBUTES, "loss.path_length=1", "loss.path_length_interval=2", "loss.bcr_real=1")
-
-
-def run(recipe: Recipe, store: Store, out: Path) -> None:
-    train(recipe, store, out, CPU, Console(quiet=True), resume=True)
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ import torch
 from first_steps import next_step_micro_batches
 from PIL import Image
 from plain_losses import plain_losses
+from quiet_runs import run
 from scripted_networks import MeanColours, save_script
 from torch import nn
 
-from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.errors import DataError
 from swincli.model.files.classes import Classes
@@ -25,7 +25,6 @@ from swincli.recipe.schema import LossSection
 from swincli.training import in_training_metrics, loop
 from swincli.training.augment.bcr import draw_bcr_params
 from swincli.training.logging.sample_grids import images_by_row
-from swincli.training.loop import train
 from swincli.training.losses.batch import Batch
 from swincli.training.preflight import check_data
 from swincli.training.rng import derive
@@ -36,10 +35,6 @@ from swincli.training.step.labels import batch_labels
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]
 KEYS = ("model.classes=2", "loss.bcr_real=1", "loss.bcr_fake=1", "augment.flip=true")
-
-
-def run(recipe: Recipe, store: Store, out: Path) -> None:
-    train(recipe, store, out, CPU, Console(quiet=True), resume=True)
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 import torch
 from first_steps import next_step_micro_batches
+from quiet_runs import run
 from text_stores import TEXTS, WORDS, text_store
 
-from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.errors import DataError
 from swincli.model.files.model_file import load_model
 from swincli.recipe import Recipe
 from swincli.synthesis.latents.classes import labels_as_trained
-from swincli.training.loop import train
 from swincli.training.preflight import check_data
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state, read_state
@@ -32,10 +31,6 @@ KEYS = (TEXTS, "loss.matching=0.5")
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return text_store(tmp_path_factory.mktemp("stores") / "texts")
-
-
-def run(recipe: Recipe, store: Store, out: Path) -> None:
-    train(recipe, store, out, CPU, Console(quiet=True), resume=True)
 
 
 @pytest.fixture(scope="module")

@@ -9,23 +9,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from quiet_runs import run
 
-from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.errors import CheckpointError, RecipeError
 from swincli.recipe import Recipe
 from swincli.training.ema.power_profiles import power_ema_decay
-from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state, read_state, restore
 
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]
 POWER = ("ema.power=[0.05, 0.1]", "ema.power_every=8", "run.snapshot=4", "run.keep=9")
-
-
-def run(recipe: Recipe, store: Store, out: Path) -> None:
-    train(recipe, store, out, CPU, Console(quiet=True), resume=True)
 
 
 @pytest.fixture(scope="module")

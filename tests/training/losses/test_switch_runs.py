@@ -9,6 +9,7 @@ import pytest
 import torch
 from dying_runs import dies_after
 from loss_switches import COMBINED, keys_of
+from quiet_runs import run
 from same_run import assert_same_run
 
 from swincli.commands.perception import find_discriminator
@@ -16,7 +17,6 @@ from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.model.files.model_file import load_model
 from swincli.recipe import Recipe
-from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state
 from swincli.training.transfer.init_from import init_from_checkpoint
@@ -25,10 +25,6 @@ CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]
 [REMEMBERING] = [names for names in COMBINED if "mee entropy" in names]
 HEADS = ("augment.transforms=diffaugment", "loss.augself_d=1", "run.tensorboard=false")
-
-
-def run(recipe: Recipe, store: Store, out: Path) -> None:
-    train(recipe, store, out, CPU, Console(quiet=True), resume=True)
 
 
 def test_a_killed_run_with_memory_ends_as_an_unbroken_one(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from quiet_runs import run
 from release_skeleton import released_checkpoint
 
 from swincli.console import Console
@@ -44,10 +45,6 @@ def original(tmp_path: Path) -> Path:
 def recipe(tiny_recipe: MakeRecipe, original: Path) -> MakeRecipe:
     """The tiny recipe, starting from that checkpoint."""
     return lambda *overrides: tiny_recipe("model.mapping_layers=8", *RANGE, f"train.init={original}", *overrides)
-
-
-def run(recipe: Recipe, store: Store, out: Path) -> None:
-    train(recipe, store, out, CPU, Console(quiet=True), resume=True)
 
 
 def started(recipe: Recipe) -> TrainingState:
