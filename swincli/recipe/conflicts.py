@@ -257,19 +257,19 @@ MIXERS = (
 LABELS = (
     Conflict(
         "loss.matching",
-        lambda recipe: recipe.loss.matching > 0 and not recipe.model.has_texts,
-        'needs texts: an attribute of kind "text:N" in model.attributes',
+        lambda recipe: recipe.loss.matching > 0 and not recipe.model.attributes,
+        "needs attributes: set model.attributes",
     ),
     Conflict(
         ("loss.matching", "augment.apa"),
         lambda recipe: recipe.loss.matching > 0 and recipe.augment.apa,
-        "a fake that replaces a real brings its own text, and the wrong one is not known to be wrong for it; train "
+        "a fake that replaces a real brings its own labels, and the wrong ones are not known to be wrong for it; train "
         "without one of the two",
     ),
     Conflict(
         ("loss.matching", "loss.adversarial"),
         lambda recipe: recipe.loss.matching > 0 and _is_paired(recipe),
-        '"relativistic" logits have no zero to compare a wrong text with; take another adversarial loss',
+        '"relativistic" logits have no zero to compare wrong labels with; take another adversarial loss',
     ),
     Conflict(
         ("model.attributes", "model.classes"),

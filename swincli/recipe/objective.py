@@ -98,7 +98,7 @@ class LossSection(Section):
 
     matching: Weight = 0.0
     """Weight of matching: an image with another image's text is wrong too, for D and for G (GAN-CLS, GigaGAN); 0.5.
-    Needs an attribute of texts in `model.attributes`."""
+    Without texts, one of its attributes is another image's. Needs `model.attributes`."""
 
     @model_validator(mode="after")
     def _schedules_are_complete(self) -> Self:

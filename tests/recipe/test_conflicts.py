@@ -53,12 +53,12 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
     ),
     "control of nothing": ('[augment]\ncontrol = "adaptive"', 2, "augment.control", "needs augment.transforms"),
     "gamma without its time": ("[loss]\nr1_gamma_end = 1", 2, "loss.r1_gamma_end", "needs loss.gamma_until"),
-    "matching without texts": ("[loss]\nmatching = 0.5", 2, "loss.matching", "needs texts"),
+    "matching without attributes": ("[loss]\nmatching = 0.5", 2, "loss.matching", "needs attributes"),
     "matching with APA": (
         '[loss]\nmatching = 0.5\n[augment]\napa = true\np = 0.5\n[model]\nattributes = {caption = "text:384"}',
         2,
         "loss.matching",
-        "brings its own text",
+        "brings its own labels",
     ),
     "matching of pairs": (
         '[loss]\nmatching = 0.5\nadversarial = "relativistic"\n[model]\nattributes = {caption = "text:384"}',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,13 @@ from swincli.errors import CheckpointError, DataError
 from swincli.model.files.attributes import Attributes
 from swincli.model.files.model_file import load_model
 from swincli.recipe import Recipe
+from swincli.recipe.attributes import columns_by_name
 from swincli.synthesis.latents.classes import labels_as_trained
 from swincli.training.losses.apa import swapped
 from swincli.training.preflight import check_data
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state, read_state
-from swincli.training.step.labels import batch_labels, labels_at, training_attributes
+from swincli.training.step.labels import batch_labels, foreign_labels, labels_at, training_attributes
 
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]
@@ -115,6 +117,40 @@ def test_rare_values_are_among_the_labels_that_a_model_keeps(
     assert kept is not None
     assert kept.rows[:, 0].unique().tolist() == [0, 1, 2]
     assert kept.rows[:, 3:].amax(dim=0).tolist() == [1, 1]
+
+
+def test_foreign_labels_differ_in_one_attribute(tiny_recipe: MakeRecipe, attribute_store: Store) -> None:
+    recipe = tiny_recipe(ATTRIBUTES, "loss.matching=0.5", "train.batch=8")
+    own = batch_labels(recipe.model, attribute_store, np.arange(16, 24), 0, 0)
+    own[0, 3] = own[0, 4]  # nothing to tell apart
+    foreign = foreign_labels(recipe.model, own, 0, 0)
+    assert foreign[0, 4].isnan().all()
+    places, changed = columns_by_name(recipe.model.attribute_kinds), set()
+    for row, image in product(range(3), range(8)):
+        mine, before, wrong = own[row, image], own[row, image - 1], foreign[row, image]
+        if wrong.isnan().all():
+            continue
+        (name,) = [each for each, place in places.items() if not _same(mine[place], wrong[place])]
+        assert _same(wrong[places[name]], before[places[name]])
+        assert (wrong[places[name]] - mine[places[name]]).abs().max() > 0.1
+        changed.add(name)
+    assert changed == set(places)
+    assert not torch.equal(foreign.nan_to_num(), foreign_labels(recipe.model, own, 0, 8).nan_to_num())
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return torch.equal(one.nan_to_num(nan=-1), other.nan_to_num(nan=-1))
+
+
+def test_with_matching_going_on_gives_the_same_bits(
+    tiny_recipe: MakeRecipe, attribute_store: Store, tmp_path: Path
+) -> None:
+    for name, totals in (("whole", (16,)), ("parts", (8, 16))):
+        for total in totals:
+            run(tiny_recipe(ATTRIBUTES, "loss.matching=0.5", f"train.total={total}"), attribute_store, tmp_path / name)
+    whole, parts = (read_state(RunFolder(tmp_path / name).state(16)) for name in ("whole", "parts"))
+    assert all(torch.equal(whole["discriminator"][name], one) for name, one in parts["discriminator"].items())
+    assert "loss/matching_d" in (tmp_path / "whole" / "stats.jsonl").read_text()
 
 
 def test_swapped_images_bring_their_attributes(tiny_recipe: MakeRecipe, attribute_store: Store) -> None:

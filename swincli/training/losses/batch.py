@@ -25,8 +25,8 @@ class Batch:
             next two.
         d_labels: Labels of D's latents.
         g_labels: Labels of G's latents.
-        foreign: Labels of the reals, of D's and of G's latents with other images' texts, `[B, 3, columns]`, NaN where
-            there is none; None without `loss.matching`.
+        foreign: Labels that are wrong for the reals, for D's and for G's latents, `[B, 3, columns]`, NaN where there
+            are none; None without `loss.matching`.
         g_reals: Other training images, for losses that compare G's images with reals; None without such a loss.
         draws: Random numbers of the losses by name, each `[B, ...]` on the CPU; see `draws.DRAWS`.
         sent: Copies of draws on the device, by name.

@@ -1,7 +1,8 @@
 """The matching-aware terms: an image with another image's text is as wrong as a fake (Reed et al., GAN-CLS, ICML 2016).
 
-D learns it on reals and on fakes. G learns it too: a picture that also fits a foreign text fits none well (Kang et al.,
-GigaGAN, CVPR 2023, which sees FID fall from 27.3 to 21.7 by G's part).
+Without texts, one of the image's attributes is another image's instead. D learns it on reals and on fakes. G learns it
+too: a picture that also fits a foreign text fits none well (Kang et al., GigaGAN, CVPR 2023, which sees FID fall from
+27.3 to 21.7 by G's part).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from swincli.training.losses.views import View
 
 
 def matching_d(phase: DPhase) -> Tensor:
-    """`E softplus(D(x, t')) + E softplus(D(G(z, t), t'))` for foreign texts t'."""
+    """`E softplus(D(x, t')) + E softplus(D(G(z, t), t'))` for foreign texts or labels t'."""
     return _accepted(phase.real) + _accepted(phase.fake)
 
 
@@ -25,7 +26,7 @@ def matching_g(phase: GPhase) -> Tensor:
 
 
 def _accepted(view: View) -> Tensor:
-    """How far D accepts images with foreign texts. Images whose foreign text is unknown count with 0.
+    """How far D accepts images with foreign labels. Images whose foreign labels are unknown count with 0.
 
     So the mean does not depend on how a batch is split.
     """

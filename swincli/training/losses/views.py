@@ -27,8 +27,9 @@ class View:
         logits: `[B, ...]`.
         hidden: D's activated hidden vector, `[B, C]`; None if no term needs it.
         blend_loss: AdaptiveMix's loss of these images; None without AdaptiveMix.
-        foreign_logits: `[B, ...]` with other images' texts; None without `loss.matching`, like the next.
-        foreign_known: Which images have such a text, bool `[B]`.
+        foreign_logits: `[B, ...]` with labels that are wrong for the images; None without `loss.matching`, like the
+            next.
+        foreign_known: Which images have such labels, bool `[B]`.
     """
 
     images: Tensor
@@ -87,7 +88,8 @@ def view(
         images: `[B, 3, H, W]`, augmented.
         labels: Their labels.
         blend: AdaptiveMix's random numbers of the images.
-        foreign: Labels with other images' texts, `[B, columns]`, NaN where there is none; None without `loss.matching`.
+        foreign: Labels that are wrong for the images, `[B, columns]`, NaN where there are none; None without
+            `loss.matching`.
     """
     if foreign is not None:
         assert labels is not None

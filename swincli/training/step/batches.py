@@ -19,7 +19,7 @@ from swincli.training.losses.batch import Batch
 from swincli.training.losses.draws import AUGMENT, draw_all
 from swincli.training.rng import derive
 from swincli.training.step.batch_shards import BatchSplit
-from swincli.training.step.labels import Texts, batch_images, labels_of, with_texts
+from swincli.training.step.labels import Labels, batch_images, labels_of, with_foreign
 from swincli.training.step.prefetch import ImageLoader, RankSampler
 
 
@@ -118,15 +118,15 @@ def _flipped(batch: Batch) -> Batch:
     return batch if batch.g_reals is None else replace(batch, g_reals=flip(batch.g_reals, batch.draw("flip g_reals")))
 
 
-def _labels(recipe: Recipe, store: Store, sampler: RankSampler, images_seen: int) -> Texts:
+def _labels(recipe: Recipe, store: Store, sampler: RankSampler, images_seen: int) -> Labels:
     """Labels of the whole batch's reals, D's latents and G's latents, `[3, batch]` or `[3, batch, columns]`.
 
-    With paired logits, a fake has the label of the real that it is compared with. The second result has the texts of
-    other images, for `loss.matching`.
+    With paired logits, a fake has the label of the real that it is compared with. The second result is wrong for
+    the images, for `loss.matching`.
     """
     first, second = sampler.batch_indices(images_seen)
     if second is None:
         images = batch_images(store, first, recipe.train.seed, images_seen)
     else:
         images = np.stack([first, first, second])
-    return with_texts(recipe, store, labels_of(recipe.model, store, images), images, images_seen)
+    return with_foreign(recipe, store, labels_of(recipe.model, store, images), images, images_seen)

@@ -5,6 +5,8 @@ A class is int64 `[B]`. Attributes are float32 `[B, columns]` in the recipe's or
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,7 +24,9 @@ from swincli.recipe.schema import ModelSection
 from swincli.training.rng import derive
 from swincli.training.step.texts import drawn_captions, first_captions, foreign_texts, known_texts, varied
 
-Texts = tuple[Tensor, Tensor | None]
+APART = 0.1
+"""Difference above which numbers from 0 to 1 are not the same, so that one is wrong for the other's image."""
+Labels = tuple[Tensor, Tensor | None]
 
 
 def training_classes(classes: int, store: Store) -> Classes | None:
@@ -106,10 +110,11 @@ def labels_of(config: ModelSection, store: Store, images: NDArray[np.int64]) -> 
     return torch.stack([each for each in labels if each is not None])
 
 
-def with_texts(recipe: Recipe, store: Store, labels: Tensor, images: NDArray[np.int64], images_seen: int) -> Texts:
-    """Labels of a step with a caption drawn for each image, and labels with other images' texts.
+def with_foreign(recipe: Recipe, store: Store, labels: Tensor, images: NDArray[np.int64], images_seen: int) -> Labels:
+    """Labels of a step, with a caption drawn for each image, and labels that are wrong for the images.
 
-    With paired logits, a fake has the text of the real that it is compared with.
+    In those the text is another image's; without texts, the value of one attribute is. With paired logits, a fake has
+    the text of the real that it is compared with.
 
     Args:
         recipe: Its texts, noise and seed.
@@ -123,7 +128,7 @@ def with_texts(recipe: Recipe, store: Store, labels: Tensor, images: NDArray[np.
     """
     section, seed, place = recipe.augment, recipe.train.seed, text_place(recipe.model)
     if place is None:
-        return labels, None
+        return labels, foreign_labels(recipe.model, labels, seed, images_seen) if recipe.loss.matching else None
     assert store.captions is not None
     texts = drawn_captions(store.captions, images, seed, images_seen)
     if np.array_equal(images[0], images[1]):
@@ -137,6 +142,28 @@ def with_texts(recipe: Recipe, store: Store, labels: Tensor, images: NDArray[np.
         foreign[..., place] = noisy
         foreign[other[..., 0].isnan()] = torch.nan
     return own, foreign
+
+
+def foreign_labels(config: ModelSection, labels: Tensor, seed: int, images_seen: int) -> Tensor:
+    """Labels of which one attribute has the value of the image before it in the batch.
+
+    It is drawn by (seed, images seen) among the attributes whose value is known and another there. Images of which none
+    is have NaN in all columns.
+
+    Args:
+        config: The attributes.
+        labels: float32 `[3, B, columns]`.
+        seed: Seed of the run.
+        images_seen: Images shown before the step.
+    """
+    others, places = labels.roll(1, dims=1), columns_by_name(config.attribute_kinds).values()
+    apart = torch.stack([(labels[..., one] - others[..., one]).abs().amax(dim=2) > APART for one in places], dim=2)
+    drawn = torch.rand(apart.shape, generator=derive(seed, "foreign labels", images_seen))
+    chosen = torch.where(apart, drawn, -1).argmax(dim=2, keepdim=True)
+    foreign = labels.clone()
+    for number, place in enumerate(places):
+        foreign[..., place] = torch.where(chosen == number, others[..., place], labels[..., place])
+    return torch.where(apart.any(dim=2, keepdim=True), foreign, math.nan)
 
 
 def text_place(config: ModelSection) -> slice | None:
