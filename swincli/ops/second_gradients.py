@@ -22,6 +22,9 @@ def plain_gradients(
 ) -> tuple[Tensor | None, ...]:
     """Gradients of `plain(*inputs)` that can be differentiated again, with respect to the inputs and to `grad`.
 
+    They are taken at views of the inputs, nodes of their own. If two inputs were parts of one tensor that earlier
+    operations used as well, as styles are, autograd would go back through all of those, and these through theirs.
+
     Args:
         plain: The operation in operations that autograd knows.
         inputs: Its inputs, as saved for the backward pass; None for one that is left out.
@@ -31,6 +34,7 @@ def plain_gradients(
         One gradient per input; None for inputs that need none.
     """
     wanted = [value is not None and value.requires_grad for value in inputs]
-    asked = [value for value, is_asked in zip(inputs, wanted, strict=True) if value is not None and is_asked]
-    gradients = iter(torch.autograd.grad(plain(*inputs), asked, grad, create_graph=True))
+    own = [None if value is None else value.view_as(value) for value in inputs]
+    asked = [value for value, is_asked in zip(own, wanted, strict=True) if value is not None and is_asked]
+    gradients = iter(torch.autograd.grad(plain(*own), asked, grad, create_graph=True))
     return tuple(next(gradients) if is_asked else None for is_asked in wanted)

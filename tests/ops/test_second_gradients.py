@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from swincli.ops import cpu_tiles
 from swincli.ops.instance_norm import instance_norm
 from swincli.ops.mlp import mlp
+from swincli.ops.second_gradients import plain_gradients
 from swincli.ops.window_attention import window_attention
 from swincli.ops.windows import WindowGrid
 
@@ -74,6 +75,30 @@ def test_second_gradients_are_those_of_the_plain_operation(
     for one, other in zip(fast, plain, strict=True):
         assert other.abs().max() > 0
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("way", PATHS)
+def test_parts_of_one_tensor_do_not_make_earlier_operations_run_again(
+    monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Each operation takes its gamma and beta from one tensor; the work grows with their number, and not as 2 to it."""
+    runs = 0
+
+    def counted(plain: Operation, inputs: Sequence[Tensor | None], grad: Tensor) -> tuple[Tensor | None, ...]:
+        nonlocal runs
+        runs += 1
+        return plain_gradients(plain, inputs, grad)
+
+    monkeypatch.setattr("swincli.ops.second_gradients.plain_gradients", counted)
+    monkeypatch.setattr(cpu_tiles, "LARGE_BYTES", 0)
+    random = torch.Generator().manual_seed(0)
+    x, styles = (torch.randn(size, generator=random).requires_grad_() for size in ((2, 4, 4, 3), (2, 1, 1, 36)))
+    with path(way):
+        out, parts = x, styles.split(3, dim=-1)
+        for gamma, beta in zip(parts[:6], parts[6:], strict=True):
+            out = instance_norm(out, gamma, beta)
+        torch.autograd.grad(out.tanh().square().sum(), styles, create_graph=True)
+    assert runs == 6
 
 
 @pytest.mark.parametrize("way", PATHS)
