@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 from attribute_stores import FACTS
 
+from swincli.data.store.attribute_values import AttributeValues
 from swincli.data.store.captions import Captions, make_captions
 from swincli.data.store.reader import Store
 from swincli.data.store.store_writer import StoreWriter
 from swincli.model.pretrained import sentences
+from swincli.recipe.attributes import Attribute, Kind
 
 COLOURS, SIDES = ("red", "green", "blue"), ("left", "right")
 WORDS = (*COLOURS, *SIDES, "square", "a", "on", "the")
@@ -46,13 +48,27 @@ def captions_of(pairs: list[tuple[int, int]]) -> Captions:
     return make_captions(texts, vectors, encoder.name, encoder.sha256)
 
 
-def text_store(path: Path, pairs: list[tuple[int, int]] | None = None, captions: Captions | None = None) -> Store:
-    """A store of 16 px images of pairs of a colour and a side, by default 24 images of all pairs."""
+EACH = (
+    Attribute("shade", Kind("class", 3), COLOURS),
+    Attribute("right", Kind("flag")),
+    Attribute("age", Kind("number"), low=0.0, high=1.0),
+)
+
+
+def text_store(
+    path: Path, pairs: list[tuple[int, int]] | None = None, captions: Captions | None = None, *, labelled: bool = False
+) -> Store:
+    """A store of 16 px images of pairs of a colour and a side, by default 24 images of all pairs.
+
+    With `labelled`, both are attributes too.
+    """
     pairs = pairs or [(number % 3, number // 3 % 2) for number in range(24)]
     random = np.random.default_rng(0)
     path.mkdir()
     with StoreWriter(path, 16) as writer:
         for colour, side in pairs:
             writer.add(picture(colour, side, random))
-        writer.finish(None, FACTS, captions=captions or captions_of(pairs))
+        rows = np.array([[colour, side, 0.5] for colour, side in pairs], np.float32)
+        values = AttributeValues(EACH, rows) if labelled else None
+        writer.finish(None, FACTS, values, captions or captions_of(pairs))
     return Store.open(path)

@@ -29,14 +29,13 @@ from swincli.metrics.definitions.kid import KID, SUBSET_SIZE, kernel_inception_d
 from swincli.metrics.definitions.neighbours import Neighbours
 from swincli.metrics.definitions.ppl import PathLengths, path_lengths, trimmed_mean
 from swincli.metrics.definitions.prdc import COVERAGE_K, PRECISION_K
-from swincli.metrics.definitions.r_precision import TextMatch
 from swincli.metrics.definitions.spectrum import SpectrumDifference, require_same_size
 from swincli.metrics.metric import Context, Metric
 from swincli.metrics.networks import stlpips
 from swincli.metrics.plots.memorization import plot_nearest
 from swincli.metrics.plots.spectrum import plot_spectra
 from swincli.metrics.protocol import NetworkRecord
-from swincli.metrics.streams.captioned import check_texts, match_texts
+from swincli.metrics.streams.captioned import TextFit, check_texts, match_texts
 from swincli.metrics.streams.features import SideStatistics
 from swincli.metrics.streams.images import ImageSet
 from swincli.metrics.streams.labels import check_by, check_labelled
@@ -122,8 +121,8 @@ def _check_texts(context: Context) -> None:
     check_texts(context.model, context.reference)
 
 
-def _text(fakes: SideStatistics, _reals: SideStatistics, context: Context) -> TextMatch:
-    """R-precision, of images that are drawn here from captions."""
+def _text(fakes: SideStatistics, _reals: SideStatistics, context: Context) -> TextFit:
+    """R-precision and the accuracy of what captions name, of images that are drawn here from captions."""
     reference, detector = _given(context.reference), _given(context.detector)
     return match_texts(_given(context.model), reference, detector, fakes.count, context.seed, context.console)
 
@@ -258,7 +257,7 @@ METRICS: dict[str, Metric[Any]] = {
     "text": Metric(
         needs=frozenset(),
         measure=_text,
-        values=lambda found: {name: float(hits.mean()) for name, hits in found.hits().items()},
+        values=TextFit.values,
         enough=1000,
         caution="R-precision varies by some hundredths",
         headline="r_precision",

@@ -22,7 +22,12 @@ from swincli.metrics.directions.boundary import find_boundary, orthogonal_to
 from swincli.metrics.directions.channels import RankedChannel, rank_channels
 from swincli.metrics.directions.examples import linear_score, probe_of_folders, probe_of_label
 from swincli.metrics.directions.generated import generated_features, w_of
-from swincli.metrics.directions.label_aims import labels_with_and_without, parse_aim, text_with_and_without
+from swincli.metrics.directions.label_aims import (
+    classes_with_and_without,
+    labels_with_and_without,
+    parse_aim,
+    text_with_and_without,
+)
 from swincli.metrics.directions.label_shift import Shift, mean_shift
 from swincli.metrics.networks.attribute_probe import AttributeProbe, require_sklearn
 from swincli.model.files.file_hash import model_identity
@@ -99,11 +104,14 @@ def _by_label(job: Job) -> NamedDirection:
 def _by_own_label(job: Job, label: str) -> NamedDirection:
     """The change of w with a label that the model itself knows."""
     model, seeds = job.model, range(job.request.images)
-    if model.attributes is None:
+    if model.attributes is not None:
+        aim = parse_aim(model.attributes.each, label, str(model.path))
+        having, without = labels_with_and_without(model.attributes, aim, seeds)
+    elif model.classes is not None:
+        having, without = classes_with_and_without(model.classes, label, seeds, str(model.path))
+    else:
         hint = "Give --data: a store with labels, or builtin:cats:5000."
-        raise UsageError(f"--label {label}: {model.path} has no attributes", hint)
-    aim = parse_aim(model.attributes.each, label, str(model.path))
-    having, without = labels_with_and_without(model.attributes, aim, seeds)
+        raise UsageError(f"--label {label}: {model.path} was trained without labels", hint)
     return _by_shift(job, mean_shift(model, seeds, having, without), f"label {label} of the model")
 
 

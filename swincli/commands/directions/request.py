@@ -51,7 +51,7 @@ class FindRequest:
         str | None,
         typer.Option(
             metavar="[NAME=]VALUE",
-            help="A label of the pictures of --data, against all others; without --data, an attribute of the model. "
+            help="A label of the pictures of --data, against all others; without --data, an attribute or class of the model. "
             "Of a flag or a number the NAME alone.",
             rich_help_panel=FOUND_BY,
         ),

@@ -35,7 +35,7 @@ STORE_STATS_OPTIONS: tuple[str, ...] = (
 """Options that have an effect with --stats of a store."""
 STATS_OPTIONS: tuple[str, ...] = (
     *STORE_STATS_OPTIONS, "--resolution", "--crop", "--filter", "--gamma", "--background", "--min-size", "--jpeg",
-    "--labels", "--label-kind", "--captions", "--max-images", "--on-error", "--workers",
+    "--labels", "--label-kind", "--captions", "--word-dropout", "--max-images", "--on-error", "--workers",
 )  # fmt: skip
 """Options that have an effect with --stats of a source."""
 
@@ -119,6 +119,14 @@ class PrepareDataRequest:
             rich_help_panel=PICTURES,
         ),
     ] = None
+    word_dropout: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="Give each caption a second form, from which each word is left out with this probability, e.g. 0.1.",
+            rich_help_panel=PICTURES,
+        ),
+    ] = 0.0
     max_images: Annotated[
         str | None, typer.Option(metavar="N", help="Stop after N images, e.g. 10k.", rich_help_panel=PICTURES)
     ] = None
@@ -215,6 +223,7 @@ class PrepareDataRequest:
             labels=self.labels,
             label_kinds=tuple(self.label_kind or ()),
             captions=self.captions,
+            word_dropout=self.word_dropout,
             hold_out=self.hold_out,
             max_images=parsed_count("--max-images", self.max_images),
             stop_on_error=self.on_error == "stop",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import PurePosixPath
 from typing import Protocol
 
@@ -51,7 +52,11 @@ class TextEncoder(Protocol):
 
 
 def wanted_captions(
-    text: str | None, source: Source, labels: Mapping[str, str] | AttributeColumns | None, console: Console
+    text: str | None,
+    source: Source,
+    labels: Mapping[str, str] | AttributeColumns | None,
+    console: Console,
+    word_dropout: float = 0.0,
 ) -> Texts | None:
     """The captions of `--captions`, with messages on how they were read; None without the option.
 
@@ -60,6 +65,7 @@ def wanted_captions(
         source: The source of the pictures.
         labels: Label names by names of entries, or columns of attributes; None without labels.
         console: Receives messages.
+        word_dropout: See `with_dropped_words`.
 
     Raises:
         UsageError: "labels" without labels, or "own" with a source that has none.
@@ -67,6 +73,12 @@ def wanted_captions(
     """
     if text is None:
         return None
+    return with_dropped_words(_captions_of(text, source, labels, console), word_dropout)
+
+
+def _captions_of(
+    text: str, source: Source, labels: Mapping[str, str] | AttributeColumns | None, console: Console
+) -> Texts:
     if text == NAMES:
         found = {entry.name: (words,) for entry in source if (words := words_of_name(entry.name))}
         check_complete(found, source, "caption", "With --captions names, every file name must have a word in it.")
@@ -78,6 +90,31 @@ def wanted_captions(
             return {name: (words_of_cells(labels.names, cells),) for name, cells in labels.cells.items()}
         return {name: (words_of(label),) for name, label in labels.items()}
     return _from_file(_own_file(source) if text == OWN else text, source, console)
+
+
+def with_dropped_words(texts: Texts, share: float) -> Texts:
+    """Beside each caption the same with some of its words left out; at least one word stays.
+
+    So a word is also learnt alone, and shorter texts are known (Wei and Zou, EDA, EMNLP 2019). Which words go depends
+    on the picture's name and the caption alone. The captions that were there stay the first ones.
+
+    Args:
+        texts: Captions by names of entries.
+        share: How likely each word is left out; 0 adds nothing.
+    """
+    if not share:
+        return texts
+    return {name: tuple(dict.fromkeys([*all_of, *_shorter(name, all_of, share)])) for name, all_of in texts.items()}
+
+
+def _shorter(name: str, texts: Sequence[str], share: float) -> Iterator[str]:
+    for text in texts:
+        digest = blake2b(f"{name}\n{text}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        random, words = np.random.default_rng(int.from_bytes(digest, "big")), text.split()
+        chances = random.random(len(words))
+        chances[chances.argmax()] = 1.0  # one stays
+        kept = [word for word, chance in zip(words, chances, strict=True) if chance >= share]
+        yield " ".join(kept).strip(",; ") or text
 
 
 def words_of_name(name: str) -> str:

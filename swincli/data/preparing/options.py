@@ -31,6 +31,7 @@ class PrepareOptions:
         labels: "folders", or a label file; None for no labels.
         label_kinds: Kinds of columns, such as "age=number", for a table of attributes.
         captions: "names", "labels", "own", or a file of captions; None for no captions.
+        word_dropout: How likely a word is left out of a second form of each caption; 0 for no such forms.
         hold_out: Combinations of words, whose pictures become a part of their own; None for none.
         max_images: Stop after this number of images, in the order of names; None for no limit.
         stop_on_error: Stop at the first file that cannot be decoded. Otherwise such files are skipped.
@@ -52,6 +53,7 @@ class PrepareOptions:
     labels: str | None = None
     label_kinds: tuple[str, ...] = ()
     captions: str | None = None
+    word_dropout: float = 0.0
     hold_out: str | None = None
     max_images: int | None = None
     stop_on_error: bool = False
@@ -128,6 +130,10 @@ def _check_captions(options: PrepareOptions) -> None:
     if options.captions is not None and options.format != "store":
         hint = "Only a store has captions; or leave out --captions."
         raise UsageError(f"--captions: a {options.format} cannot hold captions", hint)
+    if options.word_dropout and options.captions is None:
+        raise UsageError("--word-dropout: words are left out of captions", "Give --captions too.")
+    if not 0 <= options.word_dropout < 1:
+        raise UsageError(f"--word-dropout {options.word_dropout:g}: must be from 0 to below 1", "For example 0.1")
     if options.hold_out is not None and options.captions is None:
         raise UsageError("--hold-out: pictures are held out by their captions", "Give --captions too.")
     if options.hold_out is not None and options.split is not None:

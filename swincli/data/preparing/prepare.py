@@ -115,7 +115,7 @@ def prepare_opened(
     as_file = _is_one_file(options, plan)
     labels = wanted_labels(options.labels, source, console, attributes=bool(options.label_kinds))
     attributes = wanted_attributes(labels, options, console)
-    captions = wanted_captions(options.captions, source, labels, console)
+    captions = wanted_captions(options.captions, source, labels, console, options.word_dropout)
     _check_space(source, dest, options, plan)
     try:
         with staged(dest, force=options.force, as_file=as_file) as place:

@@ -64,8 +64,12 @@ class HeldOut:
 
     def has(self, caption: str) -> bool:
         """Whether a caption has all words of a combination."""
-        spaced = _spaced(caption)
-        return any(all(_spaced(word) in spaced for word in words) for words in self.combinations)
+        return any(all(has_words(caption, word) for word in words) for words in self.combinations)
+
+
+def has_words(text: str, words: str) -> bool:
+    """Whether a text has some words, one after the other, in any case."""
+    return _spaced(words) in _spaced(text)
 
 
 def _spaced(text: str) -> str:

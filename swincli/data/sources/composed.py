@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -114,6 +115,15 @@ class Composition:
             some = list(combinations(details, min(count, len(details))))
             found.append(self._sentence(kind, some[number % len(some)]))
         return list(dict.fromkeys(found))
+
+    def heard(self, sentence: str) -> dict[str, str]:
+        """The labels that one of `sentences` names, by their slots; of other texts nothing."""
+        first, *others = self.slots
+        kind, _, rest = sentence.partition(f" {self.noun}")
+        words = [re.sub(r"^an? ", "", part) for part in (kind, *re.split(r", | and ", rest.removeprefix(" with ")))]
+        by_word = {word: slot.name for slot in others for word in slot.words}
+        found = {by_word[word]: word for word in words[1:] if word in by_word}
+        return found | {first.name: words[0]} if words[0] in first.words else {}
 
     def _spoken(self, chosen: Mapping[str, int]) -> list[str]:
         """The labels without those that captions leave out."""
@@ -245,7 +255,12 @@ class _Parts:
 
 def is_composed(text: str) -> bool:
     """Whether a source is `builtin:cats` or `builtin:robots`, with or without a number and a seed."""
-    return ":".join(text.split(":")[:2]) in COMPOSITIONS
+    return composition_of(text) is not None
+
+
+def composition_of(text: str) -> Composition | None:
+    """What a source composes; None for other sources."""
+    return COMPOSITIONS.get(":".join(text.split(":")[:2]))
 
 
 def open_composed(text: str, size: int | None) -> Source:

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from swincli.data.store.attribute_values import AttributeValues
 from swincli.errors import UsageError, did_you_mean
-from swincli.metrics.streams.labels import value_names
+from swincli.metrics.streams.labels import CLASS, value_names
 from swincli.model.files.attributes import Attributes
+from swincli.model.files.classes import Classes
 from swincli.recipe.attributes import Attribute
 from swincli.synthesis.latents.attributes import draw_attributes
+from swincli.synthesis.latents.classes import draw_labels
 from swincli.units import format_names
 
 _MOST_NAMED = 20
@@ -89,6 +91,32 @@ def labels_with_and_without(attributes: Attributes, aim: Aim, seeds: Sequence[in
         high = 1.0 if aim.value is None else float(aim.value)
         having[:, place], without[:, place] = high, 1.0 - high
     return having, without
+
+
+def classes_with_and_without(classes: Classes, value: str, seeds: Sequence[int], owner: str) -> tuple[Tensor, Tensor]:
+    """A class for all seeds, and other classes instead, as often as in training: int64 `[N]` each.
+
+    Args:
+        classes: The model's classes.
+        value: Name of a class, also as "class=NAME".
+        seeds: N seeds.
+        owner: Has the classes, for errors.
+
+    Raises:
+        UsageError: there is no such class, or no other one.
+    """
+    names = classes.names
+    name = value if value in names else value.removeprefix(f"{CLASS}=").strip()
+    if name not in names:
+        hint = f"It has {format_names(list(names), _MOST_NAMED)}."
+        raise UsageError(f"--label {value}: {owner} has no such class{did_you_mean(name, names)}", hint)
+    if len(names) < 2:
+        raise UsageError(f"--label {value}: {owner} has no other class", "Give --data: a store with labels.")
+    number = names.index(name)
+    seen = classes.shares if classes.shares[number] < 1 else classes.even
+    shares = [0.0 if other == number else share for other, share in enumerate(seen)]
+    having = torch.full((len(seeds),), number, dtype=torch.int64)
+    return having, draw_labels(seeds, shares)
 
 
 def _other_classes(attributes: Attributes, aim: Aim, seeds: Sequence[int]) -> Tensor:

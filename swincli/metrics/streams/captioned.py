@@ -1,14 +1,16 @@
-"""R-precision of a model of texts: features of real images, of images drawn from their captions, and a matcher."""
+"""Fit of images and texts: features of real images and of images drawn from their captions, a matcher, classifiers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from swincli.console import Console
 from swincli.data.store.captions import Captions
@@ -17,6 +19,7 @@ from swincli.errors import DataError, SwincliError, UsageError
 from swincli.metrics.definitions.r_precision import OTHERS, STEPS, TextMatch, own_text_first, train_matcher
 from swincli.metrics.networks.detectors import Detector
 from swincli.metrics.streams.features import Loader, compute_statistics
+from swincli.metrics.streams.said_slots import SlotAccuracy, held_out_accuracy, slot_accuracy
 from swincli.model.files.model_file import Model
 from swincli.synthesis.latents.attributes import draw_attributes
 from swincli.synthesis.latents.texts import text_name
@@ -43,7 +46,29 @@ def check_texts(model: Model | None, reference: str | None) -> None:
         raise DataError(f"--metric text: needs at least {LEAST} real images", "Prepare more pictures.")
 
 
-def match_texts(model: Model, reference: str, detector: Detector, count: int, seed: int, console: Console) -> TextMatch:
+@dataclass(frozen=True, eq=False)
+class TextFit:
+    """How well images fit their texts.
+
+    Attributes:
+        match: By a matcher: R-precision.
+        slots: By classifiers of what captions name; None if nothing says what that is.
+    """
+
+    match: TextMatch
+    slots: SlotAccuracy | None = None
+
+    def values(self) -> dict[str, float]:
+        """All values by name."""
+        named = {name: float(hits.mean()) for name, hits in self.match.hits().items()}
+        return named | ({} if self.slots is None else self.slots.values())
+
+    def hits(self) -> dict[str, NDArray[np.bool_]]:
+        """What the shares are of, by name."""
+        return self.match.hits() | ({} if self.slots is None else self.slots.hits())
+
+
+def match_texts(model: Model, reference: str, detector: Detector, count: int, seed: int, console: Console) -> TextFit:
     """Train a matcher on a store with captions, and ask it which text drawn and real images show.
 
     If the store is a part of a split, another part beside it is the held-out side.
@@ -72,21 +97,26 @@ def match_texts(model: Model, reference: str, detector: Detector, count: int, se
         matcher = train_matcher(of_rest, partial(_drawn, captions, rest), seed, advance, STEPS)
     shown = random.permutation(len(store))[:count]
     texts, pool = _first(captions, shown), _first(captions, chosen)
-    drawn = _draw(model, texts, seed, detector, console, "Images of captions")
+    drawn = _of_drawn(model, texts, seed, detector, console, "Images of captions")
     ask = partial(own_text_first, matcher, seed=seed)
     found = TextMatch(
         drawn=ask(drawn, texts, pool),
         real=ask(of_back, _first(captions, back), pool),
         shuffled=ask(drawn, np.roll(texts, 1, axis=0), pool),
     )
+    judged = slot_accuracy(model, store, chosen, shown, partial(_draw_first, model, captions, seed), console)
     if others is None:
-        return found
+        return TextFit(found, judged and judged[0])
     apart = random.permutation(len(others))[:count]
     theirs = _first(_captions(others), apart)
     real = _features(_stored(others, apart), len(apart), detector, console, "Held-out images")
-    drawn = _draw(model, theirs, seed + 1, detector, console, "Images of held-out captions")
+    drawn = _of_drawn(model, theirs, seed + 1, detector, console, "Images of held-out captions")
     pool = np.concatenate([pool, theirs])
-    return TextMatch(found.drawn, found.real, found.shuffled, ask(drawn, theirs, pool), ask(real, theirs, pool))
+    found = replace(found, held_out=ask(drawn, theirs, pool), real_held_out=ask(real, theirs, pool))
+    if judged is None:
+        return TextFit(found)
+    draw = partial(_draw_first, model, _captions(others), seed + 1)
+    return TextFit(found, held_out_accuracy(*judged, model, others, apart, draw, console))
 
 
 def held_out_part(store: Store) -> Store | None:
@@ -131,19 +161,27 @@ def _same(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return pixels
 
 
-def _draw(
+def _of_drawn(
     model: Model, texts: NDArray[np.float32], seed: int, detector: Detector, console: Console, title: str
 ) -> NDArray[np.float32]:
     """Features of an image of each text."""
+    loaders = (partial(_same, image) for batch in _draw(model, texts, seed) for image in batch.numpy())
+    return _features(loaders, len(texts), detector, console, title)
+
+
+def _draw_first(model: Model, captions: Captions, seed: int, images: NDArray[np.int64]) -> Iterator[Tensor]:
+    return _draw(model, _first(captions, images), seed)
+
+
+def _draw(model: Model, texts: NDArray[np.float32], seed: int) -> Iterator[Tensor]:
+    """An image of each text, in batches."""
     assert model.attributes is not None
     name, seeds = text_name(model.attributes), [seed * len(texts) + number for number in range(len(texts))]
     rows = [
         draw_attributes(model.attributes, [one], {name: torch.from_numpy(text)})
         for one, text in zip(seeds, texts, strict=True)
     ]
-    batches = generate(model, seeds, labels=torch.cat(rows))
-    loaders = (partial(_same, image) for batch in batches for image in batch.numpy())
-    return _features(loaders, len(texts), detector, console, title)
+    yield from generate(model, seeds, labels=torch.cat(rows))
 
 
 def _features(

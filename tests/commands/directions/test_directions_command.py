@@ -288,7 +288,7 @@ def test_a_direction_of_another_model_is_refused(found: Path, tmp_path: Path, ca
         (["--component", "pca:0-2"], 2, "3 components"),
         (["--component", "pca:0", "--layers", "coarse"], 2, "stand behind it"),
         (["--component", "pca:0", "--orthogonal-to", "nothing"], 2, "nothing: "),
-        (["--label", "x"], 2, "has no attributes"),
+        (["--label", "x"], 2, "was trained without labels"),
         (["--component", "pca:0", "--data", "x"], 2, "--data: goes with --label"),
         (["--label", "eyes=glasses", "--data", "builtin:cats:50:x"], 2, "builtin:cats:50:x"),
         (["--label", "hair=red", "--data", "builtin:cats:50"], 2, "builtin:cats:50 has no such slot"),

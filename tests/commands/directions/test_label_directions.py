@@ -17,10 +17,12 @@ from swincli.commands.app import run
 from swincli.data.store.attribute_values import AttributeValues
 from swincli.data.store.reader import Store
 from swincli.data.store.store_writer import StoreWriter
-from swincli.errors import ResourceError
+from swincli.errors import ResourceError, UsageError
 from swincli.metrics.directions.examples import linear_score, probe_of_label
+from swincli.metrics.directions.label_aims import classes_with_and_without
 from swincli.metrics.networks.attribute_probe import probe_features
 from swincli.model.files.attributes import Attributes
+from swincli.model.files.classes import Classes
 from swincli.model.files.model_file import load_model, save_model
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe
@@ -91,6 +93,17 @@ def text_model(tiny_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory
     return _saved(tiny_recipe(TEXTS, "model.adain_gamma=1.0"), kept, path)
 
 
+@pytest.fixture(scope="module")
+def class_model(tiny_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model with classes; one of them no image of training had."""
+    path = tmp_path_factory.mktemp("classes") / "model.safetensors"
+    torch.manual_seed(0)
+    recipe = tiny_recipe("model.classes=4", "model.adain_gamma=1.0")
+    classes = Classes(("blue", "red", "class=red", "none"), (4, 2, 2, 0))
+    save_model(path, Generator(recipe.model), recipe, 10, classes)
+    return path
+
+
 def _find(model: Path, *arguments: str, name: str = "some") -> int:
     command = ["directions", "find", name, *arguments, "--checkpoint", str(model), "--device", "cpu", "--quiet"]
     return run([*command, "--num", "80", "--force"])
@@ -158,6 +171,29 @@ def test_a_text_is_the_change_of_w_from_other_texts(text_model: Path, capsys: Ca
     normal = open_direction(loaded, "some").vector
     along = [(w_of_seeds(loaded, range(50), each.expand(50, -1)) @ normal).mean() for each in (red, blue)]
     assert along[0] > along[1]
+
+
+@pytest.mark.parametrize("label", ["blue", "class=blue"])
+def test_a_class_of_the_model_is_the_change_of_its_w(label: str, class_model: Path, capsys: Capture) -> None:
+    assert _find(class_model, "--label", label, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["source"] == f"label {label} of the model"
+    assert facts["quality"]["accuracy"] > 0.5
+    loaded = load_model(class_model, CPU)
+    normal, seeds = open_direction(loaded, "some").vector, range(1000, 1050)
+    blue, red = ((w_of_seeds(loaded, seeds, torch.full((50,), each)) @ normal).mean() for each in (0, 1))
+    assert blue > red
+
+
+def test_other_classes_are_those_of_training() -> None:
+    classes = Classes(("blue", "red", "class=red", "none"), (4, 2, 2, 0))
+    having, without = classes_with_and_without(classes, "class=red", range(40), "it")
+    assert set(having.tolist()) == {2}
+    assert set(without.tolist()) == {0, 1}
+    with pytest.raises(UsageError, match="--label rde: it has no such class; did you mean"):
+        classes_with_and_without(classes, "rde", range(40), "it")
+    with pytest.raises(UsageError, match="it has no other class"):
+        classes_with_and_without(Classes(("blue",), (4,)), "blue", range(40), "it")
 
 
 @pytest.mark.parametrize(

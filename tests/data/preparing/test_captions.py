@@ -13,11 +13,12 @@ from prepared import digest
 from test_label_files import put, table
 
 from swincli.console import Console
-from swincli.data.preparing.captions import wanted_captions, words_of_cells, words_of_name
+from swincli.data.preparing.captions import wanted_captions, with_dropped_words, words_of_cells, words_of_name
 from swincli.data.preparing.prepare import PrepareOptions, PrepareResult, prepare
 from swincli.data.preparing.splits import parse_held_out
 from swincli.data.preparing.stats import dataset_stats, open_dataset
 from swincli.data.sources import open_source
+from swincli.data.sources.composed import COMPOSITIONS
 from swincli.data.store.reader import Store
 from swincli.data.store.verify import verify_store
 from swincli.errors import DataError, UsageError
@@ -154,6 +155,28 @@ def test_the_same_captions_give_the_same_store_and_others_another_hash(tmp_path:
     assert "captions" not in (tmp_path / "c/manifest.json").read_text()
 
 
+def test_words_are_left_out_of_second_forms(tmp_path: Path) -> None:
+    robots(tmp_path / "plain")
+    robots(tmp_path / "s", word_dropout=0.3)
+    plain, both = (Store.open(tmp_path / name).captions for name in ("plain", "s"))
+    assert plain is not None
+    assert both is not None
+    shorter = []
+    for image in range(12):
+        first, all_of = plain.of(image), both.of(image)
+        assert all_of[: len(first)] == first
+        shorter += all_of[len(first) :]
+        words = {word.strip(",") for word in " ".join(first).split()}
+        assert all({word.strip(",") for word in text.split()} <= words for text in all_of)
+    assert 12 < len(shorter) <= 36
+    lengths = [sum(map(len, map(str.split, texts))) for texts in (plain.texts, shorter)]
+    assert 0.5 < lengths[1] / len(shorter) / (lengths[0] / len(plain.texts)) < 0.9
+    again = with_dropped_words({"000000.png": tuple(plain.of(0))}, 0.3)
+    assert list(again["000000.png"]) == both.of(0)
+    assert set(with_dropped_words({"a.png": ("hat", "a hat")}, 0.99)["a.png"]) <= {"hat", "a hat", "a"}
+    assert with_dropped_words({"a.png": ("hat",)}, 0.0) == {"a.png": ("hat",)}
+
+
 def test_a_damaged_file_is_found(tmp_path: Path) -> None:
     robots(tmp_path / "s")
     path = tmp_path / "s/captions.safetensors"
@@ -193,6 +216,8 @@ def test_combinations_are_held_out_and_their_words_are_not(tmp_path: Path) -> No
         ({"hold_out": "red"}, "--hold-out: 'red' is not a combination"),
         ({"hold_out": "a + b", "split": "x:0.5,y:0.5"}, "cannot be combined with --split"),
         ({"hold_out": "a + b", "captions": None}, "held out by their captions"),
+        ({"word_dropout": 0.1, "captions": None}, "left out of captions"),
+        ({"word_dropout": 1.0}, "--word-dropout 1: must be from 0 to below 1"),
         ({"format": "folder"}, "a folder cannot hold captions"),
     ],
 )
@@ -227,6 +252,18 @@ def test_emoji_have_names_in_words() -> None:
     assert all(text.strip() for texts in captions.values() for text in texts)
     assert captions["1f600.png"][:1] == ["grinning face"]
     assert "waving hand, medium skin" in captions["1f44b-1f3fd.png"][0]
+
+
+def test_what_sentences_name_is_heard() -> None:
+    for kind in COMPOSITIONS.values():
+        for index in range(60):
+            chosen = kind.choose(index, 0)
+            silent = {word for slot in kind.slots for word in slot.silent}
+            labels = {slot: word for slot, word in kind.labels(chosen).items() if word not in silent}
+            first, *others = map(kind.heard, kind.sentences(chosen))
+            assert first == labels
+            assert all(other.items() <= labels.items() for other in others)
+        assert kind.heard("a photo of a dog") == {}
 
 
 def test_sentences_name_what_is_there() -> None:
