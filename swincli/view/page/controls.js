@@ -46,6 +46,7 @@ export class Controls {
     this.rows = [];
     const labels = labelCard(this.model, this.store, (settings) => this.slider(settings));
     this.labelShows = labels.shows;
+    this.heardText = labels.heardText;
     this.directionBox = h('div', {class: 'directions'}, h('p', {class: 'quiet'}, 'Finding directions …'));
     $('controls').replaceChildren(
       h('div', {class: 'card'}, h('h2', {}, 'Picture'), this.seedRow(), this.classRow(),

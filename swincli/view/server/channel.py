@@ -24,7 +24,6 @@ from swincli.view.server import requests
 from swincli.view.server.broker import CALL, GRID, PICTURE, Broker, OvertakenError, Ticket
 from swincli.view.worker.loop import Message, words_of
 
-TILES_AT_ONCE = 12  # so that a picture never waits long behind the grid
 MOST_SLOTS = 16
 
 Answer = tuple[dict[str, Any], list[bytes]]
@@ -145,24 +144,28 @@ def _drawing(read: Callable[[dict[str, Any]], Message]) -> Callable[..., AsyncIt
 
     async def stages(broker: Broker, slot: Slot, request: dict[str, Any]) -> AsyncIterator[Answer]:
         message = read(request)
-        until = (broker.facts or {}).get("preview")
-        for levels in (until, None) if until is not None else (None,):
-            drawn = await _ask(broker, slot, {**message, "until": levels}, PICTURE)
-            if broker.facts is not None:
-                broker.facts |= {"preview": drawn["preview"], "seconds": drawn["seconds"]}
-            yield {"media": drawn["media"], "preview": levels is not None}, [drawn["content"]]
+        for may_be_preview in (True, False):
+            drawn = await _ask(broker, slot, {**message, "preview": may_be_preview}, PICTURE)
+            content = drawn.pop("content")
+            yield drawn, [content]
+            if not drawn["preview"]:
+                return
 
     return stages
 
 
 async def _tiles(broker: Broker, slot: Slot, request: dict[str, Any]) -> AsyncIterator[Answer]:
-    """Some small pictures after another."""
+    """Some small pictures after another: so many at once that a large picture never waits long behind them."""
     message = requests.tiles(request)
-    for start in range(0, len(message["seeds"]), TILES_AT_ONCE):
-        seeds = message["seeds"][start : start + TILES_AT_ONCE]
+    waiting = message["seeds"]
+    while waiting:
+        at_once = (broker.facts or {}).get("tiles", 1)
+        seeds, waiting = waiting[:at_once], waiting[at_once:]
         drawn = await _ask(broker, slot, {**message, "seeds": seeds}, GRID)
-        is_last = start + TILES_AT_ONCE >= len(message["seeds"])
-        yield {"seeds": seeds, "media": [media for _, media in drawn], "last": is_last}, [part for part, _ in drawn]
+        media, parts = zip(*((media, part) for part, media in drawn["tiles"]), strict=True)
+        if broker.facts is not None:
+            broker.facts["tiles"] = drawn["at_once"]
+        yield {"seeds": seeds, "media": list(media), "last": not waiting}, list(parts)
 
 
 async def _attention(broker: Broker, slot: Slot, request: dict[str, Any]) -> AsyncIterator[Answer]:

@@ -156,20 +156,25 @@ class Desk:
 
     def _picture(self, message: Message) -> Message:
         from swincli.view.look import parse_look
+
+        look = parse_look(message["look"])
+        return {**self._draw(self.studio.w_plus(look), message), "text": self.studio.words_of_text(look)}
+
+    def _draw(self, w_plus: torch.Tensor, message: Message) -> Message:
+        """A picture, or its preview if one may come first and the whole one takes long."""
         from swincli.view.worker.studio import encode
 
-        picture = self.studio.picture(parse_look(message["look"]), message.get("until"))
-        return self._drawn(*encode(picture))
-
-    def _drawn(self, content: bytes, media: str) -> Message:
         renderer = self.studio.renderer
-        return {"content": content, "media": media, "preview": renderer.preview_levels(), "seconds": renderer.seconds}
+        until = renderer.preview_levels(w_plus) if message.get("preview") else None
+        content, media = encode(renderer.draw(w_plus, until))
+        return {"content": content, "media": media, "preview": until is not None}
 
-    def _tiles(self, message: Message) -> list[tuple[bytes, str]]:
+    def _tiles(self, message: Message) -> Message:
         from swincli.view.look import parse_look
         from swincli.view.worker.studio import encode
 
-        return [encode(tile) for tile in self.studio.tiles(parse_look(message["look"]), message["seeds"])]
+        tiles = [encode(tile) for tile in self.studio.tiles(parse_look(message["look"]), message["seeds"])]
+        return {"tiles": tiles, "at_once": self.studio.renderer.tiles_at_once()}
 
     def _attention(self, message: Message) -> Message:
         from swincli.view.look import parse_look
@@ -185,11 +190,8 @@ class Desk:
         return {"families": list_directions(self.studio.found, message["layers"]), "attention": attending}
 
     def _walk(self, message: Message) -> Message:
-        from swincli.view.worker.studio import encode
-
         assert self._player is not None
-        settings = self._walk_settings(message)
-        return self._drawn(*encode(self._player.frame(settings, message["frame"], message.get("until"))))
+        return self._draw(self._player.code(self._walk_settings(message), message["frame"]), message)
 
     def _walk_settings(self, message: Message) -> Any:
         from swincli.view.worker.walking import WalkSettings
