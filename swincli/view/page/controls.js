@@ -21,10 +21,8 @@ export class Controls {
     link.addEventListener('open', () => { if (this.model) this.fetchDirections(); });
   }
 
-  // `heard` gets the layers whose attention can be looked at, which come with the directions.
-  open(model, heard) {
+  open(model) {
     this.model = model;
-    this.heard = heard;
     this.families = [];
     this.build();
     this.fetchDirections();
@@ -37,7 +35,6 @@ export class Controls {
         return;
       }
       this.families = answer.families;
-      this.heard?.(answer.attention);
       this.buildDirections();
     });
   }

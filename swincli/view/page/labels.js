@@ -69,7 +69,7 @@ function textRows({examples, remark}, store, shows, slider) {
 
 // The training captions that are most alike to the text, each with its cosine.
 function nearRows({nearest, warning}, take) {
-  return [...(warning ? [h('p', {class: 'warn'}, `${warning}.`)] : []), h('p', {class: 'quiet'}, 'Closest training captions, with cosines'),
+  return [...(warning ? [h('p', {class: 'caution'}, `${warning}.`)] : []), h('p', {class: 'quiet'}, 'Closest training captions, with cosines'),
     h('ul', {}, nearest.map(([text, cosine]) => h('li', {},
       h('button', {class: 'quiet link', title: 'Take this text', onclick: () => take(text)}, text), h('span', {class: 'quiet'}, cosine.toFixed(2)))))];
 }

@@ -33,9 +33,9 @@ function opened(model) {
   document.title = `${model.name} – swincli view`;
   $('model').textContent = `${model.name} · ${model.size} px · ${count(model.images_seen)} images`;
   $('model').title = `${model.path} (${model.identity}), on ${model.device}`;
-  picture.open(model, null);
+  picture.open(model);
   grid.open();
-  controls.open(model, (layers) => picture.open(model, layers));
+  controls.open(model);
   walk.open(model);
   photo.open(model);
 }

@@ -27,11 +27,12 @@ export class Picture {
     link.addEventListener('open', () => { this.shown = ''; this.refresh(); });
   }
 
-  open(model, layers) {
+  open(model) {
     this.model = model;
-    this.layers = layers?.layers ?? this.layers ?? [];
-    if (layers) this.layer = layers.first;
-    $('look').disabled = layers ? !layers.layers.length : $('look').disabled;
+    this.layers = model.attention.layers;
+    if (!this.layers.includes(this.layer)) this.layer = model.attention.first;
+    $('look').disabled = !this.layers.length;
+    if ($('look').disabled) this.attend(false);
     $('look').title = $('look').disabled ? 'This model has no window attention' : 'See where attention looks (a)';
     $('frame').classList.toggle('pixelated', model.size <= PIXELATED_SIDE);
     this.shown = '';

@@ -94,7 +94,11 @@ class Desk:
 
     def facts(self) -> Message | None:
         """What the page needs to know of the model; None without one."""
-        return None if self._studio is None else self._studio.facts()
+        from swincli.view.worker.attention import attention_layers
+
+        if self._studio is None:
+            return None
+        return {**self._studio.facts(), "attention": attention_layers(self._studio.model.recipe.model)}
 
     def answer(self, message: Message) -> None:
         """Answer one message."""
@@ -183,11 +187,9 @@ class Desk:
         return attention(self.studio, parse_look(message["look"]), message["layer"], tuple(message["point"]))
 
     def _directions(self, message: Message) -> Message:
-        from swincli.view.worker.attention import attention_layers
         from swincli.view.worker.edits import list_directions
 
-        attending = attention_layers(self.studio.model.recipe.model)
-        return {"families": list_directions(self.studio.found, message["layers"]), "attention": attending}
+        return {"families": list_directions(self.studio.found, message["layers"])}
 
     def _walk(self, message: Message) -> Message:
         assert self._player is not None
