@@ -125,6 +125,21 @@ def test_slow_models_have_previews_that_show_something(
     assert renderer.preview_levels(studio.w_plus(parse_look(look))) == levels
 
 
+def test_previews_follow_one_another_until_the_whole_picture(
+    studio: Studio, renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swincli.view.worker.rendering.SOON", 3.5)
+    code, levels = studio.w_plus(parse_look("seed=2")), list[int | None]()
+    while not levels or levels[-1] is not None:
+        levels.append(renderer.preview_levels(code, levels[-1] if levels else 0))
+        renderer.draw(code, levels[-1])
+        renderer._seconds = [1.0, 2.0, 4.0]
+    assert levels == [2, None]
+    monkeypatch.setattr("swincli.view.worker.rendering.KEPT_BYTES", 0)
+    renderer.draw(studio.w_plus(parse_look("seed=3")), 2)
+    assert renderer.preview_levels(studio.w_plus(parse_look("seed=3")), 2) is None  # nothing is kept to go on from
+
+
 def test_few_small_pictures_are_drawn_at_once_if_they_are_slow(studio: Studio, renderer: Renderer) -> None:
     assert renderer.tiles_at_once() == 1
     renderer._seconds = [0.005] * 3

@@ -2,7 +2,7 @@
 
 The page sends {"slot", "number", "kind", ...}. A slot shows one thing, such as the large picture. A request waits until
 the one before it in its slot is answered; what is overtaken by a newer one meanwhile is dropped. Large models answer a
-picture twice: first a preview.
+picture several times: previews come first.
 
 An answer with pictures is binary: the length of a JSON header in four bytes, the header, and the pictures.
 """
@@ -140,16 +140,14 @@ async def _ask(broker: Broker, slot: Slot, message: Message, priority: int) -> A
 
 
 def _drawing(read: Callable[[dict[str, Any]], Message]) -> Callable[..., AsyncIterator[Answer]]:
-    """The stages of a picture: a preview if the whole one takes long, then the whole one."""
+    """The stages of a picture: previews as long as the whole one takes long, then the whole one."""
 
     async def stages(broker: Broker, slot: Slot, request: dict[str, Any]) -> AsyncIterator[Answer]:
-        message = read(request)
-        for may_be_preview in (True, False):
-            drawn = await _ask(broker, slot, {**message, "preview": may_be_preview}, PICTURE)
-            content = drawn.pop("content")
-            yield drawn, [content]
-            if not drawn["preview"]:
-                return
+        message, shown = read(request), 0
+        while shown is not None:
+            drawn = await _ask(broker, slot, {**message, "above": shown}, PICTURE)
+            content, shown = drawn.pop("content"), drawn.pop("levels")
+            yield {**drawn, "preview": shown is not None}, [content]
 
     return stages
 

@@ -165,13 +165,13 @@ class Desk:
         return {**self._draw(self.studio.w_plus(look), message), "text": self.studio.words_of_text(look)}
 
     def _draw(self, w_plus: torch.Tensor, message: Message) -> Message:
-        """A picture, or its preview if one may come first and the whole one takes long."""
+        """A picture; or its next preview above the levels that are shown, if the whole one takes long."""
         from swincli.view.worker.studio import encode
 
         renderer = self.studio.renderer
-        until = renderer.preview_levels(w_plus) if message.get("preview") else None
+        until = renderer.preview_levels(w_plus, message["above"]) if "above" in message else None
         content, media = encode(renderer.draw(w_plus, until))
-        return {"content": content, "media": media, "preview": until is not None}
+        return {"content": content, "media": media, "levels": until}
 
     def _tiles(self, message: Message) -> Message:
         from swincli.view.look import parse_look

@@ -78,13 +78,17 @@ class Renderer:
         each = self._tile_seconds or sum(self._seconds[: self._tile_levels()])
         return max(1, min(MOST_TILES, int(TILES_SECONDS / max(each, 1e-6))))
 
-    def preview_levels(self, w_plus: Tensor) -> int | None:
-        """Levels of a preview of w+ that should be shown first.
+    def preview_levels(self, w_plus: Tensor, above: int = 0) -> int | None:
+        """Levels of the preview of w+ that should be shown next.
 
         None if the whole picture is there soon, or if no preview shows enough of it in much less time.
+
+        Args:
+            w_plus: The code.
+            above: Levels that are shown already.
         """
         known, end = self._known_levels(w_plus), len(self._seconds)
-        if (whole := sum(self._seconds[known:])) <= SOON:
+        if above > known or (whole := sum(self._seconds[known:])) <= SOON:  # maps that are too large are not kept
             return None
         useful = [level for level in range(known + 1, end) if self._shown[level - 1] >= ENOUGH]
         fast = [level for level in useful if sum(self._seconds[known:level]) <= SOON]
