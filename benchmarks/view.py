@@ -1,9 +1,10 @@
-"""How fast `swincli view` answers: the first picture, and the picture after a slider is moved.
+"""How fast `swincli view` answers: the first picture, a slider to its picture, and the grid of small pictures.
+
+    python benchmarks/view.py [MODEL ...] [--repeats 50] [--json FILE]
 
 It starts the command as a user does, and talks to it as the page does. Times are of the whole way: the request, the
-queue, the network, the encoding. Run it on an idle machine.
-
-    python benchmarks/view.py [MODEL] [--repeats 50] [--json FILE]
+queue, the drawing, the encoding, the answer. Decoding in a browser is not in them. Run it on an idle machine. Text goes
+to stderr and JSON to stdout, or to FILE.
 """
 
 from __future__ import annotations
@@ -15,64 +16,112 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
 from websockets.sync.client import ClientConnection, connect
 
+from swincli.system.resources import cpu_name, usable_cores
+from swincli.version import __version__
+
 TARGET = 0.150  # seconds from a slider to its picture, for the quickstart's model on two cores
-CHANGES = {
+MODELS = ("builtin:cats32", "builtin:cats64")
+SLIDERS = {
     "another seed": "seed={0}",
     "truncation": "seed=1&truncation=0.{0:03d}",
+    "mixing of the first level": "seed=1&mix=2@0:0.{0:03d}",
     "mixing of the last level": "seed=1&mix=2@{last}:0.{0:03d}",
     "a direction": "seed=1&edit=pca:0@all=0.{0:03d}",
 }
+WHILE_GRID = "another seed while the grid is drawn"
+TILES = 60
+
+Figures = dict[str, float]
 
 
-def ask(socket: ClientConnection, number: int, look: str) -> tuple[float, float]:
-    """Seconds until the first answer (a preview for large models) and until the whole picture."""
+class Channel:
+    """The WebSocket of a page."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket, self._number = socket, 0
+
+    def send(self, slot: str, **request: Any) -> int:
+        """Ask for something and return the number of the request."""
+        self._number += 1
+        self._socket.send(json.dumps({"slot": slot, "number": self._number, **request}))
+        return self._number
+
+    def answers(self, number: int) -> Iterator[dict[str, Any]]:
+        """Headers of the answers to a request, until the last one."""
+        while True:
+            content = self._socket.recv()
+            assert isinstance(content, bytes), content
+            header = json.loads(content[4 : 4 + struct.unpack("<I", content[:4])[0]])
+            if "error" in header:
+                raise SystemExit(header["error"])
+            if header["number"] == number:
+                yield header
+                if not header.get("preview") and header.get("last", True):
+                    return
+
+    def picture(self, look: str) -> tuple[float, float]:
+        """Seconds until the first answer (a preview for large models) and until the whole picture."""
+        start = time.perf_counter()
+        times = [time.perf_counter() - start for _ in self.answers(self.send("picture", kind="picture", look=look))]
+        return times[0], times[-1]
+
+    def grid(self, look: str, first: int) -> int:
+        """Ask for a grid of small pictures."""
+        return self.send("grid", kind="tiles", look=look, seeds=list(range(first, first + TILES)))
+
+
+def summary(times: list[float]) -> Figures:
+    """Median and 95th percentile."""
+    ordered = sorted(times)
+    return {"p50": statistics.median(ordered), "p95": ordered[int(0.95 * (len(ordered) - 1) + 0.5)]}
+
+
+def measure_page(channel: Channel, last: int, repeats: int) -> dict[str, Figures]:
+    """Seconds by what is done on the page."""
+    found = {}
+    for name, look in SLIDERS.items():
+        channel.picture(look.format(999, last=last))
+        times = [channel.picture(look.format(index, last=last)) for index in range(1, repeats + 1)]
+        found[name] = summary([whole for _, whole in times])
+        found[f"{name}, first answer"] = summary([first for first, _ in times])
     start = time.perf_counter()
-    socket.send(json.dumps({"slot": "picture", "number": number, "kind": "picture", "look": look}))
-    first = None
-    while True:
-        content = socket.recv()
-        passed = time.perf_counter() - start
-        first = passed if first is None else first
-        assert isinstance(content, bytes), content
-        header = json.loads(content[4 : 4 + struct.unpack("<I", content[:4])[0]])
-        if "error" in header:
-            raise SystemExit(header["error"])
-        if not header["preview"]:
-            return first, passed
+    list(channel.answers(channel.grid("truncation=0.9", 0)))
+    found[f"a grid of {TILES}"] = {"p50": time.perf_counter() - start}
+    times = []
+    for index in range(repeats):
+        channel.grid(f"truncation=0.{index + 100}", 0)
+        time.sleep(0.02)  # the grid is being drawn
+        times.append(channel.picture(f"seed={1000 + index}"))
+    found[WHILE_GRID] = summary([whole for _, whole in times])
+    found[f"{WHILE_GRID}, first answer"] = summary([first for first, _ in times])
+    return found
 
 
-def measure(model: str, repeats: int) -> dict[str, dict[str, float]]:
-    """Median and 95th percentile in seconds by kind of change, and the time from the command to the first picture."""
+def measure(model: str, repeats: int) -> dict[str, Any]:
+    """What a model takes from the command on: seconds by kind, and the model's size."""
     start = time.perf_counter()
     command = [sys.executable, "-m", "swincli", "view", model, "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         try:
             assert server.stdout is not None
-            address = server.stdout.readline().strip()
+            address = server.stdout.readline().strip().rstrip("/")
             if not address:
-                raise SystemExit("swincli view did not start")
-            origin = address.rstrip("/")
-            with connect(f"{origin.replace('http', 'ws')}/api/socket", origin=origin, max_size=None) as socket:
-                number = 1
-                ask(socket, number, "seed=0")
-                found = {"from the command to the first picture": {"median": time.perf_counter() - start}}
-                for name, look in CHANGES.items():
-                    looks = [look.format(index, last=2) for index in range(1, repeats + 2)]
-                    ask(socket, number := number + 1, looks.pop())
-                    times = [ask(socket, number := number + 1, each) for each in looks]
-                    for kind, column in zip(
-                        ("", ", first answer"), ([b for _, b in times], [a for a, _ in times]), strict=True
-                    ):
-                        ordered = sorted(column)
-                        found[name + kind] = {
-                            "median": statistics.median(ordered),
-                            "p95": ordered[int(0.95 * (len(ordered) - 1))],
-                        }
-            return found
+                raise SystemExit(f"swincli view {model} did not start")
+            with connect(f"ws{address.removeprefix('http')}/api/socket", origin=address, max_size=None) as socket:  # type: ignore[arg-type]
+                channel = Channel(socket)
+                channel.picture("seed=0")
+                first = time.perf_counter() - start
+                with urlopen(f"{address}/api/about") as answer:
+                    facts = json.loads(answer.read())["model"]
+                page = measure_page(channel, len(facts["levels"]) - 1, repeats)
+            return {"size": facts["size"], "seconds": {"the command to the first picture": {"p50": first}, **page}}
         finally:
             server.terminate()
 
@@ -80,20 +129,27 @@ def measure(model: str, repeats: int) -> dict[str, dict[str, float]]:
 def main() -> int:
     """Measure and print; 1 if a slider's median misses the target."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?", default="builtin:cats32")
+    parser.add_argument("models", nargs="*", default=list(MODELS), metavar="MODEL")
     parser.add_argument("--repeats", type=int, default=50)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    found = measure(options.model, options.repeats)
-    for name, figures in found.items():
-        sys.stdout.write(
-            f"{name:<44}" + "".join(f"{kind} {1000 * value:8.1f} ms  " for kind, value in figures.items()) + "\n"
-        )
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
-    slow = [name for name in CHANGES if found[f"{name}, first answer"]["median"] > TARGET]
-    if slow:
-        sys.stdout.write(f"over {1000 * TARGET:.0f} ms: {', '.join(slow)}\n")
+    found, slow = {}, []
+    for model in options.models:
+        found[model] = measure(model, options.repeats)
+        sys.stderr.write(f"{model} ({found[model]['size']} px)\n")
+        for name, figures in found[model]["seconds"].items():
+            words = "".join(f"{kind} {1000 * value:8.1f} ms  " for kind, value in figures.items())
+            sys.stderr.write(f"  {name:<52}{words.rstrip()}\n")
+        names = (f"{name}, first answer" for name in (*SLIDERS, WHILE_GRID))
+        slow += [f"{model}: {name}" for name in names if found[model]["seconds"][name]["p50"] > TARGET]
+    report = {"version": __version__, "cpu": cpu_name(), "cores": usable_cores(), "target": TARGET, "models": found}
+    text = json.dumps(report, indent=2) + "\n"
+    if options.json is None:
+        sys.stdout.write(text)
+    else:
+        options.json.write_text(text)
+    for name in slow:
+        sys.stderr.write(f"over {1000 * TARGET:.0f} ms: {name}\n")
     return 1 if slow else 0
 
 

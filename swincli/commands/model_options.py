@@ -70,8 +70,8 @@ def open_texts(model: Model, texts: Sequence[str] | None, console: Console) -> l
     found = read_texts(model, texts)
     for each in found:
         console.say(f'"{each.text}": closest of the training captions: {each.closest}')
-        if each.is_far:
-            console.warn(f'"{each.text}" is unlike all training captions; images may have little to do with it')
+        if each.warning is not None:
+            console.warn(each.warning)
     return found
 
 

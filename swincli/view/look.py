@@ -47,6 +47,7 @@ class Look:
         of_class: The class of a conditional model, by name or number; None to draw one by the seed.
         labels: Values of attributes, each NAME=VALUE as for `sample --label`; the rest is drawn by the seed.
         text: The text of a model of texts; None to draw one by the seed.
+        guidance: Of a model of texts, how far w moves away from the w without a text; 1 changes nothing.
         truncation: Strength of truncation; 1 changes nothing.
         mix_seed: The seed that levels are mixed with; None for no mixing.
         shares: Levels, from 0, with the share that they take from `mix_seed`, above 0 and up to 1.
@@ -58,6 +59,7 @@ class Look:
     of_class: str | None = None
     labels: tuple[str, ...] = ()
     text: str | None = None
+    guidance: float = 1.0
     truncation: float = 1.0
     mix_seed: int | None = None
     shares: tuple[tuple[int, float], ...] = ()
@@ -79,7 +81,7 @@ def parse_look(text: str) -> Look:
         raise UsageError(f"picture: its settings are longer than {MOST_TEXT:,} characters", _HINT)
     parts = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_PARTS, errors="replace")
     values = {name: value for name, value in parts if name not in ("edit", "label")}
-    unknown = values.keys() - {"seed", "code", "class", "text", "truncation", "mix"}
+    unknown = values.keys() - {"seed", "code", "class", "text", "guidance", "truncation", "mix"}
     if unknown:
         raise UsageError(f"picture: unknown setting {sorted(unknown)[0][:40]!r}", _HINT)
     mix_seed, shares = _mix(values["mix"]) if "mix" in values else (None, ())
@@ -89,6 +91,7 @@ def parse_look(text: str) -> Look:
         of_class=values.get("class") or None,
         labels=tuple(value for name, value in parts if name == "label"),
         text=values.get("text") or None,
+        guidance=_number("guidance", values.get("guidance", "1")),
         truncation=_number("truncation", values.get("truncation", "1")),
         mix_seed=mix_seed,
         shares=shares,

@@ -83,7 +83,8 @@ def test_directions_and_the_layers_of_attention(page: Any) -> None:
     first = found["families"][0]["directions"][0]
     assert (first["name"], first["label"]) == ("pca:0", "PCA 0")
     assert 0 < first["share"] <= 1
-    assert found["attention"]["first"] in found["attention"]["layers"]
+    attention = page.client.get("/api/about").json()["model"]["attention"]
+    assert attention["first"] in attention["layers"]
     assert "no fine layers" in wrong["error"]
 
 

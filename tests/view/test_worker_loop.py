@@ -78,23 +78,74 @@ def studio(shown_model: Path) -> Studio:
 
 
 def test_previews_and_kept_levels_lead_to_the_same_bits(studio: Studio) -> None:
+    other = studio.w_plus(parse_look("seed=9"))
     looks = ["seed=1", "seed=1&mix=2@2:1", "seed=1&mix=2@1:0.5", "seed=1&edit=pca:0@4-5=2", "seed=7", "seed=1"]
     for look in looks:
         code = studio.w_plus(parse_look(look))
-        alone = Renderer(studio.model)
+        alone = Renderer(studio.model, code)
         for levels in (1, 2):
             assert (studio.renderer.draw(code, levels) == alone.draw(code, levels)).all()
         whole = studio.renderer.draw(code)
-        assert (whole == Renderer(studio.model).draw(code)).all()
-    assert (studio.renderer.draw(code, 1) != whole).any()
+        assert (whole == Renderer(studio.model, other).draw(code)).all()
+    assert [studio.renderer.draw(code, level).shape[0] for level in (1, 2)] == [8, 16]  # at their own resolution
 
 
-def test_slow_models_have_previews(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert studio.renderer.preview_levels() in (None, 1, 2)  # a busy machine may be slow
-    monkeypatch.setattr("swincli.view.worker.rendering.SOON", 0.0)
-    assert studio.renderer.preview_levels() == 1
-    monkeypatch.setattr("swincli.view.worker.rendering.SOON", 60.0)
-    assert studio.renderer.preview_levels() is None
+@pytest.fixture
+def renderer(studio: Studio) -> Renderer:
+    """One whose levels take 1, 2 and 4 s, and whose previews show all."""
+    made = Renderer(studio.model, studio.w_plus(parse_look("seed=1")))
+    made._seconds, made._shown = [1.0, 2.0, 4.0], [1.0, 1.0, 1.0]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("look", "soon", "shown", "levels"),
+    [
+        ("seed=2", 60, [1, 1, 1], None),  # the whole picture is there soon
+        ("seed=2", 3, [1, 1, 1], 2),  # the largest one that is
+        ("seed=2", 0.5, [1, 1, 1], 1),  # none is, but one takes half the time or less
+        ("seed=2", 0.5, [0.1, 1, 1], 2),
+        ("seed=2", 0.5, [0.1, 0.1, 1], None),  # they are grey
+        ("seed=1&mix=2@2:1", 3, [1, 1, 1], None),  # nothing of the lower levels is new
+        ("seed=1&mix=2@1:1", 3, [1, 1, 1], 2),
+        ("seed=1", 0, [1, 1, 1], None),
+    ],
+)
+def test_slow_models_have_previews_that_show_something(
+    studio: Studio,
+    renderer: Renderer,
+    monkeypatch: pytest.MonkeyPatch,
+    look: str,
+    soon: float,
+    shown: list[float],
+    levels: int | None,
+) -> None:
+    monkeypatch.setattr("swincli.view.worker.rendering.SOON", soon)
+    renderer._shown = shown
+    assert renderer.preview_levels(studio.w_plus(parse_look(look))) == levels
+
+
+def test_previews_follow_one_another_until_the_whole_picture(
+    studio: Studio, renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swincli.view.worker.rendering.SOON", 3.5)
+    code, levels = studio.w_plus(parse_look("seed=2")), list[int | None]()
+    while not levels or levels[-1] is not None:
+        levels.append(renderer.preview_levels(code, levels[-1] if levels else 0))
+        renderer.draw(code, levels[-1])
+        renderer._seconds = [1.0, 2.0, 4.0]
+    assert levels == [2, None]
+    monkeypatch.setattr("swincli.view.worker.rendering.KEPT_BYTES", 0)
+    renderer.draw(studio.w_plus(parse_look("seed=3")), 2)
+    assert renderer.preview_levels(studio.w_plus(parse_look("seed=3")), 2) is None  # nothing is kept to go on from
+
+
+def test_few_small_pictures_are_drawn_at_once_if_they_are_slow(studio: Studio, renderer: Renderer) -> None:
+    assert renderer.tiles_at_once() == 1
+    renderer._seconds = [0.005] * 3
+    assert renderer.tiles_at_once() == 4
+    studio.tiles(parse_look(""), [1, 2])
+    assert 1 <= studio.renderer.tiles_at_once() <= 12
 
 
 def test_weights_do_not_depend_on_the_file_any_more(shown_model: Path, tmp_path: Path) -> None:

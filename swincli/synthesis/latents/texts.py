@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from swincli.errors import ResourceError, UsageError
 from swincli.model.files.attributes import Attributes
 from swincli.model.files.known_texts import KnownTexts
 from swincli.model.files.model_file import Model
-from swincli.model.pretrained.sentences import load_sentence_encoder
+from swincli.model.pretrained.sentences import SentenceEncoder, load_sentence_encoder
 
 FAR = 0.4  # cosine of the most alike caption below which a model has hardly seen such a text
 NEAREST = 3
@@ -38,18 +38,30 @@ class Text:
         return self.nearest[0][1] < FAR
 
     @property
+    def warning(self) -> str | None:
+        """A sentence about a text that is far from all captions; None for another one."""
+        words = f'"{self.text}" is unlike all training captions; images may have little to do with it'
+        return words if self.is_far else None
+
+    @property
     def closest(self) -> str:
         """The most alike captions in words, such as `"a grey cat" 0.81, "a cat" 0.75`."""
         return ", ".join(f'"{text}" {cosine:.2f}' for text, cosine in self.nearest)
 
 
-def read_texts(model: Model, texts: Sequence[str], option: str = "--text") -> list[Text]:
+def read_texts(
+    model: Model,
+    texts: Sequence[str],
+    option: str = "--text",
+    load: Callable[[], SentenceEncoder] | None = None,
+) -> list[Text]:
     """The vectors of texts. The sentence encoder is loaded if one of them is no caption that the model keeps.
 
     Args:
         model: A model of texts.
         texts: The texts.
         option: What the user gave, for errors.
+        load: Loads the sentence encoder; None to load it anew.
 
     Raises:
         UsageError: a text is empty, or the model has no texts.
@@ -61,7 +73,7 @@ def read_texts(model: Model, texts: Sequence[str], option: str = "--text") -> li
     known = require_texts(model, option)[1]
     found = {text: columns for text in texts if (columns := known.find(text)) is not None}
     if unknown := [text for text in dict.fromkeys(texts) if text not in found]:
-        encoder = load_sentence_encoder()
+        encoder = (load or load_sentence_encoder)()
         if encoder.sha256 != known.encoder_sha256:
             hint = "Texts must be encoded as the training captions were."
             raise ResourceError(f"{option}: {model.path} needs the sentence encoder {known.encoder}", hint)

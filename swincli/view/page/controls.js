@@ -21,10 +21,8 @@ export class Controls {
     link.addEventListener('open', () => { if (this.model) this.fetchDirections(); });
   }
 
-  // `heard` gets the layers whose attention can be looked at, which come with the directions.
-  open(model, heard) {
+  open(model) {
     this.model = model;
-    this.heard = heard;
     this.families = [];
     this.build();
     this.fetchDirections();
@@ -37,7 +35,6 @@ export class Controls {
         return;
       }
       this.families = answer.families;
-      this.heard?.(answer.attention);
       this.buildDirections();
     });
   }
@@ -46,6 +43,7 @@ export class Controls {
     this.rows = [];
     const labels = labelCard(this.model, this.store, (settings) => this.slider(settings));
     this.labelShows = labels.shows;
+    this.heardText = labels.heardText;
     this.directionBox = h('div', {class: 'directions'}, h('p', {class: 'quiet'}, 'Finding directions …'));
     $('controls').replaceChildren(
       h('div', {class: 'card'}, h('h2', {}, 'Picture'), this.seedRow(), this.classRow(),

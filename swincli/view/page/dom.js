@@ -38,15 +38,15 @@ export function short(number) {
   return size >= 100 ? number.toFixed(1) : size >= 1 ? number.toFixed(2) : number.toFixed(4);
 }
 
-// A line at the top of the page. `name` replaces an earlier one of that name; null text removes it.
+// A line at the top of the page, or at the bottom for some seconds. `name` replaces an earlier one of that name; null text
+// removes it.
 export function notice(name, text, {action = null, kind = 'info', seconds = 0} = {}) {
-  const box = $('notices');
-  box.querySelector(`[data-name="${name}"]`)?.remove();
+  document.querySelector(`.notice[data-name="${name}"]`)?.remove();
   if (text === null) return;
   const line = h('div', {class: `notice ${kind}`, 'data-name': name}, h('span', {}, text));
   if (action) line.append(h('button', {onclick: action.run}, action.label));
   line.append(h('button', {class: 'icon close', 'aria-label': 'Close this message', onclick: () => line.remove()}, '×'));
-  box.append(line);
+  $(seconds ? 'toasts' : 'notices').append(line);
   if (seconds) setTimeout(() => line.remove(), seconds * 1000);
 }
 

@@ -1,14 +1,15 @@
-// Controls of a model's attributes: a list for a class or a flag, a slider for a number, a field for several values, and
-// one for a text.
+// Controls of a model's attributes: a list for a class or a flag, a slider for a number, a field for several values; and
+// for a text a field, a slider of guidance, and the training captions that are near.
 
 import {h} from './dom.js';
 
 const DRAWN = 'drawn by the seed';
 
-// The card of all attributes and the functions that show a state; null without attributes. `slider` makes a slider.
+// The card of all attributes (null without any), the functions that show a state, and one that hears what is known of
+// the picture's text. `slider` makes a slider.
 export function labelCard(model, store, slider) {
   const each = model.attributes.filter(({kind}) => kind in ROWS);
-  if (!each.length && !model.texts) return {card: null, shows: []};
+  if (!each.length && !model.texts) return {card: null, shows: [], heardText: () => {}};
   const shows = [];
   const set = (name, value) => {
     const labels = {...store.state.look.labels, [name]: value};
@@ -21,8 +22,9 @@ export function labelCard(model, store, slider) {
     set: (value) => set(one.name, value),
     commit: (value) => { set(one.name, value); store.commit(); },
   }));
-  const texts = model.texts ? textRows(model.texts, store, shows) : [];
-  return {card: h('div', {class: 'card'}, h('h2', {}, each.length ? 'Labels' : 'Text'), texts, rows), shows};
+  const texts = model.texts ? textRows(model.texts, store, shows, slider) : {rows: [], heard: () => {}};
+  const card = h('div', {class: 'card'}, h('h2', {}, each.length ? 'Labels' : 'Text'), texts.rows, rows);
+  return {card, shows, heardText: texts.heard};
 }
 
 const ROWS = {
@@ -44,14 +46,32 @@ const ROWS = {
   },
 };
 
-function textRows({examples, remark}, store, shows) {
-  const field = h('input', {
-    id: 'text', type: 'text', autocomplete: 'off', placeholder: DRAWN, maxlength: '1000', list: 'texts',
-    onchange: () => { store.look({text: field.value.trim()}); store.commit(); },
+function textRows({examples, remark}, store, shows, slider) {
+  const take = (text) => { store.look({text}); store.commit(); };
+  const field = h('textarea', {
+    id: 'text', rows: '2', autocomplete: 'off', placeholder: DRAWN, maxlength: '1000', onchange: () => take(field.value.trim()),
+    onkeydown: (event) => { if (event.key === 'Enter') { event.preventDefault(); take(field.value.trim()); } },
   });
   shows.push((look) => { if (document.activeElement !== field) field.value = look.text; });
-  return [row('text', 'Text', field), h('datalist', {id: 'texts'}, examples.map((value) => h('option', {value}))),
-    remark ? h('p', {class: 'quiet'}, remark) : null];
+  const another = h('button', {class: 'small', 'aria-label': 'A caption of training', title: 'A caption of training', onclick: () => {
+    const others = examples.filter((text) => text !== store.state.look.text);
+    take(others[Math.floor(Math.random() * others.length)] ?? '');
+  }}, '↻');
+  const guidance = slider({
+    label: 'Guidance', low: 0, high: 6, step: 0.1, start: 1, title: 'Above 1: more of the text, less variety. 0: without the text',
+    get: (look) => look.guidance, set: (look, value) => { look.guidance = value; },
+  });
+  const near = h('div', {class: 'near', 'aria-live': 'polite'});
+  const heard = (words) => near.replaceChildren(...(words ? nearRows(words, take) : []));
+  const line = h('div', {class: 'row'}, h('label', {for: 'text'}, 'Text'), field, another);
+  return {rows: [line, near, guidance, remark ? h('p', {class: 'quiet'}, remark) : null], heard};
+}
+
+// The training captions that are most alike to the text, each with its cosine.
+function nearRows({nearest, warning}, take) {
+  return [...(warning ? [h('p', {class: 'caution'}, `${warning}.`)] : []), h('p', {class: 'quiet'}, 'Closest training captions, with cosines'),
+    h('ul', {}, nearest.map(([text, cosine]) => h('li', {},
+      h('button', {class: 'quiet link', title: 'Take this text', onclick: () => take(text)}, text), h('span', {class: 'quiet'}, cosine.toFixed(2)))))];
 }
 
 function choice(one, values, {id, shows, get, commit}) {

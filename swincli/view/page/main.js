@@ -15,6 +15,7 @@ const link = new Link();
 const picture = new Picture(store, link);
 const grid = new Grid(store, link);
 const controls = new Controls(store, link);
+picture.heardText = (words) => controls.heardText(words);
 const walk = new Walk(store, link, picture);
 const photo = new Photo(store);
 const runs = new Runs(store, openModel);
@@ -28,21 +29,29 @@ function opened(model) {
     $('caption').textContent = 'There is no model yet. Choose one of a run under Runs.';
     return;
   }
+  store.know(model.identity);
   document.title = `${model.name} – swincli view`;
   $('model').textContent = `${model.name} · ${model.size} px · ${count(model.images_seen)} images`;
   $('model').title = `${model.path} (${model.identity}), on ${model.device}`;
-  picture.open(model, null);
+  picture.open(model);
   grid.open();
-  controls.open(model, (layers) => picture.open(model, layers));
+  controls.open(model);
   walk.open(model);
   photo.open(model);
 }
+
+function checkLink() {
+  const isOther = store.linked && store.identity && store.linked !== store.identity;
+  notice('linked', isOther ? `This link was made with another model (${store.linked.slice(0, 12)}), so its pictures look different here.` : null, {kind: 'warn'});
+}
+store.addEventListener('link', checkLink);
 
 async function openModel(request) {
   notice('opening', 'Opening the model …');
   try {
     await api('/api/open', {method: 'POST', body: JSON.stringify(request)});
     notice('file', null);
+    notice('linked', null);
     if (request.run) store.update({tab: 'explore'});
   } catch (error) {
     failed(error);
@@ -193,6 +202,7 @@ async function start() {
     const about = await api('/api/about');
     if (!about.model && about.runs && !location.hash) store.state.tab = 'runs';
     opened(about.model);
+    checkLink();
     runs.open(about.runs);
     fileChanged(about.change);
     if (about.trouble) notice('worker', about.trouble, {kind: 'bad'});

@@ -31,7 +31,11 @@ export class Photo {
   open(model) { this.model = model; }
 
   take(file) {
-    if (!file || !this.model) return;
+    if (!file) return;
+    if (!this.model) {
+      failed({error: 'There is no model yet, so nothing can be projected.', hint: 'Open one of a run.'});
+      return;
+    }
     if (file.name.endsWith('.npz')) this.codes(file);
     else this.ask(file);
   }
@@ -41,7 +45,7 @@ export class Photo {
       const {codes} = await api(`/api/codes?name=${encodeURIComponent(file.name)}`, {method: 'POST', body: file});
       const looks = codes.map((code) => lookText({...this.store.state.look, seed: 0, code, mixSeed: null, shares: {}, edits: {}, truncation: 1}));
       this.store.state.look = {...this.store.state.look, seed: 0, code: codes[0], mixSeed: null, shares: {}, edits: {}, truncation: 1};
-      this.store.update({kept: codes.length > 1 ? [...this.store.state.kept, ...looks].slice(0, 200) : this.store.state.kept});
+      this.store.update({tab: 'explore', kept: codes.length > 1 ? [...this.store.state.kept, ...looks].slice(0, 200) : this.store.state.kept});
       notice('codes', `${file.name}: ${codes.length} code${codes.length > 1 ? 's, kept below' : ''}.`, {seconds: 5});
     } catch (error) {
       failed(error);
@@ -104,7 +108,7 @@ export class Photo {
 
   finished({code, warnings}) {
     const look = {...this.store.state.look, seed: 0, code, truncation: 1, mixSeed: null, shares: {}, edits: {}};
-    this.store.update({look});
+    this.store.update({tab: 'explore', look});
     this.dialog.close();
     notice('projected', ['Projected. All sliders work on it; keep it to save its codes.', ...warnings].join(' '), {seconds: 8});
   }

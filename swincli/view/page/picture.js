@@ -18,6 +18,7 @@ export class Picture {
     this.group = 0;
     this.found = null;
     this.shown = '';
+    this.heardText = null; // called with what is known of the look's text
     this.large = $('large');
     $('frame').addEventListener('click', (event) => this.click(event));
     $('frame').addEventListener('keydown', (event) => this.move(event));
@@ -26,11 +27,12 @@ export class Picture {
     link.addEventListener('open', () => { this.shown = ''; this.refresh(); });
   }
 
-  open(model, layers) {
+  open(model) {
     this.model = model;
-    this.layers = layers?.layers ?? this.layers ?? [];
-    if (layers) this.layer = layers.first;
-    $('look').disabled = layers ? !layers.layers.length : $('look').disabled;
+    this.layers = model.attention.layers;
+    if (!this.layers.includes(this.layer)) this.layer = model.attention.first;
+    $('look').disabled = !this.layers.length;
+    if ($('look').disabled) this.attend(false);
     $('look').title = $('look').disabled ? 'This model has no window attention' : 'See where attention looks (a)';
     $('frame').classList.toggle('pixelated', model.size <= PIXELATED_SIDE);
     this.shown = '';
@@ -61,6 +63,7 @@ export class Picture {
       $('frame').dataset.look = request.look ?? '';
       $('frame').dataset.preview = answer.preview;
       $('timing').textContent = `${Math.round(answer.milliseconds)} ms${answer.preview ? ', preview' : ''}`;
+      if ('text' in answer) this.heardText?.(answer.text);
       drawn?.(answer);
     });
   }
@@ -86,12 +89,13 @@ export class Picture {
     if (look.cls !== '') parts.push(`class ${look.cls}`);
     for (const [name, value] of Object.entries(look.labels)) if (value !== '') parts.push(`${name} ${value}`);
     if (look.text !== '') parts.push(`“${look.text}”`);
+    if (look.guidance !== 1) parts.push(`guidance ${look.guidance}`);
     if (look.truncation !== 1) parts.push(`truncation ${look.truncation}`);
-    const mixed = Object.values(look.shares).filter((share) => share > 0).length;
-    if (look.mixSeed !== null && mixed) parts.push(`mixed with ${look.mixSeed} at ${mixed} level${mixed > 1 ? 's' : ''}`);
-    const edits = Object.values(look.edits).filter(Boolean).length;
-    if (edits) parts.push(`${edits} direction${edits > 1 ? 's' : ''}`);
-    const text = parts.join(', ');
+    const mixed = Object.keys(look.shares).filter((level) => look.shares[level] > 0).map((level) => this.model.levels[level]).filter(Boolean);
+    if (look.mixSeed !== null && mixed.length) parts.push(`mixed with seed ${look.mixSeed} at ${mixed.join(', ')} px`);
+    const edits = Object.entries(look.edits).filter(([, amount]) => amount);
+    parts.push(...(edits.length > 2 ? [`${edits.length} directions`] : edits.map(([key, amount]) => `${directionName(key)} ${amount > 0 ? '+' : '−'}${Math.abs(amount)}`)));
+    const text = parts.join(' · ');
     $('caption').textContent = text;
     $('frame').setAttribute('aria-label', `${text}, ${this.model.size} by ${this.model.size} pixels`);
   }
@@ -159,12 +163,12 @@ export class Picture {
     const [left, top, right, bottom] = map.window;
     const even = 1 / ((right - left) * (bottom - top));
     box.replaceChildren(
+      h('div', {class: 'choices'}, h('label', {}, 'Layer', layer), h('label', {}, 'Heads', groups)),
       h('div', {class: 'row'},
-        h('label', {for: 'attention-layer'}, 'Layer'), layer, h('label', {for: 'attention-heads'}, 'Heads'), groups,
-        h('button', {class: 'end', onclick: () => this.attend(false)}, 'Close')),
-      h('p', {class: 'quiet', 'aria-live': 'polite'},
-        `From pixel ${x}, ${y}: at most ${(100 * map.highest).toFixed(1)}% on one place; an even spread would be ${(100 * even).toFixed(2)}%. `
-        + 'Click another place, or move with the arrow keys.'));
+        h('p', {class: 'quiet', 'aria-live': 'polite'},
+          `From pixel ${x}, ${y}: at most ${(100 * map.highest).toFixed(1)}% on one place; an even spread would be ${(100 * even).toFixed(2)}%. `
+          + 'Click another place, or move with the arrow keys.'),
+        h('button', {onclick: () => this.attend(false)}, 'Close')));
     box.hidden = false;
   }
 
@@ -218,4 +222,9 @@ function heat(value) {
   return HEAT[first].map((one, channel) => Math.round(one + share * (HEAT[first + 1][channel] - one)));
 }
 
-
+// pca:1@coarse -> PCA 1 (coarse)
+function directionName(key) {
+  const [, family, name, layers] = /^([a-z]+):(.*)@([^@]*)$/.exec(key) ?? [null, '', key, 'all'];
+  const title = {pca: 'PCA ', sefa: 'SeFa '}[family] ?? '';
+  return `${title}${name}${layers === 'all' ? '' : ` (${layers})`}`;
+}

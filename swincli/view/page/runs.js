@@ -36,7 +36,7 @@ export class Runs {
         const {runs} = await api('/api/runs');
         notice('runs', null);
         this.rows = runs;
-        if (!this.store.state.run && runs.length) this.store.state.run = runs[0].name;
+        this.chooseKnown(runs);
         this.showList();
         await this.fetch();
       } catch (error) {
@@ -44,6 +44,15 @@ export class Runs {
       }
     }
     this.timer = setTimeout(() => this.look(), LOOK);
+  }
+
+  // A link may name a run that is not here.
+  chooseKnown(runs) {
+    const {state} = this.store, known = (name) => runs.some((row) => row.name === name);
+    const missing = [state.run, state.other].find((name) => name && !known(name));
+    if (missing) notice('missing', `There is no run ${missing} here.`, {kind: 'warn', seconds: 8});
+    if (!known(state.run)) state.run = runs[0]?.name ?? '';
+    if (!known(state.other)) state.other = '';
   }
 
   show() {
@@ -54,9 +63,10 @@ export class Runs {
 
   // Curves and grids of the chosen runs, as far as they have changed.
   async fetch() {
-    let changed = this.key !== this.chosen.join('\n');
-    this.key = this.chosen.join('\n');
-    for (const name of this.chosen) {
+    const names = this.chosen;
+    this.key = names.join('\n');
+    let changed = this.built !== this.key;
+    for (const name of names) {
       const query = new URLSearchParams({run: name}), before = this.data.get(name);
       if (before) query.set('mark', before.mark);
       const found = await api(`/api/curves?${query}`);
@@ -65,7 +75,9 @@ export class Runs {
       this.data.set(name, {...found, grids});
       changed = true;
     }
-    if (changed) await this.showDetail();
+    if (names.join('\n') !== this.chosen.join('\n')) return; // others were chosen meanwhile
+    if (changed) this.showDetail();
+    else if (names.length) this.showHeads(names);
   }
 
   showList() {
@@ -94,16 +106,33 @@ export class Runs {
     this.showList();
   }
 
-  async showDetail() {
-    const {run, other} = this.store.state, names = this.chosen;
-    if (!run || !this.data.has(run)) return;
+  // The whole detail for other runs; else only what can have changed, so that nothing is lost under the hand.
+  showDetail() {
+    const names = this.chosen;
+    if (!names.length || !names.every((name) => this.data.has(name))) return;
+    if (this.built !== this.key) {
+      this.heads = h('div', {class: 'heads'});
+      this.curves = h('section', {class: 'card'});
+      this.recipes = h('section', {class: 'card'});
+      this.pictures = this.gridCard(names);
+      this.detail.replaceChildren(this.heads, this.pictures.card, this.curves, this.recipes);
+      this.detail.scrollTop = 0;
+      this.built = this.key;
+      this.showRecipe(names);
+    }
+    this.showHeads(names);
+    this.pictures.update();
+    this.plots(names);
+  }
+
+  showHeads(names) {
+    if (!this.heads.contains(document.activeElement)) this.heads.replaceChildren(...names.map((name, index) => this.head(name, index)));
+  }
+
+  async showRecipe([run, other]) {
     const recipe = await api(`/api/recipe?${new URLSearchParams(other ? {run, other} : {run})}`).catch((error) => ({text: error.message}));
-    const keepScroll = this.detail.scrollTop;
-    this.detail.replaceChildren(
-      h('div', {class: 'heads'}, names.map((name, index) => this.head(name, index))),
-      this.grids(names), this.plots(names),
-      h('section', {class: 'card'}, h('h2', {}, other ? 'Differences of the recipes' : 'Recipe'), other ? this.difference(recipe, run, other) : h('pre', {tabindex: '0', 'aria-label': 'Recipe'}, recipe.text)));
-    this.detail.scrollTop = keepScroll;
+    this.recipes.replaceChildren(h('h2', {}, other ? 'Differences of the recipes' : 'Recipe'),
+      other ? this.difference(recipe, run, other) : h('pre', {tabindex: '0', 'aria-label': 'Recipe'}, recipe.text));
   }
 
   head(name, index) {
@@ -117,16 +146,18 @@ export class Runs {
       models.length ? h('div', {class: 'row'}, choice, h('button', {onclick: () => this.openModel({run: name, images_seen: +choice.value})}, 'Explore this model')) : null);
   }
 
-  grids(names) {
-    const all = [...new Set(names.flatMap((name) => this.data.get(name).grids))].sort((a, b) => a - b);
-    if (!all.length) return h('p', {class: 'quiet'}, 'No sample grid yet.');
-    const at = this.at === null ? all.length - 1 : Math.max(0, all.findIndex((seen) => seen >= this.at));
-    const words = h('output', {class: 'quiet'});
-    const pictures = names.map((name) => h('img', {class: 'time', alt: ''}));
+  // Sample grids with a slider through time; those of two runs side by side, that of one beside training images.
+  gridCard(names) {
+    const words = h('output', {class: 'quiet'}), empty = h('p', {class: 'quiet'}, 'No sample grid yet.');
     const slider = h('input', {
-      type: 'range', min: '0', max: String(all.length - 1), value: String(at), id: 'time', 'aria-label': 'Grid after so many images',
+      type: 'range', min: '0', max: '0', id: 'time', 'aria-label': 'Grid after so many images',
       oninput: () => { this.at = +slider.value === all.length - 1 ? null : all[+slider.value]; draw(); },
     });
+    const images = names.map(() => h('img', {class: 'time', alt: ''}));
+    const figures = names.map((name, index) => h('figure', {}, h('figcaption', {}, names.length > 1 ? h('span', {class: `key key-${index}`}, name) : 'Samples'), images[index]));
+    if (names.length === 1) figures.push(this.reals(names[0]));
+    const row = h('div', {class: 'row'}, slider, words), pair = h('div', {class: 'pictures'}, figures);
+    let all = [];
     const draw = () => {
       const wanted = all[+slider.value];
       names.forEach((name, index) => {
@@ -134,15 +165,30 @@ export class Runs {
         const seen = grids.filter((each) => each <= wanted).at(-1) ?? grids[0];
         if (seen === undefined) return;
         const url = `/api/grid.png?${new URLSearchParams({run: name, at: seen})}`;
-        if (pictures[index].getAttribute('src') !== url) pictures[index].src = url;
-        pictures[index].alt = `Sample grid of ${name} after ${count(seen)} images`;
+        if (images[index].getAttribute('src') !== url) images[index].src = url;
+        images[index].alt = `Sample grid of ${name} after ${count(seen)} images`;
       });
       words.textContent = `${count(wanted)} images`;
       slider.setAttribute('aria-valuetext', words.textContent);
     };
-    draw();
-    return h('section', {class: 'card'}, h('h2', {}, 'Grids through time'),
-      h('div', {class: 'row'}, slider, words), h('div', {class: 'pictures'}, names.map((name, index) => h('figure', {}, names.length > 1 ? h('figcaption', {}, h('span', {class: `key key-${index}`}, name)) : null, pictures[index]))));
+    const update = () => {
+      all = [...new Set(names.flatMap((name) => this.data.get(name)?.grids ?? []))].sort((a, b) => a - b);
+      empty.hidden = all.length > 0;
+      row.hidden = pair.hidden = !all.length;
+      if (!all.length) return;
+      slider.max = String(all.length - 1);
+      slider.value = String(this.at === null ? all.length - 1 : Math.max(0, all.findIndex((seen) => seen >= this.at)));
+      draw();
+    };
+    return {card: h('section', {class: 'card'}, h('h2', {}, 'Grids through time'), empty, row, pair), update};
+  }
+
+  reals(name) {
+    const figure = h('figure', {}, h('figcaption', {}, 'Training images'), h('img', {
+      class: 'time', alt: `Training images of ${name}`, src: `/api/grid.png?${new URLSearchParams({run: name, at: 'reals'})}`,
+      onerror: () => figure.remove(),
+    }));
+    return figure;
   }
 
   plots(names) {
@@ -152,11 +198,13 @@ export class Runs {
     titles.sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
     const usual = titles.filter((title) => rank(title) < FIRST.length), shown = this.more ? titles : usual;
     const plots = shown.map((title) => chart(title, names.map((name, index) => ({name, points: found[index][title] ?? []}))));
-    const legend = names.length > 1 ? h('p', {class: 'legend'}, names.map((name, index) => h('span', {class: `key key-${index}`}, name))) : null;
-    return h('section', {class: 'card'}, h('h2', {}, 'Curves'), legend, h('div', {class: 'plots'}, plots),
-      titles.length > usual.length ? h('button', {class: 'quiet link', onclick: () => { this.more = !this.more; this.showDetail(); }},
-        this.more ? 'Show fewer' : `Show ${titles.length - usual.length} more`) : null,
-      titles.length ? null : h('p', {class: 'quiet'}, 'Nothing is logged yet.'));
+    const legend = names.length > 1 ? [h('p', {class: 'legend'}, names.map((name, index) => h('span', {class: `key key-${index}`}, name)))] : [];
+    const rest = titles.length - usual.length, hadFocus = this.curves.contains(document.activeElement);
+    const more = h('button', {class: 'quiet link', hidden: rest <= 0, onclick: () => { this.more = !this.more; this.plots(names); }},
+      this.more ? 'Show fewer' : `Show ${rest} more`);
+    this.curves.replaceChildren(h('h2', {}, 'Curves'), ...legend, h('div', {class: 'plots'}, plots), more,
+      ...(titles.length ? [] : [h('p', {class: 'quiet'}, 'Nothing is logged yet.')]));
+    if (hadFocus) more.focus();
   }
 
   difference(recipe, run, other) {

@@ -3,7 +3,7 @@
 export const LARGEST_SEED = 2 ** 32 - 1;
 
 export const freshLook = () => ({
-  seed: 0, code: null, cls: '', labels: {}, text: '', truncation: 1, mixSeed: null, shares: {}, edits: {},
+  seed: 0, code: null, cls: '', labels: {}, text: '', guidance: 1, truncation: 1, mixSeed: null, shares: {}, edits: {},
 });
 
 const number = (value) => String(+Number(value).toFixed(4));
@@ -17,6 +17,7 @@ export function lookText(look) {
     if (value !== '') parts.push(`label=${encodeURIComponent(`${name}=${value}`)}`);
   }
   if (look.text !== '') parts.push(`text=${encodeURIComponent(look.text)}`);
+  if (look.guidance !== 1) parts.push(`guidance=${number(look.guidance)}`);
   if (look.truncation !== 1) parts.push(`truncation=${number(look.truncation)}`);
   const shares = Object.entries(look.shares).filter(([, share]) => share > 0);
   if (look.mixSeed !== null && shares.length) {
@@ -37,6 +38,7 @@ export function parseLook(text) {
     if (name === 'class') look.cls = value;
     if (name === 'text') look.text = value;
     if (name === 'label' && value.indexOf('=') > 0) look.labels[value.slice(0, value.indexOf('='))] = value.slice(value.indexOf('=') + 1);
+    if (name === 'guidance' && Number.isFinite(+value)) look.guidance = +value;
     if (name === 'truncation' && Number.isFinite(+value)) look.truncation = +value;
     if (name === 'mix') {
       const [first, rest = ''] = value.split('@');
@@ -62,6 +64,8 @@ export class Store extends EventTarget {
     this.state = fresh();
     this.past = [];
     this.future = [];
+    this.identity = null; // of the open model
+    this.linked = null; // identity of the model that a link was made with
     this.read();
     this.committed = this.text();
     window.addEventListener('hashchange', () => {
@@ -69,7 +73,14 @@ export class Store extends EventTarget {
       this.read();
       this.remember();
       this.changed();
+      this.dispatchEvent(new Event('link'));
     });
+  }
+
+  // The open model, which links name.
+  know(identity) {
+    this.identity = identity;
+    this.committed = this.text();
   }
 
   text() {
@@ -81,6 +92,7 @@ export class Store extends EventTarget {
     if (run) found.set('run', run);
     if (other) found.set('other', other);
     for (const [name, value] of Object.entries(walk)) found.set(`walk-${name}`, value);
+    if (this.identity) found.set('model', this.identity);
     return found.toString();
   }
 
@@ -96,6 +108,7 @@ export class Store extends EventTarget {
       if (given.has(`walk-${name}`)) state.walk[name] = given.get(`walk-${name}`);
     }
     this.state = state;
+    this.linked = given.get('model');
   }
 
   // Change the look while a slider is dragged; `commit` ends the drag.

@@ -107,7 +107,7 @@ export class Walk {
     this.state = h('div', {class: 'render', 'aria-live': 'polite'});
     return h('div', {class: 'walk-tools'},
       h('div', {class: 'row'}, this.play, this.scrub, h('button', {id: 'render', onclick: () => this.render()}, 'Make video')),
-      h('div', {class: 'row fields'},
+      h('div', {class: 'choices fields'},
         choice('curve', 'Path', [['linear', 'straight'], ['spline', 'smooth']]),
         choice('easing', 'Pace', [['none', 'even'], ['smooth', 'slow at pictures'], ['smoother', 'slower at pictures']]),
         choice('loop', 'End', [['1', 'back to the first'], ['0', 'at the last']]),

@@ -2,7 +2,7 @@
 
 The page sends {"slot", "number", "kind", ...}. A slot shows one thing, such as the large picture. A request waits until
 the one before it in its slot is answered; what is overtaken by a newer one meanwhile is dropped. Large models answer a
-picture twice: first a preview.
+picture several times: previews come first.
 
 An answer with pictures is binary: the length of a JSON header in four bytes, the header, and the pictures.
 """
@@ -24,7 +24,6 @@ from swincli.view.server import requests
 from swincli.view.server.broker import CALL, GRID, PICTURE, Broker, OvertakenError, Ticket
 from swincli.view.worker.loop import Message, words_of
 
-TILES_AT_ONCE = 12  # so that a picture never waits long behind the grid
 MOST_SLOTS = 16
 
 Answer = tuple[dict[str, Any], list[bytes]]
@@ -141,28 +140,30 @@ async def _ask(broker: Broker, slot: Slot, message: Message, priority: int) -> A
 
 
 def _drawing(read: Callable[[dict[str, Any]], Message]) -> Callable[..., AsyncIterator[Answer]]:
-    """The stages of a picture: a preview if the whole one takes long, then the whole one."""
+    """The stages of a picture: previews as long as the whole one takes long, then the whole one."""
 
     async def stages(broker: Broker, slot: Slot, request: dict[str, Any]) -> AsyncIterator[Answer]:
-        message = read(request)
-        until = (broker.facts or {}).get("preview")
-        for levels in (until, None) if until is not None else (None,):
-            drawn = await _ask(broker, slot, {**message, "until": levels}, PICTURE)
-            if broker.facts is not None:
-                broker.facts |= {"preview": drawn["preview"], "seconds": drawn["seconds"]}
-            yield {"media": drawn["media"], "preview": levels is not None}, [drawn["content"]]
+        message, shown = read(request), 0
+        while shown is not None:
+            drawn = await _ask(broker, slot, {**message, "above": shown}, PICTURE)
+            content, shown = drawn.pop("content"), drawn.pop("levels")
+            yield {**drawn, "preview": shown is not None}, [content]
 
     return stages
 
 
 async def _tiles(broker: Broker, slot: Slot, request: dict[str, Any]) -> AsyncIterator[Answer]:
-    """Some small pictures after another."""
+    """Some small pictures after another: so many at once that a large picture never waits long behind them."""
     message = requests.tiles(request)
-    for start in range(0, len(message["seeds"]), TILES_AT_ONCE):
-        seeds = message["seeds"][start : start + TILES_AT_ONCE]
+    waiting = message["seeds"]
+    while waiting:
+        at_once = (broker.facts or {}).get("tiles", 1)
+        seeds, waiting = waiting[:at_once], waiting[at_once:]
         drawn = await _ask(broker, slot, {**message, "seeds": seeds}, GRID)
-        is_last = start + TILES_AT_ONCE >= len(message["seeds"])
-        yield {"seeds": seeds, "media": [media for _, media in drawn], "last": is_last}, [part for part, _ in drawn]
+        media, parts = zip(*((media, part) for part, media in drawn["tiles"]), strict=True)
+        if broker.facts is not None:
+            broker.facts["tiles"] = drawn["at_once"]
+        yield {"seeds": seeds, "media": list(media), "last": not waiting}, list(parts)
 
 
 async def _attention(broker: Broker, slot: Slot, request: dict[str, Any]) -> AsyncIterator[Answer]:

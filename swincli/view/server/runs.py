@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -63,8 +64,10 @@ class RunList:
         try:
             row["touched"] = max(_time(path / file) for file in (RECIPE, "stats.jsonl", "metrics.jsonl", "samples"))
             row |= {"grids": len(grids_of(path)), "models": models_of(path)}
-            row |= _standing(self._observers.setdefault(path, RunObserver(path)).look())
-            row["images_seen"] = max(row["images_seen"], *row["models"], 0)  # states may have been deleted
+            run = self._observers.setdefault(path, RunObserver(path)).look()
+            if not run.is_running and row["models"]:  # states may have been deleted
+                run = replace(run, saved=max(run.saved or 0, *row["models"]))
+            row |= _standing(run)
         except (SwincliError, OSError) as error:
             row["words"] = str(error)
         return row

@@ -39,6 +39,8 @@ def note_of(studio: Studio, look: Look) -> str:
     """The provenance note of a look's picture."""
     info = studio.info(look)
     text = f"{origin_note(studio.model, studio.identity)} {_source(studio, look)}{settings_note(look.truncation)}"
+    if look.guidance != 1.0:
+        text += f" guidance={look.guidance}"
     named = _named_edits(studio, look)
     text += "" if named is None else f" {named}"
     if look.code is None and info.class_names is not None:

@@ -94,7 +94,11 @@ class Desk:
 
     def facts(self) -> Message | None:
         """What the page needs to know of the model; None without one."""
-        return None if self._studio is None else self._studio.facts()
+        from swincli.view.worker.attention import attention_layers
+
+        if self._studio is None:
+            return None
+        return {**self._studio.facts(), "attention": attention_layers(self._studio.model.recipe.model)}
 
     def answer(self, message: Message) -> None:
         """Answer one message."""
@@ -156,20 +160,25 @@ class Desk:
 
     def _picture(self, message: Message) -> Message:
         from swincli.view.look import parse_look
+
+        look = parse_look(message["look"])
+        return {**self._draw(self.studio.w_plus(look), message), "text": self.studio.words_of_text(look)}
+
+    def _draw(self, w_plus: torch.Tensor, message: Message) -> Message:
+        """A picture; or its next preview above the levels that are shown, if the whole one takes long."""
         from swincli.view.worker.studio import encode
 
-        picture = self.studio.picture(parse_look(message["look"]), message.get("until"))
-        return self._drawn(*encode(picture))
-
-    def _drawn(self, content: bytes, media: str) -> Message:
         renderer = self.studio.renderer
-        return {"content": content, "media": media, "preview": renderer.preview_levels(), "seconds": renderer.seconds}
+        until = renderer.preview_levels(w_plus, message["above"]) if "above" in message else None
+        content, media = encode(renderer.draw(w_plus, until))
+        return {"content": content, "media": media, "levels": until}
 
-    def _tiles(self, message: Message) -> list[tuple[bytes, str]]:
+    def _tiles(self, message: Message) -> Message:
         from swincli.view.look import parse_look
         from swincli.view.worker.studio import encode
 
-        return [encode(tile) for tile in self.studio.tiles(parse_look(message["look"]), message["seeds"])]
+        tiles = [encode(tile) for tile in self.studio.tiles(parse_look(message["look"]), message["seeds"])]
+        return {"tiles": tiles, "at_once": self.studio.renderer.tiles_at_once()}
 
     def _attention(self, message: Message) -> Message:
         from swincli.view.look import parse_look
@@ -178,18 +187,13 @@ class Desk:
         return attention(self.studio, parse_look(message["look"]), message["layer"], tuple(message["point"]))
 
     def _directions(self, message: Message) -> Message:
-        from swincli.view.worker.attention import attention_layers
         from swincli.view.worker.edits import list_directions
 
-        attending = attention_layers(self.studio.model.recipe.model)
-        return {"families": list_directions(self.studio.found, message["layers"]), "attention": attending}
+        return {"families": list_directions(self.studio.found, message["layers"])}
 
     def _walk(self, message: Message) -> Message:
-        from swincli.view.worker.studio import encode
-
         assert self._player is not None
-        settings = self._walk_settings(message)
-        return self._drawn(*encode(self._player.frame(settings, message["frame"], message.get("until"))))
+        return self._draw(self._player.code(self._walk_settings(message), message["frame"]), message)
 
     def _walk_settings(self, message: Message) -> Any:
         from swincli.view.worker.walking import WalkSettings

@@ -17,12 +17,12 @@ from swincli.errors import UsageError
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.known_texts import KnownTexts
 from swincli.model.files.model_file import Model
-from swincli.model.pretrained.sentences import has_sentence_encoder
+from swincli.model.pretrained.sentences import SentenceEncoder, has_sentence_encoder, load_sentence_encoder
 from swincli.recipe.attributes import Attribute
 from swincli.synthesis.latents.codes import codes_of_latents, codes_of_seeds
 from swincli.synthesis.latents.files import Latents
 from swincli.synthesis.latents.label_settings import UNKNOWN
-from swincli.synthesis.latents.texts import Text, read_texts
+from swincli.synthesis.latents.texts import Text, read_texts, require_texts
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sample_set import SampleInfo, describe_seeds, describe_texts
 from swincli.view.look import Look
@@ -51,10 +51,9 @@ class Studio:
         self.identity = model_identity(model.path)
         self.codes: dict[str, Tensor] = {}
         self.found = FoundDirections(model)
-        self.renderer = Renderer(model)
+        self._encoder: SentenceEncoder | None = None
         self._texts: dict[str, Text] = {}
-        for seed in (1, 0):  # the first picture of a process takes longer; the second says what they take
-            self.picture(Look(seed=seed))
+        self.renderer = Renderer(model, self.w_plus(Look()))
 
     def facts(self) -> dict[str, Any]:
         """What the page needs to know of the model."""
@@ -72,8 +71,7 @@ class Studio:
             "attributes": [_attribute_facts(one) for one in attributes.each] if attributes else [],
             "texts": _text_facts(attributes.texts) if attributes and attributes.texts else None,
             "device": str(self.model.device),
-            "seconds": self.renderer.seconds,
-            "preview": self.renderer.preview_levels(),
+            "tiles": self.renderer.tiles_at_once(),
         }
 
     def add_code(self, w_plus: Tensor) -> str:
@@ -102,10 +100,27 @@ class Studio:
     def _read_text(self, text: str) -> Text:
         """A text with its vector, which is found once."""
         if text not in self._texts:
-            (self._texts[text],) = read_texts(self.model, [text])
+            (self._texts[text],) = read_texts(self.model, [text], "text", self._load_encoder)
             while len(self._texts) > MOST_TEXTS:
                 del self._texts[next(iter(self._texts))]
         return self._texts[text]
+
+    def _load_encoder(self) -> SentenceEncoder:
+        """The sentence encoder, which stays loaded."""
+        if self._encoder is None:
+            self._encoder = load_sentence_encoder()
+        return self._encoder
+
+    def words_of_text(self, look: Look) -> dict[str, Any] | None:
+        """The training captions that are most alike to a look's text, with cosines; None without a text.
+
+        Raises:
+            SwincliError: as for `info`.
+        """
+        if look.text is None:
+            return None
+        text = self._read_text(look.text)
+        return {"nearest": text.nearest, "warning": text.warning}
 
     @torch.inference_mode()
     def w_plus(self, look: Look) -> Tensor:
@@ -117,7 +132,7 @@ class Studio:
         return apply_edits(self.found, self._mix(look, self._base(look)), look.edits)
 
     def _base(self, look: Look) -> Tensor:
-        truncation = Truncation(look.truncation)
+        truncation = self._truncation(look)
         if look.code is None:
             return codes_of_seeds(self.model, [look.seed], truncation, self.info(look).labels)
         if look.code not in self.codes:
@@ -127,13 +142,18 @@ class Studio:
             )
         return codes_of_latents(self.model, Latents("w_plus", self.codes[look.code][None].cpu()), truncation)
 
+    def _truncation(self, look: Look) -> Truncation:
+        if look.guidance != 1.0:
+            require_texts(self.model, "guidance")
+        return Truncation(look.truncation, guidance=look.guidance)
+
     def _mix(self, look: Look, base: Tensor) -> Tensor:
         if look.mix_seed is None or not look.shares:
             return base
         levels = len(self.model.recipe.model.resolutions)
         if max(level for level, _ in look.shares) >= levels:
             raise UsageError(f"mix: this model has levels 0-{levels - 1}")
-        other = codes_of_seeds(self.model, [look.mix_seed], Truncation(look.truncation), self._label_of_mix(look))
+        other = codes_of_seeds(self.model, [look.mix_seed], self._truncation(look), self._label_of_mix(look))
         mixed = base.clone()
         for level, share in look.shares:
             here = slice(2 * level, 2 * level + 2)
@@ -145,13 +165,13 @@ class Studio:
         assert look.mix_seed is not None
         return self.info(replace(look, seed=look.mix_seed)).labels
 
-    def picture(self, look: Look, until: int | None = None) -> Tensor:
-        """The picture of a look, or its preview after `until` levels: uint8 `[size, size, 3]`.
+    def picture(self, look: Look) -> Tensor:
+        """The picture of a look: uint8 `[size, size, 3]`.
 
         Raises:
             UsageError: as for `w_plus`.
         """
-        return self.renderer.draw(self.w_plus(look), until)
+        return self.renderer.draw(self.w_plus(look))
 
     def tiles(self, look: Look, seeds: Sequence[int]) -> Tensor:
         """Small pictures of seeds with the other settings of a look: uint8 `[N, side, side, 3]`.

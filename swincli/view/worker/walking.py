@@ -79,8 +79,8 @@ class WalkPlayer:
         self.studio = studio
         self._made: tuple[WalkSettings, Walk, Tensor] | None = None
 
-    def frame(self, settings: WalkSettings, number: int, until: int | None = None) -> Tensor:
-        """One frame: uint8 `[size, size, 3]`.
+    def code(self, settings: WalkSettings, number: int) -> Tensor:
+        """The w+ of one frame, `[1, L, latent_dim]`.
 
         Raises:
             UsageError: the settings cannot be, or do not fit the model.
@@ -89,7 +89,7 @@ class WalkPlayer:
             settings.check()
             self._made = settings, walk_of(self.studio, settings), settings.times()
         _, walk, times = self._made
-        return self.studio.renderer.draw(walk(times[number % len(times)][None]), until)
+        return walk(times[number % len(times)][None])
 
 
 def walk_of(studio: Studio, settings: WalkSettings) -> Walk:
