@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from swincli.data.sources.builtin import known_credit
+from swincli.data.sources.credit import training_credit
 from swincli.exporting.graphs import LABEL, Graph
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.model_file import Model
@@ -29,7 +29,7 @@ RANGES = {
 def make_note(model: Model, graph: Graph, *, precision: str = "fp32", tuned: Path | None = None) -> dict[str, Any]:
     """The note of a graph, for JSON."""
     section, source = model.recipe.model, model.recipe.data.source
-    credit = known_credit(source) if source else None
+    credit = training_credit(model.recipe)
     sizes = {**section.model_dump(), "num_ws": section.num_ws, "last_class": section.classes - 1}
     note = {
         "swincli": __version__,

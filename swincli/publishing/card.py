@@ -14,9 +14,9 @@ from typing import Any, Final
 import torch
 
 from swincli.data.images.digital_source import TRAINED
-from swincli.data.store.manifest import is_store, read_manifest
+from swincli.data.sources.credit import training_credit
 from swincli.data.store.staging import staged
-from swincli.errors import DataError, SwincliError, from_os_error
+from swincli.errors import DataError, from_os_error
 from swincli.metrics.networks.judges import judge_of
 from swincli.model.files.hub import HUB_PREFIX, MODEL_FILE
 from swincli.model.files.model_file import Model, read_snapshot, save_snapshot
@@ -37,7 +37,6 @@ FILES: Final = (README, RECIPE_FILE, SAMPLES, MODEL_FILE)
 TASK: Final = "unconditional-image-generation"
 NO_LICENSE: Final = "unknown"
 COLUMNS, ROWS = 8, 4  # of the sample grid
-_SHIPPED = Path(__file__).resolve().parents[1] / "shipped_models"
 
 
 @dataclass(frozen=True)
@@ -198,7 +197,7 @@ def render_readme(
         source=f"{HUB_PREFIX}{choices.repo}" if choices.repo else MODEL_FILE,
         local=choices.repo is None,
         license=choices.license,
-        credit=choices.credit or _credit(model),
+        credit=choices.credit or training_credit(model.recipe),
         figures=rows,
         judge=None if judge is None else judge.name,
         changes=changes,
@@ -240,21 +239,6 @@ def _figure(name: str, record: Mapping[str, Any]) -> dict[str, str]:
         f"{Path(str(reference.get('source'))).name} (hash {str(reference.get('content_hash'))[:12]}), "
         f"{protocol['detector']['name']}, {protocol['resize']}",
     }
-
-
-def _credit(model: Model) -> str | None:
-    """The credit of the training images, where their store is here, or of a model that comes with swincli."""
-    path = model.recipe.data.path
-    if path is not None and is_store(path):
-        try:
-            return read_manifest(Path(path)).credit
-        except SwincliError:
-            return None
-    about = _SHIPPED / f"{model.path.stem}.md"
-    if model.path.parent == _SHIPPED and about.is_file():
-        match = re.search(r"\*\*Credit\*\*: (.+?)(?=\n- |\Z)", about.read_text(encoding="utf-8"), re.DOTALL)
-        return " ".join(match[1].split()) if match else None
-    return None
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -224,7 +224,7 @@ def _data_rows(manifest: Manifest) -> list[tuple[str, str]]:
 def _generated(manifest: Manifest) -> str:
     if manifest.generated is None:
         return "not counted by the version that made the store"
-    return f"{sum(manifest.generated.values()):,} say so"
+    return f"{manifest.generated_images:,} say so"
 
 
 def _cost_rows(facts: RunFacts) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from swincli.console import Console
 from swincli.exporting.agreement import Agreement, check_agreement, compare, make_probes
 from swincli.exporting.graphs import Graph, GraphName, make_graph
 from swincli.exporting.note import make_note
-from swincli.exporting.onnx_file import DEFAULT_OPSET, check_opset, open_onnx, require_packages, save_onnx
+from swincli.exporting.onnx_file import DEFAULT_OPSET, PACKAGES, check_opset, open_onnx, save_onnx
 from swincli.exporting.precision import PRECISIONS, Fidelity, check_fid, check_psnr, fid_between
 from swincli.exporting.pt2_file import open_pt2, save_pt2
 from swincli.exporting.web_page import GRAPH_FILES, Runtime, check_page_folder, find_runtime, write_page
@@ -27,6 +27,7 @@ from swincli.metrics.networks.weight_files import choose_detector
 from swincli.model.files.model_file import Model
 from swincli.system.atomic_files import atomic_path, check_writable
 from swincli.system.overwrite import check_overwrite
+from swincli.system.packages import require_packages
 from swincli.units import format_bytes
 
 
@@ -63,7 +64,7 @@ def _check_places(request: ExportRequest) -> Runtime | None:
         check_overwrite([request.out], force=request.force, reason="exists")
         check_writable(request.out)
     if request.web is not None or (request.out is not None and request.out.suffix == ".onnx"):
-        require_packages(str(request.out or request.web))
+        require_packages(str(request.out or request.web), *PACKAGES, extra="export")
         check_opset(request.opset or DEFAULT_OPSET)
     if request.web is None or request.runtime is None:
         return None
