@@ -22,19 +22,22 @@ from swincli.model.files.hub import HUB_PREFIX, MODEL_FILE
 from swincli.model.files.model_file import Model, read_snapshot, save_snapshot
 from swincli.publishing.recipe_changes import RecipeChanges, recipe_changes
 from swincli.recipe import dump_recipe
+from swincli.recipe.attributes import Attribute
 from swincli.synthesis.figures.grids import tile
 from swincli.synthesis.output.provenance import NOTE, save_png
 from swincli.synthesis.sampling import generate
 from swincli.system.atomic_files import write_atomically
 from swincli.system.html_page import text_template
 from swincli.system.json_lines import read_records
+from swincli.units import format_names
 from swincli.version import __version__
 
 README, RECIPE_FILE, SAMPLES = "README.md", "recipe.toml", "samples.png"
 FILES: Final = (README, RECIPE_FILE, SAMPLES, MODEL_FILE)
 """All files of a card. A folder that holds others is never replaced."""
 
-TASK: Final = "unconditional-image-generation"
+TASK, TEXT_TASK = "unconditional-image-generation", "text-to-image"
+"""The hub's names of what a model does; it has none for classes and attributes."""
 NO_LICENSE: Final = "unknown"
 COLUMNS, ROWS = 8, 4  # of the sample grid
 
@@ -129,7 +132,7 @@ def front_matter(model: Model, choices: CardChoices, metrics: Mapping[str, Mappi
     front: dict[str, Any] = {
         "license": choices.license or NO_LICENSE,
         "library_name": "swincli",
-        "pipeline_tag": TASK,
+        "pipeline_tag": TEXT_TASK if model.recipe.model.has_texts else TASK,
         "tags": list(dict.fromkeys(tags)),
     }
     bases = [re.sub(r"@[^@]*$", "", each.name.removeprefix(HUB_PREFIX)) for each in model.ancestors]
@@ -190,10 +193,14 @@ def render_readme(
     """The README: front matter, and a page for people."""
     judge = judge_of(model.recipe)
     rows = [_figure(name, record) for name, record in metrics.items() if not name.endswith("_std")]
+    known = model.attributes
     page = text_template("swincli.publishing", "card.md.jinja").render(
         title=card_title(model, choices),
         model=model,
         section=model.recipe.model,
+        attributes=[] if known is None else [_attribute(each) for each in known.each],
+        chosen=_chosen(model),
+        notes=_notes(model),
         source=f"{HUB_PREFIX}{choices.repo}" if choices.repo else MODEL_FILE,
         local=choices.repo is None,
         license=choices.license,
@@ -239,6 +246,37 @@ def _figure(name: str, record: Mapping[str, Any]) -> dict[str, str]:
         f"{Path(str(reference.get('source'))).name} (hash {str(reference.get('content_hash'))[:12]}), "
         f"{protocol['detector']['name']}, {protocol['resize']}",
     }
+
+
+def _attribute(attribute: Attribute) -> str:
+    """An attribute with its values, such as "hair: red, blond"."""
+    name, kind = attribute.name, attribute.kind.name
+    if kind == "number":
+        return f"{name}: {attribute.low:g} to {attribute.high:g}"
+    words = {"flag": "yes or no", "text": "a text"}
+    return f"{name}: {words.get(kind) or format_names(attribute.values, 12)}"
+
+
+def _chosen(model: Model) -> str | None:
+    """An argument of `model.sample` that chooses what the images show; None for an unconditional model."""
+    if model.classes is not None:
+        return f"classes={json.dumps(model.classes.names[0], ensure_ascii=False)}"
+    if model.attributes is None:
+        return None
+    if model.attributes.texts is not None:
+        return f"texts={json.dumps([model.attributes.texts.texts[0]], ensure_ascii=False)}"
+    first = model.attributes.each[0]
+    others = {"flag": True, "number": first.high, "several": list(first.values[:1])}
+    labels = {first.name: first.values[0] if first.kind.name == "class" else others[first.kind.name]}
+    return f"labels={labels!r}"
+
+
+def _notes(model: Model) -> str | None:
+    """What the author of a model says in the .md file beside it, without its heading; None if there is none."""
+    path = model.path.with_suffix(".md")
+    if not path.is_file():
+        return None
+    return re.sub(r"\A#[^\n]*\n", "", path.read_text(encoding="utf-8", errors="replace")).strip() or None
 
 
 def _write_text(path: Path, text: str) -> None:
