@@ -6,7 +6,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
 
-from swincli.api.model import LoadedModel, load_model
+from swincli.api.model import LoadedModel, as_loaded
 from swincli.commands.export.request import ExportRequest
 from swincli.commands.export.run import run
 from swincli.console import Console
@@ -19,6 +19,8 @@ def export(
     input: Literal["z", "w-plus"] = "z",  # noqa: A002
     precision: Literal["fp32", "fp16", "int8"] = "fp32",
     opset: int | None = None,
+    num: int | None = None,
+    detector: str | None = None,
     web: str | PathLike[str] | None = None,
     runtime: str | PathLike[str] | None = None,
     force: bool = False,
@@ -32,6 +34,8 @@ def export(
         input: The code that the graph takes: "z" `[N, latent_dim]` or "w-plus" `[N, num_ws, latent_dim]`.
         precision: Of the weights, for `.onnx`. Below "fp32", PSNR and FID must pass a gate.
         opset: Version of ONNX's operators, at least 18.
+        num: Images of each side for that FID; 1,000 by default.
+        detector: Its feature network, as after `--detector`; "inception" by default.
         web: Folder for a page that runs the model in a browser.
         runtime: Folder of the npm package onnxruntime-web, for the page.
         force: Overwrite an existing file or page.
@@ -45,17 +49,18 @@ def export(
         SwincliError: a package is missing, the graph differs from PyTorch, or a file cannot be written or exists.
     """
     out, web, runtime = (None if place is None else Path(place) for place in (out, web, runtime))
-    source = str(model.path) if isinstance(model, LoadedModel) else fspath(model)
     request = ExportRequest(
-        source=source,
+        source=str(model.path) if isinstance(model, LoadedModel) else fspath(model),
         out=out,
         input=input,
         precision=precision,
         opset=opset,
+        num=None if num is None else str(num),
+        detector=detector,
         web=web,
         runtime=runtime,
         force=force,
     )
     request.check()
-    core = (model if isinstance(model, LoadedModel) else load_model(model)).core
+    core = as_loaded(model).core
     return run(request, core.device, Console(quiet=quiet), model=core).facts

@@ -263,3 +263,8 @@ def load_model(
     place = runtime.choose_device(device)
     path = None if source is None else str(source)
     return LoadedModel(open_model(path, place, None if tuned is None else Path(tuned)))
+
+
+def as_loaded(model: LoadedModel | str | PathLike[str]) -> LoadedModel:
+    """The model itself, or the one that `load_model` opens."""
+    return model if isinstance(model, LoadedModel) else load_model(model)

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-from swincli.api.model import LoadedModel, load_model
+from swincli.api.model import LoadedModel, as_loaded
 from swincli.commands.project.request import ProjectRequest
 from swincli.commands.project.run import run
 from swincli.console import Console
@@ -70,5 +70,5 @@ def project(
         force=force,
     )
     request.check()
-    loaded = model if isinstance(model, LoadedModel) else load_model(model)
-    return run(request, loaded.core.device, Console(quiet=quiet), model=loaded.core).facts
+    core = as_loaded(model).core
+    return run(request, core.device, Console(quiet=quiet), model=core).facts

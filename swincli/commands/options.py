@@ -157,6 +157,21 @@ def parsed_count(option: str, text: str | None) -> int | None:
     return None if text is None else parsed(option, text, parse_count, f"For example {option} 50k")
 
 
+def measured_images(text: str, least: int = 2, most: int | None = None) -> int:
+    """How many images a measurement draws, from `--num`.
+
+    Raises:
+        UsageError: not a number of images, or outside `least` to `most`.
+    """
+    from swincli.errors import UsageError
+
+    number = parsed_count("--num", text) or 0
+    if number < least or (most is not None and number > most):
+        allowed = f"at least {least}" if most is None else f"from {least} to {most:,}"
+        raise UsageError(f"--num {text}: must be {allowed}", "For example --num 10k")
+    return number
+
+
 def parsed_seeds(text: str | None) -> list[int] | None:
     """The seeds of `--seeds`, in the order written; None if the option was not given.
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from swincli.errors import CheckpointError
 from swincli.model.blocks.style import STYLES
-from swincli.model.files.model_file import Model
+from swincli.model.files.model_file import CLASS_SAMPLES, Model, centre_z
+from swincli.model.generator import Generator
 
 GraphName = Literal["z", "w-plus", "mapping"]
 
@@ -38,18 +39,41 @@ def moved(codes: Tensor, centre: Tensor, strength: Tensor) -> Tensor:
     return codes + (1.0 - strength) * (centre - codes)
 
 
+def centre_values(model: Model) -> Tensor:
+    """What the truncation centres of a model's labels are made from, for `centre_of`.
+
+    The mean w `[latent_dim]`; of a model with classes, that of every class `[classes, latent_dim]`; of one with
+    attributes, z whose mean w is the centre, `[200, latent_dim]`: it has too many labels for a table.
+    """
+    if model.attributes is not None:
+        return centre_z(CLASS_SAMPLES, model.recipe.model.latent_dim)
+    return model.w_mean if model.w_mean_by_class is None else model.w_mean_by_class
+
+
+def centre_of(generator: Generator, values: Tensor, label: Tensor | None) -> Tensor:
+    """The truncation centre of each image, `[B, latent_dim]` or one `[latent_dim]`."""
+    if label is None:
+        return values
+    if label.ndim == 1:
+        return values[label]
+    count, samples = label.shape[0], values.shape[0]
+    z = values[None].expand(count, -1, -1).flatten(0, 1)
+    labels = label[:, None].expand(-1, samples, -1).flatten(0, 1)
+    centres: Tensor = generator.map(z, labels).unflatten(0, (count, samples)).mean(dim=1)
+    return centres
+
+
 class MappingGraph(nn.Module):
     """z, psi and the label of a conditional model -> truncated w, `[B, latent_dim]`."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.generator = model.generator
-        by_class = model.w_mean_by_class
-        self.centre = nn.Buffer(model.w_mean if by_class is None else by_class)
+        self.centre = nn.Buffer(centre_values(model))
 
     def forward(self, z: Tensor, truncation: Tensor, label: Tensor | None = None) -> Tensor:
-        """`[B, latent_dim]`, scalar, int64 `[B]` -> `[B, latent_dim]`."""
-        centre = self.centre if label is None else self.centre[label]
+        """`[B, latent_dim]`, scalar, int64 `[B]` or float32 `[B, columns]` -> `[B, latent_dim]`."""
+        centre = centre_of(self.generator, self.centre, label)
         return moved(self.generator.map(z, label), centre, truncation)
 
 
@@ -78,12 +102,11 @@ class WholeGraph(SynthesisGraph):
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
-        by_class = model.w_mean_by_class
-        self.centre = nn.Buffer(model.w_mean if by_class is None else by_class)
+        self.centre = nn.Buffer(centre_values(model))
 
     def forward(self, z: Tensor, truncation: Tensor, truncation_layers: Tensor, label: Tensor | None = None) -> Tensor:
-        """`[B, latent_dim]`, scalar, int64 scalar, int64 `[B]` -> `[B, 3, H, W]`."""
-        w, centre = self.generator.map(z, label), self.centre if label is None else self.centre[label]
+        """`[B, latent_dim]`, scalar, int64 scalar, int64 `[B]` or float32 `[B, columns]` -> `[B, 3, H, W]`."""
+        w, centre = self.generator.map(z, label), centre_of(self.generator, self.centre, label)
         codes, truncated = (self.generator.broadcast(each) for each in (w, moved(w, centre, truncation)))
         return self.render(codes, truncated, truncation_layers)
 
@@ -143,7 +166,7 @@ def make_graph(model: Model, name: GraphName) -> Graph:
     """A graph of a model on the CPU.
 
     Raises:
-        CheckpointError: the model normalises by statistics of batches, or its w needs attributes that no input holds.
+        CheckpointError: the model normalises by statistics of batches.
     """
     section, kind = model.recipe.model, GRAPHS[name]
     if STYLES[section.style].whole_batch:
@@ -152,17 +175,14 @@ def make_graph(model: Model, name: GraphName) -> Graph:
             "exported",
             "Export a model of another style, such as adain.",
         )
-    if kind.takes_label and model.attributes is not None:
-        raise CheckpointError(
-            f"{model.path}: a model with attributes or texts is exported from w+ alone",
-            "Write a file with --input w-plus; `swincli sample --save-latents` writes codes of labels and texts.",
-        )
     codes = torch.zeros(2, section.num_ws, section.latent_dim)
     example = {kind.code: codes if name == "w-plus" else codes[:, 0].contiguous(), TRUNCATION: torch.tensor(1.0)}
     if kind.takes_layers:
         example[LAYERS] = torch.tensor(section.num_ws)
     if kind.takes_label and model.classes is not None:
         example[LABEL] = torch.zeros(2, dtype=torch.int64)
+    if kind.takes_label and model.attributes is not None:
+        example[LABEL] = model.attributes.rows[:1].repeat(2, 1)
     return Graph(name, kind.build(model).eval(), tuple(example), kind.output, tuple(example.values()))
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from swincli.data.sources.builtin import known_credit
+from swincli.data.sources.credit import training_credit
 from swincli.exporting.graphs import LABEL, Graph
+from swincli.model.files.ancestry import ancestry_note
+from swincli.model.files.attributes import Attributes
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.model_file import Model
 from swincli.recipe import dump_recipe
+from swincli.recipe.attributes import KINDS
 from swincli.version import __version__
 
 NO_LICENCE = "Not stated: it follows from the licence of the training images and of the model that was exported."
@@ -25,26 +28,47 @@ RANGES = {
 }
 """Meaning of the inputs and outputs."""
 
+ATTRIBUTE_RANGE = "float32 [batch, {columns}], the columns of `attributes`; NaN is unknown"
+"""Meaning of `label` in a model with attributes."""
+
 
 def make_note(model: Model, graph: Graph, *, precision: str = "fp32", tuned: Path | None = None) -> dict[str, Any]:
     """The note of a graph, for JSON."""
     section, source = model.recipe.model, model.recipe.data.source
-    credit = known_credit(source) if source else None
+    credit = training_credit(model.recipe)
+    known = model.attributes
     sizes = {**section.model_dump(), "num_ws": section.num_ws, "last_class": section.classes - 1}
+    ranges = RANGES if known is None else RANGES | {LABEL: ATTRIBUTE_RANGE.format(columns=known.rows.shape[1])}
     note = {
         "swincli": __version__,
         "model": model_identity(model.path),
         "file": model.path.name,
         "images_seen": model.images_seen,
+        **ancestry_note(model.ancestors),
         "recipe": dump_recipe(model.recipe),
         "data": source or None,
         "licence": f"{credit}; learnt by a network. The weights are under the same licence." if credit else NO_LICENCE,
         "precision": precision,
-        "inputs": {name: RANGES[name].format(**sizes) for name in graph.inputs},
+        "inputs": {name: ranges[name].format(**sizes) for name in graph.inputs},
         "output": {graph.output: RANGES[graph.output].format(**sizes)},
     }
     if tuned is not None:
         note["tuned"] = model_identity(tuned)
     if LABEL in graph.inputs and model.classes is not None:
         note["classes"] = list(model.classes.names)
+    if LABEL in graph.inputs and known is not None:
+        note["attributes"] = attribute_notes(known)
     return note
+
+
+def attribute_notes(attributes: Attributes) -> list[dict[str, Any]]:
+    """The attributes of a model and the columns of `label` that hold them, from the first to before the last."""
+    notes = []
+    for each in attributes.each:
+        place, kind = attributes.places[each.name], each.kind.name
+        entry = {**each.as_dict(), "kind": kind, "columns": [place.start, place.stop], "holds": KINDS[kind].holds}
+        if kind == "text" and attributes.texts is not None:
+            texts = attributes.texts
+            entry |= {"encoder": texts.encoder, "encoder_sha256": texts.encoder_sha256, "centre": texts.centre.tolist()}
+        notes.append(entry)
+    return notes

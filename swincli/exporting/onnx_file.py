@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from swincli.errors import CheckpointError, ResourceError, UsageError
+from swincli.errors import CheckpointError, UsageError
 from swincli.exporting.agreement import Inputs, Run
 from swincli.exporting.graphs import Graph, trace
 from swincli.exporting.quiet import first_line, quiet
@@ -25,17 +24,6 @@ OLDEST_OPSET = 18
 
 NOTE = "swincli"
 """Key of the note in a file's metadata."""
-
-
-def require_packages(name: str) -> None:
-    """Check that the packages of the extra `export` are installed.
-
-    Raises:
-        ResourceError: one is missing; `name` is what needs it.
-    """
-    missing = [package for package in PACKAGES if find_spec(package) is None]
-    if missing:
-        raise ResourceError(f"{name}: needs the package {missing[0]}", 'Install it: pip install "swincli[export]"')
 
 
 def check_opset(opset: int) -> None:

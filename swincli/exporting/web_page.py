@@ -81,7 +81,7 @@ def write_page(
     folder: Path,
     runtime: Runtime,
     note: Mapping[str, Any],
-    sizes: Mapping[str, int],
+    sizes: Mapping[str, Any],
     write_graphs: Callable[[Path], None],
 ) -> None:
     """Write a page. The folder appears when everything is in it.
@@ -90,7 +90,7 @@ def write_page(
         folder: The folder, checked by `check_page_folder`.
         runtime: onnxruntime-web.
         note: The note of the model.
-        sizes: `size`, `num_ws` and `latent_dim` of the model.
+        sizes: `size`, `num_ws` and `latent_dim` of the model; of one with attributes, `first`, the label to begin with.
         write_graphs: Writes the files of `GRAPH_FILES` into a folder.
 
     Raises:
@@ -121,4 +121,4 @@ def page_facts(note: Mapping[str, Any], version: str) -> dict[str, Any]:
         f"{note['swincli']}; runs by {runs_by}, copyright Microsoft Corporation, MIT licence."
     )
     facts = {"title": f"Pictures by {stem}", "about": about, "licence": f"Licence: {note['licence']}"}
-    return facts | ({"classes": note["classes"]} if "classes" in note else {})
+    return facts | {name: note[name] for name in ("classes", "attributes") if name in note}

@@ -14,30 +14,32 @@ from typing import Any, Final
 import torch
 
 from swincli.data.images.digital_source import TRAINED
-from swincli.data.store.manifest import is_store, read_manifest
+from swincli.data.sources.credit import training_credit
 from swincli.data.store.staging import staged
-from swincli.errors import DataError, SwincliError, from_os_error
+from swincli.errors import DataError, from_os_error
 from swincli.metrics.networks.judges import judge_of
 from swincli.model.files.hub import HUB_PREFIX, MODEL_FILE
 from swincli.model.files.model_file import Model, read_snapshot, save_snapshot
 from swincli.publishing.recipe_changes import RecipeChanges, recipe_changes
 from swincli.recipe import dump_recipe
+from swincli.recipe.attributes import Attribute
 from swincli.synthesis.figures.grids import tile
 from swincli.synthesis.output.provenance import NOTE, save_png
 from swincli.synthesis.sampling import generate
 from swincli.system.atomic_files import write_atomically
 from swincli.system.html_page import text_template
 from swincli.system.json_lines import read_records
+from swincli.units import format_names
 from swincli.version import __version__
 
 README, RECIPE_FILE, SAMPLES = "README.md", "recipe.toml", "samples.png"
 FILES: Final = (README, RECIPE_FILE, SAMPLES, MODEL_FILE)
 """All files of a card. A folder that holds others is never replaced."""
 
-TASK: Final = "unconditional-image-generation"
+TASK, TEXT_TASK = "unconditional-image-generation", "text-to-image"
+"""The hub's names of what a model does; it has none for classes and attributes."""
 NO_LICENSE: Final = "unknown"
 COLUMNS, ROWS = 8, 4  # of the sample grid
-_SHIPPED = Path(__file__).resolve().parents[1] / "shipped_models"
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def front_matter(model: Model, choices: CardChoices, metrics: Mapping[str, Mappi
     front: dict[str, Any] = {
         "license": choices.license or NO_LICENSE,
         "library_name": "swincli",
-        "pipeline_tag": TASK,
+        "pipeline_tag": TEXT_TASK if model.recipe.model.has_texts else TASK,
         "tags": list(dict.fromkeys(tags)),
     }
     bases = [re.sub(r"@[^@]*$", "", each.name.removeprefix(HUB_PREFIX)) for each in model.ancestors]
@@ -191,14 +193,18 @@ def render_readme(
     """The README: front matter, and a page for people."""
     judge = judge_of(model.recipe)
     rows = [_figure(name, record) for name, record in metrics.items() if not name.endswith("_std")]
+    known = model.attributes
     page = text_template("swincli.publishing", "card.md.jinja").render(
         title=card_title(model, choices),
         model=model,
         section=model.recipe.model,
+        attributes=[] if known is None else [_attribute(each) for each in known.each],
+        chosen=_chosen(model),
+        notes=_notes(model),
         source=f"{HUB_PREFIX}{choices.repo}" if choices.repo else MODEL_FILE,
         local=choices.repo is None,
         license=choices.license,
-        credit=choices.credit or _credit(model),
+        credit=choices.credit or training_credit(model.recipe),
         figures=rows,
         judge=None if judge is None else judge.name,
         changes=changes,
@@ -242,19 +248,35 @@ def _figure(name: str, record: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _credit(model: Model) -> str | None:
-    """The credit of the training images, where their store is here, or of a model that comes with swincli."""
-    path = model.recipe.data.path
-    if path is not None and is_store(path):
-        try:
-            return read_manifest(Path(path)).credit
-        except SwincliError:
-            return None
-    about = _SHIPPED / f"{model.path.stem}.md"
-    if model.path.parent == _SHIPPED and about.is_file():
-        match = re.search(r"\*\*Credit\*\*: (.+?)(?=\n- |\Z)", about.read_text(encoding="utf-8"), re.DOTALL)
-        return " ".join(match[1].split()) if match else None
-    return None
+def _attribute(attribute: Attribute) -> str:
+    """An attribute with its values, such as "hair: red, blond"."""
+    name, kind = attribute.name, attribute.kind.name
+    if kind == "number":
+        return f"{name}: {attribute.low:g} to {attribute.high:g}"
+    words = {"flag": "yes or no", "text": "a text"}
+    return f"{name}: {words.get(kind) or format_names(attribute.values, 12)}"
+
+
+def _chosen(model: Model) -> str | None:
+    """An argument of `model.sample` that chooses what the images show; None for an unconditional model."""
+    if model.classes is not None:
+        return f"classes={json.dumps(model.classes.names[0], ensure_ascii=False)}"
+    if model.attributes is None:
+        return None
+    if model.attributes.texts is not None:
+        return f"texts={json.dumps([model.attributes.texts.texts[0]], ensure_ascii=False)}"
+    first = model.attributes.each[0]
+    others = {"flag": True, "number": first.high, "several": list(first.values[:1])}
+    labels = {first.name: first.values[0] if first.kind.name == "class" else others[first.kind.name]}
+    return f"labels={labels!r}"
+
+
+def _notes(model: Model) -> str | None:
+    """What the author of a model says in the .md file beside it, without its heading; None if there is none."""
+    path = model.path.with_suffix(".md")
+    if not path.is_file():
+        return None
+    return re.sub(r"\A#[^\n]*\n", "", path.read_text(encoding="utf-8", errors="replace")).strip() or None
 
 
 def _write_text(path: Path, text: str) -> None:

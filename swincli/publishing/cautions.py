@@ -73,7 +73,7 @@ def _data(facts: RunFacts) -> list[str]:
     if facts.manifest is None:
         return [f"The store of its images cannot be read ({facts.store_problem})."]
     found = []
-    generated = sum((facts.manifest.generated or {}).values())
+    generated = facts.manifest.generated_images
     if generated:
         found.append(
             f"{generated:,} of its {facts.manifest.images:,} training images say that a trained algorithm made them."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from swincli.data.store.manifest import Manifest
 from swincli.metrics.compare import CONDITIONS
 from swincli.publishing.cautions import cautions_of
 from swincli.publishing.charts import Chart, Series
+from swincli.publishing.commands_again import commands_again
 from swincli.publishing.examination import Examination
 from swincli.publishing.run_facts import MetricRow, RunFacts, series_of
 from swincli.recipe import dump_recipe
@@ -124,7 +124,7 @@ def render_page(facts: RunFacts, examination: Examination | None) -> str:
         examination=examination,
         spectrum=None if examination is None else _spectrum_chart(examination),
         toml_text=Markup.escape(toml),
-        command_text=Markup.escape("\n".join(_commands(facts, "recipe.toml"))),
+        command_text=Markup.escape("\n".join(commands_again(facts, "recipe.toml"))),
         recipe_uri=f"data:text/plain;base64,{b64encode(toml.encode()).decode('ascii')}",
     )
 
@@ -133,7 +133,7 @@ def render_markdown(facts: RunFacts) -> str:
     """The short form: what a pull request needs, without pictures, and without the machine's name and settings."""
     values = shared_values(facts)
     machine = [(name, text) for name, text in _machine(facts) if name != "host" and not name.startswith("$")]
-    lines = _commands(facts, str(facts.path / "recipe.toml"))
+    lines = commands_again(facts, str(facts.path / "recipe.toml"))
     page = text_template("swincli.publishing", "report.md.jinja").render(**values, machine=machine, commands=lines)
     return page.strip() + "\n"
 
@@ -224,7 +224,7 @@ def _data_rows(manifest: Manifest) -> list[tuple[str, str]]:
 def _generated(manifest: Manifest) -> str:
     if manifest.generated is None:
         return "not counted by the version that made the store"
-    return f"{sum(manifest.generated.values()):,} say so"
+    return f"{manifest.generated_images:,} say so"
 
 
 def _cost_rows(facts: RunFacts) -> list[tuple[str, str]]:
@@ -260,27 +260,6 @@ def _packages(facts: RunFacts) -> list[str]:
         newest |= session.values
     start = "package "
     return [f"{name.removeprefix(start)} {value}" for name, value in newest.items() if name.startswith(start)]
-
-
-def _commands(facts: RunFacts, recipe: str) -> list[str]:
-    """The command lines that make the store, the run and its figures again."""
-    manifest, lines = facts.manifest, []
-    store = facts.recipe.data.path or "datasets/images"
-    if manifest is not None and manifest.part is None:
-        words = ["swincli", "prepare-data", manifest.source, store, "--resolution", str(manifest.resolution)]
-        words += ["--crop", manifest.crop, "--filter", manifest.filter]
-        words += ["--dedupe-near" if manifest.dedupe == "near" else "--dedupe"] if manifest.dedupe else []
-        lines.append(shlex.join(words))
-    lines.append(shlex.join(["swincli", "train", recipe, "--out", f"runs/{facts.name}"]))
-    if facts.protocols:
-        newest = facts.protocols[-1]
-        fakes, names = newest["protocol"]["fakes"], [row.name for row in facts.rows]
-        metrics = ",".join(name for name in ("fid", "kid") if name in names) or "fid"
-        words = ["swincli", "evaluate", "--checkpoint", f"runs/{facts.name}", "--metric", metrics]
-        reference = newest["protocol"]["reference"].get("source")
-        words += ["--data", str(reference)] if reference else []
-        lines.append(shlex.join([*words, "--num", str(fakes.get("num"))]))
-    return lines
 
 
 def _curves(facts: RunFacts) -> list[Chart]:

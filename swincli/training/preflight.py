@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from swincli.console import Console
-from swincli.data.preparing.prepare import PrepareOptions, prepare
+from swincli.data.preparing.prepare import PrepareOptions, prepare, warn_of_generated
 from swincli.data.sources.composed import SLOTS, is_composed
 from swincli.data.store.reader import Store, is_store
 from swincli.errors import DataError, RecipeError, ResourceError
@@ -37,7 +37,8 @@ STATS_LINE = 600  # bytes of a line of stats.jsonl, about
 def open_training_store(recipe: Recipe, console: Console) -> Store:
     """Open the recipe's store; if it does not exist and `data.source` is set, prepare it first.
 
-    Composed pictures get the labels of their slots if the recipe has attributes.
+    Composed pictures get the labels of their slots if the recipe has attributes. Pictures that say that a trained
+    algorithm made them are warned of once, there or here.
 
     Raises:
         RecipeError: `data.path` is not set.
@@ -46,7 +47,8 @@ def open_training_store(recipe: Recipe, console: Console) -> Store:
     """
     data = recipe.data
     path = _data_path(recipe)
-    if not path.exists() and data.source is not None:
+    is_new = not path.exists() and data.source is not None
+    if is_new and data.source is not None:
         console.say(f"{path} does not exist: preparing it from {data.source}")
         others = any(kind.name != "text" for kind in recipe.model.attribute_kinds.values())
         labels = data.labels or (SLOTS if others and is_composed(data.source) else None)
@@ -58,7 +60,10 @@ def open_training_store(recipe: Recipe, console: Console) -> Store:
             f"{path}: not a store of images",
             f"Make one with `swincli prepare-data {path} DEST --resolution {recipe.model.size}` and give --data DEST.",
         )
-    return Store.open(path)
+    store = Store.open(path)
+    if not is_new:
+        warn_of_generated(store.manifest.generated_images, len(store), console)
+    return store
 
 
 def _data_path(recipe: Recipe) -> Path:

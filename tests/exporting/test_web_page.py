@@ -40,7 +40,7 @@ def test_a_page_has_all_that_it_needs_and_no_more(package: Path, tmp_path: Path)
     site = tmp_path / "site"
     write_page(site, find_runtime(package), {**NOTE, "classes": ["a", "b"]}, SIZES, graphs)
     files = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
-    shipped = {"index.html", "style.css", "page.js", "worker.js", "latents.js"}
+    shipped = {"index.html", "style.css", "page.js", "worker.js", "latents.js", "attributes.js"}
     assert files == shipped | {"model.json", "mapping.onnx", "synthesis.onnx", "runtime/ort.js", "runtime/ort.wasm"}
     facts = json.loads((site / "model.json").read_text())
     assert facts["bytes"] == {"runtime/ort.wasm": 4, "mapping.onnx": 5, "synthesis.onnx": 5}

@@ -12,17 +12,20 @@ from typing import Any
 
 import pytest
 import torch
+from attribute_stores import ATTRIBUTES
 from huggingface_hub import ModelCard
 from PIL import Image
 
 from swincli.commands.app import run
 from swincli.data.images.digital_source import TRAINED, generated_by
+from swincli.data.store.reader import Store
 from swincli.model.files.ancestry import Ancestor
 from swincli.model.files.find_checkpoint import find_checkpoint, model_name
 from swincli.model.files.model_file import save_model
 from swincli.model.generator import Generator
 from swincli.publishing.card import FILES, yaml_of
 from swincli.recipe import Recipe
+from swincli.training.step.labels import training_attributes
 
 Capture = pytest.CaptureFixture[str]
 PROTOCOL = {
@@ -97,10 +100,7 @@ def test_a_folder_that_programs_and_people_read(
     assert 'Credit: me: "all | of" it' in read.text
     assert answer["front_matter"]["license"] == "cc-by-4.0"
     assert [each["step"] for each in answer["ancestors"]] == ["fine-tune", "prune"]
-    monkeypatch.chdir(dest)
-    found: dict[str, Any] = {}
-    exec(read.text.split("```python\n")[1].split("```")[0], found)
-    assert found["images"].shape == (3, 16, 16, 3)
+    assert run_snippet(dest, monkeypatch)["images"].shape == (3, 16, 16, 3)
     assert find_checkpoint(str(dest)) == dest / "model.safetensors"
 
 
@@ -163,3 +163,35 @@ def test_yaml_of_nested_values_is_read_by_others() -> None:
 
     values = {"a": "x: y # z", "b": [1, "two"], "c": [{"d": {"e": None, "f": 0.5}, "g": [{"h": True}]}, {"i": []}]}
     assert yaml.safe_load(yaml_of(values)) == values
+
+
+def run_snippet(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the lines of the README leave behind."""
+    monkeypatch.chdir(folder)
+    found: dict[str, Any] = {}
+    exec(ModelCard.load(folder / "README.md").text.split("```python\n")[1].split("```")[0], found)
+    return found
+
+
+def test_the_card_of_a_model_with_attributes(
+    attribute_store: Store, tiny_recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe(ATTRIBUTES)
+    kept = training_attributes(recipe.model, attribute_store)
+    save_model(tmp_path / "m.safetensors", Generator(recipe.model), recipe, 0, attributes=kept)
+    assert card(tmp_path / "m.safetensors", tmp_path / "hub", "--license", "mit") == 0
+    text = (tmp_path / "hub" / "README.md").read_text()
+    assert "attributes: colour: red, green, blue; dark: yes or no; size: 10 to 30; tags: left, right." in text
+    assert "model.sample(seeds=[1, 2, 3], labels={'colour': 'red'})" in text
+    assert run_snippet(tmp_path / "hub", monkeypatch)["chosen"].shape == (3, 16, 16, 3)
+
+
+def test_the_card_of_a_shipped_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swincli.publishing.card.generate", lambda *_: [torch.zeros(32, 64, 64, 3, dtype=torch.uint8)])
+    assert card("builtin:cats64", tmp_path / "hub", "--license", "cc-by-4.0") == 0
+    text = (tmp_path / "hub" / "README.md").read_text()
+    assert text.count("David Revoy") == 2
+    assert "- **Figures**: FID 123.6" in text
+    assert "None but those in its author's notes." in text
+    assert text.count("\n# ") == 1
+    assert run_snippet(tmp_path / "hub", monkeypatch)["chosen"].shape == (3, 64, 64, 3)

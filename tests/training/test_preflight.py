@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,3 +96,16 @@ def test_a_missing_store_is_made_with_its_labels(tiny_recipe: MakeRecipe, tmp_pa
     assert made.manifest.label_names == ["dark", "light"]
     assert made.labels is not None
     assert made.labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_generated_training_images_are_warned_of_once(
+    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marked = Path(shutil.copytree(store.path, tmp_path / "marked"))
+    manifest = store.manifest.model_copy(update={"generated": {"trainedAlgorithmicMedia": 3}})
+    (marked / "manifest.json").write_bytes(manifest.as_file())
+    open_training_store(tiny_recipe(), Console(quiet=True))
+    assert capsys.readouterr().err == ""
+    open_training_store(tiny_recipe(f'data.path="{marked}"'), Console(quiet=True))
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("warning: 3 pictures say in the metadata that a trained algorithm made them, of 10") == 1

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,24 +15,12 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from browsers import add_axe, open_chromium, serious
 from PIL import Image
 
 pytestmark = pytest.mark.slow
 MODEL = "builtin:cats32"
 WAIT = 120_000  # milliseconds; a busy machine needs them
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def find_chromium() -> str | None:
-    named = os.environ.get("SWINCLI_CHROMIUM")
-    return named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-def find_axe() -> Path | None:
-    """axe.min.js of the npm package axe-core: in the folder that AXE_CORE names, or in node_modules here."""
-    places = [os.environ.get("AXE_CORE"), ROOT / "node_modules" / "axe-core"]
-    found = [Path(place) / "axe.min.js" for place in places if place]
-    return next((path for path in found if path.is_file()), None)
 
 
 class Server:
@@ -61,15 +47,9 @@ class Server:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     pytest.importorskip("uvicorn", reason="needs the extra view")
-    chromium = find_chromium()
-    if chromium is None:
-        pytest.skip("needs Chromium: install it, or name it in SWINCLI_CHROMIUM")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with open_chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -277,13 +257,10 @@ def test_two_tabs_a_killed_worker_and_a_lost_connection(browser: Any, start: Cal
 def test_axe_finds_no_serious_fault(
     browser: Any, start: Callable[..., Server], runs: Path, scheme: str, width: int
 ) -> None:
-    axe = find_axe()
-    if axe is None:
-        pytest.skip("needs npm's axe-core: in node_modules, or name its folder in AXE_CORE")
     started = start(str(runs))
     page = new_tab(browser, started.address, color_scheme=scheme, bypass_csp=True)
     page.set_viewport_size({"width": width, "height": 850})
-    page.add_script_tag(content=axe.read_text(encoding="utf-8"))
+    add_axe(page)
     page.click("#keep")
     page.fill("#seed", "5")
     page.press("#seed", "Enter")
@@ -299,17 +276,6 @@ def test_axe_finds_no_serious_fault(
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")  # nothing sticks out
     page.context.close()
     assert faults == {"explore": [], "help": [], "runs": []}
-
-
-def serious(page: Any) -> list[str]:
-    """What axe finds that is serious or critical."""
-    found = page.evaluate("async () => (await axe.run(document, {resultTypes: ['violations']})).violations")
-    return [
-        f"{fault['id']}: {node['html'][:120]}"
-        for fault in found
-        if fault["impact"] in ("serious", "critical")
-        for node in fault["nodes"]
-    ]
 
 
 def test_a_picture_that_is_downloaded_is_that_of_the_command(tab: Any, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from swincli.commands.options import CheckpointOption, ForceOption, parsed_count, parsed_seeds
+from swincli.commands.options import CheckpointOption, ForceOption, measured_images, parsed_seeds
 from swincli.errors import UsageError
 
 FOUND_BY, SHAPE, OUTPUT = "Found by", "Shape", "Output"
@@ -110,10 +110,7 @@ class FindRequest:
         Raises:
             UsageError: not a number, or too few.
         """
-        number = parsed_count("--num", self.num)
-        if number is None or not 40 <= number <= MOST_IMAGES:
-            raise UsageError(f"--num {self.num}: must be from 40 to a million", "For example --num 2000")
-        return number
+        return measured_images(self.num, 40, MOST_IMAGES)
 
     @property
     def orthogonal_names(self) -> list[str]:

@@ -15,10 +15,11 @@ from swincli.commands.export.request import ExportRequest
 from swincli.commands.model_options import open_model
 from swincli.commands.typer_command import Result
 from swincli.console import Console
+from swincli.errors import CheckpointError
 from swincli.exporting.agreement import Agreement, check_agreement, compare, make_probes
 from swincli.exporting.graphs import Graph, GraphName, make_graph
 from swincli.exporting.note import make_note
-from swincli.exporting.onnx_file import DEFAULT_OPSET, check_opset, open_onnx, require_packages, save_onnx
+from swincli.exporting.onnx_file import DEFAULT_OPSET, PACKAGES, check_opset, open_onnx, save_onnx
 from swincli.exporting.precision import PRECISIONS, Fidelity, check_fid, check_psnr, fid_between
 from swincli.exporting.pt2_file import open_pt2, save_pt2
 from swincli.exporting.web_page import GRAPH_FILES, Runtime, check_page_folder, find_runtime, write_page
@@ -27,6 +28,7 @@ from swincli.metrics.networks.weight_files import choose_detector
 from swincli.model.files.model_file import Model
 from swincli.system.atomic_files import atomic_path, check_writable
 from swincli.system.overwrite import check_overwrite
+from swincli.system.packages import require_packages
 from swincli.units import format_bytes
 
 
@@ -45,6 +47,11 @@ def run(request: ExportRequest, device: torch.device, console: Console, *, model
     """
     runtime = _check_places(request)
     opened = _on_cpu(open_model(request.source, torch.device("cpu"), request.tuned, model))
+    if request.web is not None and opened.recipe.model.has_texts:
+        raise CheckpointError(
+            f"{opened.path}: a model of texts is not exported as a page, which has no sentence encoder",
+            "Write a file: OUT.onnx takes the sentence vector as a part of its input `label`.",
+        )
     facts: dict[str, Any] = {"path": None, "web": None, "images_seen": opened.images_seen}
     lines: list[str] = []
     if request.out is not None:
@@ -63,7 +70,7 @@ def _check_places(request: ExportRequest) -> Runtime | None:
         check_overwrite([request.out], force=request.force, reason="exists")
         check_writable(request.out)
     if request.web is not None or (request.out is not None and request.out.suffix == ".onnx"):
-        require_packages(str(request.out or request.web))
+        require_packages(str(request.out or request.web), *PACKAGES, extra="export")
         check_opset(request.opset or DEFAULT_OPSET)
     if request.web is None or request.runtime is None:
         return None
@@ -147,10 +154,12 @@ def _describe(agreement: Agreement, fidelity: Fidelity | None) -> str:
 
 
 def _write_page(folder: Path, runtime: Runtime, model: Model, tuned: Path | None, console: Console) -> None:
-    section = model.recipe.model
+    section, known = model.recipe.model, model.attributes
     graphs = {name: make_graph(model, name) for name in GRAPH_FILES}
     note = make_note(model, graphs["mapping"], tuned=tuned)
-    sizes = {"size": section.size, "num_ws": section.num_ws, "latent_dim": section.latent_dim}
+    sizes: dict[str, Any] = {"size": section.size, "num_ws": section.num_ws, "latent_dim": section.latent_dim}
+    if known is not None:
+        sizes["first"] = [None if math.isnan(value) else value for value in known.rows[0].tolist()]
     write_page(folder, runtime, note, sizes, partial(_write_graphs, model, graphs, folder, tuned))
     console.say(f"{folder}: a page; `python -m http.server -d {folder}` shows it at http://localhost:8000")
 

@@ -11,6 +11,7 @@ import torch
 from swincli.commands.train.request import Entry, TrainRequest
 from swincli.commands.typer_command import Result
 from swincli.console import Console
+from swincli.data.store.reader import Store
 from swincli.recipe.shipped import is_stream
 from swincli.system import runtime
 from swincli.system.distributed import Processes
@@ -56,7 +57,7 @@ def run(request: TrainRequest, device: torch.device, console: Console, processes
     processes.from_main(lambda: len(open_training_store(recipe, console)))  # prepared once, by the main process
     result = loop.train(
         recipe,
-        open_training_store(recipe, console),
+        Store.open(recipe.data.path or ""),
         entry.folder,
         device,
         console,

@@ -49,11 +49,6 @@ class ViewRequest:
         Raises:
             ResourceError: one is missing.
         """
-        from importlib.util import find_spec
+        from swincli.system.packages import require_packages
 
-        from swincli.errors import ResourceError
-
-        missing = [name for name in ("starlette", "uvicorn", "websockets") if find_spec(name) is None]
-        if missing:
-            message = f"view: the package {missing[0]}, which serves the page, is not installed"
-            raise ResourceError(message, 'Install it: pip install "swincli[view]".')
+        require_packages("view", "starlette", "uvicorn", "websockets", extra="view")

@@ -158,7 +158,7 @@ def _warn(result: PrepareResult, options: PrepareOptions, console: Console) -> N
             f"{upscaled:,} of {result.images:,} images were smaller than {options.resolution} px and were enlarged; "
             f"they have no detail at that size. --min-size {options.resolution} skips them."
         )
-    generated = sum(sum((manifest.generated or {}).values()) for manifest in result.manifests.values())
+    generated = sum(manifest.generated_images for manifest in result.manifests.values())
     warn_of_generated(generated, result.images, console)
     names = result.manifest.label_names
     if names is not None and len(names) == 1:

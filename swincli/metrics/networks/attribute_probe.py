@@ -23,9 +23,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from swincli.errors import DataError, ResourceError
+from swincli.errors import DataError
 from swincli.model.discriminators.frozen_features import BACKBONES
 from swincli.ops.precision import exact_float32
+from swincli.system.packages import missing_package
 
 BACKBONE = "efficientnet"
 SIDE = 128
@@ -208,8 +209,7 @@ def require_sklearn() -> None:
     try:
         import sklearn  # noqa: F401
     except ImportError:
-        hint = 'Install it: pip install "swincli[directions]"'
-        raise ResourceError("probes and boundaries: the package scikit-learn is not installed", hint) from None
+        raise missing_package("probes and boundaries", "scikit-learn", "directions") from None
 
 
 def logistic_boundary(points: NDArray[Any], positive: NDArray[np.bool_], strength: float) -> NDArray[np.float64]:

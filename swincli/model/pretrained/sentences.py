@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from swincli.errors import ResourceError
 from swincli.model.pretrained.packaged import PackagedWeights
 from swincli.ops.precision import exact_float32
+from swincli.system.packages import missing_package
 
 WIDTH: Final = 384  # numbers of a sentence
 MAX_TOKENS: Final = 256  # with the two marks at the ends; the encoder was trained on no longer text
@@ -116,8 +116,7 @@ def _tokenizer(path: Path) -> Callable[[str], list[int]]:
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
-        hint = f'Install it: pip install "swincli[{VOCABULARY.extra}]", or only tokenizers'
-        raise ResourceError(f"no {VOCABULARY.network}: the package tokenizers is not installed", hint) from error
+        raise missing_package(f"no {VOCABULARY.network}", "tokenizers", VOCABULARY.extra) from error
     tokenizer: Any = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
     tokenizer.no_truncation()

@@ -17,11 +17,12 @@ from swincli.synthesis.output.encoders import FORMATS, VideoEncoder, VideoFormat
 from swincli.synthesis.output.frame_folder import check_frame_folder, writing_frames
 from swincli.system.atomic_files import atomic_path
 from swincli.system.overwrite import check_overwrite
+from swincli.system.packages import missing_package
 
 QUALITY = 85  # of 100
 MIN_FPS = 0.01
 _MAX_DENOMINATOR = 1001  # of the frame rate: 23.976 is 2997/125, 59.94006 is 60000/1001
-_HINT = 'Install it: pip install "swincli[video]". Or give a folder, such as walk/, to write PNGs.'
+_FOLDER = "; or give a folder, such as walk/, to write PNGs"
 
 Write = Callable[[Tensor], None]
 
@@ -109,13 +110,14 @@ def _format_of(path: Path) -> VideoFormat | None:
 
 
 def _require_encoder(form: VideoFormat) -> None:
+    what = f"{form.container} files"
     if importlib.util.find_spec("av") is None:
-        raise ResourceError(f"the package av, which writes {form.container} files, is not installed", _HINT)
+        raise missing_package(what, "av", "video", otherwise=_FOLDER)
     try:
         import av
     except ImportError as error:
-        message = f"the package av, which writes {form.container} files, cannot be imported: {error}"
-        raise ResourceError(message, _HINT) from error
+        hint = f"Install it again: pip install --force-reinstall av{_FOLDER}"
+        raise ResourceError(f"{what}: the package av cannot be imported: {error}", hint) from error
     if form.encoder not in av.codecs_available:
         raise ResourceError(
             f"the installed package av {av.__version__} has no encoder {form.encoder}",

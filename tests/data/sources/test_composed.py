@@ -128,6 +128,6 @@ def test_what_cannot_be_composed_is_said(text: str, message: str) -> None:
 
 def test_without_the_package_the_hint_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(composed, "find_spec", lambda _: None)
-    with pytest.raises(ResourceError, match="the package robohash is missing") as caught:
+    with pytest.raises(ResourceError, match="the package robohash is not installed") as caught:
         open_source("builtin:robots")
-    assert caught.value.hint == "Run `pip install 'swincli[artwork]'`."
+    assert caught.value.hint == 'Install it: pip install "swincli[artwork]"'

@@ -195,7 +195,7 @@ def test_what_no_video_can_be(tmp_path: Path, name: str, fps: float, width: int,
 
 def test_a_missing_encoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # noqa: ARG005
-    with pytest.raises(ResourceError, match="the package av, which writes mp4 files, is not installed") as caught:
+    with pytest.raises(ResourceError, match="mp4 files: the package av is not installed") as caught:
         check_video(tmp_path / "walk.mp4", 30, 8, 8, force=False)
     assert 'pip install "swincli[video]"' in (caught.value.hint or "")
     check_video(tmp_path / "walk", 30, 8, 8, force=False)
@@ -206,7 +206,7 @@ def test_an_encoder_that_does_not_load_is_named(tmp_path: Path, monkeypatch: pyt
     monkeypatch.delitem(sys.modules, "av")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(
-        ResourceError, match=r"av, which writes gif files, cannot be imported: libavcodec\.so: no such file"
+        ResourceError, match=r"gif files: the package av cannot be imported: libavcodec\.so: no such file"
     ):
         check_video(tmp_path / "walk.gif", 30, 8, 8, force=False)
 

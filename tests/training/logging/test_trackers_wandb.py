@@ -163,7 +163,7 @@ def test_a_missing_package_is_said_before_training(
     check_trackers(tiny_recipe())
     with pytest.raises(ResourceError, match=r"run\.wandb: the package wandb is not installed") as caught:
         check_trackers(tiny_recipe("run.wandb=faces"))
-    assert caught.value.hint == "Run `pip install wandb`, or --set run.wandb=null."
+    assert caught.value.hint == "Install it: pip install wandb, or --set run.wandb=null"
 
 
 def test_the_package_itself_offline(
