@@ -134,7 +134,7 @@ def scheduled_kernels(module: torch.fx.GraphModule, inputs: Sequence[Any]) -> in
         inductor.view_to_reshape(graph)
         FakeTensorProp(graph, mode=mode).propagate_dont_convert_inputs(*placed)
         inductor._recursive_record_original_output_strides(graph)
-        with V.set_fake_mode(mode):
+        with V.set_fake_mode(mode), mock.patch.object(torch.Tensor, "copy_", _copy_unless_on_cuda):
             inductor._recursive_post_grad_passes(graph)
             lowering = GraphLowering(graph, example_inputs=placed)
             with V.set_graph_handler(lowering), V.set_extern_kernel_nodes([]):
@@ -170,12 +170,17 @@ def _cuda_for_cpu(value: Any) -> Any:
 
 
 _call_function = reinplace.graph_call_function
-_WRITING = {torch.ops.aten.copy_.default, reinplace._generalized_scatter, reinplace._inplace_generalized_scatter}
+_copy = torch.Tensor.copy_
+
+
+def _copy_unless_on_cuda(into: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    """`copy_`. A PyTorch without CUDA cannot copy even fake tensors there."""
+    return into if into.device.type == "cuda" else _copy(into, *args, **kwargs)
 
 
 def _call_without_copy(graph: torch.fx.Graph, function: Any, *args: Any, **kwargs: Any) -> torch.fx.Node:
-    """Inductor's way to put an operation into a graph. A PyTorch without CUDA cannot copy even fake tensors there."""
-    if function not in _WRITING:
+    """Inductor's way to put an operation into a graph; as `_copy_unless_on_cuda`."""
+    if function is not torch.ops.aten.copy_.default:
         return _call_function(graph, function, *args, **kwargs)
     node = graph.call_function(function, args, kwargs)
     node.meta["val"] = args[0].meta["val"]
