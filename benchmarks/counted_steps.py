@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -27,6 +28,7 @@ from swincli.training.run.state import TrainingState, make_networks
 from swincli.training.run_step import remember, run_all, run_step
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.batches import next_micro_batches
+from swincli.training.step.cuda_graphs import WARM_UP, Scalars, Work
 from swincli.training.step.engine import start_engine
 from swincli.training.step.optimizers import make_optimizers
 from swincli.training.step.phases import Phase, make_phases, make_setting
@@ -50,13 +52,21 @@ class CountedTraining:
         recipe: Recipe to train.
         state: Its state on `device`; by default one without values.
         device: Device of the networks.
+        graphs: Captures the phases as CUDA graphs.
     """
 
-    def __init__(self, recipe: Recipe, state: TrainingState | None = None, device: torch.device = META) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        state: TrainingState | None = None,
+        device: torch.device = META,
+        graphs: CountedGraphs | None = None,
+    ) -> None:
         self.recipe, self.device, self.state = recipe, device, state or meta_state(recipe)
         self.store = cast("Store", MadeUpStore(recipe.model.size))
         state = self.state
         engine = start_engine(recipe.run, state.generator, state.discriminator, device, Processes())
+        engine = replace(engine, recorder=graphs or engine.recorder)
         self.phases = make_phases(
             state.generator,
             state.discriminator,
@@ -88,15 +98,40 @@ class CountedTraining:
         remember(self.state, step.images_seen, step.get())
 
 
-def count_step(recipe: Recipe) -> dict[str, Counts]:
+class CountedGraphs:
+    """CUDA graphs of the meta device. A replay is one launch."""
+
+    def __init__(self) -> None:
+        self.parts: Parts | None = None
+
+    def warm_up(self, work: Work) -> Scalars:
+        """The work itself."""
+        return work()
+
+    def capture(self, work: Work) -> tuple[Scalars, Callable[[], None]]:
+        """The result of the work, and a function that counts a launch."""
+
+        def replay() -> None:
+            if self.parts is not None:
+                self.parts.now.launches["graph"] += 1
+
+        return work(), replay
+
+
+def count_step(recipe: Recipe, *, graphed: bool = False) -> dict[str, Counts]:
     """What a step with every phase launches, copies and waits for: by phase, and "rest" for what is outside them.
 
-    The rest is images, draws, averages and the report. A step before it fills the caches and makes Adam's moments.
+    The rest is images, draws, averages and the report. Steps before it fill the caches, make Adam's moments and, if
+    `graphed`, capture CUDA graphs.
     """
-    training = CountedTraining(recipe)
+    graphs = CountedGraphs() if graphed else None
+    training = CountedTraining(recipe, graphs=graphs)
     with as_on_a_gpu(), training.data() as loader:
-        run_all(training.phases, training.micro_batches(loader))
+        for _ in range(WARM_UP + 2 if graphed else 1):
+            run_all(training.phases, training.micro_batches(loader))
         with counting() as parts:
+            if graphs is not None:
+                graphs.parts = parts
             training.step(loader, [cast("Phase", _CountedPhase(phase, parts)) for phase in training.phases])
     return parts.counts
 

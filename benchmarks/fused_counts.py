@@ -32,7 +32,7 @@ from torch._inductor.fx_passes import reinplace
 from torch._inductor.graph import GraphLowering
 from torch._inductor.ir import MultiOutput
 from torch._inductor.runtime.hints import DeviceProperties
-from torch._inductor.scheduler import BaseSchedulerNode, NopKernelSchedulerNode
+from torch._inductor.scheduler import BaseSchedulerNode, ExternKernelSchedulerNode, NopKernelSchedulerNode
 from torch._inductor.virtualized import V
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
@@ -55,6 +55,10 @@ CARD = DeviceProperties(
 """An H100. Its number of multiprocessors decides which reductions are split into two kernels."""
 
 
+LIBRARY = {"mv", "dot", "mm", "bmm", "addmm", "baddbmm", "convolution", "convolution_backward"}
+"""Operations outside graphs that no compiler fuses with others."""
+
+
 @dataclass
 class Fused:
     """Launches of the part that runs.
@@ -62,12 +66,14 @@ class Fused:
     Attributes:
         kernels: Of graphs, by phase.
         eager: Operations outside graphs, by phase.
+        library: Those of both that no compiler fuses: products, convolutions, attention and their gradients, by phase.
         phase: Name of the running phase; empty while nothing is counted.
         inside: Whether a graph or an operation runs, in which nothing more is counted.
     """
 
     kernels: Counter[str] = field(default_factory=Counter)
     eager: Counter[str] = field(default_factory=Counter)
+    library: Counter[str] = field(default_factory=Counter)
     phase: str = ""
     inside: bool = False
 
@@ -80,10 +86,11 @@ class Fused:
 
     def _compile(self, module: torch.fx.GraphModule, inputs: Sequence[Any], **_: Any) -> Callable[..., Any]:
         """The compiler of one graph: counts its kernels at every call, and runs it operation by operation."""
-        kernels = scheduled_kernels(module, inputs)
+        kernels, library = scheduled_kernels(module, inputs)
 
         def call(*arguments: Any) -> Any:
             self.kernels[self.phase] += kernels
+            self.library[self.phase] += library
             with self.uncounted():
                 return module.forward(*arguments)
 
@@ -113,6 +120,7 @@ class _CountingMode(FakeTensorMode):
         fused = self._fused
         is_work = func.namespace == "aten" and func.overloadpacket.__name__ not in FREE and not func.is_view
         fused.eager[fused.phase] += is_work and not fused.inside
+        fused.library[fused.phase] += not fused.inside and func.overloadpacket.__name__ in LIBRARY
         with fused.uncounted():
             return super().__torch_dispatch__(func, types, args, kwargs or {})
 
@@ -124,8 +132,11 @@ def gpu_decompositions() -> dict[Any, Callable[..., Any]]:
     return {operation: way for operation, way in select_decomp_table().items() if operation not in products}
 
 
-def scheduled_kernels(module: torch.fx.GraphModule, inputs: Sequence[Any]) -> int:
-    """Launches that inductor's scheduler makes of a graph on `CARD`; the steps are those of its own compilation."""
+def scheduled_kernels(module: torch.fx.GraphModule, inputs: Sequence[Any]) -> tuple[int, int]:
+    """Launches that inductor's scheduler makes of a graph on `CARD`, and the calls of libraries among them.
+
+    The steps are those of its own compilation.
+    """
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     with mode:
         placed = [_placed(value) for value in inputs]
@@ -134,18 +145,19 @@ def scheduled_kernels(module: torch.fx.GraphModule, inputs: Sequence[Any]) -> in
         inductor.view_to_reshape(graph)
         FakeTensorProp(graph, mode=mode).propagate_dont_convert_inputs(*placed)
         inductor._recursive_record_original_output_strides(graph)
-        with V.set_fake_mode(mode):
+        with V.set_fake_mode(mode), mock.patch.object(torch.Tensor, "copy_", _copy_unless_on_cuda):
             inductor._recursive_post_grad_passes(graph)
             lowering = GraphLowering(graph, example_inputs=placed)
             with V.set_graph_handler(lowering), V.set_extern_kernel_nodes([]):
                 lowering.run(*placed)
                 lowering._update_scheduler()
-                return sum(map(_launches, lowering.scheduler.nodes))
+                nodes = [node for node in lowering.scheduler.nodes if _is_launch(node)]
+                return len(nodes), sum(isinstance(node, ExternKernelSchedulerNode) for node in nodes)
 
 
-def _launches(node: BaseSchedulerNode) -> int:
-    """1, or 0 for a node that only allocates or picks one result of an operation with several."""
-    return int(not isinstance(node, NopKernelSchedulerNode) and not isinstance(node.node, MultiOutput))
+def _is_launch(node: BaseSchedulerNode) -> bool:
+    """Whether a node does more than to allocate, or to pick one result of an operation with several."""
+    return not isinstance(node, NopKernelSchedulerNode) and not isinstance(node.node, MultiOutput)
 
 
 def _placed(value: Any) -> Any:
@@ -170,12 +182,17 @@ def _cuda_for_cpu(value: Any) -> Any:
 
 
 _call_function = reinplace.graph_call_function
-_WRITING = {torch.ops.aten.copy_.default, reinplace._generalized_scatter, reinplace._inplace_generalized_scatter}
+_copy = torch.Tensor.copy_
+
+
+def _copy_unless_on_cuda(into: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    """`copy_`. A PyTorch without CUDA cannot copy even fake tensors there."""
+    return into if into.device.type == "cuda" else _copy(into, *args, **kwargs)
 
 
 def _call_without_copy(graph: torch.fx.Graph, function: Any, *args: Any, **kwargs: Any) -> torch.fx.Node:
-    """Inductor's way to put an operation into a graph. A PyTorch without CUDA cannot copy even fake tensors there."""
-    if function not in _WRITING:
+    """Inductor's way to put an operation into a graph; as `_copy_unless_on_cuda`."""
+    if function is not torch.ops.aten.copy_.default:
         return _call_function(graph, function, *args, **kwargs)
     node = graph.call_function(function, args, kwargs)
     node.meta["val"] = args[0].meta["val"]
@@ -228,6 +245,7 @@ def count_fused(recipe: Recipe, phases: tuple[str, ...] = ("D", "G")) -> dict[st
             "launches": fused.kernels[name] + fused.eager[name],
             "of_graphs": fused.kernels[name],
             "outside_graphs": fused.eager[name],
+            "library_calls": fused.library[name],
         }
         for name in phases
     }

@@ -4,9 +4,9 @@
 
 Rows, in the order of their worth: a forward and a step compared with the CPU; the card's matrix rates; forwards of the
 published networks compared with the CPU; the tests that are marked gpu; training and sampling at 256 and 1024 px in
-exact float32 and as the shipped recipes do (bf16 and TF32 by the card), then compiled. Training is whole steps of the
-loop: images, draws, D, G, averages and report, and R1's share. Each row is a process of its own, which is ended when
-the time is over; what is left out is named. Waits of the host are those that CUDA itself reports in a step.
+exact float32, as the shipped recipes do (bf16 and TF32 by the card), with CUDA graphs, and compiled. Training is whole
+steps of the loop: images, draws, D, G, averages and report, and R1's share. Each row is a process of its own, which is
+ended when the time is over; what is left out is named. Waits of the host are those that CUDA itself reports in a step.
 
 A share is of the bfloat16 matrix rate; a step counts four forwards of G and eight of D per image. Memory is PyTorch's
 peak allocation. `--device cpu --tiny` runs the same code on tiny networks, and the figures mean nothing.
@@ -42,6 +42,7 @@ from swincli.ops.precision import exact_float32
 from swincli.recipe import Recipe
 from swincli.system import runtime
 from swincli.training.run.state import build_state
+from swincli.training.run_step import run_all
 from swincli.training.step.engine import compile_networks
 from swincli.version import __version__
 
@@ -52,6 +53,8 @@ TINY = ("model.size=16", "model.latent_dim=16", "model.mapping_layers=2", "model
 EXACT = ("run.precision=fp32", "run.tf32=false")
 SHIPPED = ("run.precision=gpu", "run.tf32=auto")
 COMPILED = (*SHIPPED, "run.compile=true")
+GRAPHED = (*SHIPPED, "run.cuda_graphs=true")
+GRAPHS_AFTER = 4  # runs of a phase, of which the last captures it
 LEAST_SECONDS, TEST_SECONDS = 15.0, 150.0  # a row is not begun with less time left; the tests may take this long
 WARM_UP = 2
 REPOSITORY = Path(__file__).parents[1]
@@ -122,6 +125,8 @@ def train(setting: Setting, size: int, settings: tuple[str, ...]) -> Figures:
     often = [phase for phase in training.phases if phase.interval == 1]
     lazy = [phase for phase in training.phases if phase.interval > 1]
     with training.data() as loader:
+        for _ in range(GRAPHS_AFTER * recipe.run.cuda_graphs):
+            run_all(training.phases, training.micro_batches(loader))
         spent = median_seconds(setting, lambda: training.step(loader, often))
         batches = training.micro_batches(loader)
         extra = sum(median_seconds(setting, functools.partial(phase.run, batches)) / phase.interval for phase in lazy)
@@ -161,7 +166,9 @@ def sample(setting: Setting, size: int, settings: tuple[str, ...]) -> Figures:
 def run_tests(setting: Setting) -> Figures:
     """The tests that need a GPU; those of steps run with PyTorch's errors for waits of the host switched on."""
     chosen = (
-        ["tests/benchmarks/test_kept_bytes.py"] if setting.device.type == "cpu" else ["-m", "gpu", "tests/training"]
+        ["tests/benchmarks/test_kept_bytes.py"]
+        if setting.device.type == "cpu"
+        else ["-m", "gpu", "tests/training", "tests/ops"]
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line", *chosen]
     try:
@@ -182,6 +189,7 @@ ROWS: dict[str, Callable[[Setting], Figures]] = {
     "training, 256 px, shipped": functools.partial(train, size=256, settings=SHIPPED),
     "training, 1024 px, shipped": functools.partial(train, size=1024, settings=SHIPPED),
     "tests": run_tests,
+    "training, 256 px, CUDA graphs": functools.partial(train, size=256, settings=GRAPHED),
     "training, 256 px, float32": functools.partial(train, size=256, settings=EXACT),
     "sampling, 256 px, shipped": functools.partial(sample, size=256, settings=SHIPPED),
     "sampling, 1024 px, shipped": functools.partial(sample, size=1024, settings=SHIPPED),

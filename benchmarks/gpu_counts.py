@@ -1,12 +1,14 @@
 """What a GPU would be asked to do in a training step, counted without one. The figures are exact and the same anywhere.
 
-    python benchmarks/gpu_counts.py [--only launches kept compile fused] [--json FILE] [--compare FILE] [--markdown]
+    python benchmarks/gpu_counts.py [--only WORK ...] [--json FILE] [--compare FILE] [--markdown]
 
 launches: operations on the device that are no views (a fused or foreach one counts once), of each phase of a step in
-float32, uncompiled; copies from the host that wait for the device (blocking) or are queued; reads of the device by the
-host. D, G and the rest (images, draws, averages, report) run in every step, R1 in every 16th. kept: bytes that one
-forward keeps for the backward pass. compile: what torch.compile is given by two steps; tracing takes a minute or more.
-fused: launches of D and G compiled, by inductor's scheduler for a card that is made up; it takes many minutes.
+float32, uncompiled, and with CUDA graphs, each of which is one launch of the host; copies from the host that wait for
+the device (blocking) or are queued; reads of the device by the host. D, G and the rest (images, draws, averages,
+report) run in every step, R1 in every 16th. mixers: launches of the hybrid recipes, and of each token mixer at 64 px.
+kept: bytes that one forward keeps for the backward pass. compile: what torch.compile is given by two steps; tracing
+takes a minute or more. fused: launches of D and G compiled, by inductor's scheduler for a card that is made up; it
+takes many minutes.
 
 `--compare FILE` shows what such a file of an earlier state had. `--markdown` prints the table of docs/benchmarks.md.
 """
@@ -24,6 +26,7 @@ from compile_counts import count_compiled
 from counted_steps import BCR, CASES, count_step, counted_recipe
 from dispatch_counts import Counts
 from kept_for_backward import count_kept
+from mixer_counts import count_mixers
 
 from swincli.recipe import Recipe
 from swincli.version import __version__
@@ -34,9 +37,9 @@ Figures = dict[str, dict[str, int]]
 EVERY_STEP = ("rest", "D", "G")
 
 
-def launches(title: str, recipe: Recipe) -> Figures:
+def launches(title: str, recipe: Recipe, *, graphed: bool = False) -> Figures:
     """Rows of `count_step`: of each phase, and "step" for those of every step, with the places of waits."""
-    parts = count_step(recipe)
+    parts = count_step(recipe, graphed=graphed)
     step = sum((parts[name] for name in EVERY_STEP), Counts())
     rows = {f"{title}, {name}": counts.totals() for name, counts in (parts | {"step": step}).items()}
     rows[f"{title}, step"] |= {f"{kind} in {place}": count for (kind, place), count in step.places().items()}
@@ -62,8 +65,22 @@ def fused(title: str, recipe: Recipe) -> Figures:
     return {f"{title}, {name} compiled": figures for name, figures in (found | {"step": step}).items()}
 
 
+def mixers(title: str, recipe: Recipe) -> Figures:
+    """Rows of `launches` of the hybrid recipe and, for the first case alone, of `count_mixers`."""
+    hybrid = f"{title}-hybrid"
+    rows = launches(hybrid, counted_recipe(hybrid, recipe.train.batch, *BCR[False]))
+    if title != next(iter(CASES)):
+        return rows
+    counted = count_mixers(recipe)
+    return rows | {
+        f"{title}, mixer {name}": {part: counts.launches.total() for part, counts in parts.items()}
+        for name, parts in counted.items()
+    }
+
+
 WORKS: dict[str, Callable[[str, Recipe], Figures]] = {
     "launches": launches,
+    "mixers": mixers,
     "kept": kept,
     "compile": compiled,
     "fused": fused,
@@ -84,6 +101,7 @@ def count_all(only: Sequence[str] = tuple(WORKS), settings: Sequence[str] = ()) 
             rows |= WORKS[work](name, plain)
         if name == "ffhq256" and "launches" in only:  # the recipe of 1024 px has no bCR
             rows |= launches(f"{name} with bCR", counted_recipe(name, batch, *BCR[True], *settings))
+            rows |= launches(f"{name} with CUDA graphs", plain, graphed=True)
     return rows
 
 

@@ -107,6 +107,8 @@ def precision_findings(recipe: Recipe, facts: DeviceFacts) -> list[Finding]:
         found.append(warning("settings", f"run.tf32: has no effect on {facts.title}, which has no TF32"))
     if idle := idle_units(run.precision, run.tf32, facts):
         found.append(warning("settings", idle, IDLE_HINT))
+    if run.cuda_graphs and facts.kind != "cuda":
+        found.append(warning("settings", f"run.cuda_graphs: has no effect on {facts.title}"))
     size = recipe.model.size
     if run.recompute_from is not None and run.recompute_from > size:
         message = f"run.recompute_from: {run.recompute_from} has no effect on networks of {size} px"

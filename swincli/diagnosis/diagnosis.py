@@ -75,6 +75,7 @@ class Diagnosis:
                 "recompute_from": run.recompute_from,
                 "compile": run.compile,
                 "channels_last": run.channels_last,
+                "cuda_graphs": run.cuda_graphs,
             },
             **self.cost.to_dict(),
             "data": self.data.to_dict(),

@@ -216,6 +216,7 @@ def _settings(diagnosis: Diagnosis) -> str:
         f"recompute from {run.recompute_from} px" if run.recompute_from else "",
         "compiled" if run.compile else "",
         "channels last" if run.channels_last else "",
+        "CUDA graphs" if run.cuda_graphs and diagnosis.device.type == "cuda" else "",
     ]
     return _joined(filter(None, parts))
 

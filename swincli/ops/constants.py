@@ -19,10 +19,10 @@ def cached_constant(build: Build) -> Build:
     optional, and the default is the CPU and the dtype that `build` chose.
 
     The tensor is always built on the CPU, outside inference mode and outside modes such as fake tensors. So the cached
-    tensor does not depend on the first caller.
+    tensor does not depend on the first caller. It stays for good, because a CUDA graph may read it.
     """
 
-    @functools.lru_cache(maxsize=64)
+    @functools.cache
     def cached(arguments: tuple[Hashable, ...], device: torch.device, dtype: torch.dtype | None) -> Tensor:
         with torch.inference_mode(False), torch.no_grad(), _disable_current_modes():
             tensor = build(*arguments, device=torch.device("cpu"))

@@ -278,7 +278,30 @@ LABELS = (
     ),
 )
 
-CONFLICTS = TRANSFORMS + LOGITS + FEATURES + FROZEN + SCHEDULES + MIXERS + LABELS
+_REPEATABLE = (
+    "adversarial", "r1_gamma", "r1_interval", "r1_gamma_end", "r2_gamma", "r2_gamma_end", "gamma_until",
+    "joint_penalty", "bcr_real", "bcr_fake", "tv", "tv_until",
+)  # fmt: skip
+
+
+def _repeats_its_steps(recipe: AnyRecipe) -> bool:
+    """Whether a step depends on tensors and weights of losses alone, not on what losses remember or transforms plan."""
+    loss, augment, discriminator = recipe.loss, recipe.augment, recipe.model.discriminator
+    changed = {name for name in type(loss).model_fields if getattr(loss, name) != type(loss).model_fields[name].default}
+    is_plain = augment.transforms == "none" and not augment.apa and not augment.blur
+    return changed <= set(_REPEATABLE) and is_plain and discriminator != "features"
+
+
+MACHINE = (
+    Conflict(
+        "run.cuda_graphs",
+        lambda recipe: recipe.run.cuda_graphs and not _repeats_its_steps(recipe),
+        "a graph repeats a step as it was captured; use it with adversarial, R1, R2, bCR and tv alone, without "
+        'augment.transforms, apa, blur and discriminator "features"',
+    ),
+)
+
+CONFLICTS = MACHINE + TRANSFORMS + LOGITS + FEATURES + FROZEN + SCHEDULES + MIXERS + LABELS
 
 
 def check_conflicts(recipe: AnyRecipe) -> None:

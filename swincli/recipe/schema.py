@@ -191,6 +191,8 @@ class RunSection(Section):
     """Compile the networks with torch.compile; R1 runs uncompiled."""
     channels_last: bool = False
     """Channels-last memory format for D."""
+    cuda_graphs: bool = False
+    """On CUDA, capture each phase of a step as a CUDA graph and launch it as a whole; for losses whose steps repeat."""
 
     @field_validator("name")
     @classmethod

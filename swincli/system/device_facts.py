@@ -143,6 +143,8 @@ def build_mismatch(facts: DeviceFacts) -> tuple[str, str] | None:
     if card < TURING:
         wheel = "cu126"
         why = "CUDA 13 ended with capability 7.5; builds with CUDA 12.6 know cards from 5.0 on"
+    elif facts.cuda.startswith("13"):
+        return message, f"pip install --upgrade torch  (newer releases know newer cards). {CHOOSE}"
     else:
         wheel = "cu130"
         why = "builds with CUDA 13 know the newer cards"

@@ -26,6 +26,27 @@ BOUNDS = {  # launches, blocking copies, queued copies, reads by the host
     "G": (546, 0, 0, 0),
 }
 """Most that a part of a step may have, with bCR; "rest" is what is outside the phases. Lower them as code improves."""
+MIXERS = {  # launches forward and backward, at 16 px
+    "double": (10, 19),
+    "single": (10, 19),
+    "grid": (28, 60),
+    "na": (50, 127),
+    "na-all": (50, 127),
+    "dw7": (1, 1),
+    "dw7+1x1": (4, 4),
+    "sepconv": (5, 6),
+    "gnconv2": (7, 27),
+    "gnconv3": (9, 34),
+    "pool": (2, 3),
+    "identity": (0, 0),
+    "random": (1, 2),
+    "kv2": (46, 97),
+    "strided": (14, 21),
+    "axial": (51, 80),
+    "latent": (61, 131),
+    "latent-kmeans": (63, 132),
+}
+"""Most that a token mixer may have; none may wait for the device."""
 KEPT = {
     "G fp32": (6_403_008, 0),
     "G bf16": (4_043_712, 0),
@@ -42,6 +63,8 @@ WHOLE = {  # recipe, with bCR: launches of D, R1, G and blocking copies, reads b
     ("ffhq1024", False): (1245, 700, 1906, 0, 1),
 }
 """The same of the published networks."""
+HYBRIDS = {"ffhq256-hybrid": (926, 1291), "ffhq1024-hybrid": (1171, 1627)}
+"""Launches of D and G of the recipes with convolutions at high resolutions."""
 WHOLE_KEPT = {  # GiB of G in bf16, and of attention weights among them
     "ffhq256": (3.07, 0.0),
     "ffhq1024": (2.82, 0.0),
@@ -73,6 +96,32 @@ def test_a_step_asks_for_no_more_than_before(parts: dict[str, Any], part: str) -
     bounds = dict(zip(found, BOUNDS[part], strict=True))
     assert all(found[name] <= bounds[name] for name in found), f"{part}: {found}, allowed are {bounds}"
     assert set(parts) == set(BOUNDS)
+
+
+def test_a_graph_is_one_launch_and_its_input_one_copy() -> None:
+    """Of the host: with `run.cuda_graphs`, whatever the networks, a phase is two launches."""
+    parts = benchmark("counted_steps").count_step(small_recipe("loss.bcr_real=0", "loss.bcr_fake=0"), graphed=True)
+    assert {name: counts.totals()["launches"] for name, counts in parts.items()} == {"rest": 5, "D": 2, "R1": 2, "G": 2}
+    assert all(not counts.blocking and not counts.waits for name, counts in parts.items() if name != "rest")
+
+
+def test_mixers_ask_for_no_more_than_before() -> None:
+    found = benchmark("mixer_counts").count_mixers(small_recipe(), 16)
+    assert found.keys() == MIXERS.keys()
+    for name, (forward, backward) in MIXERS.items():
+        counts = [found[name][part].totals() for part in ("forward", "backward")]
+        assert counts[0]["launches"] <= forward, name
+        assert counts[1]["launches"] <= backward, name
+        assert not any(each["blocking_copies"] or each["host_waits"] for each in counts), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HYBRIDS)
+def test_the_hybrid_networks_ask_for_no_more_than_before(name: str) -> None:
+    steps = benchmark("counted_steps")
+    parts = steps.count_step(steps.counted_recipe(name, steps.CASES[name.removesuffix("-hybrid")], *steps.BCR[False]))
+    found = [parts[part].totals()["launches"] for part in ("D", "G")]
+    assert all(count <= most for count, most in zip(found, HYBRIDS[name], strict=True)), found
 
 
 @pytest.mark.slow

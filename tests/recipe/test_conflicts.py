@@ -86,6 +86,12 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
             ("ema", "half_life_until", 'half_life_end = 500\n[train]\ntotal = "1M"'),
         )
     },
+    "a graph of steps that differ": (
+        "[run]\ncuda_graphs = true\n[loss]\nlecam = 0.1",
+        2,
+        "run.cuda_graphs",
+        "use it with adversarial",
+    ),
     "LeCam after the run": (
         '[loss]\nlecam = 0.1\nlecam_from = "2M"\n[train]\ntotal = "1M"',
         3,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -22,7 +24,7 @@ AMD = DeviceFacts("cuda", "Instinct", is_amd=True, architectures=("gfx942",))
 
 
 def card(major: int, minor: int, architectures: tuple[str, ...] = BUILT) -> DeviceFacts:
-    return DeviceFacts("cuda", "Card", (major, minor), architectures=architectures, cuda="13.0")
+    return DeviceFacts("cuda", "Card", (major, minor), architectures=architectures, cuda="12.8")
 
 
 H100, T4 = card(9, 0), card(7, 5)
@@ -100,6 +102,12 @@ def test_a_card_that_the_build_does_not_know_is_named_with_the_wheel(facts: Devi
     if found is not None:
         assert f"compute capability {facts.capability[0]}.{facts.capability[1]}): " in found[0]  # type: ignore[index]
         assert f"whl/{wheel} " in found[1]
+
+
+def test_a_card_newer_than_cuda_13_needs_a_newer_pytorch() -> None:
+    found = build_mismatch(replace(card(12, 0, ("sm_80", "sm_90")), cuda="13.0"))
+    assert found is not None
+    assert found[1].startswith("pip install --upgrade torch  (")
 
 
 def test_facts_of_this_cpu() -> None:

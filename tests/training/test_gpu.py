@@ -38,18 +38,23 @@ FULL = ("train.batch=8", "loss.bcr_real=1", "loss.bcr_fake=1", "augment.flip=tru
 
 def three_steps(recipe: Recipe, store: Store, device: torch.device = CUDA) -> tuple[list[dict[str, float]], int]:
     """What three steps report, and the most memory that they took."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    steps = steps_of(recipe, store, 3, device)
+    return steps, torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
+
+
+def steps_of(recipe: Recipe, store: Store, count: int, device: torch.device = CUDA) -> list[dict[str, float]]:
+    """What some steps report."""
     runtime.configure(tf32=recipe.run.tf32)
     state = build_state(recipe, store.content_hash, device)
     engine = start_engine(recipe.run, state.generator, state.discriminator, device, Processes())
     phases = make_phases(state.generator, state.discriminator, state.g_optimizer, state.d_optimizer, recipe, engine)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
     split = split_batch(recipe, 1)
-    steps = [
+    return [
         run_step(state, phases, next_micro_batches(recipe, store, state.images_seen, split, 0, device)).get()
-        for _ in range(3)
+        for _ in range(count)
     ]
-    return steps, torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
 
 
 def assert_close(ours: list[dict[str, float]], theirs: list[dict[str, float]], tolerance: float) -> None:
@@ -117,6 +122,18 @@ def test_choices_change_speed_and_memory_alone(
 ) -> None:
     plain = three_steps(tiny_recipe(*FULL), store)
     assert_close(three_steps(tiny_recipe(*FULL, choice), store)[0], plain[0], tolerance)
+
+
+@pytest.mark.parametrize("keys", [(), ("run.compile=true",), ("run.micro_batch=4", "run.precision=bf16")])
+def test_cuda_graphs_train_as_the_same_phases_without(
+    tiny_recipe: MakeRecipe, store: Store, keys: tuple[str, ...]
+) -> None:
+    """Three runs of a phase come before its graph, and R1 runs in every second step."""
+    every = (*FULL, "loss.r1_interval=2", "train.total=80", *keys)
+    plain, graphed = (
+        steps_of(tiny_recipe(*every, f"run.cuda_graphs={choice}"), store, 10) for choice in ("false", "true")
+    )
+    assert_close(graphed, plain, 1e-3)
 
 
 @pytest.mark.parametrize("choice", ["run.micro_batch=4", "run.recompute_from=4", "run.precision=bf16"])

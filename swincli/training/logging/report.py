@@ -237,6 +237,8 @@ def describe_start(state: TrainingState, images: int, device: torch.device) -> l
         folder = compiled_code_folder()
         where = f"; the code is kept in {folder} for the next run" if folder else ""
         lines.append(f"run.compile: compiling comes first, which can take many minutes{where}")
+    if recipe.run.cuda_graphs and device.type == "cuda":
+        lines.append("run.cuda_graphs: each phase is captured after a few runs, and then launched as a whole")
     return lines
 
 

@@ -23,6 +23,7 @@ from swincli.recipe.schema import RunSection
 from swincli.system.cache import COMPILER_CACHE, compiled_code_folder
 from swincli.system.distributed import Processes
 from swincli.system.runtime import choose_precision
+from swincli.training.step.cuda_graphs import CudaRecorder, Recorder
 
 # Buffers are functions of the weights, so all ranks have the same ones. PyTorch 2.13 renamed the argument.
 _SYNC_BUFFERS = (
@@ -48,11 +49,13 @@ class Engine:
         processes: The ranks that share the batch.
         precision: Data type of matrix products.
         compiled: Whether the networks are compiled.
+        recorder: Captures phases as CUDA graphs; None to run them as they are.
     """
 
     processes: Processes = field(default_factory=Processes)
     precision: torch.dtype = torch.float32
     compiled: bool = False
+    recorder: Recorder | None = None
 
     def wrap_ddp(self, network: nn.Module, parameters: list[nn.Parameter]) -> nn.Module:
         """Wrap a network in DDP: its backward leaves the mean gradient of all ranks in each rank.
@@ -92,6 +95,8 @@ def start_engine(
     Raises:
         ResourceError: this machine does not support it.
     """
+    if run.cuda_graphs and processes.world_size > 1:
+        raise ResourceError("run.cuda_graphs: works with one process alone", "Set run.cuda_graphs=false.")
     if processes.world_size > 1:  # about one-row parameters, whose strides do not matter; all others are contiguous
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     generator.recompute_from = run.recompute_from
@@ -102,7 +107,8 @@ def start_engine(
     if run.compile:
         keep_compiled_code()
         compile_networks(generator, discriminator)
-    return Engine(processes, choose_precision(run.precision, device), run.compile)
+    recorder = CudaRecorder(device) if run.cuda_graphs and device.type == "cuda" else None
+    return Engine(processes, choose_precision(run.precision, device), run.compile, recorder)
 
 
 def keep_compiled_code() -> None:

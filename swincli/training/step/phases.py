@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from swincli.training.losses.losses import Losses, Scalars
 from swincli.training.losses.memory import Memory
 from swincli.training.losses.networks import Networks
 from swincli.training.losses.phases import Setting
+from swincli.training.step.cuda_graphs import GraphedPhase, graph_key
 from swincli.training.step.engine import Engine
 
 
@@ -34,6 +35,7 @@ class Phase:
         power_iteration_buffers: Buffers that each forward updates (spectral norm's vectors). Every micro-batch starts
             from the same values.
         no_sync: Makes the context for all micro-batches but the last: gradients are accumulated without all-reduce.
+        graphed: Runs the phase as a CUDA graph; None for as it is.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Phase:
     norm_key: str = ""
     power_iteration_buffers: list[Tensor] = field(default_factory=list)
     no_sync: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
+    graphed: GraphedPhase | None = None
 
     def run(self, micro_batches: Sequence[Batch]) -> Scalars:
         """Train on the micro-batches of one step.
@@ -52,8 +55,12 @@ class Phase:
         The micro-batches have equal sizes, so the mean of their gradients is the gradient of the whole batch.
 
         Returns:
-            The scalars, averaged over micro-batches, and the gradient norm before clipping.
+            The scalars, averaged over micro-batches, and the gradient norm before clipping. The next run may overwrite
+            them.
         """
+        return self._train(micro_batches) if self.graphed is None else self.graphed.run(self._train, micro_batches)
+
+    def _train(self, micro_batches: Sequence[Batch]) -> Scalars:
         for parameter in self.parameters:
             parameter.requires_grad_(True)
         buffers = self.power_iteration_buffers
@@ -126,7 +133,13 @@ def make_phases(
     if loss.path_length:
         path, interval = for_g.g_path_length, loss.path_length_interval
         phases.append(Phase("path", g_parameters, g_optimizer, interval, path, 0.0, "grad/path", buffers, g_sync))
-    return phases
+    if engine.recorder is None:
+        return phases
+    both = (generator, discriminator)
+    graphed = [
+        GraphedPhase(engine.recorder, phase.optimizer, graph_key(recipe, both, phase.optimizer)) for phase in phases
+    ]
+    return [replace(phase, graphed=each) for phase, each in zip(phases, graphed, strict=True)]
 
 
 def _losses(g: nn.Module, d: nn.Module, recipe: Recipe, engine: Engine, memory: Memory | None) -> Losses:
