@@ -161,3 +161,15 @@ def test_a_worker_that_cannot_open_the_model_says_why() -> None:
     with pytest.raises(SwincliError, match="was killed, perhaps because memory ran out"):
         open_worker(end, None)  # type: ignore[arg-type]
     assert reason_of_end(-15) == "was ended by signal 15"
+
+
+def test_a_page_that_breaks_off_takes_nothing_with_it(page: Any) -> None:
+    with page.socket() as other:
+        for leave in (lambda broken: broken.send_bytes(b"\x00garbage"), lambda broken: broken.close(1006)):
+            with page.socket() as broken:
+                page.number += 1
+                broken.send_json(
+                    {"slot": "g", "number": page.number, "kind": "tiles", "look": "", "seeds": list(range(40))}
+                )
+                leave(broken)
+        assert page.ask(other, kind="picture", look="seed=5")[1]

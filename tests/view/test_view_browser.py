@@ -143,7 +143,11 @@ def test_sliders_change_pixels_and_a_permalink_and_undo_restore_them(tab: Any, b
         assert np.abs(shown[-1] - shown[-2]).max() > 3
     other = new_tab(browser, url_of(tab))
     assert (pixels(other) == shown[-1]).all()
+    assert other.locator('[data-name="linked"]').count() == 0
     other.context.close()
+    elsewhere = new_tab(browser, re.sub("model=[0-9a-f]+", "model=000000000000", url_of(tab)))
+    assert "another model" in elsewhere.inner_text('[data-name="linked"]')
+    elsewhere.context.close()
     for wanted in shown[-2::-1]:
         tab.keyboard.press("Control+z")
         settle(tab)

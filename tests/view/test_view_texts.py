@@ -125,5 +125,5 @@ def test_other_models_have_no_texts(shown_model: Path) -> None:
     assert plain.facts()["texts"] is None
     with pytest.raises(UsageError, match="was not trained with texts"):
         plain.picture(parse_look("text=a"))
-    with pytest.raises(UsageError, match="guidance: .* was not trained with texts"):
+    with pytest.raises(UsageError, match=r"guidance: .* was not trained with texts"):
         plain.picture(parse_look("guidance=2"))
