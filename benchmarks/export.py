@@ -2,7 +2,7 @@
 
     python benchmarks/export.py [MODEL ...] [--batch 8] [--repeats 5] [--precision fp32] [--json FILE]
 
-Without MODEL: `builtin:cats32` and `builtin:cats64`, in about two minutes of an idle machine, most of them for the exporter.
+Without MODEL, both shipped models: about two minutes of an idle machine, most of them for the exporter.
 
 Speed: both sides draw the same codes in one process and take turns, and the figure is the median. PyTorch is the way of
 `swincli sample` on a CPU (in tiles); onnxruntime has as many threads. Peak memory is the largest resident set of a
