@@ -1,6 +1,8 @@
 """An exported ONNX file beside PyTorch: images per second, peak memory, file size.
 
-    python benchmarks/export.py [MODEL] [--batch 8] [--repeats 5] [--precision fp32] [--json FILE]
+    python benchmarks/export.py [MODEL ...] [--batch 8] [--repeats 5] [--precision fp32] [--json FILE]
+
+Without MODEL, both shipped models: about two minutes of an idle machine, most of them for the exporter.
 
 Speed: both sides draw the same codes in one process and take turns, and the figure is the median. PyTorch is the way of
 `swincli sample` on a CPU (in tiles); onnxruntime has as many threads. Peak memory is the largest resident set of a
@@ -15,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from measuring import peak_memory, seconds_of
@@ -29,6 +31,7 @@ from swincli.model.files.model_file import Model
 from swincli.system.resources import cpu_name
 from swincli.version import __version__
 
+MODELS = ("builtin:cats32", "builtin:cats64")
 SIDES = ("pytorch", "onnx")
 
 
@@ -50,10 +53,43 @@ def peak_of(side: str, checkpoint: str, path: Path, batch: int) -> int:
     return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
 
 
-def main() -> None:
+def measure(name: str, batch: int, repeats: int, precision: Literal["fp32", "fp16", "int8"]) -> dict[str, Any]:
     """Export a model, and measure both sides."""
+    model = load_model(name, "cpu").core
+    graph = make_graph(model, "z")
+    inputs = inputs_of_seeds(model, graph, range(batch), 0.7, model.recipe.model.num_ws)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        facts = export(name, path, precision=precision)
+        runs = [opened(side, model, graph, path) for side in SIDES]
+        seconds = seconds_of([lambda run=run: run(inputs) for run in runs], repeats)
+        return {
+            "model": name,
+            "size": model.recipe.model.size,
+            "batch": batch,
+            "precision": precision,
+            "images_per_second": {side: batch / each for side, each in zip(SIDES, seconds, strict=True)},
+            "peak_mib": {side: peak_of(side, name, path, batch) / 2**20 for side in SIDES},
+            "file_mib": {"onnx": path.stat().st_size / 2**20, "model": model.path.stat().st_size / 2**20},
+            "largest_difference": facts["largest_difference"],
+        }
+
+
+def show(figures: dict[str, Any]) -> None:
+    """Print the figures of a model."""
+    out(f"{figures['model']}, {figures['size']} px, batch {figures['batch']}, {figures['precision']}")
+    for side in SIDES:
+        rate, peak = figures["images_per_second"][side], figures["peak_mib"][side]
+        out(f"  {side:8} {rate:8.1f} images/s  {peak:7.0f} MiB at most")
+    files = figures["file_mib"]
+    out(f"  file     {files['onnx']:.1f} MiB, the model's {files['model']:.1f} MiB")
+    out(f"  the largest difference of a value is {figures['largest_difference']:.1g}")
+
+
+def main() -> None:
+    """Measure the models, print the figures, and write them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?", default="builtin:cats32")
+    parser.add_argument("models", nargs="*", metavar="MODEL")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp32")
@@ -61,32 +97,21 @@ def main() -> None:
     parser.add_argument("--peak-of", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    model = load_model(given.model, "cpu").core
-    graph = make_graph(model, "z")
-    inputs = inputs_of_seeds(model, graph, range(given.batch), 0.7, model.recipe.model.num_ws)
     if given.peak_of:
+        model = load_model(given.models[0], "cpu").core
+        graph = make_graph(model, "z")
+        inputs = inputs_of_seeds(model, graph, range(given.batch), 0.7, model.recipe.model.num_ws)
         opened(given.peak_of, model, graph, given.file)(inputs)
         out(str(peak_memory()))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        facts = export(given.model, path, precision=given.precision)
-        runs = [opened(side, model, graph, path) for side in SIDES]
-        seconds = seconds_of([lambda run=run: run(inputs) for run in runs], given.repeats)
-        figures: dict[str, Any] = {
-            "model": given.model,
-            "batch": given.batch,
-            "precision": given.precision,
-            "images_per_second": {side: given.batch / each for side, each in zip(SIDES, seconds, strict=True)},
-            "peak_mib": {side: peak_of(side, given.model, path, given.batch) / 2**20 for side in SIDES},
-            "file_mib": {"onnx": path.stat().st_size / 2**20, "model": model.path.stat().st_size / 2**20},
-            "largest_difference": facts["largest_difference"],
-            "machine": f"{cpu_name()}, {torch.get_num_threads()} threads",
-            "swincli": __version__,
-        }
-    text = json.dumps(figures, indent=1)
-    out(text)
+    machine = f"{cpu_name()}, {torch.get_num_threads()} threads"
+    out(f"swincli {__version__} on {machine}")
+    rows = []
+    for name in given.models or MODELS:
+        rows.append(measure(name, given.batch, given.repeats, given.precision))
+        show(rows[-1])
     if given.json:
+        text = json.dumps({"machine": machine, "swincli": __version__, "models": rows}, indent=1)
         given.json.write_text(text + "\n", encoding="utf-8")
 
 
