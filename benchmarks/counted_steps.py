@@ -28,7 +28,7 @@ from swincli.training.run.state import TrainingState, make_networks
 from swincli.training.run_step import remember, run_all, run_step
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.batches import next_micro_batches
-from swincli.training.step.cuda_graphs import WARM_UP, Scalars, Work
+from swincli.training.step.cuda_graphs import RUNS_TO_CAPTURE, Scalars, Work
 from swincli.training.step.engine import start_engine
 from swincli.training.step.optimizers import make_optimizers
 from swincli.training.step.phases import Phase, make_phases, make_setting
@@ -127,7 +127,7 @@ def count_step(recipe: Recipe, *, graphed: bool = False) -> dict[str, Counts]:
     graphs = CountedGraphs() if graphed else None
     training = CountedTraining(recipe, graphs=graphs)
     with as_on_a_gpu(), training.data() as loader:
-        for _ in range(WARM_UP + 2 if graphed else 1):
+        for _ in range(RUNS_TO_CAPTURE if graphed else 1):
             run_all(training.phases, training.micro_batches(loader))
         with counting() as parts:
             if graphs is not None:

@@ -43,6 +43,7 @@ from swincli.recipe import Recipe
 from swincli.system import runtime
 from swincli.training.run.state import build_state
 from swincli.training.run_step import run_all
+from swincli.training.step.cuda_graphs import RUNS_TO_CAPTURE
 from swincli.training.step.engine import compile_networks
 from swincli.version import __version__
 
@@ -54,7 +55,6 @@ EXACT = ("run.precision=fp32", "run.tf32=false")
 SHIPPED = ("run.precision=gpu", "run.tf32=auto")
 COMPILED = (*SHIPPED, "run.compile=true")
 GRAPHED = (*SHIPPED, "run.cuda_graphs=true")
-GRAPHS_AFTER = 4  # runs of a phase, of which the last captures it
 LEAST_SECONDS, TEST_SECONDS = 15.0, 150.0  # a row is not begun with less time left; the tests may take this long
 WARM_UP = 2
 REPOSITORY = Path(__file__).parents[1]
@@ -125,7 +125,7 @@ def train(setting: Setting, size: int, settings: tuple[str, ...]) -> Figures:
     often = [phase for phase in training.phases if phase.interval == 1]
     lazy = [phase for phase in training.phases if phase.interval > 1]
     with training.data() as loader:
-        for _ in range(GRAPHS_AFTER * recipe.run.cuda_graphs):
+        for _ in range(RUNS_TO_CAPTURE * recipe.run.cuda_graphs):
             run_all(training.phases, training.micro_batches(loader))
         spent = median_seconds(setting, lambda: training.step(loader, often))
         batches = training.micro_batches(loader)

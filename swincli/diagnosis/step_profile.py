@@ -22,6 +22,7 @@ from swincli.recipe import Recipe
 from swincli.system.resources import available_memory
 from swincli.training.run.out_of_memory import is_out_of_memory, memory_hint, out_of_memory_error
 from swincli.training.step.batch_shards import split_batch
+from swincli.training.step.cuda_graphs import RUNS_TO_CAPTURE
 from swincli.units import format_duration, format_items
 
 MEASURING_SECONDS = 40.0  # for all measured steps together
@@ -70,16 +71,21 @@ def profile_steps(recipe: Recipe, device: torch.device, console: Console, steps:
         RecipeError: the batch cannot be split into micro-batches.
     """
     sizes = candidate_sizes(split_batch(recipe, 1))
-    eager = recipe.model_copy(update={"run": recipe.run.model_copy(update={"compile": False})})
+    as_it_is = {"compile": False, "cuda_graphs": False}
+    eager = recipe.model_copy(update={"run": recipe.run.model_copy(update=as_it_is)})
     console.say(f"measuring steps on {device} with images of noise")
     try:
         training, measured, before, too_large = _find_size(eager, device, console, sizes)
         compile_seconds = None
-        if recipe.run.compile:
-            console.say("compiling, which can take many minutes")
+        captures = recipe.run.cuda_graphs and device.type == "cuda"
+        if recipe.run.compile or captures:
             training.clear()
             training = SyntheticTraining(recipe, device)
+        if recipe.run.compile:
+            console.say("compiling, which can take many minutes")
             compile_seconds = _compile(training, measured.size, console)
+        for _ in range(RUNS_TO_CAPTURE if captures else 0):
+            _warm_up(training, measured.size, console)
         count = steps or max(1, min(MOST_STEPS, int(MEASURING_SECONDS / measured.seconds)))
         expected = format_duration(count * measured.seconds)
         console.say(f"measuring {format_items(count, 'step')} of {measured.size}, about {expected}")

@@ -56,6 +56,8 @@ KEPT = {
 """Most bytes that a forward may keep for backward, and of attention weights among them."""
 COMPILED = {"graphs": 13, "dynamic": 0, "breaks": 0, "skipped": 0}
 """Most that D's phase may give to the compiler."""
+FUSED = {"D": (168, 263), "G": (323, 138)}
+"""Most launches of a compiled phase, of its graphs and outside them."""
 
 WHOLE = {  # recipe, with bCR: launches of D, R1, G and blocking copies, reads by the host in a step without R1
     ("ffhq256", False): (966, 544, 1409, 0, 1),
@@ -159,6 +161,16 @@ def test_the_compiler_is_given_no_more_than_before() -> None:
     plain = small_recipe("loss.bcr_real=0", "loss.bcr_fake=0")
     found = benchmark("compile_counts").count_compiled(plain, ("D",))
     assert all(found[name] <= most for name, most in COMPILED.items()), found
+
+
+@pytest.mark.slow  # a minute of inductor
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # what the compiler itself imports
+def test_the_compiler_makes_no_more_kernels_than_before() -> None:
+    found = benchmark("fused_counts").count_fused(small_recipe("loss.bcr_real=0", "loss.bcr_fake=0"))
+    for name, (of_graphs, outside) in FUSED.items():
+        assert found[name]["of_graphs"] <= of_graphs, found
+        assert found[name]["outside_graphs"] <= outside, found
+        assert 0 < found[name]["library_calls"] < found[name]["launches"]
 
 
 @pytest.mark.slow

@@ -73,6 +73,7 @@ def test_what_is_amiss_with_a_machine(here: Machine, changes: dict[str, object],
     [
         (["run.micro_batch=3"], "error: the recipe: run.micro_batch: 3"),
         (["run.tf32=true"], "warning: run.tf32: has no effect on cpu"),
+        (["run.cuda_graphs=true"], "warning: run.cuda_graphs: has no effect on cpu"),
         (["run.recompute_from=64"], "warning: run.recompute_from: 64 has no effect on networks of 16 px"),
         (["run.wandb=project"], "error: run.wandb: the package wandb is not installed"),
         (["run.precision=bf16"], "warning: run.precision: this CPU emulates bf16"),

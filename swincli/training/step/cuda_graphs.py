@@ -24,6 +24,9 @@ from swincli.training.schedules import r1_weight, r2_weight
 WARM_UP = 2
 """Steps with the same key that run uncaptured before one is captured. Libraries allocate what they need in them."""
 
+RUNS_TO_CAPTURE = WARM_UP + 2
+"""Runs of a new phase of which the last one captures it: moments are new after the first."""
+
 _ON_CPU = ("draws",)
 """Fields of a batch that no phase reads: the device has its copies in `sent`."""
 
