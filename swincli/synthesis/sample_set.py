@@ -140,6 +140,12 @@ def _describe_attributes(attributes: Attributes, seeds: list[int], texts: Sequen
         seeds, named = seeds * len(values), [*named, one.name]
     shown = [each for each in attributes.each if each.name in named]
     captions = [f"seed {seed}{label_caption(attributes, shown, row)}" for seed, row in zip(seeds, rows, strict=True)]
+    if settings.every is not None:  # what differs from row to row comes first: long captions are cut at their end
+        one = next(each for each in shown if each.name == settings.every)
+        short = [label_caption(attributes, [one], row).removeprefix(", ") for row in rows]
+        if one.kind.name == "class":
+            short = [text.removeprefix(f"{one.name} ") for text in short]
+        captions = [f"{text}, seed {seed}" for text, seed in zip(short, seeds, strict=True)]
     texts_of_rows = [spell_labels(attributes, row) for row in rows]
     return replace(_seed_info(seeds, stems, captions), labels=rows, label_texts=texts_of_rows)
 

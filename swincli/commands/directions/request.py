@@ -51,8 +51,8 @@ class FindRequest:
         str | None,
         typer.Option(
             metavar="[NAME=]VALUE",
-            help="A label of the pictures of --data, against all others; without --data, an attribute or class of the model. "
-            "Of a flag or a number the NAME alone.",
+            help="A label of the pictures of --data, against all others; without --data, an attribute or class of the "
+            "model. Of a flag or a number the NAME alone.",
             rich_help_panel=FOUND_BY,
         ),
     ] = None

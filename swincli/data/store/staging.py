@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from swincli.data.store.manifest import (
+    ATTRIBUTES_FILE,
     CAPTIONS_FILE,
     DATASET_FILE,
     LABELS_FILE,
@@ -26,7 +27,8 @@ from swincli.system.leftovers import hidden_beside, leftovers, remove
 from swincli.units import format_bytes
 
 _STORE_FILES = re.compile(
-    "|".join(map(re.escape, (MANIFEST_FILE, LABELS_FILE, CAPTIONS_FILE, LENGTHS_FILE))) + r"|images-\d+\.(npy|bin)"
+    "|".join(map(re.escape, (MANIFEST_FILE, LABELS_FILE, ATTRIBUTES_FILE, CAPTIONS_FILE, LENGTHS_FILE)))
+    + r"|images-\d+\.(npy|bin)"
 )
 _STYLEGAN_FILES = re.compile(rf"{re.escape(MANIFEST_FILE)}|{re.escape(DATASET_FILE)}|\d{{5}}|img\d+\.png")
 _REPLACEABLE = "swincli replaces only stores, zips and folders that it made, and empty folders"

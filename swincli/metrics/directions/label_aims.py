@@ -45,7 +45,8 @@ def parse_aim(each: Sequence[Attribute], text: str, owner: str) -> Aim:
     name, equals, value = (part.strip() for part in text.partition("="))
     known = {one.name: one for one in each if one.kind.name != "text"}
     if name not in known:
-        close = did_you_mean(name, list(known))
+        having = [f"{one.name}={name}" for one in known.values() if name in one.values]
+        close = f"; did you mean {' or '.join(having)}?" if having else did_you_mean(name, list(known))
         hint = f"It has {format_names(list(known), _MOST_NAMED)}." if known else "It has none but text: use --text."
         raise UsageError(f"--label {text}: {owner} has no such attribute{close}", hint)
     one = known[name]

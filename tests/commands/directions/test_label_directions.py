@@ -203,6 +203,7 @@ def test_other_classes_are_those_of_training() -> None:
         (["--label", "colour=gren"], 'there is no such value; did you mean "green"?'),
         (["--label", "size=20"], "--label size=20: size is a number --label size leads to higher ones."),
         (["--label", "colur=red"], 'has no such attribute; did you mean "colour"?'),
+        (["--label", "red"], "has no such attribute; did you mean colour=red?"),
         (["--text", "red"], "was not trained with texts"),
     ],
 )

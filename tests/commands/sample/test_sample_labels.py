@@ -20,6 +20,7 @@ from swincli.model.generator import Generator
 from swincli.recipe import Recipe
 from swincli.synthesis.latents.codes import codes_of_seeds
 from swincli.synthesis.latents.truncation import Truncation
+from swincli.synthesis.sample_set import describe_seeds
 from swincli.training.step.labels import training_attributes
 
 
@@ -70,6 +71,12 @@ def test_all_values_in_turn_are_the_rows_of_a_grid(
     others = [{part for part in text.split(",") if "colour" not in part} for text in facts["labels"]]
     assert others[0] == others[2] == others[4]
     assert [text.split(",")[0] for text in facts["labels"][::2]] == ["colour=red", "colour=green", "colour=blue"]
+
+
+def test_captions_begin_with_what_differs(checkpoint: Path) -> None:
+    model = load_model(checkpoint, torch.device("cpu"))
+    assert describe_seeds(model, [4, 5], ["colour=all", "dark=no"]).captions[2:4] == ["green, seed 4", "green, seed 5"]
+    assert describe_seeds(model, [4], ["dark=all"]).captions == ["dark no, seed 4", "dark yes, seed 4"]
 
 
 def test_a_sweep_of_labels_has_a_row_for_each(checkpoint: Path, tmp_path: Path) -> None:

@@ -200,6 +200,7 @@ def test_a_store_holds_them_and_verify_finds_damage(prepared: Callable[..., Path
     (path / "attributes.npy").write_bytes(content)
     with pytest.raises(DataError, match="a value of shade that it cannot have"):
         Store.open(path)
+    assert Store.open(prepared("store", force=True)).attributes is not None
 
 
 def test_parts_of_a_split_share_values_and_ranges(prepared: Callable[..., Path]) -> None:
