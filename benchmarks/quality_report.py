@@ -93,7 +93,7 @@ def _table(name: str, reals: int, cells: Sequence[Cell], speeds: Speeds, fakes: 
         f"{name}: {fakes:,} generated images against all {reals:,}; {datetime.now(UTC):%Y-%m-%d}, "
         f"swincli {__version__}, {cpu_name()}, {os.cpu_count()} cores. All values but the best FID are those of the "
         "last model; they are by Inception unless said otherwise. In brackets: 95 % intervals of one seed, or the "
-        "lowest and the highest of several."
+        "lowest and the highest of several. FID by EfficientNet is left out where D looked through that network."
     )
     return "\n".join([about, "", *rows])
 
@@ -125,6 +125,8 @@ def _cells_row(recipe: str, group: Sequence[Cell], speeds: Speeds, reference: fl
 
 
 def _with_interval(cells: Sequence[Cell], metric: str, scale: float, digits: int) -> str:
+    if any(metric not in cell.last.values for cell in cells):
+        return "-"
     values = [scale * cell.last.values[metric] for cell in cells]
     ends = [min(values), max(values)]
     if len(cells) == 1:

@@ -96,6 +96,13 @@ def test_without_curves_only_the_last_model_is_measured(quality: ModuleType, lab
     assert machine.commands == ["train"] + ["evaluate"] * 2
 
 
+def test_a_detector_that_d_looked_through_is_left_out(lab: Any, machine: Machine, tmp_path: Path) -> None:
+    cell = lab.cell("vision-aided", 0)
+    assert machine.commands == ["train"] + ["evaluate"] * 5
+    report = importlib.import_module("quality_report")
+    assert report.write_report(tmp_path, "people-200", 1309, [cell], {}, 100).endswith("| 0.75 | - | - | - |")
+
+
 def test_equal_time_gives_a_slow_recipe_fewer_images(quality: ModuleType, lab: Any, machine: Machine) -> None:
     timed = quality.Lab(lab.out, lab.data, 1280, True, 100, False, machine)
     lab.speeds.mkdir(parents=True)
