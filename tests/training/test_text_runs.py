@@ -20,7 +20,7 @@ from swincli.synthesis.latents.classes import labels_as_trained
 from swincli.training.preflight import check_data
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state, read_state
-from swincli.training.step.labels import batch_images, labels_of, with_texts
+from swincli.training.step.labels import batch_images, labels_of, with_foreign
 from swincli.training.step.texts import foreign_texts, varied
 
 CPU = torch.device("cpu")
@@ -70,7 +70,7 @@ def test_both_captions_of_an_image_are_shown(tiny_recipe: MakeRecipe, texts: Sto
     vectors, seen = captions.columns(slice(None)), set()
     for step in range(6):
         images = batch_images(texts, np.arange(4), 0, 4 * step)
-        own, foreign = with_texts(recipe, texts, labels_of(recipe.model, texts, images), images, 4 * step)
+        own, foreign = with_foreign(recipe, texts, labels_of(recipe.model, texts, images), images, 4 * step)
         assert foreign is None
         for image, vector in zip(images.flatten(), own.flatten(0, 1), strict=True):
             (place,) = np.flatnonzero((vectors == vector.numpy()).all(axis=1))

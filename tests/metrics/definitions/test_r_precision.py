@@ -8,6 +8,7 @@ import torch
 
 from swincli.metrics.definitions.r_precision import TextMatch, own_text_first, train_matcher
 from swincli.metrics.registry import METRICS
+from swincli.metrics.streams.captioned import TextFit
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +38,9 @@ def test_real_pairs_are_found_and_shuffled_ones_are_not(pairs: tuple[np.ndarray,
 def test_shares_have_names_and_intervals() -> None:
     hits = np.array([True, False, True, True])
     row = METRICS["text"]
-    part = TextMatch(hits, hits, ~hits)
+    part = TextFit(TextMatch(hits, hits, ~hits))
     assert row.values(part) == {"r_precision": 0.75, "r_precision_real": 0.75, "r_precision_shuffled": 0.25}
-    whole = TextMatch(hits, hits, ~hits, hits, hits)
+    whole = TextFit(TextMatch(hits, hits, ~hits, hits, hits))
     assert set(row.values(whole)) == {row.headline, *row.others}
     assert row.interval is not None
     low, high = row.interval(whole, 0.0)["r_precision_held_out"]
