@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from swincli.commands.app import run
 from swincli.errors import CheckpointError
@@ -35,6 +37,25 @@ def test_a_shipped_model_draws_the_same_bytes_each_time(name: str, tmp_path: Pat
     drawn = [[path.read_bytes() for path in sorted((tmp_path / folder).glob("*.png"))] for folder in ("one", "two")]
     assert len(drawn[0]) == 4
     assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "pink", "green"),
+    [
+        ("cats64", "--class", "pink", "green"),
+        ("labels-cats32", "--label", "body=pink", "body=green"),
+        ("text-cats32", "--text", "a pink cat with a bandana", "a green cat with a red hat"),
+    ],
+)
+def test_a_shipped_model_draws_what_is_asked_for(name: str, option: str, pink: str, green: str, tmp_path: Path) -> None:
+    """Captions that the model keeps need no sentence encoder."""
+    redness = []
+    for number, asked in enumerate((pink, green)):
+        command = ["sample", "--checkpoint", f"builtin:{name}", "--seeds", "0-3", option, asked]
+        assert run([*command, "--out", str(tmp_path / str(number)), "--device", "cpu", "--quiet"]) == 0
+        images = np.stack([np.asarray(Image.open(path)) for path in (tmp_path / str(number)).glob("*.png")]).astype(int)
+        redness.append((images[..., 0] - images[..., 1]).mean())
+    assert redness[0] > 10 > 0 > redness[1]
 
 
 def test_an_unknown_name_names_those_that_there_are() -> None:
