@@ -109,8 +109,8 @@ def test_labels_are_an_input_of_the_files(path: Path, tmp_path: Path) -> None:
     graph = torch.export.load(str(tmp_path / "g.pt2")).module()
     given = {
         "z": np.random.default_rng(0).standard_normal((3, 16)).astype(np.float32),
-        "truncation": np.float32(0.7),
-        "truncation_layers": np.int64(6),
+        "truncation": np.array(0.7, np.float32),
+        "truncation_layers": np.array(6),
         "label": np.array([[0, 1, 0.5, 1, 0], [2, np.nan, 0, 0, 0], [1, 0, 1, 1, 1]], np.float32),
     }
     (images,) = session.run(None, given)
