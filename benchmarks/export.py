@@ -4,15 +4,18 @@
 
 Without MODEL, both shipped models: about two minutes of an idle machine, most of them for the exporter.
 
-Speed: both sides draw the same codes in one process and take turns, and the figure is the median. PyTorch is the way of
-`swincli sample` on a CPU (in tiles); onnxruntime has as many threads. Peak memory is the largest resident set of a
-process that draws one batch by one of the two, once its model is open, with the libraries that this takes.
+Each side draws the same codes in processes of its own, which take turns; the speed is the median. In one process, the
+threads of onnxruntime and of OpenMP would spin against each other: PyTorch was up to fifty times slower so. PyTorch is
+the way of `swincli sample` on a CPU (in tiles, OpenMP set as by the command); onnxruntime has as many threads. Peak
+memory is the largest resident set of such a process, with the libraries that it takes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,11 +31,13 @@ from swincli.exporting.agreement import Run, expected_output, inputs_of_seeds
 from swincli.exporting.graphs import Graph, make_graph
 from swincli.exporting.onnx_file import open_onnx
 from swincli.model.files.model_file import Model
+from swincli.system.openmp import OURS, user_setting
 from swincli.system.resources import cpu_name
 from swincli.version import __version__
 
 MODELS = ("builtin:cats32", "builtin:cats64")
 SIDES = ("pytorch", "onnx")
+ROUNDS = 3  # processes of each side
 
 
 def out(line: str) -> None:
@@ -47,29 +52,40 @@ def opened(side: str, model: Model, graph: Graph, path: Path) -> Run:
     return lambda inputs: expected_output(model, graph, inputs)
 
 
-def peak_of(side: str, checkpoint: str, path: Path, batch: int) -> int:
-    """Peak memory of a process that draws one batch, in bytes."""
-    words = [sys.executable, __file__, checkpoint, "--batch", str(batch), "--peak-of", side, "--file", str(path)]
-    return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+def alone(side: str, checkpoint: str, path: Path, batch: int, repeats: int) -> dict[str, float]:
+    """Seconds of a batch, and peak memory in bytes, of a process that draws by one side."""
+    words = [sys.executable, __file__, checkpoint, "--batch", str(batch), "--repeats", str(repeats)]
+    words += ["--side", side, "--file", str(path)]
+    environment = os.environ | (OURS if user_setting() is None else {})  # to be set before PyTorch is loaded
+    found = subprocess.run(words, capture_output=True, text=True, check=True, env=environment).stdout
+    return dict(json.loads(found))
+
+
+def draw_alone(side: str, checkpoint: str, path: Path, batch: int, repeats: int) -> None:
+    """The work of such a process: draw, and print what it took as JSON."""
+    model = load_model(checkpoint, "cpu").core
+    graph = make_graph(model, "z")
+    inputs = inputs_of_seeds(model, graph, range(batch), 0.7, model.recipe.model.num_ws)
+    run = opened(side, model, graph, path)
+    (seconds,) = seconds_of([lambda: run(inputs)], repeats)
+    out(json.dumps({"seconds": seconds, "peak": peak_memory()}))
 
 
 def measure(name: str, batch: int, repeats: int, precision: Literal["fp32", "fp16", "int8"]) -> dict[str, Any]:
     """Export a model, and measure both sides."""
     model = load_model(name, "cpu").core
-    graph = make_graph(model, "z")
-    inputs = inputs_of_seeds(model, graph, range(batch), 0.7, model.recipe.model.num_ws)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         facts = export(name, path, precision=precision)
-        runs = [opened(side, model, graph, path) for side in SIDES]
-        seconds = seconds_of([lambda run=run: run(inputs) for run in runs], repeats)
+        rounds = [{side: alone(side, name, path, batch, repeats) for side in SIDES} for _ in range(ROUNDS)]
+        seconds = {side: statistics.median(each[side]["seconds"] for each in rounds) for side in SIDES}
         return {
             "model": name,
             "size": model.recipe.model.size,
             "batch": batch,
             "precision": precision,
-            "images_per_second": {side: batch / each for side, each in zip(SIDES, seconds, strict=True)},
-            "peak_mib": {side: peak_of(side, name, path, batch) / 2**20 for side in SIDES},
+            "images_per_second": {side: batch / seconds[side] for side in SIDES},
+            "peak_mib": {side: rounds[0][side]["peak"] / 2**20 for side in SIDES},
             "file_mib": {"onnx": path.stat().st_size / 2**20, "model": model.path.stat().st_size / 2**20},
             "largest_difference": facts["largest_difference"],
         }
@@ -94,15 +110,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp32")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--peak-of", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.peak_of:
-        model = load_model(given.models[0], "cpu").core
-        graph = make_graph(model, "z")
-        inputs = inputs_of_seeds(model, graph, range(given.batch), 0.7, model.recipe.model.num_ws)
-        opened(given.peak_of, model, graph, given.file)(inputs)
-        out(str(peak_memory()))
+    if given.side:
+        draw_alone(given.side, given.models[0], given.file, given.batch, given.repeats)
         return
     machine = f"{cpu_name()}, {torch.get_num_threads()} threads"
     out(f"swincli {__version__} on {machine}")
