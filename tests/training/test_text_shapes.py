@@ -22,21 +22,28 @@ from swincli.synthesis.sampling import generate
 from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
 
-COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (30, 30, 230), "yellow": (220, 210, 20)}
+COLOURS = {
+    "red": (220, 20, 20), "green": (20, 190, 20), "blue": (30, 30, 230), "yellow": (225, 215, 20),
+    "black": (10, 10, 10), "pink": (225, 30, 220), "cyan": (20, 210, 220), "grey": (130, 130, 130),
+}  # fmt: skip
+MIDDLE = abs(np.arange(8) - 3.5) < 1.5
 SHAPES = {
     "square": np.ones((8, 8), bool),
-    "cross": np.add.outer(abs(np.arange(8) - 3.5) < 1.5, abs(np.arange(8) - 3.5) < 1.5),
+    "cross": np.add.outer(MIDDLE, MIDDLE),
     "ring": np.pad(np.zeros((4, 4), bool), 2, constant_values=True),
+    "bar": np.tile(MIDDLE[:, None], 8),
+    "triangle": np.tri(8, dtype=bool),
+    "pillars": np.tile(~MIDDLE, (8, 1)),
 }
-PLACES = {"top left": (0, 0), "top right": (0, 8), "bottom left": (8, 0), "bottom right": (8, 8)}
+PLACES = {"top left": (0, 0), "top right": (0, 8), "bottom left": (8, 0), "bottom right": (8, 8), "middle": (4, 4)}
 WORDS = {word: number for number, word in enumerate((*COLOURS, *SHAPES, *PLACES))}
 HELD_OUT = {("red", "cross"), ("blue", "square")}
 ALL = list(product(COLOURS, SHAPES, PLACES))
 SEEN = [each for each in ALL if each[:2] not in HELD_OUT]
 UNSEEN = [each for each in ALL if each[:2] in HELD_OUT]
 KEYS = (
-    f"model.attributes={{caption = 'text:{len(WORDS)}'}}", "model.latent_dim=32", "model.g_width=48",
-    "model.d_width=48", "model.g_multiplier=1", "model.d_multiplier=1", "model.adain_gamma=1",
+    f"model.attributes={{caption = 'text:{len(WORDS)}'}}", "model.latent_dim=32", "model.mapping_layers=1",
+    "model.g_width=48", "model.d_width=48", "model.g_multiplier=1", "model.d_multiplier=1", "model.adain_gamma=1",
     "model.spectral_norm=false", "loss.r1_gamma=0.5", "loss.r1_interval=16", "loss.matching=0.5", "train.batch=16",
     "train.g_lr=2e-3", "train.d_lr=2e-3", "train.clip=0", "ema.half_life=1k", "ema.ramp=0.1", "run.snapshot=4k",
     "run.samples=4k", "run.log=4k",
@@ -62,7 +69,7 @@ def read(pixels: np.ndarray) -> tuple[str, ...]:
 
 def shapes_store(path: Path, *, shuffled: bool) -> Store:
     random = np.random.default_rng(0)
-    chosen = [SEEN[number] for number in random.integers(len(SEEN), size=2000)]
+    chosen = [SEEN[number] for number in random.integers(len(SEEN), size=4000)]
     said = [chosen[number] for number in random.permutation(len(chosen))] if shuffled else chosen
     path.mkdir()
     with StoreWriter(path, 16) as writer:
@@ -98,18 +105,13 @@ def wanted_of(wanted: list[tuple[str, str, str]], seeds: int) -> list[tuple[str,
 
 @pytest.mark.slow
 def test_words_are_learnt(tiny_recipe: Callable[..., Recipe], tmp_path: Path) -> None:
-    """Of pairs that training lacks, place and shape follow the words.
-
-    Their colour does not (0.2): with 10 of 12 pairs before it, D learns that the other two do not exist.
-    """
+    """Of 240 descriptions, also of pairs of colour and shape that training lacks, most of each word is drawn."""
     store = shapes_store(tmp_path / "store", shuffled=False)
-    recipe = tiny_recipe(*KEYS, "train.total=12k")
+    recipe = tiny_recipe(*KEYS, "train.total=44k")
     train(recipe, store, tmp_path / "run", torch.device("cpu"), Console(quiet=True), resume=True)
-    model = RunFolder(tmp_path / "run").model(12_000)
-    assert min(accuracy(model, SEEN, 3)) > 0.88
-    _, shape, place = accuracy(model, UNSEEN)
-    assert shape > 0.45
-    assert place > 0.9
+    model = RunFolder(tmp_path / "run").model(44_000)
+    assert min(accuracy(model, SEEN, 2)) > 0.9
+    assert min(accuracy(model, UNSEEN, 12)) > 0.6
     caption = " ".join(SEEN[0])
     (text,) = read_texts(load_model(model, torch.device("cpu")), [caption])
     assert text.nearest[0] == (caption, pytest.approx(1, abs=1e-3))
@@ -126,7 +128,6 @@ def test_shuffled_captions_say_nothing(tiny_recipe: Callable[..., Recipe], tmp_p
         Console(quiet=True),
         resume=True,
     )
-    colour, shape, place = accuracy(RunFolder(tmp_path / "run").model(8_000), SEEN)
-    assert colour < 0.25 + 0.12
-    assert shape < 0.333 + 0.12
-    assert place < 0.25 + 0.12
+    right = accuracy(RunFolder(tmp_path / "run").model(8_000), SEEN, 2)
+    chance = [1 / len(words) for words in (COLOURS, SHAPES, PLACES)]
+    assert all(share < by_chance + 0.1 for share, by_chance in zip(right, chance, strict=True))
