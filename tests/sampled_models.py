@@ -17,13 +17,18 @@ from swincli.recipe import Recipe
 
 
 def save_shown_model(
-    recipe: Recipe, path: Path, classes: Classes | None = None, seed: int = 0, attributes: Attributes | None = None
+    recipe: Recipe,
+    path: Path,
+    classes: Classes | None = None,
+    seed: int = 0,
+    attributes: Attributes | None = None,
+    scale: float = 2,
 ) -> Path:
-    """Save an untrained model of a recipe (with model.adain_gamma=1) whose images are not gray."""
+    """Save an untrained model of a recipe (with model.adain_gamma=1); its weights are scaled, so images are not gray."""
     torch.manual_seed(seed)
     generator = Generator(recipe.model)
     for parameter in generator.parameters():
-        parameter.data.mul_(2)
+        parameter.data.mul_(scale)
     save_model(path, generator, recipe, 10, classes, attributes)
     return path
 

@@ -76,7 +76,7 @@ def test_hybrids(overrides: list[str], shown_recipe: Callable[..., Recipe], tmp_
 def test_the_recipe_of_a_hybrid_at_a_reduced_size(tmp_path: Path) -> None:
     keys = ["g_width=16", "d_width=16", "latent_dim=16", "mapping_layers=2", "adain_gamma=1.0"]
     recipe = load_recipe("ffhq256-hybrid", [f"model.{key}" for key in keys])
-    path = save_shown_model(recipe, tmp_path / "model.safetensors")
+    path = save_shown_model(recipe, tmp_path / "model.safetensors", scale=1.5)  # with 2, float32 itself is off by 2e-3
     assert export(path, tmp_path / "model.onnx") == 0
 
 
