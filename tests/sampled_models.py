@@ -24,7 +24,7 @@ def save_shown_model(
     attributes: Attributes | None = None,
     scale: float = 2,
 ) -> Path:
-    """Save an untrained model of a recipe (with model.adain_gamma=1); its weights are scaled, so images are not gray."""
+    """Save an untrained model of a recipe (with model.adain_gamma=1). Its weights are scaled: images are not gray."""
     torch.manual_seed(seed)
     generator = Generator(recipe.model)
     for parameter in generator.parameters():
