@@ -34,6 +34,8 @@ def lattice_attention(qkv: Tensor, lattice: Lattice, bias: Tensor | None) -> Ten
         bias: Added to the logits of every pair of positions, `[r, c, h, side², keys_side²]`, or None. r and c are 3,
             for the first, the inner and the last line and column of tiles, or 1 for one bias everywhere.
     """
+    if not qkv.shape[4]:  # fewer heads than groups of heads
+        return qkv[:, :, :, 0]
     if use_fused(qkv, lattice):
         return fused_lattice_attention(qkv, lattice, bias)
     if use_tiles_with_grad(qkv):
@@ -55,6 +57,8 @@ def attend_tiled(x: Tensor, project: Project, lattice: Lattice, bias: Tensor | N
         out: Memory for the result, `[B, H, W, h, d]`.
     """
     height, width, heads, dim = out.shape[1:]
+    if not heads:
+        return
     lines, line_bytes = lattice.lines(height), lattice.side * width * 3 * heads * dim * x.element_size()
     at_once = min(lines, max(1, BAND_BYTES // line_bytes))
     count = max(1, BAND_BYTES // (line_bytes * at_once))
