@@ -66,7 +66,7 @@ LabelOption = Annotated[
         "--label",
         metavar="NAME=VALUE,...",
         help="Attributes of a model with attributes, e.g. hair=red,glasses=yes,age=30; others are drawn as they occur "
-        "together in training. NAME=all draws every value in turn. May be repeated.",
+        "together in training. NAME=A|B draws these values in turn, NAME=all every one. May be repeated.",
         rich_help_panel=SOURCE,
     ),
 ]

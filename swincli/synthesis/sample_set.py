@@ -19,12 +19,10 @@ from swincli.synthesis.latents.classes import class_caption, draw_labels
 from swincli.synthesis.latents.codes import codes_of_latents, codes_of_seeds, z_from_seeds
 from swincli.synthesis.latents.edits import Edits
 from swincli.synthesis.latents.files import Latents, LatentSpace
-from swincli.synthesis.latents.label_settings import choices, label_caption, parse_labels, spell_labels
+from swincli.synthesis.latents.label_settings import label_caption, parse_labels, spell_labels
 from swincli.synthesis.latents.texts import Text, require_texts, text_name
 from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sampling import render_all, reuse_batch, sampling_batch
-
-EVERY_STEPS = 5  # values of a number that takes all its values
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def describe_seeds(model: Model, seeds: list[int], wanted: Wanted) -> SampleInfo
     """Names of the images of seeds: seed-000012. `wanted` names their labels; those that it leaves out are drawn.
 
     With several classes, each seed gives one image per class, class by class: seed-000012-class-003. The same for an
-    attribute that takes all its values: seed-000012-hair-003.
+    attribute that takes several values in turn: seed-000012-hair-003.
 
     Raises:
         UsageError: the model has no such class, attribute or value, or is unconditional.
@@ -131,17 +129,15 @@ def _describe_attributes(attributes: Attributes, seeds: list[int], texts: Sequen
     settings = parse_labels(attributes, texts)
     rows, stems = draw_attributes(attributes, seeds, settings.values), [f"seed-{seed:06d}" for seed in seeds]
     named = list(settings.values)
-    if settings.every is not None:
-        one = next(each for each in attributes.each if each.name == settings.every)
-        values = choices(one, EVERY_STEPS)
-        stems = [f"{stem}-{one.name}-{number:03d}" for number in range(len(values)) for stem in stems]
-        rows = rows.repeat(len(values), 1)
-        rows[:, attributes.places[one.name]] = torch.stack(values).repeat_interleave(len(seeds), dim=0)
-        seeds, named = seeds * len(values), [*named, one.name]
+    one = next((each for each in attributes.each if each.name == settings.turn), None)
+    if one is not None:
+        stems = [f"{stem}-{one.name}-{number:03d}" for number in range(len(settings.turns)) for stem in stems]
+        rows = rows.repeat(len(settings.turns), 1)
+        rows[:, attributes.places[one.name]] = torch.stack(list(settings.turns)).repeat_interleave(len(seeds), dim=0)
+        seeds, named = seeds * len(settings.turns), [*named, one.name]
     shown = [each for each in attributes.each if each.name in named]
     captions = [f"seed {seed}{label_caption(attributes, shown, row)}" for seed, row in zip(seeds, rows, strict=True)]
-    if settings.every is not None:  # what differs from row to row comes first: long captions are cut at their end
-        one = next(each for each in shown if each.name == settings.every)
+    if one is not None:  # what differs from row to row comes first: long captions are cut at their end
         short = [label_caption(attributes, [one], row).removeprefix(", ") for row in rows]
         if one.kind.name == "class":
             short = [text.removeprefix(f"{one.name} ") for text in short]
@@ -161,12 +157,12 @@ def describe_texts(model: Model, seeds: list[int], texts: Sequence[Text], wanted
     seed, as they occur in training with such a text.
 
     Raises:
-        UsageError: the model has no texts, no such attribute or value, or `wanted` names classes or all values.
+        UsageError: the model has no texts, no such attribute or value, or `wanted` names classes or values in turn.
     """
     attributes, _ = require_texts(model, "--text")
     settings = parse_labels(attributes, () if wanted is None or isinstance(wanted, str) else wanted)
-    if isinstance(wanted, str) or settings.every is not None:
-        raise UsageError("--text: cannot be combined with --class, or all values of a label", "Name one value.")
+    if isinstance(wanted, str) or settings.turn is not None:
+        raise UsageError("--text: cannot be combined with --class, or several values of a label", "Name one value.")
     name, pairs = text_name(attributes), [(number, seed) for number in range(len(texts)) for seed in seeds]
     words = [text.text if text.text.isascii() else f"text {number}" for number, text in enumerate(texts)]
     ends = [f"-text-{number:03d}" if len(texts) > 1 else "" for number in range(len(texts))]

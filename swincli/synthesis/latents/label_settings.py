@@ -16,7 +16,8 @@ from swincli.model.files.attributes import Attributes
 from swincli.recipe.attributes import Attribute
 from swincli.units import format_names
 
-EVERY, UNKNOWN, NONE = "all", "unknown", "none"
+EVERY, UNKNOWN, NONE, OR = "all", "unknown", "none", "|"
+EVERY_STEPS = 5  # values of a number that takes all its values
 _SWITCH = {"yes": 1.0, "no": 0.0, "true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}
 _MOST_NAMED = 20
 _SAME_TEXT = 0.999  # cosine; rows of a model are rounded
@@ -28,21 +29,23 @@ class LabelSettings:
 
     Attributes:
         values: Columns `[C]` by name.
-        every: Name of the attribute that takes all its values in turn; None for none.
+        turn: Name of the attribute that takes several values in turn; None for none.
+        turns: Those values, each `[C]`, in their order.
     """
 
     values: Mapping[str, Tensor]
-    every: str | None = None
+    turn: str | None = None
+    turns: Sequence[Tensor] = ()
 
 
 def parse_labels(attributes: Attributes, texts: Sequence[str]) -> LabelSettings:
-    """The settings of `--label`, each NAME=VALUE or several of them separated by commas.
+    """The settings of `--label`, each NAME=VALUE or several of them separated by commas; one may take values in turn.
 
     Raises:
         UsageError: a text has another form, names an attribute or a value that the model does not have, sets one twice,
             or a number lies outside the range of training.
     """
-    values, every = dict[str, Tensor](), None
+    values, turn, turns = dict[str, Tensor](), None, list[Tensor]()
     known = {one.name: one for one in attributes.each}
     for text in texts:
         for part in re.split(r",(?=[^,=]+=)", text):
@@ -53,15 +56,26 @@ def parse_labels(attributes: Attributes, texts: Sequence[str]) -> LabelSettings:
                 hint = f"It has {format_names(list(known), _MOST_NAMED)}."
                 close = did_you_mean(name, list(known))
                 raise UsageError(f"--label {part.strip()}: the model has no such attribute{close}", hint)
-            if name in values or name == every:
-                raise UsageError(f"--label {part.strip()}: {name} is set twice")
-            if value == EVERY and value not in known[name].values and known[name].kind.name != "text":
-                if every is not None:
-                    raise UsageError(f"--label {part.strip()}: {every} takes all its values already", "Name a value.")
-                every = name
-            else:
+            if name in values or name == turn:
+                hint = f"Values in turn are one setting: {name}=A{OR}B."
+                raise UsageError(f"--label {part.strip()}: {name} is set twice", hint)
+            several = _turns(known[name], value)
+            if not several:
                 values[name] = parse_value(known[name], value)
-    return LabelSettings(values, every)
+            elif turn is None:
+                turn, turns = name, several
+            else:
+                raise UsageError(f"--label {part.strip()}: {turn} takes values in turn already", "Name a value.")
+    return LabelSettings(values, turn, turns)
+
+
+def _turns(one: Attribute, text: str) -> list[Tensor]:
+    """The values of "all" and of "A|B", in their order; none for a single value."""
+    if text in one.values or one.kind.name == "text":
+        return []
+    if text == EVERY:
+        return choices(one, EVERY_STEPS)
+    return [parse_value(one, part.strip()) for part in text.split(OR)] if OR in text else []
 
 
 def parse_value(one: Attribute, text: str) -> Tensor:

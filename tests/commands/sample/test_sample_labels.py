@@ -77,6 +77,7 @@ def test_captions_begin_with_what_differs(checkpoint: Path) -> None:
     model = load_model(checkpoint, torch.device("cpu"))
     assert describe_seeds(model, [4, 5], ["colour=all", "dark=no"]).captions[2:4] == ["green, seed 4", "green, seed 5"]
     assert describe_seeds(model, [4], ["dark=all"]).captions == ["dark no, seed 4", "dark yes, seed 4"]
+    assert describe_seeds(model, [4], ["colour=blue|red"]).captions == ["blue, seed 4", "red, seed 4"]
 
 
 def test_a_sweep_of_labels_has_a_row_for_each(checkpoint: Path, tmp_path: Path) -> None:
@@ -119,7 +120,8 @@ def test_a_model_without_attributes_refuses_labels(tmp_path: Path, capsys: pytes
     assert "has no attributes" in capsys.readouterr().err
 
 
-def test_key_frames_go_from_label_to_label(checkpoint: Path, tmp_path: Path) -> None:
-    options = ["--seeds", "0", "--label", "colour=all", "--frames", "2", "--out", str(tmp_path / "w.gif"), "-q"]
+@pytest.mark.parametrize("colours", ["all", "green|red"])
+def test_key_frames_go_from_label_to_label(colours: str, checkpoint: Path, tmp_path: Path) -> None:
+    options = ["--seeds", "0", "--label", f"colour={colours}", "--frames", "2", "--out", str(tmp_path / "w.gif"), "-q"]
     assert run(["interpolate", "--checkpoint", str(checkpoint), "--device", "cpu", *options]) == 0
     assert (tmp_path / "w.gif").stat().st_size

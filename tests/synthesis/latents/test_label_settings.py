@@ -38,7 +38,15 @@ def test_values_are_read_and_spelled() -> None:
     assert spell_labels(FEW, torch.tensor([0.5, math.nan, 2, 0, 0])) == "age=40,glasses=unknown,hair=red,tags=none"
     assert parse_labels(FEW, ["tags=none"]).values["tags"].tolist() == [0, 0]
     assert parse_labels(FEW, ["hair=all"]).values["hair"].tolist() == [0]  # a value of that name comes first
-    assert parse_labels(FEW, ["age=all"]).every == "age"
+
+
+def test_several_values_are_taken_in_turn() -> None:
+    every = parse_labels(FEW, ["age=all"])
+    assert (every.turn, [value.tolist() for value in every.turns]) == ("age", [[0], [0.25], [0.5], [0.75], [1]])
+    some = parse_labels(FEW, ["hair=red | all", "glasses=yes"])
+    assert (some.turn, [value.tolist() for value in some.turns]) == ("hair", [[2], [0]])
+    assert some.values["glasses"].tolist() == [1]
+    assert [value.tolist() for value in parse_labels(FEW, ["tags=hat+bow|none"]).turns] == [[1, 1], [0, 0]]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +62,11 @@ def test_values_are_read_and_spelled() -> None:
         ("tags=hat+cap", "--label tags=hat+cap: there is no such value"),
         ("hair=unknown", "--label hair=unknown: it was known of every image in training"),
         ("age=30,age=40", "--label age=40: age is set twice"),
-        ("age=all,glasses=all", "--label glasses=all: age takes all its values already"),
+        ("age=all,glasses=all", "--label glasses=all: age takes values in turn already"),
+        ("age=30|40,glasses=no|yes", "--label glasses=no|yes: age takes values in turn already"),
+        ("age=30|40,age=50", "--label age=50: age is set twice"),
+        ("hair=red|green", "--label hair=green: there is no such value"),
+        ("hair=red|", "--label hair=: there is no such value"),
     ],
 )
 def test_what_cannot_be_set_is_one_error(text: str, problem: str) -> None:
