@@ -112,6 +112,22 @@ def test_equal_time_gives_a_slow_recipe_fewer_images(quality: ModuleType, lab: A
     assert (plain.last.images, slow.last.images) == (1280, 960)
 
 
+def test_what_was_measured_of_another_recipe_is_not_taken(
+    quality: ModuleType, lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.cell("plain", 0)
+    lab.cell("hinge", 0)
+    lab.speed("hinge")
+    monkeypatch.setitem(quality.RECIPES, "hinge", ('loss.adversarial="wasserstein"',))
+    for again in (lambda: lab.cell("hinge", 0), lambda: lab.speed("hinge")):
+        with pytest.raises(SystemExit, match="hinge was another recipe when this was measured"):
+            again()
+    lab.cell("plain", 0)
+    lab.data.base.write_text(lab.data.base.read_text().replace("r1_gamma = 0.5", "r1_gamma = 0.1"))
+    with pytest.raises(SystemExit, match="plain was another recipe"):
+        lab.cell("plain", 0)
+
+
 def test_the_speed_is_cpu_time_where_the_system_tells_it(
     quality: ModuleType, lab: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
