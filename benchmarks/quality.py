@@ -31,12 +31,14 @@ from pathlib import Path
 from typing import Any
 
 from quality_report import Cell, Point, write_report
-from quality_sets import BATCH, HARDER, SETS, Prepared, prepare
+from quality_sets import BATCH, HARDER, ROOT, SETS, Prepared, prepare
 
 from swincli.system.atomic_files import write_atomically
 from swincli.units import parse_count
 
 POINTS = 5
+OWN_BATCH = 32
+"""A multiple of the batch of every recipe that is not an override of the base."""
 SHORT, LONG = 128, 640
 """Images of the two runs that measure a speed: their difference is a multiple of 16 steps, for lazy penalties."""
 METRICS = {"": "fid,kid,pr,memorization", "-efficientnet": "fid,kid"}
@@ -75,6 +77,8 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "projected": PROJECTED,
     "vision-aided+ada-diffaugment": (*VISION, *DIFFAUGMENT, *ADAPTIVE),
     "projected+diffaugment": (*PROJECTED, *DIFFAUGMENT),
+    "faithful": ("ffhq256.toml",),
+    "modern": ("modern{size}.toml", "loss.features_until={half}", "augment.speed={tenth}"),
     "mixer-double": ('model.mixer="double"',),
     "mixer-grid": ('model.mixer="grid"',),
     "mixer-na": ('model.mixer="na"',),
@@ -88,8 +92,8 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "bcr+lecam": (*BCR, *LECAM),
     "bcr+relativistic-r2": (*BCR, *R3GAN),
 }
-"""Overrides of the base recipe. {tenth} is a tenth of the run in images."""
-LOOK_AT_EFFICIENTNET = [name for name in RECIPES if name.startswith(("vision-aided", "projected"))]
+"""Overrides of the base recipe, or of the recipe that comes first. {tenth} and {half} are of the run, in images."""
+LOOK_AT_EFFICIENTNET = [name for name in RECIPES if name.startswith(("vision-aided", "projected", "modern"))]
 
 
 class Commands:
@@ -163,7 +167,7 @@ class Lab:
             seconds: dict[int, float] = {}
             for images in SHORT, LONG:
                 run, before = self.speeds / f"{recipe}-{images}", _children_seconds()
-                if problem := self._train(run, [*_filled(RECIPES[recipe], images), *_whole_run(images)]):
+                if problem := self._train(recipe, run, images, _whole_run(images)):
                     raise SystemExit(f"{recipe}: {problem}")
                 seconds[images] = _children_seconds() - before
                 lines = _lines(run / "stats.jsonl")
@@ -179,16 +183,24 @@ class Lab:
         folder, total = self.out / f"{recipe}-{seed}", self._total(recipe)
         self._claim(folder / "cell.recipe", recipe)
         run, every = folder / "run", -(-total // (POINTS * BATCH)) * BATCH
-        overrides = _filled([f"train.seed={seed}", *RECIPES[recipe]], total)
-        settings = [f"train.total={total}", f"train.decay_from={total * 4 // 5}", f"run.snapshot={every}"]
-        settings += [f"run.samples={every}", f"evaluate.held_out={json.dumps(self.data.rest.as_posix())}"]
+        settings = [f"train.seed={seed}", f"train.total={total}", f"train.decay_from={total * 4 // 5}"]
+        settings += [f"run.snapshot={every}", f"run.samples={every}"]
+        settings += [f"evaluate.held_out={json.dumps(self.data.rest.as_posix())}"]
         finished = self._kept(folder, total).exists()
-        problem = "" if finished else self._train(run, [*overrides, *settings])
+        problem = "" if finished else self._train(recipe, run, total, settings)
         models = [] if problem else _models(run, every)
         chosen = models if self.curves else models[-1:]
         known = recipe in LOOK_AT_EFFICIENTNET
         points = [self._measured(folder, model, whole=model == models[-1], known=known) for model in chosen]
         return Cell(recipe, seed, run, points, problem)
+
+    def recipe(self, recipe: str) -> tuple[Path, list[str]]:
+        """The base recipe and the overrides of a row."""
+        overrides = [each.replace("{size}", str(self.data.size)) for each in RECIPES[recipe]]
+        if not overrides or not overrides[0].endswith(".toml"):
+            return self.data.base, overrides
+        own = [f"model.size={self.data.size}", f"data.path={json.dumps(self.data.few.as_posix())}", "run.grid=[8, 4]"]
+        return ROOT / "recipes" / overrides[0], [*own, *overrides[1:]]
 
     def _claim(self, path: Path, recipe: str) -> None:
         """Write what a measurement is of, the base recipe and the overrides, beside it.
@@ -196,7 +208,8 @@ class Lab:
         Raises:
             SystemExit: what was measured there is of another recipe.
         """
-        text = "\n".join([self.data.base.read_text(encoding="utf-8"), *RECIPES[recipe], ""])
+        base, overrides = self.recipe(recipe)
+        text = "\n".join([base.read_text(encoding="utf-8"), *overrides, ""])
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
@@ -212,12 +225,16 @@ class Lab:
         share = 1.0
         if self.equal_time:
             share = self.speed("plain")["sec_per_kimg"] / self.speed(recipe)["sec_per_kimg"]
-        return max(math.ceil(self.images * share / BATCH), POINTS) * BATCH
+        batch = BATCH if self.recipe(recipe)[0] == self.data.base else OWN_BATCH
+        return max(math.ceil(self.images * share / batch), POINTS) * batch
 
-    def _train(self, run: Path, settings: Sequence[str]) -> str:
+    def _train(self, recipe: str, run: Path, images: int, settings: Sequence[str]) -> str:
         """Train, or go on with a run; returns what is wrong, or nothing."""
-        command = ["train", str(self.data.base), "--out", str(run), "--quiet"]
-        done = self.swincli(command + [part for setting in settings for part in ("--set", setting)])
+        base, overrides = self.recipe(recipe)
+        for name, share in ("{tenth}", 10), ("{half}", 2):
+            overrides = [each.replace(name, str(max(1, images // share))) for each in overrides]
+        command = ["train", str(base), "--out", str(run), "--quiet"]
+        done = self.swincli(command + [part for setting in [*overrides, *settings] for part in ("--set", setting)])
         if done.returncode == 0:
             return ""
         return next((line for line in done.stderr.splitlines() if line.startswith("error:")), done.stderr[-500:])
@@ -259,10 +276,6 @@ def _children_seconds() -> float:
     """CPU time of the commands that have ended."""
     times = os.times()
     return times.children_user + times.children_system
-
-
-def _filled(overrides: Sequence[str], total: int) -> list[str]:
-    return [override.replace("{tenth}", str(max(1, total // 10))) for override in overrides]
 
 
 def _models(run: Path, every: int) -> list[Path]:

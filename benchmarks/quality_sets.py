@@ -23,12 +23,16 @@ ROOT = Path(__file__).resolve().parents[1]
 CATS = Path(os.environ.get("AFHQ_CATS", ROOT / "datasets" / "afhq_cat_256.zip"))
 """AFHQ's cats at 256 px as a zip of WebP files, if there is one: $AFHQ_CATS, or in datasets/."""
 
-# The networks of recipes/quickstart.toml, at 32 px and at 64 px, without its classes and its frozen features.
+# The networks of recipes/quickstart.toml, at 32 px and larger, without its classes and its frozen features.
 _NETWORKS = {
     32: """\
 g_channels = [64, 64, 64, 32]
 d_channels = [192, 96, 48, 24]
 mixer = { default = "double", 8 = "dw7", 16 = "dw7", 32 = "dw7" }""",
+    128: """\
+g_channels = [96, 96, 96, 64, 32, 16]
+d_channels = [192, 128, 96, 48, 24, 12]
+mixer = { default = "double", 8 = "dw7", 16 = "dw7", 32 = "dw7", 64 = "dw7", 128 = "dw7" }""",
     64: """\
 g_channels = [64, 64, 64, 32, 16]
 d_channels = [192, 96, 48, 24, 12]
@@ -95,8 +99,9 @@ class Prepared:
         few: Store of the images to train on.
         rest: Store of the other images.
         full: Store of all images.
-        base: The recipe that every run extends.
+        base: The recipe that every run extends, but for those of a recipe of their own.
         images: Number of images of `full`.
+        size: Side in pixels.
     """
 
     few: Path
@@ -104,6 +109,7 @@ class Prepared:
     full: Path
     base: Path
     images: int
+    size: int
 
 
 def _people(folder: Path) -> tuple[str, list[tuple[str, bytes]]]:
@@ -145,6 +151,7 @@ SETS: dict[str, ImageSet] = {
     "people-200": ImageSet(200, 32, "20k", _people, dedupe=True),
     "cats-500": ImageSet(500, 64, "8k", _cats),
     "emoji-500": ImageSet(500, 64, "8k", _emoji),
+    "cats-128": ImageSet(4500, 128, "200k", _cats),
 }
 HARDER = "cats-500" if CATS.exists() else "emoji-500"
 """The harder set that this machine has."""
@@ -159,7 +166,7 @@ def prepare(name: str, out: Path) -> Prepared:
     image_set, folder = SETS[name], out / "data"
     few, rest, full = folder / "split" / "few", folder / "split" / "rest", folder / "full"
     if not full.exists() or not few.exists():
-        if name == "cats-500" and not CATS.exists():
+        if image_set.source is _cats and not CATS.exists():
             raise SystemExit(f"{CATS}: not there; run --sets emoji-500")
         folder.mkdir(parents=True, exist_ok=True)
         source, pictures = image_set.source(folder)
@@ -173,7 +180,7 @@ def prepare(name: str, out: Path) -> Prepared:
         raise SystemExit(f"{few}: {number} images, not {image_set.few}; remove {folder} and start again")
     base, size = folder / "base.toml", image_set.size
     base.write_text(_BASE.format(size=size, networks=_NETWORKS[size], few=few.as_posix(), batch=BATCH))
-    return Prepared(few, rest, full, base, _manifest(full)["images"])
+    return Prepared(few, rest, full, base, _manifest(full)["images"], size)
 
 
 def _place(content: bytes) -> float:

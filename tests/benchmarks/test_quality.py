@@ -8,6 +8,8 @@ import json
 import subprocess
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,7 +36,7 @@ def lab(quality: ModuleType, tmp_path: Path) -> Any:
     sets = importlib.import_module("quality_sets")
     base = tmp_path / "base.toml"
     base.write_text(sets._BASE.format(size=32, networks=sets._NETWORKS[32], few="few", batch=sets.BATCH))
-    prepared = sets.Prepared(tmp_path / "few", tmp_path / "rest", tmp_path / "full", base, 1309)
+    prepared = sets.Prepared(tmp_path / "few", tmp_path / "rest", tmp_path / "full", base, 1309, 32)
     return quality.Lab(tmp_path / "set" / "cells", prepared, 640, False, 100, True, Machine())
 
 
@@ -70,6 +72,15 @@ class Machine:
         return subprocess.CompletedProcess(arguments, 0, "", "")
 
 
+class Validating:
+    """Stands in for the command: reads the recipe of the first run, and fails."""
+
+    def __call__(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        overrides = [value for option, value in pairwise(arguments) if option == "--set"]
+        self.recipe = load_recipe(arguments[1], overrides)
+        return subprocess.CompletedProcess(arguments, 1, "", "error: stop\n")
+
+
 @pytest.fixture
 def machine(lab: Any) -> Machine:
     stand_in: Machine = lab.swincli
@@ -77,8 +88,13 @@ def machine(lab: Any) -> Machine:
 
 
 def test_every_row_is_a_recipe(quality: ModuleType, lab: Any) -> None:
-    for overrides in quality.RECIPES.values():
-        load_recipe(str(lab.data.base), quality._filled([*overrides, "train.total=25000"], 25_000))
+    for size in (64, 128):
+        data = replace(lab.data, size=size)
+        for name in quality.RECIPES:
+            swincli = Validating()
+            cell = replace(lab, out=lab.out / str(size), data=data, images=25_000, swincli=swincli).cell(name, 0)
+            assert cell.problem == "error: stop"
+            assert swincli.recipe.model.size == (size if name in ("faithful", "modern") else 32)
 
 
 def test_a_cell_is_trained_once_and_each_model_is_measured_once(lab: Any, machine: Machine) -> None:
