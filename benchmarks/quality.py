@@ -3,8 +3,8 @@
     python benchmarks/quality.py [--sets people-200] [--only plain diffaugment ...] [--seeds 0 1 2] [--equal time]
 
 Every cell is a recipe of the table below with one seed. It is trained on a few images of a set (`quality_sets.py`), and
-its last model is measured against the full set by two detectors. With `--curves`, so are four models before it, by FID
-alone. The table and the pictures in OUT/SET are written after every cell (`quality_report.py`).
+its last model is measured against the full set by three detectors. With `--curves`, so are four models before it, by
+FID alone. The table and the pictures in OUT/SET are written after every cell (`quality_report.py`).
 
 All runs show the same number of images, or with `--equal time` as many as take the time that plain takes. Each recipe's
 speed is measured by two short runs, before the cells or, with equal images, after them: CPU seconds of one thread per
@@ -41,8 +41,8 @@ OWN_BATCH = 32
 """A multiple of the batch of every recipe that is not an override of the base."""
 SHORT, LONG = 128, 640
 """Images of the two runs that measure a speed: their difference is a multiple of 16 steps, for lazy penalties."""
-METRICS = {"": "fid,kid,pr,memorization", "-efficientnet": "fid,kid"}
-"""What is measured of the last model, by the ending of the file of the measurement: two detectors."""
+METRICS = {"": "fid,kid,pr,memorization", "-efficientnet": "fid,kid", "-gist": "fid,kid"}
+"""What is measured of the last model, by the ending of the measurement's file: Inception and two detectors more."""
 Swincli = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 ADAPTIVE = ('augment.control="adaptive"', "augment.speed={tenth}")
 DIFFAUGMENT = ('augment.transforms="diffaugment"',)
@@ -252,7 +252,7 @@ class Lab:
         values: dict[str, float] = {}
         intervals: dict[str, list[float]] = {}
         for ending, metrics in METRICS.items() if whole else [("", "fid")]:
-            if ending and known:
+            if ending == "-efficientnet" and known:
                 continue
             kept = self._kept(folder, images, ending)
             if not kept.exists():

@@ -86,7 +86,7 @@ def _table(name: str, reals: int, cells: Sequence[Cell], speeds: Speeds, fakes: 
     plain = [cell for cell in by_recipe.get("plain", []) if cell.points]
     reference = statistics.mean(cell.last.values["fid"] for cell in plain) if plain else None
     header = "recipe|seeds|kimg|FID|of plain's|best FID (kimg)|KID x 1000|precision|recall|authenticity"
-    header += "|FID, EfficientNet|sec/kimg|GiB"
+    header += "|FID, EfficientNet|FID, GIST|sec/kimg|GiB"
     rows = [_row(header.split("|")), _row(["---", *["---:"] * header.count("|")])]
     rows += [_cells_row(recipe, group, speeds, reference) for recipe, group in by_recipe.items()]
     about = (
@@ -102,7 +102,7 @@ def _cells_row(recipe: str, group: Sequence[Cell], speeds: Speeds, reference: fl
     good = [cell for cell in group if cell.points]
     seeds = f"{len(good)}" + (f", {len(group) - len(good)} failed" if len(good) < len(group) else "")
     if not good:
-        return _row([recipe, seeds, *["-"] * 11])
+        return _row([recipe, seeds, *["-"] * 12])
     fid = statistics.mean(cell.last.values["fid"] for cell in good)
     best, at = (
         statistics.mean(value(cell) for cell in good)
@@ -118,6 +118,7 @@ def _cells_row(recipe: str, group: Sequence[Cell], speeds: Speeds, reference: fl
         _with_interval(good, "kid", 1000, 1),
         *(_with_interval(good, metric, 1, 2) for metric in ("precision", "recall", "authenticity")),
         _with_interval(good, "fid-efficientnet", 1, 1),
+        _with_interval(good, "fid-gist", 1, 1),
         f"{speeds[recipe]['sec_per_kimg']:.1f}" if recipe in speeds else "-",
         f"{speeds[recipe]['memory'] / 2**30:.2f}" if recipe in speeds else "-",
     ]

@@ -60,7 +60,7 @@ def evaluate(
         truncation: Of a model's images.
         by_class: FID inside each class too: the name of an attribute, or "class" for a model with classes.
         protocol: "styleswin" or "full": standard numbers of images.
-        detector: "inception", "efficientnet", or the path of a TorchScript file.
+        detector: "inception", "efficientnet", "gist", or the path of a TorchScript file.
         detector_size: Input side of a TorchScript detector in pixels.
         detector_pixels: Pixel normalisation of a TorchScript detector.
         detector_weights: Another file for Inception's weights.

@@ -124,7 +124,9 @@ def find_detector_weights() -> list[DetectorWeights]:
     with _no_downloads():
         for name, find in FINDERS.items():
             try:
-                found.append(DetectorWeights(name, find(Console(quiet=True)).path))
+                weights = find(Console(quiet=True))
+                if weights.kind != "gist":  # it has no file
+                    found.append(DetectorWeights(name, weights.path))
             except ResourceError as error:
                 no_download = _NO_HANDLER in error.message
                 problem = f"{name}: no weights here; evaluate would download them" if no_download else error.message

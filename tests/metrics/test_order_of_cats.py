@@ -45,17 +45,21 @@ WORSE = {
     "window_grid": (False, GRIDDED),  # sees only a grid
     "authenticity": (True, {"copies"}),  # damaged images are far from all reals, and so authentic
 }
+UNSEEN_BY_GIST = {"compressed"}  # JPEG's blocks have little energy
 UNABLE = {"is", "is_std", "kid_std"}  # IS does not use the reals; the others are deviations
 
 
 @pytest.fixture(scope="module")
 def sides(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SideStatistics]:
     """Statistics of the cats in every version."""
-    detector = load_detector(find_detector_weights(None, Console(quiet=True), "efficientnet"), torch.device("cpu"))
-    root = tmp_path_factory.mktemp("cats")
+    return look_at_all(tmp_path_factory.mktemp("cats"), "efficientnet", NEEDS)
+
+
+def look_at_all(root: Path, name: str, needs: frozenset[Statistic]) -> dict[str, SideStatistics]:
+    detector = load_detector(find_detector_weights(None, Console(quiet=True), name), torch.device("cpu"))
     write_cats(root, A_SIDE)
     write_half(root, A_SIDE, lambda folder: features_of(folder, detector))
-    found = {name: look(root / name, detector, NEEDS) for name in ("cats", "others", "half", *VERSIONS)}
+    found = {name: look(root / name, detector, needs) for name in ("cats", "others", "half", *VERSIONS)}
     assert {side.count for side in found.values()} == {A_SIDE}
     return {**found, "copies": found["cats"]}
 
@@ -108,6 +112,18 @@ def test_a_dropped_mode_costs_no_quality(name: str, values: dict[str, dict[str, 
 @pytest.mark.parametrize("version", ["blurred", "half"])
 def test_no_grid_is_seen_where_there_is_none(version: str, values: dict[str, dict[str, float]]) -> None:
     assert values[version]["window_grid"] < min(values[each]["window_grid"] for each in GRIDDED) - 2
+
+
+def test_gist_ranks_them_too(tmp_path: Path) -> None:
+    sides = look_at_all(tmp_path, "gist", NEEDS - {"logits"})
+    for metric in ("fid", "kid", "pr"):
+        row, worse = METRICS[metric], {}
+        for version in ("others", "half", *VERSIONS):
+            for name, value in row.values(row.measure(sides[version], sides["cats"], Context())).items():
+                worse.setdefault(name, {})[version] = -value if WORSE.get(name, (False, None))[0] else value
+        for name in WORSE.keys() & worse.keys():
+            behind = {version for version, value in worse[name].items() if value > worse[name]["others"]}
+            assert behind >= WORSE[name][1] - UNSEEN_BY_GIST, name
 
 
 def test_copies_are_best_for_fid_and_authentic_in_nothing(values: dict[str, dict[str, float]]) -> None:

@@ -111,7 +111,7 @@ class EvaluateRequest:
         str,
         typer.Option(
             metavar="NAME|FILE",
-            help="Feature network: inception, efficientnet, or a TorchScript file.",
+            help="Feature network: inception, efficientnet, gist, or a TorchScript file.",
             rich_help_panel=MEASUREMENT,
         ),
     ] = "inception"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from swincli.errors import ResourceError
+from swincli.metrics.networks.gist import Gist
 from swincli.metrics.networks.resize import Resize, choose_resize
 from swincli.metrics.networks.weight_files import DetectorWeights
 from swincli.model.pretrained.efficientnet import load_efficientnet
@@ -83,6 +84,8 @@ def load_detector(weights: DetectorWeights, device: torch.device, resize: Resize
     if weights.kind == "efficientnet":
         network: Network = load_efficientnet(weights.path, device)
         pixels = None
+    elif weights.kind == "gist":
+        network, pixels = Gist().to(device), None
     else:
         network, pixels = _load_torchscript(weights, device), weights.pixels
     hint = _hint(weights)

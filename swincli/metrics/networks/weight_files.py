@@ -1,4 +1,4 @@
-"""Weights of the detectors: Inception v3, which defines FID, EfficientNet-Lite0, and TorchScript files of users."""
+"""Weights of the detectors: Inception v3, which defines FID, others with a name, and TorchScript files of users."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Literal
 
 from swincli.console import Console
 from swincli.errors import ResourceError, UsageError, did_you_mean
+from swincli.metrics.networks import gist
 from swincli.metrics.networks.resize import INCEPTION_SIDE
 from swincli.model.pretrained import efficientnet
 from swincli.model.pretrained.packaged import PackagedWeights
@@ -45,9 +46,9 @@ class DetectorWeights:
     """The file of a detector.
 
     Attributes:
-        path: The file.
+        path: The file; of GIST, which needs none, its name.
         name: Name in the protocol.
-        sha256: SHA-256 of the file.
+        sha256: SHA-256 of the file, or of its definition.
         kind: How the file is loaded.
         side: Side of the detector's input, in pixels.
         pixels: A key of `detectors.PIXEL_NORMALISATIONS`, for TorchScript.
@@ -56,7 +57,7 @@ class DetectorWeights:
     path: Path
     name: str
     sha256: str
-    kind: Literal["torchscript", "efficientnet"] = "torchscript"
+    kind: Literal["torchscript", "efficientnet", "gist"] = "torchscript"
     side: int = INCEPTION_SIDE
     pixels: str = INCEPTION_PIXELS
 
@@ -99,9 +100,15 @@ def _find_efficientnet(console: Console) -> DetectorWeights:  # noqa: ARG001
     return DetectorWeights(path, name, efficientnet.WEIGHTS.sha256, "efficientnet", efficientnet.SIDE)
 
 
+def _make_gist(console: Console) -> DetectorWeights:  # noqa: ARG001
+    """GIST, which needs no file."""
+    return DetectorWeights(Path(gist.NAME), gist.NAME, gist.SHA256, "gist", gist.SIDE)
+
+
 FINDERS: dict[str, Callable[[Console], DetectorWeights]] = {
     "inception": _find_inception,
     "efficientnet": _find_efficientnet,
+    "gist": _make_gist,
 }
 
 
