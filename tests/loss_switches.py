@@ -12,6 +12,7 @@ from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
 from swincli.system.distributed import Processes
 from swincli.training.losses.batch import Batch
+from swincli.training.losses.memory import scalar
 from swincli.training.run.state import TrainingState, build_state, state_content
 from swincli.training.run_step import remember, run_step
 from swincli.training.step.batch_shards import BatchSplit, split_batch
@@ -52,11 +53,12 @@ SWITCHES: dict[str, str] = {
     "adaptive": "augment.transforms=diffaugment augment.control=adaptive augment.speed=40 augment.p=0.2",
     "apa": "augment.apa=true augment.p=0.4",
     "apa adaptive": "augment.apa=true augment.control=adaptive augment.speed=40 augment.p=0.4",
+    "weight penalties": 'train.init=start loss.elastic=40 loss.repel=30 loss.repel_models=["other"]',
 }
 COMBINED = (
     ("hinge", "r2", "lecam", "zcr", "tv", "augself"),
     ("joint penalty", "schedules", "mee dlle", "ada"),
-    ("wasserstein", "path length", "bcr", "mee disomap"),
+    ("wasserstein", "path length", "bcr", "mee disomap", "weight penalties"),
     ("least-squares", "adaptive mix", "diffaugment", "apa"),
     ("relativistic", "augself of g"),
     ("top-k", "mee entropy", "adaptive", "apa adaptive"),
@@ -67,6 +69,7 @@ WHOLE_BATCH = {"top-k", "mee entropy"}
 ACCUMULATED = {
     "bcr": "train.batch=16 run.micro_batch=4 loss.bcr_real=1 loss.bcr_fake=2 train.clip=0.1",
     "path length": "train.batch=16 run.micro_batch=4 loss.path_length=2 loss.path_length_interval=2",
+    "weight penalties": f"train.batch=16 run.micro_batch=4 {SWITCHES['weight penalties']}",
 }
 """Runs whose two processes each take two micro-batches."""
 FEATURES = {"augself", "augself of g", "adaptive mix", "mee dlle", "mee disomap", "mee entropy"}
@@ -100,6 +103,7 @@ class Steps:
         if double:
             for network in (self.state.generator, self.state.discriminator, self.state.average):
                 network.double()
+        remember_other_weights(self.state)
         engine = start_engine(recipe.run, self.state.generator, self.state.discriminator, CPU, self.processes)
         self.make_phases(engine)
 
@@ -128,6 +132,15 @@ class Steps:
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state by its place."""
         return dict(_tensors("", state_content(self.state)))
+
+
+def remember_other_weights(state: TrainingState) -> None:
+    """What penalties on weights compare with: neither a checkpoint nor other models are read, some are made up."""
+    random, memory = torch.Generator().manual_seed(3), state.memory.values
+    for name, value in memory.items():
+        if name.startswith(("elastic/", "repel/weights/")):
+            memory[name] = torch.rand(value.shape, generator=random)
+    memory |= {name: scalar(0.1) for name in ("repel/spread", "repel/alpha") if name in memory}
 
 
 def doubled(batch: Batch) -> Batch:

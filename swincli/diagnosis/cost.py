@@ -14,7 +14,7 @@ from swincli.model.blocks.conditioning import forward_with_labels, unknown_label
 from swincli.model.meta_init import meta_init
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
-from swincli.training.preflight import disk_needs, state_bytes
+from swincli.training.preflight import copies_of_g, disk_needs, state_bytes
 from swincli.training.run.state import make_networks
 
 
@@ -125,7 +125,7 @@ def run_files(recipe: Recipe, generator: nn.Module, discriminator: nn.Module) ->
     widths, needs = len(recipe.ema.power), disk_needs(recipe, generator, discriminator)
     saves = _saves(recipe)
     return RunFiles(
-        state=state_bytes(generator, discriminator, widths),
+        state=state_bytes(generator, discriminator, copies_of_g(recipe)),
         states=min(recipe.run.keep + bool(recipe.evaluate.every), saves),
         model=model_bytes,
         models=saves,

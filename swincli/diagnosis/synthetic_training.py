@@ -22,7 +22,7 @@ from swincli.training.augment.probability import final_probability, planned_prob
 from swincli.training.ema.ema import update_emas
 from swincli.training.losses.adversarial import ADVERSARIAL
 from swincli.training.losses.batch import Batch
-from swincli.training.preflight import parameter_bytes
+from swincli.training.preflight import copies_of_g, parameter_bytes
 from swincli.training.rng import derive
 from swincli.training.run.state import build_state
 from swincli.training.step.batch_shards import BatchSplit
@@ -75,7 +75,7 @@ class SyntheticTraining:
         """Bytes in use for any number of images: weights, averages, Adam's moments, gradients of the larger network."""
         state = self.state
         g, d = parameter_bytes(state.generator), parameter_bytes(state.discriminator)
-        return g * (4 + len(state.power)) + d * 3 + max(g, d)
+        return g * (4 + copies_of_g(self.recipe)) + d * 3 + max(g, d)
 
     def clear(self) -> None:
         """Free the memory of a step that failed."""

@@ -278,6 +278,19 @@ LABELS = (
     ),
 )
 
+START = (
+    Conflict(
+        "loss.elastic",
+        lambda recipe: recipe.loss.elastic > 0 and recipe.train.init is None,
+        "keeps G near a checkpoint; set train.init too",
+    ),
+    Conflict(
+        "loss.repel",
+        lambda recipe: recipe.loss.repel > 0 and recipe.train.init is None,
+        "moves G of a checkpoint away from other models; set train.init too",
+    ),
+)
+
 _REPEATABLE = (
     "adversarial", "r1_gamma", "r1_interval", "r1_gamma_end", "r2_gamma", "r2_gamma_end", "gamma_until",
     "joint_penalty", "bcr_real", "bcr_fake", "tv", "tv_until",
@@ -301,7 +314,7 @@ MACHINE = (
     ),
 )
 
-CONFLICTS = MACHINE + TRANSFORMS + LOGITS + FEATURES + FROZEN + SCHEDULES + MIXERS + LABELS
+CONFLICTS = MACHINE + TRANSFORMS + LOGITS + FEATURES + FROZEN + SCHEDULES + MIXERS + LABELS + START
 
 
 def check_conflicts(recipe: AnyRecipe) -> None:

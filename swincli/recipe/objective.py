@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from swincli.recipe.section import ImageCount, PositiveImageCount, Section, inconsistent
+from swincli.recipe.section import ImageCount, NonEmptyText, PositiveImageCount, Section, inconsistent
 
 Weight = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -100,6 +100,18 @@ class LossSection(Section):
     """Weight of matching: an image with another image's text is wrong too, for D and for G (GAN-CLS, GigaGAN); 0.5.
     Without texts, one of its attributes is another image's. Needs `model.attributes`."""
 
+    elastic: Weight = 0.0
+    """Weight of elastic weight consolidation (EWC): G's weights stay near those of `train.init` by their Fisher
+    information. Large, as that is small; the start of a run prints it."""
+    repel: Weight = 0.0
+    """Weight of the repulsion of G's weights from those of other models (Adapt-then-Unlearn)."""
+    repel_models: list[NonEmptyText] = []
+    """Models that G is repelled from, of the same networks: runs or model files. Distances are averaged over them."""
+    repel_form: Literal["exponential", "inverse", "square"] = "exponential"
+    """Repulsion by the squared distance d2: exp(-alpha d2), 1 / d2, or -d2, which has no lower bound."""
+    repel_alpha: Annotated[float, Field(gt=0)] | None = None
+    """alpha of the exponential repulsion. Left out: 1 / d2 at the start, so the repulsion begins at exp(-1)."""
+
     @model_validator(mode="after")
     def _schedules_are_complete(self) -> Self:
         if self.gamma_until is None and (self.r1_gamma_end is not None or self.r2_gamma_end is not None):
@@ -112,6 +124,16 @@ class LossSection(Section):
             raise inconsistent("features_end", "needs loss.features, the weight at the start, above 0")
         if len(set(self.augself_groups)) < len(self.augself_groups):
             raise inconsistent("augself_groups", "names a group twice")
+        return self
+
+    @model_validator(mode="after")
+    def _repulsion_is_complete(self) -> Self:
+        if self.repel and not self.repel_models:
+            raise inconsistent("repel", "needs loss.repel_models, the models that G is repelled from")
+        if len(set(self.repel_models)) < len(self.repel_models):
+            raise inconsistent("repel_models", "names a model twice")
+        if self.repel_alpha is not None and self.repel_form != "exponential":
+            raise inconsistent("repel_alpha", 'belongs to loss.repel_form = "exponential"')
         return self
 
     @property

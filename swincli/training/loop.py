@@ -45,6 +45,7 @@ from swincli.training.step.phases import Phase, make_phases, make_setting
 from swincli.training.step.prefetch import open_loader
 from swincli.training.step_reports import StepReports, reads_late
 from swincli.training.transfer.init_from import init_from_checkpoint
+from swincli.training.transfer.penalty_sources import prepare_penalties, report_changed_models
 from swincli.units import format_duration
 
 
@@ -204,10 +205,12 @@ def open_run(
             check_same_run(content, path, recipe, store.content_hash, console)
             restore(state, content)
             console.say(f"going on from {path}")
+            report_changed_models(state, console)
         else:
             check_new_run(folder.path, recipe)
         if not found and recipe.train.init is not None:
             init_from_checkpoint(state, recipe.train.init, console)
+            prepare_penalties(state, store, console)
         folder.prepare(recipe)
         folder.rewind(state.images_seen, recipe, console)
         note_environment(folder.environment, device, processes.world_size, console)

@@ -21,6 +21,7 @@ from swincli.recipe import Recipe
 from swincli.system.atomic_files import free_bytes
 from swincli.system.distributed import Processes
 from swincli.system.resources import total_memory
+from swincli.training.losses.weight_penalties import kept_copies
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.shared_state import copy_in_memory
 from swincli.training.run.state import TrainingState, make_networks, read_state, restore
@@ -127,7 +128,7 @@ def describe_plan(
         "images to show": recipe.train.total,
         "steps": -(-recipe.train.total // recipe.train.batch),
         "images in a pass": split.micro_batch_size,
-        "a training state": format_bytes(state_bytes(generator, discriminator, len(recipe.ema.power))),
+        "a training state": format_bytes(state_bytes(generator, discriminator, copies_of_g(recipe))),
         "all files of the run": format_bytes(disk_needs(recipe, generator, discriminator).whole),
         **({"start": start} if start else {}),
     }
@@ -167,7 +168,7 @@ def disk_needs(recipe: Recipe, generator: nn.Module, discriminator: nn.Module, i
     model, widths = parameter_bytes(generator), len(recipe.ema.power)
     saves = min(run.snapshot, recipe.evaluate.every or run.snapshot)
     states = run.keep + bool(recipe.evaluate.every) + 1  # plus the best one and the one being written
-    fixed = states * state_bytes(generator, discriminator, widths)
+    fixed = states * state_bytes(generator, discriminator, copies_of_g(recipe))
     grid = run.grid[0] * run.grid[1] * recipe.model.size**2 * 3
     averages = widths * model // 2
 
@@ -202,7 +203,7 @@ def check_memory(recipe: Recipe, device: torch.device, networks: tuple[nn.Module
             "Draw fewer images.",
         )
     generator, discriminator = map(parameter_bytes, networks or build_on_meta(recipe))
-    needed = (5 + len(recipe.ema.power)) * generator + 4 * discriminator
+    needed = (5 + copies_of_g(recipe)) * generator + 4 * discriminator
     cuda = device.type == "cuda"
     there = torch.cuda.get_device_properties(device).total_memory if cuda else total_memory()
     if needed <= there:
@@ -272,9 +273,14 @@ def smoke_test_step(
     restore(state, read_state(folder.state(state.images_seen)) if kept is None else kept)
 
 
-def state_bytes(generator: nn.Module, discriminator: nn.Module, widths: int = 0) -> int:
-    """Size of a state file: weights and two moments of both networks, G's average, and one more for each width."""
-    return (4 + widths) * parameter_bytes(generator) + 3 * parameter_bytes(discriminator)
+def copies_of_g(recipe: Recipe) -> int:
+    """How often a state has G's weights beside itself, its moments and its average: power-function EMAs, penalties."""
+    return len(recipe.ema.power) + kept_copies(recipe)
+
+
+def state_bytes(generator: nn.Module, discriminator: nn.Module, copies: int = 0) -> int:
+    """Size of a state file: weights and two moments of both networks, G's average, and further copies of G."""
+    return (4 + copies) * parameter_bytes(generator) + 3 * parameter_bytes(discriminator)
 
 
 def parameter_bytes(network: nn.Module) -> int:

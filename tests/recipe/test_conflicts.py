@@ -53,6 +53,26 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
     ),
     "control of nothing": ('[augment]\ncontrol = "adaptive"', 2, "augment.control", "needs augment.transforms"),
     "gamma without its time": ("[loss]\nr1_gamma_end = 1", 2, "loss.r1_gamma_end", "needs loss.gamma_until"),
+    "elastic without a start": ("[loss]\nelastic = 1e3", 2, "loss.elastic", "set train.init too"),
+    "repulsion without a start": (
+        '[loss]\nrepel = 1\nrepel_models = ["runs/negatives"]',
+        2,
+        "loss.repel",
+        "set train.init too",
+    ),
+    "repulsion from nothing": ("[loss]\nrepel = 1", 2, "loss.repel", "needs loss.repel_models"),
+    "repulsion from one model twice": (
+        '[loss]\nrepel_models = ["runs/a", "runs/a"]',
+        2,
+        "loss.repel_models",
+        "names a model twice",
+    ),
+    "alpha of a repulsion that has none": (
+        '[loss]\nrepel_form = "square"\nrepel_alpha = 2',
+        3,
+        "loss.repel_alpha",
+        'belongs to loss.repel_form = "exponential"',
+    ),
     "matching without attributes": ("[loss]\nmatching = 0.5", 2, "loss.matching", "needs attributes"),
     "matching with APA": (
         '[loss]\nmatching = 0.5\n[augment]\napa = true\np = 0.5\n[model]\nattributes = {caption = "text:384"}',

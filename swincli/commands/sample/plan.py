@@ -10,6 +10,7 @@ import torch
 
 from swincli.commands.model_options import listed_texts, open_model, open_texts, read_truncation
 from swincli.commands.options import parsed
+from swincli.commands.sample.judged_seeds import judged_seeds
 from swincli.commands.sample.pages import FigurePage, attention_pages, palette_pages, sweep_pages
 from swincli.commands.sample.request import SampleRequest, SaveSpace
 from swincli.console import Console
@@ -140,7 +141,7 @@ def make_plan(
         model, request.truncation, request.truncation_layers, request.truncation_centres, request.guidance
     )
     preview_levels(model.recipe.model, request.preview)  # raises the UsageError before anything is drawn
-    drawing, mixed = _read_drawing(model, request, truncation, texts)
+    drawing, mixed = _read_drawing(model, request, truncation, texts, console or Console(quiet=True))
     edits, plain = _read_edits(model, request), model
     if edits is not None:
         model, drawing = edits.editor.model, edited_samples(drawing, edits)
@@ -173,14 +174,17 @@ def make_plan(
 
 
 def _read_drawing(
-    model: Model, request: SampleRequest, truncation: Truncation, texts: list[Text] | None
+    model: Model, request: SampleRequest, truncation: Truncation, texts: list[Text] | None, console: Console
 ) -> tuple[SampleSet, MixGrid | None]:
     """The images of `--latents`, `--seeds` or `--mix`, and the layout of a mix."""
     if request.latents is not None:
         codes = open_latents(request.latents, model)
         return latent_samples(model, codes, request.latents, truncation), None
     if request.mix is None:
-        return seed_samples(model, request.seed_list or [], request.wanted, truncation, texts), None
+        seeds = request.seed_list or []
+        if request.judged_by:
+            seeds = judged_seeds(model, seeds, request.judged_by, console)
+        return seed_samples(model, seeds, request.wanted, truncation, texts), None
 
     def parse(text: str) -> tuple[Mix, list[int]]:
         mix = parse_mix(text)

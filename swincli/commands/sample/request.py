@@ -71,6 +71,18 @@ class SampleRequest:
     truncation: TruncationOption = 1.0
     truncation_layers: TruncationLayersOption = None
     truncation_centres: TruncationCentresOption = None
+    showing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only images that show it: by the probe of a direction that was found by pictures or labels.",
+            rich_help_panel=SOURCE,
+        ),
+    ] = None
+    not_showing: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only images that do not show it.", rich_help_panel=SOURCE),
+    ] = None
     edit: EditOption = None
     mix: Annotated[
         str | None,
@@ -200,6 +212,12 @@ class SampleRequest:
         return self.classes or self.label or None
 
     @property
+    def judged_by(self) -> dict[str, tuple[str, bool]]:
+        """`--showing` and `--not-showing` by option: the direction, and whether images should show it."""
+        given = {"--showing": (self.showing, True), "--not-showing": (self.not_showing, False)}
+        return {option: (name, shown) for option, (name, shown) in given.items() if name is not None}
+
+    @property
     def has_texts(self) -> bool:
         """Whether texts are given."""
         return bool(self.texts) or self.text_file is not None
@@ -239,6 +257,8 @@ class SampleRequest:
         if self.latents is not None and (self.wanted or self.attention):
             hint = "Use them with --seeds."
             raise UsageError("--class, --label, --attention: cannot be combined with --latents", hint)
+        if self.judged_by:
+            self._check_judged(next(iter(self.judged_by)))
         if self.classes is not None and self.label:
             raise UsageError("--class, --label: a model has classes or attributes", "Give one of them.")
         if self.mix is not None and (grid or self.attention or self.sweep):
@@ -263,3 +283,15 @@ class SampleRequest:
             raise UsageError(f"--save-latents {self.save_latents}: the file name must end in .npz", hint)
         if not (math.isfinite(self.sweep_range) and self.sweep_range > 0):
             raise UsageError(f"--sweep-range {self.sweep_range}: must be above 0 and finite", "For example 3.")
+
+    def _check_judged(self, option: str) -> None:
+        """The probe judges plain images of neighbouring seeds, which are the ones that are kept in the cache."""
+        others = (self.latents, self.mix, self.wanted, self.edit, self.texts, self.text_file)
+        if any(others) or self.truncation != 1.0 or self.guidance != 1.0:
+            raise UsageError(
+                f"{option}: judges plain images of seeds, without labels, texts, edits, mixing and truncation",
+                "Leave the other options out.",
+            )
+        seeds = self.seed_list or []
+        if seeds != list(range(seeds[0], seeds[0] + len(seeds))):
+            raise UsageError(f"{option}: needs neighbouring seeds", "For example --count 5000 or --seeds 0-4999")

@@ -12,7 +12,7 @@ from swincli.model.files.file_hash import model_identity
 from swincli.model.files.find_checkpoint import images_in_name
 from swincli.model.files.shipped_models import PREFIX, shipped_models
 
-Step = Literal["init", "fine-tune", "convert", "prune", "mixers", "average", "tune", "blend"]
+Step = Literal["init", "fine-tune", "convert", "prune", "mixers", "average", "tune", "blend", "repel"]
 
 STEPS: Final[dict[Step, str]] = {
     "init": "trained on from",
@@ -23,6 +23,7 @@ STEPS: Final[dict[Step, str]] = {
     "average": "averaged over snapshots of",
     "tune": "tuned around pictures from",
     "blend": "blended from",
+    "repel": "trained away from",
 }
 """What was done with an ancestor, in words that go before its name."""
 

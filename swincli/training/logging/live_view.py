@@ -41,6 +41,8 @@ _WORDS = {
     "loss/mee_entropy_d": "entropy D",
     "loss/mee_entropy_g": "entropy G",
     "loss/tv": "variation",
+    "loss/elastic": "elastic",
+    "loss/repel": "repulsion",
     "loss/path_length": "path length",
     "d/real_accuracy": "D(real)>0",
     "d/fake_accuracy": "D(fake)<0",

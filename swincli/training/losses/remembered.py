@@ -16,7 +16,7 @@ from swincli.training.augment.probability import (
     adjusted_probability,
     is_adaptive,
 )
-from swincli.training.losses import lecam, mee, path_length
+from swincli.training.losses import lecam, mee, path_length, weight_penalties
 from swincli.training.losses.memory import Memory, Remembered, Step, scalar
 
 SIGNS, MEANS, STEPS = "augment/signs", "augment/means", "augment/steps"
@@ -51,6 +51,8 @@ REMEMBERED: tuple[Remembered, ...] = (
     lecam.REMEMBERED,
     path_length.REMEMBERED,
     mee.REMEMBERED,
+    weight_penalties.REMEMBERED_ELASTIC,
+    weight_penalties.REMEMBERED_REPEL,
 )
 
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from torch import Tensor
 
-from swincli.training.losses import augself, consistency, matching, mee, vision_aided
+from swincli.training.losses import augself, consistency, matching, mee, vision_aided, weight_penalties
 from swincli.training.losses.lecam import lecam
 from swincli.training.losses.phases import DPhase, GPhase
 
@@ -67,4 +67,6 @@ G_TERMS: tuple[Term[GPhase], ...] = (
     Term("mee_entropy_g", mee.entropy_g),
     Term("features_g", vision_aided.features_g),
     Term("matching_g", matching.matching_g),
+    Term("elastic", weight_penalties.elastic_term),
+    Term("repel", weight_penalties.repel_term),
 )

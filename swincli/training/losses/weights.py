@@ -27,6 +27,8 @@ WEIGHTS: dict[str, Callable[[LossSection, int], float]] = {
     "mee_entropy_g": lambda loss, _: loss.mee_entropy,
     "features_g": lambda loss, seen: features_weight(seen, loss),
     "matching_g": lambda loss, _: loss.matching,
+    "elastic": lambda loss, _: loss.elastic,
+    "repel": lambda loss, _: loss.repel,
 }
 """The weight of each term after some images; 0 leaves it out, with all its forwards."""
 

@@ -16,6 +16,7 @@ from swincli.training.run.state import TrainingState, has_finite_weights
 from swincli.training.step.optimizers import load_moments
 from swincli.training.transfer.checkpoint_sources import InitCheckpoint, read_init_checkpoint
 from swincli.training.transfer.matching_weights import load_matching
+from swincli.training.transfer.penalty_sources import read_repelled
 
 FINE_TUNE = "fine-tune"
 CHANGED_BY_FINE_TUNING = {"attributes", "classes", "std_group"}  # keys of [model] that may differ from the checkpoint's
@@ -69,6 +70,9 @@ def check_init(recipe: Recipe, console: Console) -> str | None:
         return None
     found = read_init_checkpoint(recipe.train.init, console, mapped=True)
     _check(recipe, found)
+    if recipe.loss.repel:
+        starts = [found.snapshot.average, *([found.snapshot.generator] if found.snapshot.generator else [])]
+        read_repelled(recipe, starts, console, mapped=True)
     return _describe(recipe, found)
 
 
@@ -135,6 +139,9 @@ def _check(recipe: Recipe, found: InitCheckpoint) -> None:
     elif train.freeze_d and snapshot.discriminator is None:
         problems = [f"train.freeze_d: is {train.freeze_d}, but {found.path} has no D to freeze"]
         hint = "Set train.freeze_d=0, or start from a state, which has D: a run folder or its state-*.pt."
+    elif recipe.loss.elastic and snapshot.discriminator is None:
+        problems = [f"loss.elastic: {found.path} has no D, whose gradients say which weights matter"]
+        hint = "Start from a state, which has D: a run folder or its state-*.pt."
     elif not tuning and snapshot.images_seen >= train.total:
         problems = [f"train.total: is {train.total:,} images, but {found.path} has seen {snapshot.images_seen:,}"]
         hint = (

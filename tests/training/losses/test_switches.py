@@ -120,7 +120,7 @@ def test_it_works_in_every_condition_or_is_refused(
 def test_weights_of_nothing_leave_a_run_as_it_is_to_the_bit(tiny_recipe: MakeRecipe, store: Store) -> None:
     """With every other key of the regularisers changed."""
     weights = ("r2_gamma", "lecam", "zcr_d", "zcr_g", "path_length", "augself_d", "augself_g", "adaptive_mix")
-    off = [f"loss.{name}=0" for name in (*weights, "mee_dlle", "mee_disomap", "mee_entropy")]
+    off = [f"loss.{name}=0" for name in (*weights, "mee_dlle", "mee_disomap", "mee_entropy", "elastic", "repel")]
     around = [
         "loss.lecam_from=0",
         "loss.lecam_decay=0.5",
@@ -130,6 +130,8 @@ def test_weights_of_nothing_leave_a_run_as_it_is_to_the_bit(tiny_recipe: MakeRec
         "loss.adaptive_mix_noise=3",
         "loss.mee_buffer=4",
         "loss.top_k_every=1",
+        'loss.repel_models=["other"]',
+        "loss.repel_alpha=3",
         "augment.p_max=0.1",
         "augment.speed=1",
         "augment.cutout=1",
