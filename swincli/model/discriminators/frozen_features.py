@@ -57,7 +57,8 @@ class Backbone:
 
 @functools.lru_cache(maxsize=4)
 def _lite0(device: torch.device) -> efficientnet.EfficientNetLite0:
-    return efficientnet.folded(efficientnet.load_efficientnet(efficientnet.WEIGHTS.require(), device))
+    with torch.inference_mode(False):  # whoever asks first: others take gradients through it
+        return efficientnet.folded(efficientnet.load_efficientnet(efficientnet.WEIGHTS.require(), device))
 
 
 def _lite0_maps(network: efficientnet.EfficientNetLite0, images: Tensor) -> list[Tensor]:

@@ -155,4 +155,7 @@ def _check(recipe: Recipe, found: InitCheckpoint) -> None:
 
 def _text(model: ModelSection, key: str) -> str:
     """A key's value as `--set` reads it."""
-    return json.dumps(getattr(model, key))
+    value = getattr(model, key)
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(name)} = {json.dumps(each)}' for name, each in value.items())}}}"
+    return json.dumps(value)

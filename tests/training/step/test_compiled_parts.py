@@ -17,6 +17,7 @@ from swincli.model.blocks.upsample import Upsample
 from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.generator import Block, Generator
 from swincli.model.meta_init import meta_init
+from swincli.model.mixers.registry import MIXERS
 from swincli.recipe.schema import ModelSection, RunSection
 from swincli.system.cache import compiled_code_folder
 from swincli.system.distributed import Processes
@@ -81,6 +82,26 @@ def test_graphs_are_static_and_none_is_given_up(compiler: Any) -> None:
     assert counting.graphs == first, "the second step compiles nothing"
     assert counting.dynamic == 0
     assert not compiler.utils.counters["graph_break"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mixer", MIXERS)
+def test_blocks_of_every_mixer_compile_to_static_graphs_with_the_same_result(compiler: Any, mixer: str) -> None:
+    section = ModelSection(size=32, latent_dim=16, mapping_layers=1, g_width=32, d_width=8, mixer=mixer)
+    torch.manual_seed(0)
+    generator, discriminator, counting = Generator(section), make_discriminator(section).eval(), Counting()
+    z = torch.randn(2, 16)
+    with torch.no_grad():
+        expected = generator(z)
+    engine.compile_networks(generator, discriminator, counting)
+    phases(generator, discriminator, z)
+    first = counting.graphs
+    phases(generator, discriminator, z)
+    assert counting.graphs == first, "the second step compiles nothing"
+    assert counting.dynamic == 0
+    assert not compiler.utils.counters["graph_break"]
+    with torch.no_grad():
+        torch.testing.assert_close(generator(z), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_parts_that_are_compiled_and_the_limit_of_graphs(compiler: Any) -> None:
