@@ -267,7 +267,7 @@ def test_ancestors_are_noted_from_run_to_run(tiny_recipe: MakeRecipe, tmp_path: 
 def test_the_network_that_d_looked_through_is_noted_by_runs_that_do_without_it(
     tiny_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From run to run, and when the result is pruned or changed, whose recipes are those of the run."""
+    """From run to run, by states and models."""
     install_tiny_backbone(monkeypatch)
     path, child = tmp_path / "cats.safetensors", tmp_path / "child.safetensors"
     judged = tiny_recipe("model.size=32", "model.g_channels=[8,8,8,8]", "loss.features=1")
