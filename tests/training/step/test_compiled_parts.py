@@ -87,21 +87,19 @@ def test_graphs_are_static_and_none_is_given_up(compiler: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("mixer", MIXERS)
 def test_blocks_of_every_mixer_compile_to_static_graphs_with_the_same_result(compiler: Any, mixer: str) -> None:
-    section = ModelSection(size=32, latent_dim=16, mapping_layers=1, g_width=32, d_width=8, mixer=mixer)
+    section = ModelSection(size=16, latent_dim=16, mapping_layers=1, g_width=32, mixer=mixer)
     torch.manual_seed(0)
-    generator, discriminator, counting = Generator(section), make_discriminator(section).eval(), Counting()
-    z = torch.randn(2, 16)
-    with torch.no_grad():
-        expected = generator(z)
-    engine.compile_networks(generator, discriminator, counting)
-    phases(generator, discriminator, z)
+    generator, counting, z = Generator(section), Counting(), torch.randn(2, 16)
+    expected = generator(z)
+    engine.compile_networks(generator, nn.Module(), counting)
+    found = generator(z)
+    found.sum().backward()
     first = counting.graphs
-    phases(generator, discriminator, z)
-    assert counting.graphs == first, "the second step compiles nothing"
+    generator(z).sum().backward()
+    assert counting.graphs == first > 0, "the second step compiles nothing"
     assert counting.dynamic == 0
     assert not compiler.utils.counters["graph_break"]
-    with torch.no_grad():
-        torch.testing.assert_close(generator(z), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_parts_that_are_compiled_and_the_limit_of_graphs(compiler: Any) -> None:
