@@ -4,7 +4,8 @@
 
 Rows, in the order of their worth: a forward and a step compared with the CPU; the card's matrix rates; forwards of the
 published networks compared with the CPU; the tests that are marked gpu; training and sampling at 256 and 1024 px in
-exact float32, as the shipped recipes do (bf16 and TF32 by the card), with CUDA graphs, and compiled. Training is whole
+exact float32, as the shipped recipes do (bf16 and TF32 by the card), with CUDA graphs, with the mixers of the hybrid
+recipes, and compiled. Training is whole
 steps of the loop: images, draws, D, G, averages and report, and R1's share. Each row is a process of its own, which is
 ended when the time is over; what is left out is named. Waits of the host are those that CUDA itself reports in a step.
 
@@ -24,7 +25,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,11 @@ from swincli.training.step.engine import compile_networks
 from swincli.version import __version__
 
 RECIPES = {256: "ffhq256", 1024: "ffhq1024"}
+HYBRID = "-hybrid"
+"""End of the names of recipes with convolutions at the largest maps."""
 BATCHES = {256: (16, 32), 1024: (4, 8)}
 """Images of a training step and of sampling, by resolution."""
+TINY_HYBRID = ("model.mixer=dw7",)
 TINY = ("model.size=16", "model.latent_dim=16", "model.mapping_layers=2", "model.g_width=16", "model.d_width=16")
 EXACT = ("run.precision=fp32", "run.tf32=false")
 SHIPPED = ("run.precision=gpu", "run.tf32=auto")
@@ -70,15 +74,19 @@ class Setting:
         device: Device of the networks.
         tiny: Tiny networks, to test the code.
         repeats: Timed calls, of which the median counts.
+        kind: End of the recipe's name: nothing, or `HYBRID`.
     """
 
     device: torch.device
     tiny: bool = False
     repeats: int = 5
+    kind: str = ""
 
     def recipe(self, size: int, batch: int, *settings: str) -> Recipe:
         """The published recipe of a resolution, without bCR."""
-        return counted_recipe(RECIPES[size], 4 if self.tiny else batch, *BCR[False], *settings, *(TINY * self.tiny))
+        tiny = (*TINY, *(TINY_HYBRID if self.kind else ())) if self.tiny else ()
+        name = f"{RECIPES[size]}{self.kind}"
+        return counted_recipe(name, 4 if self.tiny else batch, *BCR[False], *settings, *tiny)
 
 
 def compared(setting: Setting) -> Figures:
@@ -182,6 +190,11 @@ def run_tests(setting: Setting) -> Figures:
     return {"passed": done.returncode == 0, "tests": lines[-1] if lines else done.stderr[-200:], "failed": failed}
 
 
+def hybrid(row: Callable[..., Figures], **choices: Any) -> Callable[[Setting], Figures]:
+    """A row with the hybrid recipe of its resolution."""
+    return lambda setting: row(replace(setting, kind=HYBRID), **choices)
+
+
 ROWS: dict[str, Callable[[Setting], Figures]] = {
     "compared with the CPU": compared,
     "matrix rates": rates,
@@ -193,6 +206,11 @@ ROWS: dict[str, Callable[[Setting], Figures]] = {
     "training, 256 px, float32": functools.partial(train, size=256, settings=EXACT),
     "sampling, 256 px, shipped": functools.partial(sample, size=256, settings=SHIPPED),
     "sampling, 1024 px, shipped": functools.partial(sample, size=1024, settings=SHIPPED),
+    "training, 256 px hybrid, shipped": hybrid(train, size=256, settings=SHIPPED),
+    "sampling, 256 px hybrid, shipped": hybrid(sample, size=256, settings=SHIPPED),
+    "training, 1024 px hybrid, shipped": hybrid(train, size=1024, settings=SHIPPED),
+    "sampling, 1024 px hybrid, shipped": hybrid(sample, size=1024, settings=SHIPPED),
+    "parity, 256 px hybrid": hybrid(parity, size=256),
     "parity, 1024 px": functools.partial(parity, size=1024),
     "training, 1024 px, float32": functools.partial(train, size=1024, settings=EXACT),
     "training, 256 px, compiled": functools.partial(train, size=256, settings=COMPILED),
@@ -279,7 +297,7 @@ def shown(name: str, figures: Figures, rate: float | None) -> str:
         parts += [f"{figures['peak_gib']:.1f} GiB"] if "peak_gib" in figures else []
         parts += [f"{figures['host_waits']} waits a step"] if figures.get("host_waits") is not None else []
         words = ", ".join(parts)
-    return f"{name:<30}{words}\n"
+    return f"{name:<36}{words}\n"
 
 
 def is_fine(figures: Figures) -> bool:

@@ -72,6 +72,16 @@ ACCUMULATED = {
     "weight penalties": f"train.batch=16 run.micro_batch=4 {SWITCHES['weight penalties']}",
 }
 """Runs whose two processes each take two micro-batches."""
+FROZEN_FEATURES = {
+    "features aside": (
+        "train.batch=16 model.size=32 model.g_channels=[8,8,8,8] model.d_channels=[8,8,8,8] loss.features=1"
+    ),
+    "features alone": (
+        "train.batch=16 model.size=32 model.g_channels=[8,8,8,8] model.discriminator=features loss.adversarial=hinge "
+        "loss.r1_gamma=0"
+    ),
+}
+"""Runs whose D looks through a pretrained network, with a whole group of batch norm's on each of two processes."""
 FEATURES = {"augself", "augself of g", "adaptive mix", "mee dlle", "mee disomap", "mee entropy"}
 """Switches that need the feature vector of an image."""
 UNCONDITIONAL = {"adaptive mix", "mee disomap"}

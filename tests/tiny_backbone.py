@@ -34,6 +34,7 @@ class TinyBackbone(nn.Module):
 class NoFile:
     """Weights that are always there."""
 
+    network = "a tiny network"
     sha256 = "0" * 64
 
     def require(self) -> Path:

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from swincli.console import Console
-from swincli.errors import SwincliError
+from swincli.errors import SwincliError, UsageError, did_you_mean
 from swincli.model.blocks.conditioning import unknown_labels
 from swincli.model.generator import Block, Generator
-from swincli.model.mixers.registry import MIXERS, mixers_with
+from swincli.model.mixers.registry import MIXERS, mixer_at, mixers_with
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
 
@@ -29,12 +29,25 @@ FEWEST, MOST = 3, 50
 INDEX = 1  # the second block of a resolution, whose windows may be shifted
 
 
+def _half_mlp(config: ModelSection, side: int) -> dict[str, Any]:
+    return {"mlp_hidden": {str(each): config.hidden_at(each) // (1 + (each == side)) for each in config.resolutions}}
+
+
+def _two_heads(config: ModelSection, side: int) -> dict[str, Any]:
+    return {"heads": {str(each): 2 if each == side else config.heads_at(each) for each in config.resolutions}}
+
+
+CONTROLS: dict[str, Callable[[ModelSection, int], dict[str, Any]]] = {"half MLP": _half_mlp, "2 heads": _two_heads}
+"""What saves without another mixer, as changes of the [model] section at a resolution. They are measured beside the
+mixers, and not chosen."""
+
+
 @dataclass(frozen=True)
 class MixerCost:
     """A block of one resolution with one mixer, for one image.
 
     Attributes:
-        name: The mixer.
+        name: The mixer; or a control, the recipe's own mixer in a block that saves otherwise.
         resolution: Side of the map.
         parameters: Parameters of the mixer alone.
         multiply_adds: Multiply-adds (MACs) of the mixer alone.
@@ -107,17 +120,30 @@ class MixerTable:
         }
 
 
-def measure_mixers(recipe: Recipe, device: torch.device, console: Console) -> MixerTable:
-    """Measure every mixer at every resolution from 16 px up, and a whole G.
+def measure_mixers(
+    recipe: Recipe, device: torch.device, console: Console, only: Sequence[str] | None = None
+) -> MixerTable:
+    """Measure every mixer, and what saves without one, at each resolution from 16 px up; and a whole G.
+
+    Args:
+        recipe: The recipe.
+        device: Device of the blocks.
+        console: Shows what is measured.
+        only: Mixers to measure beside the recipe's own; by default all, and the controls.
 
     Raises:
+        UsageError: there is no such mixer.
         SwincliError: it does not fit into memory.
     """
     config = recipe.model
+    for name in only or ():
+        if name not in MIXERS:
+            raise UsageError(f"--only: no mixer {name!r}{did_you_mean(name, MIXERS)}", f"Mixers: {', '.join(MIXERS)}.")
     sides = [side for side in config.resolutions if side >= 16]
     costs: list[MixerCost] = []
     for side in sides:
-        names = [name for name in MIXERS if _fits(config, name, side)]
+        wanted = (*MIXERS, *CONTROLS) if only is None else [config.mixer_at(side), *only]
+        names = [name for name in dict.fromkeys(wanted) if _fits(config, name, side)]
         console.say(f"measuring {len(names)} mixers at {side} px")
         costs += _measure_level(config, side, names, device)
     console.say("measuring the whole generator")
@@ -125,12 +151,21 @@ def measure_mixers(recipe: Recipe, device: torch.device, console: Console) -> Mi
     return MixerTable(costs, own, exchanged(costs, own))
 
 
+def _section_of(config: ModelSection, name: str, side: int) -> ModelSection:
+    """The [model] section with a mixer or a control at a resolution."""
+    if name in CONTROLS:
+        return config.model_copy(update=CONTROLS[name](config, side))
+    return with_mixers(config, {side: name})
+
+
 def _fits(config: ModelSection, name: str, side: int) -> bool:
-    if not MIXERS[name].works_at(side):
+    if name in MIXERS and not MIXERS[name].works_at(side):
+        return False
+    if name == "2 heads" and config.heads_at(side) == 2:
         return False
     try:
         with torch.device("meta"):
-            Block(with_mixers(config, {side: name}), side, config.width_at(side), INDEX)
+            Block(_section_of(config, name, side), side, config.width_at(side), INDEX)
     except (SwincliError, ValueError):  # it does not divide these channels or heads
         return False
     return True
@@ -143,7 +178,7 @@ def with_mixers(config: ModelSection, chosen: dict[int, str]) -> ModelSection:
 
 def _measure_level(config: ModelSection, side: int, names: Sequence[str], device: torch.device) -> list[MixerCost]:
     """Costs of the mixers at one resolution; they take turns, so that a disturbance meets all alike."""
-    works = {name: _BlockWork(with_mixers(config, {side: name}), side, device) for name in names}
+    works = {name: _BlockWork(_section_of(config, name, side), side, device) for name in names}
     forward = _in_turn({name: work.forward for name, work in works.items()}, device)
     step = _in_turn({name: work.step for name, work in works.items()}, device)
     return [
@@ -151,7 +186,7 @@ def _measure_level(config: ModelSection, side: int, names: Sequence[str], device
             name,
             side,
             sum(value.numel() for value in work.block.attention.parameters()),
-            MIXERS[name].multiply_adds(work.config, side),
+            mixer_at(work.config, side).multiply_adds(work.config, side),
             forward[name],
             step[name],
             _kept_bytes(work.step),
@@ -231,6 +266,10 @@ def _own_network(config: ModelSection, costs: list[MixerCost], sides: list[int],
     return Network(chosen, config.size, seconds["forward"], seconds["step"], kept)
 
 
+def _is_choice(name: str) -> bool:
+    return name in MIXERS and not MIXERS[name].is_floor
+
+
 def exchanged(costs: list[MixerCost], own: Network) -> list[Network]:
     """Networks with the fastest mixer at the largest map, at the two largest, and so on."""
     by_place = {(cost.resolution, cost.name): cost for cost in costs}
@@ -238,7 +277,7 @@ def exchanged(costs: list[MixerCost], own: Network) -> list[Network]:
     forward, step, kept = own.forward, own.step, own.kept
     for side in sorted(own.chosen, reverse=True):
         before = by_place.get((side, own.chosen[side]))
-        candidates = [cost for cost in costs if cost.resolution == side and not MIXERS[cost.name].is_floor]
+        candidates = [cost for cost in costs if cost.resolution == side and _is_choice(cost.name)]
         if before is None or not candidates:
             continue
         fastest = min(candidates, key=lambda cost: cost.forward)

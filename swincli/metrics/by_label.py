@@ -134,7 +134,7 @@ def label_accuracy(fakes: SideStatistics, _: SideStatistics, context: Context) -
     """Fit a classifier for each attribute on real images, and judge generated ones by it."""
     labelled = check_labelled(context.labelled, ACCURACY)
     store, device = labelled.store, labelled.model.device
-    judge = judge_of(labelled.model.recipe)
+    judge = judge_of(labelled.model.recipe, labelled.model.ancestors)
     if judge is not None and judge.sha256 == WEIGHTS.sha256:
         context.console.warn(
             f"label-accuracy: the model's D looked through {judge.name} too, so the accuracy may flatter it"

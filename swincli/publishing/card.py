@@ -191,7 +191,7 @@ def render_readme(
     changes: RecipeChanges,
 ) -> str:
     """The README: front matter, and a page for people."""
-    judge = judge_of(model.recipe)
+    judge = judge_of(model.recipe, model.ancestors)
     rows = [_figure(name, record) for name, record in metrics.items() if not name.endswith("_std")]
     known = model.attributes
     page = text_template("swincli.publishing", "card.md.jinja").render(

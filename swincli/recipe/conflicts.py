@@ -209,6 +209,11 @@ FROZEN = (
         'adds a second D on frozen features, and model.discriminator = "features" is that already',
     ),
     Conflict(
+        "loss.features",
+        lambda recipe: recipe.model.discriminator == "patch" and _uses(recipe, "features"),
+        'adds logits of whole images beside a D of patches; use model.discriminator = "wavelet" or "plain"',
+    ),
+    Conflict(
         "model.size",
         lambda recipe: _looks_at_features(recipe) and recipe.model.size < 32,
         "is too small for frozen features, which need 32 px or more",

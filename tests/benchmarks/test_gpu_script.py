@@ -53,15 +53,15 @@ def test_without_a_gpu_it_says_so(gpu: ModuleType, monkeypatch: pytest.MonkeyPat
 def test_its_rows_run_on_tiny_networks(
     gpu: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = ["matrix rates", "parity, 256 px", "sampling, 256 px, shipped"]
+    rows = ["matrix rates", "parity, 256 px", "sampling, 256 px, shipped", "sampling, 256 px hybrid, shipped"]
     arguments = ["--device", "cpu", "--tiny", "--only", *rows, "--json", str(tmp_path / "gpu.json")]
     assert not run(gpu, monkeypatch, *arguments)
     found = json.loads((tmp_path / "gpu.json").read_text())["rows"]
     assert list(found) == rows
     assert found["parity, 256 px"] == {"parity_g": 0.0, "parity_d": 0.0}
     said = capsys.readouterr().out
-    assert said.count(" images/s, ") == 1
-    assert said.count("% of bf16") == 1
+    assert said.count(" images/s, ") == 2
+    assert said.count("% of bf16") == 2
 
 
 def test_a_failed_row_and_one_without_time_are_named(

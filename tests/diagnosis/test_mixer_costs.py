@@ -11,11 +11,12 @@ import torch
 from swincli.commands.app import run
 from swincli.console import Console
 from swincli.diagnosis import mixer_costs
-from swincli.diagnosis.mixer_costs import MixerCost, MixerTable, Network, exchanged, measure_mixers
+from swincli.diagnosis.mixer_costs import CONTROLS, MixerCost, MixerTable, Network, exchanged, measure_mixers
 from swincli.diagnosis.mixer_report import network_for, write_recipe
 from swincli.errors import UsageError
 from swincli.model.mixers.registry import MIXERS
 from swincli.recipe import Recipe, load_recipe
+from swincli.recipe.schema import ModelSection
 
 Capture = pytest.CaptureFixture[str]
 TINY = ["model.size=32", "model.g_channels=[16,16,16,8]", "model.d_channels=[4,4,4,4]", "model.latent_dim=8"]
@@ -64,9 +65,22 @@ def test_every_mixer_is_measured_in_a_block(recipe: Recipe, monkeypatch: pytest.
     found = measure_mixers(recipe, torch.device("cpu"), Console(quiet=True))
     measured = {(each.resolution, each.name) for each in found.costs}
     assert {name for side, name in measured if side == 16} >= {"double", "single"}
-    assert {name for side, name in measured} <= set(MIXERS)
+    assert {name for side, name in measured} <= {*MIXERS, *CONTROLS}
+    assert {(32, "half MLP"), (32, "2 heads")} <= measured
+    assert all(name in MIXERS for network in found.networks for name in network.chosen.values())
     assert all(each.forward > 0 and each.step > 0 and each.kept > 0 for each in found.costs)
     assert found.front[0] == found.own
+    few = measure_mixers(recipe, torch.device("cpu"), Console(quiet=True), ["dw7"])
+    assert {each.name for each in few.costs} == {"double", "dw7"}
+
+
+def test_controls_change_one_resolution_alone() -> None:
+    config = load_recipe("ffhq1024").model
+    narrow = config.model_copy(update=CONTROLS["half MLP"](config, 512))
+    few = config.model_copy(update=CONTROLS["2 heads"](config, 512))
+    assert (narrow.hidden_at(512), narrow.hidden_at(256)) == (config.hidden_at(512) // 2, config.hidden_at(256))
+    assert (few.heads_at(512), few.heads_at(1024), few.heads_at(64)) == (2, 4, config.heads_at(64))
+    assert all(change(config, 512).keys() <= ModelSection.model_fields.keys() for change in CONTROLS.values())
 
 
 def test_the_command_prints_and_writes(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +106,8 @@ def test_the_command_prints_and_writes(tmp_path: Path, capsys: Capture, monkeypa
         (["ffhq256", "--mixers", "--budget", "2"], "--budget 2: must be above 0 and at most 1"),
         (["ffhq256", "--mixers", "--write", "a.toml"], "--write: needs --budget"),
         (["ffhq256", "--mixers", "--budget", "0.5", "--write", "a.txt"], "--write a.txt: must be a .toml file"),
+        (["ffhq256", "--only", "dw7"], "--only: needs --mixers"),
+        (["ffhq256", "--mixers", "--only", "dw8"], "--only: no mixer 'dw8'; did you mean \"dw7\"?"),
         (["ffhq256", "--mixers", "--steps", "3"], "--steps: no training steps are measured"),
         (["ffhq256", "--mixers", "--augment", "a.png"], "--augment: draws, and --mixers measures"),
     ],

@@ -64,6 +64,8 @@ BASES: dict[str, tuple[str, dict[str, Any]]] = {  # recipe -> recipe to compare 
     "mixer-latent": ("ffhq256", {"model.mixer": by_resolution("latent", 32, 64, 128)}),
     "mixer-latent-kmeans": ("ffhq256", {"model.mixer": by_resolution("latent-kmeans", 32, 64, 128)}),
     "kv-heads": ("ffhq256", {"model.kv_heads": 2}),
+    "mlp-ratio": ("ffhq256", {"model.mlp_ratio": {"default": 4, "128": 2, "256": 2}}),
+    "heads": ("ffhq1024", {"model.heads": {"512": 2, "1024": 2}}),
     "mixer-dw7": ("ffhq256", {"model.mixer": by_resolution("dw7", 128, 256)}),
     "mixer-dw7-1x1": ("ffhq256", {"model.mixer": by_resolution("dw7+1x1", 128, 256)}),
     "mixer-sepconv": ("ffhq256", {"model.mixer": by_resolution("sepconv", 128, 256)}),

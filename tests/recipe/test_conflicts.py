@@ -229,6 +229,12 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         "loss.features",
         "is that already",
     ),
+    "frozen features beside patches": (
+        '[loss]\nfeatures = 1.0\n[model]\ndiscriminator = "patch"',
+        2,
+        "loss.features",
+        "beside a D of patches",
+    ),
     "rows and columns of large maps": (
         '[model]\nsize = 128\nmixer = {default = "axial", "16" = "double"}',
         3,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scripted_networks import MeanColours, save_script
 
 from swincli.console import Console
+from swincli.data.preparing.prepare import PrepareOptions, prepare
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
 from swincli.training import in_training_metrics
@@ -35,6 +38,17 @@ def patch_detector(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     find = in_training_metrics.find_detector_weights
     patch.setattr(in_training_metrics, "find_detector_weights", lambda _, console: find(path, console))
     return path
+
+
+@pytest.fixture(scope="session")
+def larger_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Twelve pictures of 32 px, as a store: the smallest that frozen features take."""
+    folder, random = tmp_path_factory.mktemp("larger"), np.random.default_rng(1)
+    for index in range(12):
+        Image.fromarray(random.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / f"{index}.png")
+    path = tmp_path_factory.mktemp("larger-stores") / "store"
+    prepare(str(folder), path, PrepareOptions(32, workers=1), Console(quiet=True))
+    return Store.open(path)
 
 
 @pytest.fixture(scope="session")

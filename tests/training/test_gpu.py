@@ -11,6 +11,8 @@ from loss_switches import COMBINED, keys_of
 
 from swincli.console import Console
 from swincli.data.store.reader import Store
+from swincli.model.generator import Block
+from swincli.model.mixers.registry import MIXERS
 from swincli.recipe import Recipe
 from swincli.recipe.objective import GROUPS, AugmentSection
 from swincli.recipe.schema import ModelSection
@@ -68,6 +70,33 @@ def assert_close(ours: list[dict[str, float]], theirs: list[dict[str, float]], t
 def test_a_gpu_trains_as_the_cpu_does(tiny_recipe: MakeRecipe, store: Store) -> None:
     on_cpu = three_steps(tiny_recipe(*FULL), store, torch.device("cpu"))
     assert_close(three_steps(tiny_recipe(*FULL), store)[0], on_cpu[0], 1e-4)
+
+
+@pytest.mark.parametrize("mixer", MIXERS)
+def test_every_mixer_mixes_as_on_the_cpu(mixer: str) -> None:
+    """A block's result and gradients, in exact float32 on both."""
+    runtime.configure()
+    section = ModelSection(size=32, latent_dim=16, mapping_layers=1, g_width=64, mixer=mixer)
+    torch.manual_seed(0)
+    block = Block(section, 32, 64, 1)
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    inputs = torch.randn(4, 32, 32, 64), torch.randn(4, 16)
+    on_cpu, on_gpu = (result_and_gradients(block.to(device), inputs) for device in (torch.device("cpu"), CUDA))
+    largest = max(float(gradient.abs().max()) for gradient in on_cpu[1:])
+    torch.testing.assert_close(on_gpu[0], on_cpu[0], rtol=1e-3, atol=1e-4 * float(on_cpu[0].abs().max()))
+    for ours, theirs in zip(on_gpu[1:], on_cpu[1:], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * largest)
+
+
+def result_and_gradients(block: Block, inputs: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
+    """Of a block, its inputs and its parameters, on the CPU."""
+    device = next(block.parameters()).device
+    given = [value.detach().to(device).requires_grad_() for value in inputs]
+    out = block(*given)
+    wanted = [*given, *block.parameters()]
+    gradients = torch.autograd.grad(out.square().sum(), wanted, allow_unused=True, materialize_grads=True)
+    return [value.detach().cpu() for value in (out, *gradients)]
 
 
 @pytest.mark.parametrize("transforms", sorted(TRANSFORM_SETS))

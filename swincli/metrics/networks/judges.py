@@ -6,23 +6,27 @@ A D on ImageNet features lowers FID by Inception without making pictures better 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from swincli.errors import UsageError
 from swincli.metrics.networks.detectors import Detector
 from swincli.metrics.networks.weight_files import KNOWN_NAMES
 from swincli.metrics.protocol import FakesRecord, NetworkRecord
-from swincli.model.discriminators.frozen_features import BACKBONES
+from swincli.model.discriminators.frozen_features import looked_through
+from swincli.model.files.ancestry import Ancestor
 from swincli.model.pretrained import efficientnet
 from swincli.recipe import Recipe
 
 _ON_IMAGENET = {*KNOWN_NAMES, efficientnet.WEIGHTS.sha256}
 
 
-def judge_of(recipe: Recipe) -> NetworkRecord | None:
-    """The pretrained network that D looks through in a recipe; None without one."""
-    if recipe.model.discriminator != "features" and not recipe.loss.features:
-        return None
-    weights = BACKBONES[recipe.model.features].weights
-    return NetworkRecord(weights.network, weights.sha256)
+def judge_of(recipe: Recipe, ancestors: Sequence[Ancestor]) -> NetworkRecord | None:
+    """The pretrained network that the D of a model, or of the latest of its ancestors that had one, looked through."""
+    weights = looked_through(recipe)
+    if weights is not None:
+        return NetworkRecord(weights.network, weights.sha256)
+    judges = [ancestor.judge for ancestor in ancestors if ancestor.judge is not None]
+    return NetworkRecord(*judges[-1]) if judges else None
 
 
 def check_judge(fakes: FakesRecord, detector: Detector) -> None:

@@ -109,7 +109,7 @@ def model_record(model: Model, seeds: range, truncation: float) -> FakesRecord:
         truncation=truncation,
         images_seen=model.images_seen,
         classes="drawn as in the training images" if model.is_conditional else None,
-        judged_by=judge_of(model.recipe),
+        judged_by=judge_of(model.recipe, model.ancestors),
     )
 
 

@@ -132,7 +132,7 @@ def slot_accuracy(
     except SwincliError as error:
         console.warn(f"text: no accuracy of what captions name: {error.message}")
         return None
-    judge = judge_of(model.recipe)
+    judge = judge_of(model.recipe, model.ancestors)
     if judge is not None and judge.sha256 == WEIGHTS.sha256:
         console.warn(f"text: the model's D looked through {judge.name} too, so text_accuracy may flatter it")
     features = _features(_stored(store, reals), model, console, len(reals), "Real images, their slots")

@@ -23,6 +23,7 @@ from swincli.model.pixels import to_signed
 from swincli.model.pretrained import efficientnet
 from swincli.model.pretrained.packaged import PackagedWeights
 from swincli.ops.precision import in_float32
+from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
 
 NORM_GROUP = 8
@@ -56,7 +57,8 @@ class Backbone:
 
 @functools.lru_cache(maxsize=4)
 def _lite0(device: torch.device) -> efficientnet.EfficientNetLite0:
-    return efficientnet.folded(efficientnet.load_efficientnet(efficientnet.WEIGHTS.require(), device))
+    with torch.inference_mode(False):  # whoever asks first: others take gradients through it
+        return efficientnet.folded(efficientnet.load_efficientnet(efficientnet.WEIGHTS.require(), device))
 
 
 def _lite0_maps(network: efficientnet.EfficientNetLite0, images: Tensor) -> list[Tensor]:
@@ -68,6 +70,13 @@ def _lite0_maps(network: efficientnet.EfficientNetLite0, images: Tensor) -> list
 BACKBONES: dict[str, Backbone] = {
     "efficientnet": Backbone(efficientnet.WEIGHTS, _lite0, _lite0_maps, (24, 40, 112, 320), efficientnet.SIDE),
 }
+
+
+def looked_through(recipe: Recipe) -> PackagedWeights | None:
+    """Weights of the pretrained network that D looks through in a recipe; None without one."""
+    if recipe.model.discriminator != "features" and not recipe.loss.features:
+        return None
+    return BACKBONES[recipe.model.features].weights
 
 
 class FrozenMixing(nn.Module):

@@ -42,12 +42,14 @@ class Ancestor:
         name: Its file, with the run that it belongs to; `builtin:NAME`; or `hf:OWNER/NAME@REVISION`. No other folders.
         identity: Start of the SHA-256 of its file; None if it has no single file.
         images_seen: Images that it was trained on; None if not known.
+        judge: Name and SHA-256 of the pretrained network that its D looked through; None for none, or if not known.
     """
 
     step: Step
     name: str
     identity: str | None = None
     images_seen: int | None = None
+    judge: tuple[str, str] | None = None
 
     def __str__(self) -> str:
         seen = f", {self.images_seen:,} images" if self.images_seen else ""
@@ -55,7 +57,13 @@ class Ancestor:
 
 
 def with_parent(
-    ancestors: Sequence[Ancestor], parent: Path, step: Step, images_seen: int | None, *, hashed: bool = True
+    ancestors: Sequence[Ancestor],
+    parent: Path,
+    step: Step,
+    images_seen: int | None,
+    *,
+    hashed: bool = True,
+    judge: tuple[str, str] | None = None,
 ) -> Ancestors:
     """The ancestors of a model that is made from a file.
 
@@ -65,12 +73,13 @@ def with_parent(
         step: What is done with it.
         images_seen: Images that it was trained on.
         hashed: Whether to note the hash of the file.
+        judge: Network that its D looked through; needed only where the recipe of the result does not say it.
 
     Raises:
         CheckpointError, ResourceError: the file cannot be read.
     """
     identity = model_identity(parent) if hashed else None
-    return (*ancestors, Ancestor(step, portable_name(parent), identity, images_seen))
+    return (*ancestors, Ancestor(step, portable_name(parent), identity, images_seen, judge))
 
 
 def portable_name(path: Path) -> str:
@@ -85,8 +94,9 @@ def portable_name(path: Path) -> str:
 
 
 def to_notes(ancestors: Sequence[Ancestor]) -> list[dict[str, Any]]:
-    """Plain values for the metadata of a file."""
-    return [asdict(ancestor) for ancestor in ancestors]
+    """Plain values for the metadata of a file; a judge only where there is one."""
+    notes = [asdict(ancestor) for ancestor in ancestors]
+    return [{name: value for name, value in note.items() if name != "judge" or value} for note in notes]
 
 
 def ancestry_note(ancestors: Sequence[Ancestor]) -> dict[str, Any]:
@@ -101,7 +111,17 @@ def read_ancestors(about: Mapping[str, Any]) -> Ancestors:
     """
     entries = about.get("ancestors")
     known = [entry for entry in entries if _is_entry(entry)] if isinstance(entries, list) else []
-    return tuple(Ancestor(*(entry.get(name) for name in Ancestor.__dataclass_fields__)) for entry in known)
+    return tuple(
+        Ancestor(entry["step"], entry["name"], entry.get("identity"), entry.get("images_seen"), _judge(entry))
+        for entry in known
+    )
+
+
+def _judge(entry: Mapping[str, Any]) -> tuple[str, str] | None:
+    match entry.get("judge"):
+        case [str(name), str(sha256)]:
+            return name, sha256
+    return None
 
 
 def _is_entry(entry: Any) -> bool:

@@ -38,6 +38,8 @@ from swincli.recipe import Recipe, dump_recipe
 from swincli.recipe.loading import parse_recipe
 
 FORMAT = "swincli-model-1"
+MODELS = "Models are the model-*.safetensors files of a run."
+UPGRADE = "Perhaps a newer swincli wrote it: pip install --upgrade swincli"
 MEAN_SAMPLES, CLASS_SAMPLES = 10_000, 200
 
 
@@ -273,13 +275,18 @@ def _read(path: Path, *prefixes: str) -> tuple[Recipe, dict[str, Any], Weights]:
     """The recipe of a model file, its other metadata, and its tensors (all, or those with one of the prefixes)."""
     about, tensors = read_tensors(path, METADATA, *prefixes)
     if about is None:
-        raise CheckpointError(f"{path}: not a swincli model", "Models are the model-*.safetensors files of a run.")
+        raise CheckpointError(f"{path}: not a swincli model", MODELS)
     try:
-        if about["format"] != FORMAT:
-            raise CheckpointError(f"{path}: written by another version of swincli ({about['format']})")
+        kind = str(about["format"])
+        if kind != FORMAT:
+            is_model = kind.startswith(FORMAT.rstrip("0123456789"))
+            what = "written by another version of swincli" if is_model else "not a swincli model"
+            raise CheckpointError(f"{path}: {what} ({kind})", UPGRADE if is_model else MODELS)
         int(about["images_seen"])
         return parse_recipe(about["recipe"], f"{path}: its recipe"), about, to_float32(tensors)
-    except (KeyError, ValueError, TypeError, RecipeError) as error:
+    except RecipeError as error:
+        raise CheckpointError(error.message, f"The file is damaged, or of another version. {UPGRADE}") from error
+    except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: its metadata is damaged: {error}") from error
 
 

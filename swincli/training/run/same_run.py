@@ -9,7 +9,7 @@ from swincli.console import Console
 from swincli.errors import CheckpointError, RecipeError, TrainingError
 from swincli.model.files.model_file import recipe_of_model
 from swincli.recipe import Recipe, dump_recipe
-from swincli.training.run.state import recipe_of
+from swincli.training.run.state import check_backbone, recipe_of
 
 # Keys that may change when a run is resumed: its length and its outputs. All others define the experiment.
 CHANGEABLE_KEYS = (
@@ -35,9 +35,11 @@ def check_same_run(content: dict[str, Any], path: Path, recipe: Recipe, data_has
 
     Raises:
         RecipeError: keys differ that may not change; it lists all of them.
-        CheckpointError: the state's recipe has keys or values that this version does not know.
+        CheckpointError: the state's recipe has keys or values that this version does not know, or its D looked through
+            other weights.
     """
     before = _recipe_of(content, path)
+    check_backbone(content, path)
     for name, (old, value) in _differences(before, recipe).items():
         if _may_change(name):
             console.say(f"{name} changed from {old} to {value}")

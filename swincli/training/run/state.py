@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from swincli.errors import CheckpointError
+from swincli.model.discriminators.frozen_features import looked_through
 from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.files.ancestry import Ancestors, ancestry_note, read_ancestors
 from swincli.model.files.attributes import Attributes
@@ -118,7 +119,14 @@ def state_content(state: TrainingState) -> dict[str, Any]:
         **({"memory": state.memory.state_dict()} if state.memory.values else {}),
         "power": [average.state_dict() for average in state.power],
         **ancestry_note(state.ancestors),
+        **_backbone_note(state.recipe),
     }
+
+
+def _backbone_note(recipe: Recipe) -> dict[str, str]:
+    """The hash of the network that D looks through, whose weights are not part of the state."""
+    weights = looked_through(recipe)
+    return {} if weights is None else {"backbone": weights.sha256}
 
 
 def save_state(path: Path, state: TrainingState) -> None:
@@ -182,6 +190,21 @@ def restore(state: TrainingState, content: dict[str, Any]) -> None:
     state.running_stats = RunningStats.from_dict(content["window"])
     state.signs = OverfittingSigns(**content.get("signs", {}))
     state.ancestors = read_ancestors(content)
+
+
+def check_backbone(content: dict[str, Any], path: Path) -> None:
+    """Check that D looks through the weights that it was trained on; older states do not name them.
+
+    Raises:
+        CheckpointError: it was trained on others.
+    """
+    weights, found = looked_through(recipe_of(content, path)), content.get("backbone")
+    if weights is not None and found not in (None, weights.sha256):
+        raise CheckpointError(
+            f"{path}: D was trained on features of other weights (sha256 {str(found)[:12]}...) than the "
+            f"{weights.network} of this version ({weights.sha256[:12]}...)",
+            "Resume the run with the version of swincli that wrote it, or start a new run with another --out.",
+        )
 
 
 def recipe_of(content: dict[str, Any], path: Path) -> Recipe:

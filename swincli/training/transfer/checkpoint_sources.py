@@ -14,7 +14,7 @@ from swincli.model.files.model_file import check_fit, read_snapshot
 from swincli.model.files.snapshot import Snapshot, Weights
 from swincli.model.meta_init import meta_init
 from swincli.training.run.folder import RunFolder, read_verified_state
-from swincli.training.run.state import is_state, make_networks, recipe_of
+from swincli.training.run.state import check_backbone, is_state, make_networks, recipe_of
 from swincli.training.step.freeze_d import trained_parameters
 from swincli.training.step.optimizers import name_moments
 
@@ -61,6 +61,7 @@ def _of_state(path: Path, content: dict[str, Any]) -> InitCheckpoint:
         recipe = recipe_of(content, path)
     except RecipeError as error:  # written by a later version
         raise CheckpointError(error.message, "Another version of swincli wrote it.") from error
+    check_backbone(content, path)
     with meta_init():
         generator, discriminator = make_networks(recipe)
     power = dict(zip(recipe.ema.power, content.get("power", []), strict=False))

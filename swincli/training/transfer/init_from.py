@@ -8,6 +8,7 @@ import shlex
 from swincli.console import Console
 from swincli.errors import CheckpointError, RecipeError
 from swincli.model.config_diff import differing_keys
+from swincli.model.discriminators.frozen_features import looked_through
 from swincli.model.files.ancestry import Step, with_parent
 from swincli.recipe import Recipe
 from swincli.recipe.attributes import spell_table
@@ -47,7 +48,14 @@ def init_from_checkpoint(state: TrainingState, checkpoint: str, console: Console
             raise CheckpointError(f"{found.path}: the weights of {name} are not finite", "Give an earlier checkpoint.")
     console.say(_describe(state.recipe, found))
     step: Step = "fine-tune" if state.recipe.train.init_mode == FINE_TUNE else "init"
-    state.ancestors = with_parent(found.snapshot.ancestors, found.path, step, found.snapshot.images_seen)
+    judge = looked_through(found.snapshot.recipe)
+    state.ancestors = with_parent(
+        found.snapshot.ancestors,
+        found.path,
+        step,
+        found.snapshot.images_seen,
+        judge=None if judge is None else (judge.network, judge.sha256),
+    )
     missing = [] if found.snapshot.discriminator is not None else ["D"]
     if state.recipe.train.init_mode != FINE_TUNE:
         _load_progress(state, found)
@@ -154,4 +162,7 @@ def _check(recipe: Recipe, found: InitCheckpoint) -> None:
 
 def _text(model: ModelSection, key: str) -> str:
     """A key's value as `--set` reads it."""
-    return json.dumps(getattr(model, key))
+    value = getattr(model, key)
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(name)} = {json.dumps(each)}' for name, each in value.items())}}}"
+    return json.dumps(value)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from swincli.commands.app import run
 from swincli.model.files.model_file import save_model
+from swincli.model.files.shipped_models import shipped_models
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
@@ -95,6 +96,17 @@ def test_a_model_is_judged_by_the_images_that_sample_draws(
     capsys.readouterr()
     assert evaluate(scripted, "--data", reals, "--images", "drawn", "--json") == 0
     assert json.loads(capsys.readouterr().out)["metrics"]["fid"] == pytest.approx(printed["metrics"]["fid"], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_a_shipped_model_is_measured_and_its_judge_named(
+    name: str, reals: Path, scripted: Path, capsys: Capture
+) -> None:
+    model = ["--checkpoint", f"builtin:{name}", "--data", reals, "--num", "4", "--metric", "fid"]
+    assert evaluate(scripted, *model, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["metrics"]["fid"] > 0
+    assert answer["protocol"]["fakes"]["judged_by"]["name"] == "EfficientNet-Lite0"
 
 
 def test_the_newest_run_is_judged_where_nothing_else_is_named(

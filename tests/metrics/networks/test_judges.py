@@ -12,6 +12,7 @@ from swincli.errors import UsageError
 from swincli.metrics.networks.judges import check_judge, judge_cautions, judge_of
 from swincli.metrics.networks.weight_files import INCEPTION
 from swincli.metrics.protocol import FakesRecord, NetworkRecord
+from swincli.model.files.ancestry import Ancestor
 from swincli.model.pretrained.efficientnet import WEIGHTS
 from swincli.recipe import Recipe
 from swincli.recipe.objective import LossSection
@@ -38,7 +39,13 @@ OTHER = detector("clip.pt", "0" * 64)
     ],
 )
 def test_the_recipe_says_what_d_looked_through(recipe: Recipe, judge: NetworkRecord | None) -> None:
-    assert judge_of(recipe) == judge
+    assert judge_of(recipe, ()) == judge
+
+
+def test_a_descendant_is_marked_too() -> None:
+    marked = Ancestor("init", "cats64.safetensors", judge=(WEIGHTS.network, WEIGHTS.sha256))
+    assert judge_of(Recipe(), (marked, Ancestor("prune", "other.safetensors"))) == LITE0
+    assert judge_of(Recipe(), (Ancestor("init", "other.safetensors"),)) is None
 
 
 def test_the_same_network_is_refused_and_only_that() -> None:

@@ -56,7 +56,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Any:
     rows = torch.from_numpy(captions.columns(slice(None)))
     attributes = Attributes((Attribute("caption", Kind("text", rows.shape[1])),), rows, known_texts(captions))
     recipe = SimpleNamespace(model=SimpleNamespace(discriminator="plain"), loss=SimpleNamespace(features=0.0))
-    return SimpleNamespace(attributes=attributes, recipe=recipe, device=torch.device("cpu"))
+    return SimpleNamespace(attributes=attributes, recipe=recipe, ancestors=(), device=torch.device("cpu"))
 
 
 def drawing(right: bool) -> Any:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 
 import pytest
 import torch
 import torch.nn.functional as F
 from tiny_backbone import TinyBackbone, install_tiny_backbone
-from torch import Tensor
+from torch import Tensor, nn
 
 from swincli.errors import ResourceError
+from swincli.model.discriminators import frozen_features
 from swincli.model.discriminators.frozen_features import (
     BACKBONES,
     FrozenFeatureDiscriminator,
@@ -98,6 +100,40 @@ def test_only_heads_are_trained_and_saved(backbone: TinyBackbone) -> None:
     assert {name.split(".")[0] for name in network.state_dict()} == {"mixing", "heads"}
 
 
+@needs_weights
+@pytest.mark.parametrize("steps", [2, pytest.param(100, marks=pytest.mark.slow)])
+def test_steps_leave_efficientnet_as_it_is(steps: int) -> None:
+    """Its weights and buffers, with gradients through it to the images."""
+    network, images = discriminator(features_side=64), pictures(2).requires_grad_()
+    backbone = BACKBONES["efficientnet"].build(images.device)
+    before = hash_of(backbone)
+    optimizer = torch.optim.Adam([*network.parameters(), images], lr=0.1)
+    for _ in range(steps):
+        network(images).mean().backward()
+        optimizer.step()
+    assert images.grad is not None
+    assert images.grad.any()
+    assert not backbone.training
+    assert hash_of(backbone) == before
+
+
+@needs_weights
+def test_gradients_pass_through_a_backbone_that_was_loaded_for_measuring() -> None:
+    frozen_features._lite0.cache_clear()
+    images = pictures(1).requires_grad_()
+    with torch.inference_mode():
+        BACKBONES["efficientnet"].build(images.device)
+    discriminator(features_side=64)(images).mean().backward()
+    assert images.grad is not None
+
+
+def hash_of(network: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(name.encode() + value.numpy().tobytes())
+    return digest.hexdigest()
+
+
 def test_mixing_is_the_same_in_every_run_and_keeps_distances_if_its_weights_do() -> None:
     one, other = FrozenMixing((4, 4, 6, 8)), FrozenMixing((4, 4, 6, 8))
     assert all(torch.equal(value, other.get_buffer(name)) for name, value in one.named_buffers())
@@ -106,6 +142,17 @@ def test_mixing_is_the_same_in_every_run_and_keeps_distances_if_its_weights_do()
     x = torch.randn(2, 4, 5, 5, generator=torch.Generator().manual_seed(0))
     mixed = one._convolve("channel", 0, x)
     torch.testing.assert_close((mixed[0] - mixed[1]).norm(), (x[0] - x[1]).norm())
+
+
+def test_under_autocast_the_backbone_and_the_heads_stay_in_float32(backbone: TinyBackbone) -> None:
+    network, images, seen = discriminator().eval(), pictures(2), list[torch.dtype]()
+    for layer in (*backbone.layers, *network.heads):
+        layer.register_forward_hook(lambda _, given, out: seen.extend((given[0].dtype, out.dtype)))
+    expected = network(images.bfloat16().float())
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network(images.bfloat16())  # as G gives them there
+    assert set(seen) == {torch.float32}
+    assert torch.equal(logits, expected)
 
 
 def test_g_learns_through_the_backbone(backbone: TinyBackbone) -> None:

@@ -11,8 +11,9 @@ import safetensors.torch
 import torch
 
 from swincli.errors import CheckpointError
-from swincli.model.files.find_checkpoint import RUNS, find_checkpoint, model_name
-from swincli.model.files.model_file import load_model, mean_w, save_model
+from swincli.model.files.find_checkpoint import METADATA, RUNS, find_checkpoint, model_name
+from swincli.model.files.model_file import MODELS, UPGRADE, load_model, mean_w, save_model
+from swincli.model.files.tensor_file import read_about, write_tensors
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe
 
@@ -102,6 +103,29 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     safetensors.torch.save_file({"x": torch.zeros(1)}, path)
     with pytest.raises(CheckpointError, match="not a swincli model"):
         load_model(path, CPU)
+
+
+@pytest.mark.parametrize(
+    ("key", "before", "after", "message", "hint"),
+    [
+        ("recipe", "[model]", "[model]\nspirals = 3", "its recipe: model.spirals: unknown key", UPGRADE),
+        ("format", "model-1", "model-2", "another version of swincli (swincli-model-2)", UPGRADE),
+        ("format", "model-1", "tuned-1", "not a swincli model (swincli-tuned-1)", MODELS),
+    ],
+)
+def test_a_file_of_another_version_says_so(
+    saved: tuple[Path, Generator], key: str, before: str, after: str, message: str, hint: str
+) -> None:
+    path, _ = saved
+    about = read_about(path, METADATA)
+    changed = about | {key: about[key].replace(before, after)}
+    assert changed != about
+    write_tensors(path, safetensors.torch.load_file(path), METADATA, changed)
+    with pytest.raises(CheckpointError) as caught:
+        load_model(path, CPU)
+    assert caught.value.message.startswith(f"{path}: ")
+    assert message in caught.value.message
+    assert hint in (caught.value.hint or "")
 
 
 def test_weights_that_do_not_fit_are_all_listed(

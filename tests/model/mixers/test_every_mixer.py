@@ -145,6 +145,30 @@ def test_a_step_from_the_start_wakes_the_branch(name: str) -> None:
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [name if name in ("dw7", "gnconv3") else pytest.param(name, marks=pytest.mark.slow) for name in MIXERS],
+)
+def test_no_branch_is_dead_at_the_learning_rate_of_g(name: str) -> None:
+    """After 100 steps towards a target it varies over the map by more than 1e-3 of its input."""
+    torch.manual_seed(0)
+    block = Generator(section(name)).levels[2].blocks[1]
+    x, w, target = torch.randn(2, 16, 16, CHANNELS), torch.randn(2, 8), torch.randn(2, 16, 16, CHANNELS)
+    seen: list[tuple[Tensor, Tensor]] = []
+    block.attention.register_forward_hook(lambda _, given, out: seen.append((given[0].detach(), out.detach())))
+    adam = torch.optim.Adam(block.parameters(), lr=5e-5, betas=(0.0, 0.99))
+    losses = []
+    for _ in range(100):
+        loss = (block(x, w) - target).square().mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        losses.append(loss.item())
+    before, after = (values.std(dim=(1, 2)).mean() for values in seen[-1])
+    assert losses[-1] < losses[0]
+    assert after > 1e-3 * before
+
+
 @pytest.mark.parametrize("name", [name for name, mixer in MIXERS.items() if mixer.smallest > 4])
 def test_small_maps_have_full_attention(name: str) -> None:
     names = [key for key, _ in Generator(section(name)).levels[0].named_parameters() if "attention" in key]

@@ -55,6 +55,34 @@ def test_random_has_one_matrix_of_the_map_or_of_every_window(resolution: int, si
     torch.testing.assert_close(out, mixer.matrix @ x[:, side : 2 * side, :side].flatten(1, 2))
 
 
+@pytest.mark.parametrize(("size", "side"), [(16, 16), (32, 8)])
+def test_random_sees_its_window_and_nothing_else(size: int, side: int) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1, size, size, 3, requires_grad=True)
+    (slope,) = torch.autograd.grad(RandomMixer(size)(x)[0, side - 1, 0, 1], x)
+    seen = torch.zeros(size, size, 3)
+    seen[:side, :side, 1] = 1
+    assert torch.equal((slope[0] != 0).float(), seen)
+
+
+def test_shifts_that_commute() -> None:
+    """One position for pool, away from borders; a window for random, and nothing less."""
+    torch.manual_seed(0)
+    x = torch.randn(1, 32, 32, 3)
+
+    def difference(mixer: nn.Module, rows: int, columns: int) -> Tensor:
+        shift = (rows, columns), (1, 2)
+        return (mixer(x.roll(*shift)) - mixer(x).roll(*shift)).abs()[0].amax(dim=-1)
+
+    pool = difference(PoolMixer(), 1, 3)
+    assert pool[2:-1, 4:-1].max() < 1e-5
+    assert pool[0].max() > 1e-3
+    random = RandomMixer(32)
+    assert difference(random, 8, 16).max() < 1e-5
+    assert difference(random, 0, 1).max() > 1e-3
+    assert difference(random, 4, 0).max() > 1e-3
+
+
 def test_the_matrix_of_random_comes_from_the_seed_and_is_saved() -> None:
     made = []
     for _ in range(2):

@@ -17,6 +17,7 @@ SIDE, CHANNELS, HEADS, LATENT_DIM = 32, 32, 4, 8
 LATENTS = 4 * (SIDE // 8) ** 2
 KEPT = {
     "double": 5.1,
+    "single": 5.1,
     "grid": 5.1,
     "na": 6.9,
     "na-all": 6.9,
@@ -25,10 +26,19 @@ KEPT = {
     "axial": 11.1,
     "latent": 9.2,
     "latent-kmeans": 10.2,
+    "dw7": 1.0,
+    "dw7+1x1": 2.0,
+    "sepconv": 7.0,
+    "gnconv2": 7.0,
+    "gnconv3": 8.0,
+    "pool": 1.0,
+    "identity": 0.0,
+    "random": 0.1,
 }
 """Of double attention: its input, q, k, v and what the projection reads; the biases are a little more.
 
 Those of neighbourhoods do not grow with the map, but are as large as this small one, as is the index of their table.
+gnConv keeps its input, the gates before and after the convolution, and both factors of each product.
 """
 
 PARAMETERS = {
@@ -73,6 +83,10 @@ def test_no_logits_are_kept(monkeypatch: pytest.MonkeyPatch, name: str, way: str
     given = (x, torch.randn(8, LATENT_DIM)) if MIXERS[name].takes_w else (x,)
     with as_on_a_gpu() if way == "GPU" else contextlib.nullcontext():
         assert kept_maps(mixer, *given) <= KEPT[name]
+
+
+def test_every_mixer_has_a_bound() -> None:
+    assert KEPT.keys() == MIXERS.keys()
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

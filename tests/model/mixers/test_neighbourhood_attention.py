@@ -7,9 +7,9 @@ from contextlib import nullcontext
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from swincli.model.mixers.neighbourhood import NeighbourhoodAttention
+from swincli.model.mixers.neighbourhood import NeighbourhoodAttention, Neighbourhoods
 from swincli.ops.cpu_tiles import as_on_a_gpu
 
 
@@ -70,6 +70,21 @@ def test_it_is_its_twin_on_every_path(side: int, dilations: tuple[int, ...], hea
     for context in (nullcontext(), as_on_a_gpu()):
         with context:
             torch.testing.assert_close(module(x), wanted, rtol=1e-10, atol=1e-10)
+
+
+def test_on_a_map_of_the_neighbourhoods_size_it_is_full_attention() -> None:
+    module = neighbourhood((1,))
+    module.groups = nn.ModuleList([Neighbourhoods(4, 7, 7, 1).double()])
+    table = torch.nn.init.normal_(module.groups[0].position_bias)
+    x = torch.randn(2, 7, 7, 16, dtype=torch.float64)
+    q, k, v = F.linear(x, module.qkv.weight, module.qkv.bias).view(2, 49, 3, 4, 4).permute(2, 0, 3, 1, 4)
+    step = torch.arange(7) - torch.arange(7)[:, None] + 6  # from a query to a key along an axis, [7, 7]
+    bias = table[:, step[:, None, :, None], step[None, :, None, :]].reshape(4, 49, 49)
+    out = F.scaled_dot_product_attention(q, k, v, bias).transpose(1, 2).reshape(2, 7, 7, 16)
+    wanted = F.linear(out, module.proj.weight, module.proj.bias)
+    for context in (nullcontext(), as_on_a_gpu()):
+        with context:
+            torch.testing.assert_close(module(x), wanted)
 
 
 def test_heads_that_do_not_divide_go_to_the_last_dilations() -> None:

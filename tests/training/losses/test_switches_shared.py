@@ -8,7 +8,8 @@ from pathlib import Path
 import loss_switches
 import pytest
 import torch
-from loss_switches import ACCUMULATED, SWITCHES, WHOLE_BATCH, Steps, keys_of
+from loss_switches import ACCUMULATED, FROZEN_FEATURES, SWITCHES, WHOLE_BATCH, Steps, keys_of
+from tiny_backbone import install_tiny_backbone
 from torchrun import torchrun
 
 from swincli.data.store.reader import Store
@@ -21,11 +22,12 @@ KEYS = ("train.total=400", "train.batch=8", "loss.r1_interval=2")
 
 
 @pytest.fixture(scope="module")
-def together(tiny_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def together(tiny_recipe: MakeRecipe, larger_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what two processes report and hold after two steps, of each switch."""
     folder = tmp_path_factory.mktemp("together")
     (folder / "tiny.toml").write_text(dump_recipe(tiny_recipe()))
-    done = torchrun(Path(loss_switches.__file__).with_name("switches_together.py"), folder / "tiny.toml", folder)
+    (folder / "larger.toml").write_text(dump_recipe(tiny_recipe(f"data.path={larger_store.path}")))
+    done = torchrun(Path(loss_switches.__file__).with_name("switches_together.py"), folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -55,6 +57,17 @@ def assert_same(alone: Steps, together: Path) -> None:
         assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-7)
     for place, value in alone.tensors().items():
         torch.testing.assert_close(shared["tensors"][place], value, rtol=1e-6, atol=1e-8, equal_nan=True, msg=place)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FROZEN_FEATURES)
+def test_two_processes_with_frozen_features_are_one(
+    tiny_recipe: MakeRecipe, larger_store: Store, together: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Each rank holds a whole group of batch norm's."""
+    install_tiny_backbone(monkeypatch).double()
+    alone = Steps(tiny_recipe(*KEYS, *FROZEN_FEATURES[name].split()), larger_store, double=True)
+    assert_same(alone, together / f"{name}.pt")
 
 
 @pytest.mark.parametrize("name", sorted(WHOLE_BATCH))

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from loss_switches import Steps
-from PIL import Image
-from tiny_backbone import TinyBackbone, install_tiny_backbone
+from tiny_backbone import NoFile, TinyBackbone, install_tiny_backbone
 
 from swincli.console import Console
-from swincli.data.preparing.prepare import PrepareOptions, prepare
 from swincli.data.store.reader import Store
-from swincli.errors import RecipeError
+from swincli.errors import CheckpointError, RecipeError
 from swincli.recipe import Recipe
 from swincli.training.losses import vision_aided
+from swincli.training.run.same_run import check_same_run
 from swincli.training.run.shared_state import copy_in_memory
-from swincli.training.run.state import restore
+from swincli.training.run.state import build_state, restore, state_content
 from swincli.training.step.freeze_d import frozen_parameters
+from swincli.training.transfer.checkpoint_sources import read_init_checkpoint
 
 MakeRecipe = Callable[..., Recipe]
 KEYS = (
@@ -37,16 +37,6 @@ BOTH_WAYS = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(scope="module")
-def larger_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    folder, random = tmp_path_factory.mktemp("larger"), np.random.default_rng(1)
-    for index in range(12):
-        Image.fromarray(random.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / f"{index}.png")
-    path = tmp_path_factory.mktemp("larger-stores") / "store"
-    prepare(str(folder), path, PrepareOptions(32, workers=1), Console(quiet=True))
-    return Store.open(path)
-
-
 @pytest.fixture(autouse=True)
 def backbone(monkeypatch: pytest.MonkeyPatch) -> TinyBackbone:
     return install_tiny_backbone(monkeypatch)
@@ -54,6 +44,29 @@ def backbone(monkeypatch: pytest.MonkeyPatch) -> TinyBackbone:
 
 def steps(tiny_recipe: MakeRecipe, store: Store, *keys: str, double: bool = False) -> Steps:
     return Steps(tiny_recipe(*KEYS, *keys), store, double=double)
+
+
+@pytest.mark.parametrize("keys", [ASIDE, ALONE], ids=["aside", "alone"])
+def test_a_state_names_the_weights_of_the_backbone(
+    tiny_recipe: MakeRecipe, keys: tuple[str, ...], tmp_path: Path
+) -> None:
+    recipe, path = tiny_recipe(*KEYS, *keys), tmp_path / "state-000000000000.pt"
+    content = state_content(build_state(recipe, "hash", torch.device("cpu")))
+    assert content["backbone"] == NoFile.sha256
+    check_same_run(content, path, recipe, "hash", Console(quiet=True))
+    other = content | {"backbone": "1" * 64}
+    with pytest.raises(CheckpointError, match="features of other weights") as caught:
+        check_same_run(other, path, recipe, "hash", Console(quiet=True))
+    assert "--out" in (caught.value.hint or "")
+    torch.save(other, path)
+    with pytest.raises(CheckpointError, match="features of other weights"):
+        read_init_checkpoint(str(path), Console(quiet=True))
+    del content["backbone"]  # of an older version
+    check_same_run(content, path, recipe, "hash", Console(quiet=True))
+
+
+def test_other_states_name_no_backbone(tiny_recipe: MakeRecipe) -> None:
+    assert "backbone" not in state_content(build_state(tiny_recipe(*KEYS), "hash", torch.device("cpu")))
 
 
 @BOTH_WAYS
@@ -90,6 +103,20 @@ def test_after_its_end_the_second_d_is_left_out(tiny_recipe: MakeRecipe, larger_
     assert all("loss/features_d" not in step and "loss/features_g" not in step for step in made.run(2))
     after = made.tensors()
     assert [name for name, value in before.items() if not torch.equal(after[name], value)] == []
+
+
+def test_r1_leaves_the_second_d_alone(tiny_recipe: MakeRecipe, larger_store: Store, backbone: TinyBackbone) -> None:
+    made = steps(tiny_recipe, larger_store, *ASIDE)
+    (r1,) = (phase for phase in made.phases if phase.name == "R1")
+    looks, second = list[int](), made.state.discriminator.get_submodule(vision_aided.NAME)
+    backbone.layers[0].register_forward_hook(lambda *_: looks.append(1))
+    made.run(1)
+    assert looks
+    looks.clear()
+    before = {name: value.clone() for name, value in second.state_dict().items()}
+    assert r1.run(made.micro_batches())["loss/r1"] > 0
+    assert not looks
+    assert [name for name, value in second.state_dict().items() if not torch.equal(before[name], value)] == []
 
 
 def test_zero_logits_have_a_hinge_loss_of_two(tiny_recipe: MakeRecipe, larger_store: Store) -> None:

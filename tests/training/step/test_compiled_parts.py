@@ -17,6 +17,7 @@ from swincli.model.blocks.upsample import Upsample
 from swincli.model.discriminators.registry import make_discriminator
 from swincli.model.generator import Block, Generator
 from swincli.model.meta_init import meta_init
+from swincli.model.mixers.registry import MIXERS
 from swincli.recipe.schema import ModelSection, RunSection
 from swincli.system.cache import compiled_code_folder
 from swincli.system.distributed import Processes
@@ -81,6 +82,24 @@ def test_graphs_are_static_and_none_is_given_up(compiler: Any) -> None:
     assert counting.graphs == first, "the second step compiles nothing"
     assert counting.dynamic == 0
     assert not compiler.utils.counters["graph_break"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mixer", MIXERS)
+def test_blocks_of_every_mixer_compile_to_static_graphs_with_the_same_result(compiler: Any, mixer: str) -> None:
+    section = ModelSection(size=16, latent_dim=16, mapping_layers=1, g_width=32, mixer=mixer)
+    torch.manual_seed(0)
+    generator, counting, z = Generator(section), Counting(), torch.randn(2, 16)
+    expected = generator(z)
+    engine.compile_networks(generator, nn.Module(), counting)
+    found = generator(z)
+    found.sum().backward()
+    first = counting.graphs
+    generator(z).sum().backward()
+    assert counting.graphs == first > 0, "the second step compiles nothing"
+    assert counting.dynamic == 0
+    assert not compiler.utils.counters["graph_break"]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_parts_that_are_compiled_and_the_limit_of_graphs(compiler: Any) -> None:

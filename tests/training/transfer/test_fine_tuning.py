@@ -11,11 +11,15 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_backbone import NoFile, install_tiny_backbone
 
 from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.errors import CheckpointError, RecipeError
+from swincli.metrics.protocol import NetworkRecord
+from swincli.metrics.streams.images import model_record
 from swincli.model.files.model_file import load_model, save_model
+from swincli.model.generator import Generator
 from swincli.recipe import Recipe
 from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
@@ -258,6 +262,24 @@ def test_ancestors_are_noted_from_run_to_run(tiny_recipe: MakeRecipe, tmp_path: 
     save_model(tmp_path / "child.safetensors", second.average, second.recipe, 8, ancestors=second.ancestors)
     assert load_model(tmp_path / "child.safetensors", CPU).ancestors == second.ancestors
     assert "ancestors" not in state_content(build_state(tiny_recipe(), "hash", CPU))
+
+
+def test_the_network_that_d_looked_through_is_noted_by_runs_that_do_without_it(
+    tiny_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From run to run, by states and models."""
+    install_tiny_backbone(monkeypatch)
+    path, child = tmp_path / "cats.safetensors", tmp_path / "child.safetensors"
+    judged = tiny_recipe("model.size=32", "model.g_channels=[8,8,8,8]", "loss.features=1")
+    save_model(path, Generator(judged.model), judged, 8)
+    plain = ("model.size=32", "model.g_channels=[8,8,8,8]", FINE_TUNE)
+    first = started(tiny_recipe(*plain, f"train.init={path}"))
+    save_state(tmp_path / "state-000000000008.pt", first)
+    second = started(tiny_recipe(*plain, f"train.init={tmp_path / 'state-000000000008.pt'}"))
+    save_model(child, second.average, second.recipe, 8, ancestors=second.ancestors)
+    model = load_model(child, CPU)
+    assert not model.recipe.loss.features
+    assert model_record(model, range(4), 1.0).judged_by == NetworkRecord(NoFile.network, NoFile.sha256)
 
 
 def test_a_checkpoint_without_d_is_told(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from swincli.errors import CheckpointError, RecipeError
 from swincli.model.files.model_file import read_snapshot, save_model, save_snapshot
 from swincli.model.files.official import discriminator_names, generator_names
 from swincli.model.files.snapshot import Snapshot
+from swincli.model.generator import Generator
 from swincli.recipe import Recipe, dump_recipe
 from swincli.training import loop
 from swincli.training.loop import train
@@ -25,7 +27,7 @@ from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import TrainingState, build_state, read_state, save_state
 from swincli.training.schedules import lr_scale
 from swincli.training.step.optimizers import load_moments
-from swincli.training.transfer.init_from import init_from_checkpoint
+from swincli.training.transfer.init_from import check_init, init_from_checkpoint
 
 CPU = torch.device("cpu")
 MakeRecipe = Callable[..., Recipe]
@@ -219,6 +221,23 @@ def test_a_number_of_steps_may_be_a_tensor_of_one_element(recipe: MakeRecipe, or
 
 def test_init_is_written_to_the_run(recipe: MakeRecipe, original: Path) -> None:
     assert f'init = "{original}"' in dump_recipe(recipe())
+
+
+@pytest.mark.parametrize(
+    ("now", "then"),
+    [("dw7", "double"), ("double", "dw7"), ('{"8" = "single", "16" = "dw7"}', '{"8" = "single", "16" = "pool"}')],
+)
+def test_a_checkpoint_with_other_mixers_is_refused(
+    tiny_recipe: MakeRecipe, tmp_path: Path, now: str, then: str
+) -> None:
+    """And the hint's settings are those of the checkpoint."""
+    path, before = tmp_path / "model.safetensors", tiny_recipe(f"model.mixer={then}")
+    save_model(path, Generator(before.model), before, 8)
+    with pytest.raises(RecipeError, match=r"model\.mixer: .* here, .* in .*model\.safetensors") as caught:
+        check_init(tiny_recipe(f"train.init={path}", f"model.mixer={now}"), Console(quiet=True))
+    words = shlex.split((caught.value.hint or "").split(": ", 1)[1].split(";")[0])
+    settings = [word for word in words if word != "--set"]
+    check_init(tiny_recipe(f"train.init={path}", f"model.mixer={now}", *settings), Console(quiet=True))
 
 
 @pytest.mark.parametrize("part", ["generator", "discriminator", "average"])
