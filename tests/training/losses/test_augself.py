@@ -72,8 +72,10 @@ def test_the_difference_of_both_errors_is_minus_four_times_the_product() -> None
     torch.testing.assert_close(augself.augself_g(phase), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_without_augmentation_a_head_sees_its_bias() -> None:
-    nothing = AugmentSection(transforms="diffaugment", groups=["color"], color=0.0)
+@pytest.mark.parametrize("blur", [{}, {"blur": 1.5, "blur_until": 1_000}], ids=["sharp", "blurred"])
+def test_without_augmentation_a_head_sees_its_bias(blur: dict[str, Any]) -> None:
+    """A blur is no augmentation that a head could see: both views have it."""
+    nothing = AugmentSection(transforms="diffaugment", groups=["color"], color=0.0, **blur)
     section = LossSection(augself_d=1.0)
     recipe = recipe_of(section, nothing, model=EQUALISED)
     discriminator, batch = with_heads(recipe), batch_of(recipe)
