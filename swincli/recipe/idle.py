@@ -8,6 +8,7 @@ from __future__ import annotations
 from swincli.recipe.conflicts import AnyRecipe, Conflict
 from swincli.recipe.objective import LEAST_BLUR
 
+_PLAIN = "keeps the probability at 0, so D sees plain images alone; raise it"
 _NOTHING = "changes nothing; raise it, or leave the group out of augment.groups"
 
 
@@ -16,11 +17,11 @@ def _applies(recipe: AnyRecipe, group: str) -> bool:
     return bool(recipe.augment.transforms == "diffaugment" and group in recipe.augment.chosen)
 
 
-def _largest_probability(recipe: AnyRecipe) -> float:
-    """The largest probability of the transforms and of APA that a run can come to."""
+def _never_happens(recipe: AnyRecipe, *controls: str) -> bool:
+    """Whether the probability of transforms and APA, under one of these controls, is 0 in the whole run."""
     augment = recipe.augment
     ends = {"fixed": 0.0, "scheduled": augment.p_end, "adaptive": augment.p_max}
-    return max(augment.start, ends[augment.control])
+    return bool(augment.is_on and augment.control in controls and augment.start == ends[augment.control] == 0)
 
 
 def _never_shrinks(recipe: AnyRecipe) -> bool:
@@ -68,16 +69,8 @@ TRANSFORMS = (
         lambda recipe: recipe.augment.p is not None and not recipe.augment.is_on,
         "has no effect without augment.transforms or augment.apa",
     ),
-    *(
-        Conflict(
-            key,
-            lambda recipe, controls=controls: (
-                recipe.augment.is_on and recipe.augment.control in controls and _largest_probability(recipe) == 0
-            ),
-            "keeps the probability at 0, so D sees plain images alone; raise it",
-        )
-        for key, controls in (("augment.p", ("fixed", "scheduled")), ("augment.p_max", ("adaptive",)))
-    ),
+    Conflict("augment.p", lambda recipe: _never_happens(recipe, "fixed", "scheduled"), _PLAIN),
+    Conflict("augment.p_max", lambda recipe: _never_happens(recipe, "adaptive"), _PLAIN),
     Conflict(
         "augment.color",
         lambda recipe: _applies(recipe, "color") and recipe.augment.color == 0,
