@@ -68,7 +68,7 @@ def test_a_blur_has_a_row_of_its_own(shared_recipe: Path, store: Store, monkeypa
 
     monkeypatch.setattr(augment_page, "draw_labelled_grid", keep)
     keys = ["augment.transforms=diffaugment", "augment.control=adaptive"]
-    for more in ([], ["augment.blur=1.5", "augment.blur_until=1000"]):
+    for more in ([], ["augment.blur=1.5", "augment.blur_until=20"]):
         draw_augment_page(load_recipe(str(shared_recipe), [*keys, *more]), store)
     (plain, rows), (pictures, names) = drawn
     assert names == [*rows, "first step: blur of 1.5 px, p = 0"]

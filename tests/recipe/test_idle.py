@@ -10,12 +10,15 @@ import torch
 
 from swincli.commands.app import run
 from swincli.console import Console
+from swincli.data.store.reader import Store
 from swincli.recipe import Recipe, load_recipe
 from swincli.recipe.idle import IDLE, idle_settings
 from swincli.recipe.loading import parse_recipe
 from swincli.recipe.shipped import shipped_recipes
+from swincli.training import loop
 from swincli.training.rehearsal import rehearse
 
+CPU = torch.device("cpu")
 Capture = pytest.CaptureFixture[str]
 DIFFAUGMENT = 'size = 16\n[augment]\ntransforms = "diffaugment"\n'
 NOTHING = {  # sections of a recipe that begins with [model], the key, and part of the reason
@@ -76,12 +79,25 @@ def test_shipped_recipes_have_no_such_setting() -> None:
     assert {name: found for name in shipped_recipes() if (found := idle_settings(load_recipe(name)))} == {}
 
 
-def test_validate_and_a_dry_run_warn(tiny_recipe: Callable[..., Recipe], tmp_path: Path, capsys: Capture) -> None:
-    path = tmp_path / "my.toml"
+def test_validate_a_dry_run_and_the_start_of_training_warn(
+    tiny_recipe: Callable[..., Recipe],
+    store: Store,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    path, recipe = tmp_path / "my.toml", tiny_recipe("augment.p=0.5")
     path.write_text("[augment]\np = 0.5\n")
     assert run(["recipe", "validate", str(path)]) == 0
     out, err = capsys.readouterr()
     assert out == f"{path}: valid\n"
-    assert "warning: augment.p: has no effect without" in " ".join(err.split())
-    rehearse(tiny_recipe("augment.p=0.5"), tmp_path / "run", torch.device("cpu"), Console(quiet=True), resume=True)
-    assert "warning: augment.p: has no effect without" in " ".join(capsys.readouterr().err.split())
+    rehearse(recipe, tmp_path / "run", CPU, Console(quiet=True), resume=True)
+    dry = capsys.readouterr().err
+    monkeypatch.setattr(loop, "start_run", stop)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(recipe, store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
+    for text in (err, dry, capsys.readouterr().err):
+        assert " ".join(text.split()).count("warning: augment.p: has no effect without") == 1

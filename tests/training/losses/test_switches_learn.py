@@ -47,5 +47,5 @@ def distance(steps: Steps) -> float:
 def test_a_run_with_the_switch_learns(tiny_recipe: Callable[..., Recipe], two_colours: Store, name: str) -> None:
     steps = Steps(tiny_recipe(*KEYS, *SWITCHES[name].split()), two_colours)
     before = distance(steps)
-    steps.run(80)
+    steps.run(60)
     assert distance(steps) < before / 2
