@@ -94,7 +94,11 @@ def test_micro_batches_change_nothing(tiny_recipe: MakeRecipe, store: Store, nam
 
 @each_switch
 @pytest.mark.parametrize(
-    ("labels", "name_of_store"), [("model.classes=2", "labelled_store"), (ATTRIBUTES, "attribute_store")]
+    ("labels", "name_of_store"),
+    [
+        pytest.param("model.classes=2", "labelled_store", id="classes"),
+        pytest.param(ATTRIBUTES, "attribute_store", id="attributes"),
+    ],
 )
 def test_labels_work_or_are_refused(
     tiny_recipe: MakeRecipe, names: tuple[str, ...], labels: str, name_of_store: str, request: pytest.FixtureRequest
