@@ -74,15 +74,24 @@ class ValidateRequest:
 
     file: Annotated[str, typer.Argument(metavar="FILE", help="Path of a recipe, or name of a shipped one.")]
 
-    def check(self) -> None:
-        """Check the recipe.
+    @cached_property
+    def loaded_recipe(self) -> Recipe:
+        """The recipe, read once, as it may be a pipe.
 
         Raises:
             RecipeError: it is missing or has problems.
         """
         from swincli.recipe import load_recipe
 
-        load_recipe(self.file)
+        return load_recipe(self.file)
+
+    def check(self) -> None:
+        """Check the recipe.
+
+        Raises:
+            RecipeError: it is missing or has problems.
+        """
+        _ = self.loaded_recipe
 
 
 @recipe_app.command("list", epilog="Example: [bold]swincli recipe list[/]")
@@ -113,9 +122,14 @@ def show(request: ShowRequest, console: Console) -> Result:  # noqa: ARG001
 
 @recipe_app.command(epilog="Example: [bold]swincli recipe validate my.toml[/]")
 @command(ValidateRequest)
-def validate(request: ValidateRequest, console: Console) -> Result:  # noqa: ARG001
-    """Check a recipe and report all of its problems."""
-    return Result({"path": request.file, "valid": True}, [f"{request.file}: valid"])
+def validate(request: ValidateRequest, console: Console) -> Result:
+    """Check a recipe and report all of its problems; warn of settings without effect."""
+    from swincli.recipe.idle import idle_settings
+
+    warnings = idle_settings(request.loaded_recipe)
+    for warning in warnings:
+        console.warn(warning)
+    return Result({"path": request.file, "valid": True, "warnings": warnings}, [f"{request.file}: valid"])
 
 
 @recipe_app.command(epilog="Example: [bold]swincli recipe schema > recipe.schema.json[/]")

@@ -1,4 +1,4 @@
-"""A picture of what D sees: training images under a recipe's transforms at several probabilities."""
+"""A picture of what D sees: training images under a recipe's transforms at several probabilities, and its blur."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from swincli.recipe import Recipe
 from swincli.synthesis.figures.labelled_grid import GridLabels, draw_labelled_grid
 from swincli.synthesis.output.provenance import Output, read_note, save_image
 from swincli.system.overwrite import check_overwrite
+from swincli.training.augment.blur import blur_sigma, gaussian_blur
 from swincli.training.augment.pipe import Augmentation
-from swincli.training.augment.probability import final_probability
+from swincli.training.augment.probability import final_probability, planned_probability
 from swincli.training.preflight import check_data
 from swincli.training.rng import derive
 
@@ -31,7 +32,7 @@ class AugmentPage:
 
     Attributes:
         picture: uint8 `[H, W, 3]`.
-        probabilities: Of the rows.
+        probabilities: Of the rows without a blur.
         images: Images in a row.
     """
 
@@ -61,7 +62,8 @@ def save_page(path: Path, page: AugmentPage) -> None:
 def draw_augment_page(recipe: Recipe, store: Store) -> AugmentPage:
     """The first images of a run, as its first step draws the transforms, at p = 0, 0.3, 0.8 and the recipe's own.
 
-    A higher p adds transforms to those of a lower one. Training flips and APA are left out.
+    A higher p adds transforms to those of a lower one. With `augment.blur`, a last row shows the first step itself: the
+    whole blur and the probability at the start. Training flips and APA are left out.
 
     Raises:
         DataError: the images do not fit the recipe, or cannot be read.
@@ -75,12 +77,13 @@ def draw_augment_page(recipe: Recipe, store: Store) -> AugmentPage:
     draws = augmentation.draw(count, derive(seed, "augment/d_real"))
     key, own = final_probability(recipe.augment)
     probabilities = tuple(sorted({*PROBABILITIES, own}))
-    rows = [
-        to_pictures(augmentation.apply(images, augmentation.plan(draws, p)), model.pixel_mean, model.pixel_std)
-        for p in probabilities
-    ]
+    rows = {f"p = {p:g}" + (f" ({key})" if p == own else ""): (images, p) for p in probabilities}
+    if sigma := blur_sigma(0, recipe.augment):
+        start = planned_probability(recipe.augment, 0)
+        rows[f"first step: blur of {sigma:g} px, p = {start:g}"] = gaussian_blur(images, sigma), start
+    seen = torch.cat([augmentation.apply(row, augmentation.plan(draws, p)) for row, p in rows.values()])
     labels = GridLabels(
-        title=f"What D sees: {recipe.augment.transforms} ({', '.join(recipe.augment.chosen)})",
-        rows=[f"p = {p:g}" + (f" ({key})" if p == own else "") for p in probabilities],
+        title=f"What D sees: {recipe.augment.transforms} ({', '.join(recipe.augment.chosen)})", rows=list(rows)
     )
-    return AugmentPage(draw_labelled_grid(list(torch.cat(rows)), count, labels), probabilities, count)
+    pictures = list(to_pictures(seen, model.pixel_mean, model.pixel_std))
+    return AugmentPage(draw_labelled_grid(pictures, count, labels), probabilities, count)

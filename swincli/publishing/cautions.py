@@ -36,7 +36,7 @@ def _overfitting(facts: RunFacts) -> list[str]:
         seen = number(record, "images_seen")
         values = {name: value for name in record if (value := number(record, name)) is not None}
         if seen is not None:
-            told += signs.add(values, int(seen), facts.recipe.train.total)
+            told += signs.add(values, int(seen), facts.recipe)
     return [text[:1].upper() + text[1:] for text in told]
 
 

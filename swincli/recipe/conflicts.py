@@ -229,6 +229,7 @@ SCHEDULES = (
     _ends_late("augment", "blur_until"),
     _ends_late("loss", "gamma_until"),
     _ends_late("loss", "features_until"),
+    _ends_late("loss", "mee_until"),
     _ends_late("augment", "p_until"),
     _ends_late("train", "beta2_until"),
     _ends_late("ema", "half_life_until"),

@@ -16,6 +16,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "ada": ("blit", "geometry", "color", "filter", "noise", "cutout"),
 }
 """Groups of transforms of each set of `augment.transforms`."""
+LEAST_BLUR = 1 / 3
+"""Smallest standard deviation in pixels of a blur that changes anything: with less, its kernel has one number."""
 DEFAULT_GROUPS = {"diffaugment": GROUPS["diffaugment"], "ada": ("blit", "geometry", "color")}
 
 
@@ -84,6 +86,8 @@ class LossSection(Section):
     """Weight of MEE's global structure (DIsoMap): D's features of a blend of real and fake are the blend of theirs."""
     mee_entropy: Weight = 0.0
     """Weight of MEE's entropy: features keep their distance from the nearest of earlier ones; 5e-4 in the paper."""
+    mee_until: PositiveImageCount | None = None
+    """Images over which the weight `mee_entropy` rises linearly from 0; 100 epochs in the paper. Left out: at once."""
     mee_buffer: Annotated[int, Field(ge=2)] = 1_024
     """Number of earlier features that MEE's entropy compares with."""
 
@@ -239,6 +243,14 @@ class AugmentSection(Section):
         if self.p is not None:
             return self.p
         return 1.0 if self.control == "fixed" else 0.0
+
+    def shift_pixels(self, size: int) -> int:
+        """DiffAugment's largest shift in pixels, of images of a side."""
+        return int(size * self.translation + 0.5)
+
+    def hole_pixels(self, size: int) -> int:
+        """The side of DiffAugment's hole in pixels, of images of a side."""
+        return int(size * self.cutout + 0.5)
 
     @property
     def chosen(self) -> tuple[str, ...]:

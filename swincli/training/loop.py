@@ -15,6 +15,7 @@ from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.errors import DataError, ResourceError, UsageError
 from swincli.recipe import Recipe
+from swincli.recipe.idle import idle_settings
 from swincli.system.distributed import Processes, explain_lost_peer
 from swincli.training.ema.snapshots import save_power_snapshots
 from swincli.training.in_training_metrics import InTrainingMetrics
@@ -144,6 +145,8 @@ def _train(
         if processes.is_main:
             for line in describe_start(state, len(store), device):
                 console.say(line)
+            for warning in idle_settings(recipe):
+                console.warn(warning)
         processes.from_main(lambda: tasks.begin(stop) if tasks else None)
         start_run(folder, state, store, phases, micro_batches, stop, console, processes, timed=max_time is not None)
         with live_report(folder, state, device, console, processes) as report:

@@ -11,6 +11,7 @@ from swincli.console import Console
 from swincli.data.store.reader import Store
 from swincli.errors import UsageError
 from swincli.recipe import Recipe
+from swincli.recipe.idle import idle_settings
 from swincli.system.runtime import choose_precision
 from swincli.training.in_training_metrics import training_metrics
 from swincli.training.logging.trackers import check_trackers
@@ -57,6 +58,8 @@ def rehearse(
     store = open_existing_store(recipe)
     folder = RunFolder(out)
     seen = _images_seen(folder, recipe, store, console, resume=resume)
+    for warning in idle_settings(recipe):
+        console.warn(warning)
     facts = describe_plan(recipe, store, console, device, processes, new=seen is None)
     finished = seen is not None and seen >= recipe.train.total
     if not finished:

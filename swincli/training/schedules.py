@@ -28,6 +28,11 @@ def tv_weight(images_seen: int, loss: LossSection) -> float:
     return loss.tv if loss.tv_until is None else loss.tv * max(0.0, 1.0 - images_seen / loss.tv_until)
 
 
+def mee_entropy_weight(images_seen: int, loss: LossSection) -> float:
+    """Weight of MEE's entropy: linearly from 0 to `mee_entropy` at `mee_until`, or at once without it."""
+    return loss.mee_entropy if loss.mee_until is None else loss.mee_entropy * min(1.0, images_seen / loss.mee_until)
+
+
 def ema_decay(images_seen: int, batch: int, ema: EmaSection) -> float:
     """EMA decay of one step: `decay` if the recipe gives it, for any batch size.
 

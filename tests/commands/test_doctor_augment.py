@@ -12,8 +12,10 @@ from PIL import Image
 from swincli.commands.app import run
 from swincli.data.loader_order import training_indices
 from swincli.data.store.reader import Store
+from swincli.diagnosis import augment_page
 from swincli.diagnosis.augment_page import draw_augment_page
 from swincli.recipe import load_recipe
+from swincli.synthesis.figures.labelled_grid import GridLabels, draw_labelled_grid
 
 Capture = pytest.CaptureFixture[str]
 ADA = ("--set", "augment.transforms=ada")
@@ -55,6 +57,24 @@ def test_the_first_row_is_the_images_themselves_and_the_page_is_seeded(shared_re
     assert any(
         torch.equal(page.picture[row : row + 128, column : column + 128], first) for row, column in corner.nonzero()
     )
+
+
+def test_a_blur_has_a_row_of_its_own(shared_recipe: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[list[torch.Tensor], list[str]]] = []
+
+    def keep(pictures: list[torch.Tensor], columns: int, labels: GridLabels) -> torch.Tensor:
+        drawn.append((pictures, list(labels.rows)))
+        return draw_labelled_grid(pictures, columns, labels)
+
+    monkeypatch.setattr(augment_page, "draw_labelled_grid", keep)
+    keys = ["augment.transforms=diffaugment", "augment.control=adaptive"]
+    for more in ([], ["augment.blur=1.5", "augment.blur_until=20"]):
+        draw_augment_page(load_recipe(str(shared_recipe), [*keys, *more]), store)
+    (plain, rows), (pictures, names) = drawn
+    assert names == [*rows, "first step: blur of 1.5 px, p = 0"]
+    assert torch.equal(torch.stack(pictures[: len(plain)]), torch.stack(plain))
+    sharp, blurred = (torch.stack(part).float() for part in (plain[:8], pictures[-8:]))
+    assert blurred.diff(dim=1).abs().mean() < 0.5 * sharp.diff(dim=1).abs().mean()
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_validate_a_good_recipe(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "my.toml"
     path.write_text('extends = "quickstart"\n[train]\nbatch = 8\n')
     assert printed(["validate", str(path)], capsys) == f"{path}: valid\n"
-    assert as_json(["validate", str(path)], capsys) == {"path": str(path), "valid": True}
+    assert as_json(["validate", str(path)], capsys) == {"path": str(path), "valid": True, "warnings": []}
 
 
 def test_quiet_keeps_the_result(capsys: Capture) -> None:

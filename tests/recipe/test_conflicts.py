@@ -101,6 +101,7 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         for section, key, rest in (
             ("loss", "gamma_until", 'r1_gamma_end = 1.0\n[train]\ntotal = "1M"'),
             ("loss", "features_until", 'features = 1.0\nfeatures_end = 0.0\n[train]\ntotal = "1M"'),
+            ("loss", "mee_until", 'mee_entropy = 5e-4\n[train]\ntotal = "1M"'),
             ("augment", "p_until", 'transforms = "ada"\ncontrol = "scheduled"\np_end = 0.3\n[train]\ntotal = "1M"'),
             ("train", "beta2_until", 'beta2_end = 0.9\ntotal = "1M"'),
             ("ema", "half_life_until", 'half_life_end = 500\n[train]\ntotal = "1M"'),

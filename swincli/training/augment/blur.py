@@ -8,10 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from swincli.recipe.objective import AugmentSection
+from swincli.recipe.objective import LEAST_BLUR, AugmentSection
 
 _REACH = 3.0  # standard deviations on each side
-_LEAST = 1 / 3  # pixels; with less, the kernel has one number
 
 
 def blur_sigma(images_seen: int, section: AugmentSection) -> float:
@@ -24,7 +23,7 @@ def blur_sigma(images_seen: int, section: AugmentSection) -> float:
 def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     """`[B, C, H, W]` -> the same shape. Borders are mirrored; differentiable any number of times."""
     reach = min(math.floor(_REACH * sigma), images.shape[-1] - 1, images.shape[-2] - 1)
-    if sigma < _LEAST or reach < 1:
+    if sigma < LEAST_BLUR or reach < 1:
         return images
     offsets = torch.arange(-reach, reach + 1, dtype=torch.float32, device=images.device)
     kernel = torch.exp(-0.5 * (offsets / sigma).square())

@@ -53,10 +53,10 @@ def plan(draws: Tensor, p: float, size: int, section: AugmentSection) -> Plan:
     happens = {group: gate for group, gate in gates.items() if bool(gate.any())}
     coordinates = {}
     if "translation" in happens:
-        shifts = _shifts(draws[:, COLUMNS["translation"]], _reach(size, section)).long()
+        shifts = _shifts(draws[:, COLUMNS["translation"]], section.shift_pixels(size)).long()
         coordinates["translation"] = source_coordinates(size, shifts[:, 0]), source_coordinates(size, shifts[:, 1])
     if "cutout" in happens:
-        hole, position = _hole(size, section), torch.arange(size)
+        hole, position = section.hole_pixels(size), torch.arange(size)
         first = _centre(draws[:, COLUMNS["cutout"]], size, hole)[:, :, None] - hole // 2  # of the hole, [B, 2, 1]
         rows, columns = ((position >= first) & (position < first + hole)).unbind(dim=1)
         coordinates["cutout"] = rows, columns
@@ -84,9 +84,9 @@ def parameters(group: str, draws: Tensor, size: int, section: AugmentSection) ->
     if group == "color":
         return own
     if group == "translation":
-        reach = _reach(size, section)
+        reach = section.shift_pixels(size)
         return _shifts(own, reach) / (2 * max(reach, 1)) + 0.5
-    hole = _hole(size, section)
+    hole = section.hole_pixels(size)
     return _centre(own, size, hole) / (size - hole % 2)
 
 
@@ -97,16 +97,6 @@ def _color(images: Tensor, draws: Tensor, section: AugmentSection) -> Tensor:
     images = gray + (images - gray) * (1 + (2 * saturation - 1) * section.color)
     level = images.mean(dim=(1, 2, 3), keepdim=True)
     return level + (images - level) * (1 + (contrast - 0.5) * section.color)
-
-
-def _reach(size: int, section: AugmentSection) -> int:
-    """The largest shift in pixels."""
-    return int(size * section.translation + 0.5)
-
-
-def _hole(size: int, section: AugmentSection) -> int:
-    """The side of the hole in pixels."""
-    return int(size * section.cutout + 0.5)
 
 
 def _shifts(draws: Tensor, reach: int) -> Tensor:

@@ -23,6 +23,13 @@ _ECHO = 2  # columns kept free for the ^C that a terminal echoes; a wrapped line
 _GAP = 3  # blank characters between two columns
 _UNKNOWN = "-"
 _SHARES = ("d/real_accuracy", "d/fake_accuracy")
+_IN_LINE = {
+    "loss/r1": "R1",
+    AUGMENT_P: "p",
+    AUGMENT_R: "r_t",
+    "d/held_out_logit": "D(held out)",
+}
+"""Scalars of the line that only some recipes report, and their names there."""
 _WORDS = {
     "loss/d": "loss D",
     "loss/g": "loss G",
@@ -207,15 +214,16 @@ def reported_scalars(recipe: Recipe) -> tuple[str, ...]:
 
 
 def status_line(status: RunStatus, memory: Mapping[str, MemoryUse]) -> str:
-    """The status as one line of fixed fields."""
+    """The status as one line, whose fields are the same during a run."""
     pace, end, means = status.seconds_per_image, status.until.get("to the end"), status.means
+    some = {word: name for name, word in _IN_LINE.items() if name in status.scalars}
     fields = {
         "kimg": f"{status.images_seen / 1000:.1f} ({_share(status):.0%})",
         "sec/kimg": _UNKNOWN if pace is None else f"{1000 * pace:.1f}",
         "ETA": _UNKNOWN if end is None else format_duration(end),
         "D": _value("loss/d", means.get("loss/d")),
         "G": _value("loss/g", means.get("loss/g")),
-        **({"R1": _value("loss/r1", means.get("loss/r1"))} if "loss/r1" in status.scalars else {}),
+        **{word: _value(name, means.get(name)) for word, name in some.items()},
         "D(real)>0": _value("", means.get("d/real_accuracy")),
         "memory": ", ".join(f"{name.upper()} {format_bytes(use.used)}" for name, use in memory.items()) or _UNKNOWN,
         **status.metrics,

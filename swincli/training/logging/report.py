@@ -147,7 +147,7 @@ class Report:
         time_now = datetime.now(UTC).isoformat(timespec="seconds")
         append_json_line(self.folder.stats, {**values, "time": time_now})
         self._trackers.stats(state.images_seen, values)
-        for warning in state.signs.add(stats.means(), state.images_seen, state.recipe.train.total):
+        for warning in state.signs.add(stats.means(), state.images_seen, state.recipe):
             self.console.warn(warning)
         state.running_stats = RunningStats()
 

@@ -59,14 +59,15 @@ def augself_g(phase: GPhase) -> Tensor:
 def _errors(setting: Setting, seen: View, plain: Tensor, batch: Batch, view: str) -> tuple[Tensor, Tensor]:
     """Mean squared errors, summed over groups, of the predictions against w and against -w.
 
-    The forward of the plain images leaves spectral norm's vectors alone.
+    The plain images have the blur of the augmented ones, so that the transforms alone tell them apart. Their forward
+    leaves spectral norm's vectors alone.
     """
     networks = setting.networks
     plan = setting.plan(batch, view, plain.device)
     assert isinstance(plan, Plan)
     assert seen.hidden is not None
     with networks.frozen_vectors():
-        hidden = networks.look(hidden_only, plain, seen.labels)
+        hidden = networks.look(hidden_only, setting.blur(plain, batch), seen.labels)
     predicted = networks.module(NAME)(seen.hidden - hidden)
     towards, away = seen.logits.new_zeros(()), seen.logits.new_zeros(())
     for group, values in predicted.items():

@@ -55,11 +55,15 @@ class Setting:
             batch: Has the random numbers.
             view: Whose numbers to take; one of `draws.VIEWS`.
         """
-        sigma = blur_sigma(batch.images_seen, self.recipe.augment)
-        images = gaussian_blur(images, sigma) if sigma else images
+        images = self.blur(images, batch)
         if not self.augmentation.is_on:
             return images
         return self.augmentation.apply(images, self.plan(batch, view, images.device))
+
+    def blur(self, images: Tensor, batch: Batch) -> Tensor:
+        """The images `[B, 3, H, W]` with the blur of this step, before transforms."""
+        sigma = blur_sigma(batch.images_seen, self.recipe.augment)
+        return gaussian_blur(images, sigma) if sigma else images
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from swincli.recipe.objective import LossSection
-from swincli.training.schedules import features_weight, tv_weight
+from swincli.training.schedules import features_weight, mee_entropy_weight, tv_weight
 
 LATE = 10**15  # images; later than any run
 
@@ -17,14 +17,14 @@ WEIGHTS: dict[str, Callable[[LossSection, int], float]] = {
     "adaptive_mix_d": lambda loss, _: loss.adaptive_mix,
     "mee_dlle": lambda loss, _: loss.mee_dlle,
     "mee_disomap": lambda loss, _: loss.mee_disomap,
-    "mee_entropy_d": lambda loss, _: loss.mee_entropy,
+    "mee_entropy_d": lambda loss, seen: mee_entropy_weight(seen, loss),
     "features_d": lambda loss, seen: features_weight(seen, loss),
     "matching_d": lambda loss, _: loss.matching,
     "tv": lambda loss, seen: tv_weight(seen, loss),
     "zcr_g": lambda loss, _: loss.zcr_g,
     "augself_g": lambda loss, _: loss.augself_g,
     "adaptive_mix_g": lambda loss, _: loss.adaptive_mix,
-    "mee_entropy_g": lambda loss, _: loss.mee_entropy,
+    "mee_entropy_g": lambda loss, seen: mee_entropy_weight(seen, loss),
     "features_g": lambda loss, seen: features_weight(seen, loss),
     "matching_g": lambda loss, _: loss.matching,
     "elastic": lambda loss, _: loss.elastic,

@@ -11,6 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from swincli.recipe import Recipe
+from swincli.training.augment.probability import AUGMENT_P
+from swincli.training.run.overfitting_advice import when_d_memorises, when_g_collapses
+
 REAL, FAKE, SIGN = "d/real_logit", "d/fake_logit", "d/real_sign"
 TRAINED, HELD_OUT = "d/trained_logit", "d/held_out_logit"  # of one moment; the others are means over steps
 DIVERSITY = "samples/diversity"
@@ -36,17 +40,18 @@ class OverfittingSigns:
     most_diverse: float = 0.0
     told: list[str] = field(default_factory=list)
 
-    def add(self, line: Mapping[str, float], images_seen: int, total: int) -> list[str]:
+    def add(self, line: Mapping[str, float], images_seen: int, recipe: Recipe) -> list[str]:
         """Add a line of stats.jsonl.
 
         Args:
             line: Means of the scalars since the last line.
             images_seen: Images shown so far.
-            total: Images of the whole run.
+            recipe: Gives the length of the whole run, and what there is to change.
 
         Returns:
             New warnings.
         """
+        total = recipe.train.total
         for name in (REAL, FAKE, SIGN, TRAINED, HELD_OUT):
             if name in line:
                 mean = self.means.get(name, line[name])
@@ -58,8 +63,8 @@ class OverfittingSigns:
             self.since = images_seen
         lasts = self.since is not None and images_seen - self.since >= LASTING * total
         signs: dict[str, tuple[bool, Callable[[], str]]] = {
-            "memorises": (lasts, self._about_d),
-            "collapses": (begun and self._g_collapses(line), lambda: self._about_g(line)),
+            "memorises": (lasts, lambda: self._about_d(when_d_memorises(recipe, line.get(AUGMENT_P)))),
+            "collapses": (begun and self._g_collapses(line), lambda: self._about_g(line, recipe)),
         }
         new = [name for name, (is_there, _) in signs.items() if is_there and name not in self.told]
         self.told += new
@@ -87,11 +92,7 @@ class OverfittingSigns:
         self.most_diverse = max(self.most_diverse, line[DIVERSITY])
         return line[DIVERSITY] < LEAST_DIVERSITY * self.most_diverse
 
-    def _about_d(self) -> str:
-        change = (
-            'Train anew with augment.transforms="diffaugment" or a higher augment.p, a higher loss.r1_gamma, '
-            "or more images. An earlier model may be better."
-        )
+    def _about_d(self, change: str) -> str:
         if HELD_OUT not in self.means:
             return f"D has begun to memorise: the mean sign of its logits at training images stays above 0.9. {change}"
         real, held_out, fake = (f"{self.means[name]:.2f}" for name in (TRAINED, HELD_OUT, FAKE))
@@ -100,9 +101,8 @@ class OverfittingSigns:
             f"ones and {fake} at generated ones. {change}"
         )
 
-    def _about_g(self, line: Mapping[str, float]) -> str:
+    def _about_g(self, line: Mapping[str, float], recipe: Recipe) -> str:
         return (
             f"G's images have become alike: the diversity of the sample grid is {line[DIVERSITY]:.3f} and was "
-            f"{self.most_diverse:.3f}. Look at samples/. Train anew from an earlier model (train.init) with lower "
-            "train.g_lr and train.d_lr, or a higher loss.r1_gamma."
+            f"{self.most_diverse:.3f}. Look at samples/. {when_g_collapses(recipe)}"
         )

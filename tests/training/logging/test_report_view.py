@@ -69,6 +69,13 @@ def test_columns_do_not_move_when_values_come() -> None:
     assert re.search(r"loss D +- ", text)
 
 
+def test_signs_of_overfitting_have_rows() -> None:
+    means = {"augment/p": 0.25, "augment/r": 0.617, "d/trained_logit": 1.5, "d/held_out_logit": -0.5}
+    text = "\n".join(draw(120, 40, replace(STATUS, scalars=(*STATUS.scalars, *means), means={**STATUS.means, **means})))
+    for words in (r"augment p +0\.250 ", r"augment r_t +0\.617 ", r"D\(trained\) +1\.500 ", r"D\(held out\) +-0\.500 "):
+        assert re.search(words, text)
+
+
 def test_times_are_counted_down_to_the_next_facts_and_no_further() -> None:
     later = replace(STATUS, at=STATUS.at - 100, ahead=60.5, until={"to the end": 200.0})
     assert "2m 20s" in "\n".join(draw(100, 30, later))
@@ -95,6 +102,9 @@ def test_the_plain_line_has_fixed_fields() -> None:
         "kimg 12345.6 (49%)  sec/kimg 12.3  ETA 1d 19h  D 1.235  G 0.800  R1 1.23e+04  D(real)>0 0.614  "
         "memory CPU 3.0 GiB, GPU 61.0 GiB  fid 5.31 at 12.20M  best fid 5.02 at 11.80M"
     )
+    scalars = (*STATUS.scalars, "augment/p", "augment/r", "d/trained_logit", "d/held_out_logit")
+    few = replace(STATUS, scalars=scalars, means={**STATUS.means, "augment/p": 0.25, "d/held_out_logit": -0.5})
+    assert "  R1 1.23e+04  p 0.250  r_t -  D(held out) -0.500  D(real)>0 0.614  " in status_line(few, MEMORY)
     fresh = replace(STATUS, seconds_per_image=None, until={}, means={}, metrics={})
     assert status_line(fresh, {"cpu": MemoryUse(GIB)}) == (
         "kimg 12345.6 (49%)  sec/kimg -  ETA -  D -  G -  R1 -  D(real)>0 -  memory CPU 1.0 GiB"

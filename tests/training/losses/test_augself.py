@@ -72,8 +72,10 @@ def test_the_difference_of_both_errors_is_minus_four_times_the_product() -> None
     torch.testing.assert_close(augself.augself_g(phase), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_without_augmentation_a_head_sees_its_bias() -> None:
-    nothing = AugmentSection(transforms="diffaugment", groups=["color"], color=0.0)
+@pytest.mark.parametrize("blur", [{}, {"blur": 1.5, "blur_until": 1_000}], ids=["sharp", "blurred"])
+def test_without_augmentation_a_head_sees_its_bias(blur: dict[str, Any]) -> None:
+    """A blur is no augmentation that a head could see: both views have it."""
+    nothing = AugmentSection(transforms="diffaugment", groups=["color"], color=0.0, **blur)
     section = LossSection(augself_d=1.0)
     recipe = recipe_of(section, nothing, model=EQUALISED)
     discriminator, batch = with_heads(recipe), batch_of(recipe)
@@ -85,28 +87,32 @@ def test_without_augmentation_a_head_sees_its_bias() -> None:
     torch.testing.assert_close(augself.augself_d(phase), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_heads_alone_learn_from_a_fixed_discriminator_with_opposite_signs() -> None:
+@pytest.mark.parametrize("group", ["cutout", "color"])
+def test_heads_alone_learn_from_a_fixed_discriminator_with_opposite_signs(group: str) -> None:
     """Within some hundred steps, the error is below half of the variance of a uniform number, 1/12, on both sides.
 
-    Reals are bright and fakes dark, so that D reacts to holes in different ways.
+    Fakes are the negatives of reals, so that D reacts to a transform in different ways: bright images under holes, and
+    images of one pattern under colours.
     """
-    cutout = AugmentSection(transforms="diffaugment", groups=["cutout"])
+    augment = AugmentSection(transforms="diffaugment", groups=[group])
     model = EQUALISED.model_copy(update={"d_width": 64})
-    recipe = recipe_of(LossSection(augself_d=1.0, augself_groups=["cutout"]), cutout, 256, model)
+    recipe = recipe_of(LossSection(augself_d=1.0, augself_groups=[group]), augment, 256, model)
     discriminator, draws = small_discriminator(spectral_norm=False, d_width=64), draw_all(recipe, 0)
+    random = torch.Generator().manual_seed(0)
+    pattern = torch.ones(1) if group == "cutout" else torch.randn(1, 3, 16, 16, generator=random)
     differences, wanted = [], []
     for name, side in (("d_real", 1.0), ("d_fake", -1.0)):
-        images = side + 0.1 * torch.randn(256, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-        transforms = Augmentation(cutout, model)
+        images = side * pattern + 0.1 * torch.randn(256, 3, 16, 16, generator=random)
+        transforms = Augmentation(augment, model)
         seen = transforms.apply(images, transforms.plan(draws[f"augment/{name}"], 1.0))
         with torch.no_grad():
             differences.append(hidden_only(discriminator, seen, None) - hidden_only(discriminator, images, None))
-        wanted.append(side * parameters("cutout", draws[f"augment/{name}"], 16, cutout))
+        wanted.append(side * parameters(group, draws[f"augment/{name}"], 16, augment))
     heads = augself.AugSelfHeads(recipe)
     optimizer = torch.optim.Adam(heads.parameters(), lr=0.1)
     for _ in range(150):
         optimizer.zero_grad()
-        errors = [(heads(x)["cutout"] - y).square().mean() for x, y in zip(differences, wanted, strict=True)]
+        errors = [(heads(x)[group] - y).square().mean() for x, y in zip(differences, wanted, strict=True)]
         (errors[0] + errors[1]).backward()
         optimizer.step()
     assert max(errors) < 1 / 24

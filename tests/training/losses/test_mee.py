@@ -21,6 +21,7 @@ from swincli.training.losses.mee import REMEMBERED, dlle, nearest_entropy
 from swincli.training.losses.memory import Memory, Step
 from swincli.training.losses.remembered import new_memory, noted_features, update_memory
 from swincli.training.losses.views import hidden_only
+from swincli.training.losses.weights import WEIGHTS, terms_of
 
 BATCH = 8
 
@@ -172,6 +173,16 @@ def test_disomap_s_noise_is_a_twentieth_of_a_code_s_root_mean_square() -> None:
     discriminator = small_discriminator().eval()
     got = plain_losses(Pictures(), discriminator, section, model=MODEL).d_loss(batch)["loss/mee_disomap"].item()
     assert got == pytest.approx(0.05**2 / 2, rel=0.6)  # 1 - cosine of a small angle: half its square
+
+
+def test_the_entropy_s_weight_rises_linearly_to_its_end_in_both_phases() -> None:
+    section = LossSection(mee_entropy=0.5, mee_until=1000)
+    at_once = LossSection(mee_entropy=0.5)
+    for name in ("mee_entropy_d", "mee_entropy_g"):
+        weights = [WEIGHTS[name](section, seen) for seen in (0, 250, 1000, 5000)]
+        assert weights == [0, 0.125, 0.5, 0.5]
+        assert [WEIGHTS[name](at_once, seen) for seen in (0, 250, 1000)] == [0.5] * 3
+        assert name in terms_of(section)
 
 
 def test_old_states_keep_the_rings_of_the_same_size_only() -> None:

@@ -27,12 +27,25 @@ MakeRecipe = Callable[..., Recipe]
 HEADS = ("augment.transforms=diffaugment", "loss.augself_d=1", "run.tensorboard=false")
 
 
-def test_a_killed_run_with_memory_ends_as_an_unbroken_one(
-    tiny_recipe: MakeRecipe, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("names", "total"),
+    [
+        pytest.param((*REMEMBERING, "path length"), 12, id="remembering"),
+        *(pytest.param(names, 24, marks=pytest.mark.slow, id=names[0]) for names in COMBINED if names != REMEMBERING),
+    ],
+)
+def test_a_killed_run_ends_as_an_unbroken_one(
+    tiny_recipe: MakeRecipe,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    names: tuple[str, ...],
+    total: int,
 ) -> None:
-    recipe = tiny_recipe(*keys_of((*REMEMBERING, "path length")), "run.tensorboard=false", "train.total=12")
+    """The last state is that of 8 images; longer runs die a step after it."""
+    recipe = tiny_recipe(*keys_of(names), "run.tensorboard=false", f"train.total={total}")
     run(recipe, store, tmp_path / "whole")
-    with dies_after(2, monkeypatch):
+    with dies_after(max(2, total // 8), monkeypatch):
         run(recipe, store, tmp_path / "broken")
     run(recipe, store, tmp_path / "broken")
     assert_same_run(tmp_path / "broken", tmp_path / "whole")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from attribute_stores import ATTRIBUTES
 from loss_switches import COMBINED, FEATURES, SWITCHES, UNCONDITIONAL, WHOLE_BATCH, Steps, keys_of
 
 from swincli.data.store.reader import Store
@@ -92,14 +93,24 @@ def test_micro_batches_change_nothing(tiny_recipe: MakeRecipe, store: Store, nam
 
 
 @each_switch
-def test_labels_work_or_are_refused(tiny_recipe: MakeRecipe, labelled_store: Store, names: tuple[str, ...]) -> None:
-    keys = (*KEYS, "model.classes=2")
+@pytest.mark.parametrize(
+    ("labels", "name_of_store"),
+    [
+        pytest.param("model.classes=2", "labelled_store", id="classes"),
+        pytest.param(ATTRIBUTES, "attribute_store", id="attributes"),
+    ],
+)
+def test_labels_work_or_are_refused(
+    tiny_recipe: MakeRecipe, names: tuple[str, ...], labels: str, name_of_store: str, request: pytest.FixtureRequest
+) -> None:
+    keys = (*KEYS, labels)
     refused = UNCONDITIONAL & set(names)
     for name in refused:
         with pytest.raises(RecipeError, match="train without classes"):
             tiny_recipe(*keys, *keys_of((name,)))
     recipe = tiny_recipe(*keys, *keys_of(tuple(name for name in names if name not in refused)))
-    assert all(math.isfinite(value) for value in Steps(recipe, labelled_store).run(1)[0].values())
+    steps = Steps(recipe, request.getfixturevalue(name_of_store))
+    assert all(math.isfinite(value) for value in steps.run(1)[0].values())
 
 
 @each_condition
@@ -117,8 +128,11 @@ def test_it_works_in_every_condition_or_is_refused(
     assert all(math.isfinite(value) for value in scalars.values())
 
 
-def test_weights_of_nothing_leave_a_run_as_it_is_to_the_bit(tiny_recipe: MakeRecipe, store: Store) -> None:
-    """With every other key of the regularisers changed."""
+@pytest.mark.parametrize("transforms", ["none", "diffaugment"])
+def test_weights_of_nothing_leave_a_run_as_it_is_to_the_bit(
+    tiny_recipe: MakeRecipe, store: Store, transforms: str
+) -> None:
+    """With every other key of the regularisers changed; AugSelf's weights switch it off beside its transforms."""
     weights = ("r2_gamma", "lecam", "zcr_d", "zcr_g", "path_length", "augself_d", "augself_g", "adaptive_mix")
     off = [f"loss.{name}=0" for name in (*weights, "mee_dlle", "mee_disomap", "mee_entropy", "elastic", "repel")]
     around = [
@@ -129,14 +143,16 @@ def test_weights_of_nothing_leave_a_run_as_it_is_to_the_bit(tiny_recipe: MakeRec
         'loss.augself_groups=["cutout"]',
         "loss.adaptive_mix_noise=3",
         "loss.mee_buffer=4",
+        "loss.mee_until=8",
         "loss.top_k_every=1",
         'loss.repel_models=["other"]',
         "loss.repel_alpha=3",
         "augment.p_max=0.1",
         "augment.speed=1",
-        "augment.cutout=1",
+        *(["augment.cutout=1"] if transforms == "none" else []),
     ]
-    plain, switched_off = Steps(tiny_recipe(*KEYS), store), Steps(tiny_recipe(*KEYS, *off, *around), store)
+    keys = (*KEYS, f"augment.transforms={transforms}")
+    plain, switched_off = Steps(tiny_recipe(*keys), store), Steps(tiny_recipe(*keys, *off, *around), store)
     assert plain.run(2) == switched_off.run(2)
     assert_same_bits(switched_off, plain)
 

@@ -1,0 +1,101 @@
+"""Settings without an effect, or with half of one, as a table: warnings of recipes that are valid.
+
+What contradicts itself is in `conflicts`. These are valid, because runs and models of earlier versions may have them.
+"""
+
+from __future__ import annotations
+
+from swincli.recipe.conflicts import AnyRecipe, Conflict
+from swincli.recipe.objective import LEAST_BLUR
+
+_PLAIN = "keeps the probability at 0, so D sees plain images alone; raise it"
+_NOTHING = "changes nothing; raise it, or leave the group out of augment.groups"
+
+
+def _applies(recipe: AnyRecipe, group: str) -> bool:
+    """Whether DiffAugment's group is among the recipe's transforms."""
+    return bool(recipe.augment.transforms == "diffaugment" and group in recipe.augment.chosen)
+
+
+def _never_happens(recipe: AnyRecipe, *controls: str) -> bool:
+    """Whether the probability of transforms and APA, under one of these controls, is 0 in the whole run."""
+    augment = recipe.augment
+    ends = {"fixed": 0.0, "scheduled": augment.p_end, "adaptive": augment.p_max}
+    return bool(augment.is_on and augment.control in controls and augment.start == ends[augment.control] == 0)
+
+
+def _never_shrinks(recipe: AnyRecipe) -> bool:
+    """Whether `loss.top_k` never takes fewer than all fakes: its first interval ends with the run, or a bound is 1."""
+    loss, total = recipe.loss, recipe.train.total
+    return bool(loss.top_k < 1 and (loss.top_k_every >= total > 0 or loss.top_k_min == 1))
+
+
+SCHEDULES = (
+    Conflict(
+        "loss.tv_until",
+        lambda recipe: recipe.loss.tv > 0 and (recipe.loss.tv_until or 0) > recipe.train.total > 0,
+        "lies after train.total, so the weight loss.tv does not come to 0",
+    ),
+    Conflict(
+        "loss.tv_until",
+        lambda recipe: recipe.loss.tv_until is not None and recipe.loss.tv == 0,
+        "has no effect without loss.tv",
+    ),
+    Conflict(
+        "loss.gamma_until",
+        lambda recipe: (
+            recipe.loss.gamma_until is not None
+            and recipe.loss.r1_gamma_end is None
+            and recipe.loss.r2_gamma_end is None
+        ),
+        "has no effect without loss.r1_gamma_end or loss.r2_gamma_end",
+    ),
+    Conflict(
+        "loss.mee_until",
+        lambda recipe: recipe.loss.mee_until is not None and recipe.loss.mee_entropy == 0,
+        "has no effect without loss.mee_entropy",
+    ),
+    Conflict(
+        ("loss.top_k_every", "loss.top_k_min", "loss.top_k"),
+        _never_shrinks,
+        "G learns from all fakes to the end: the share shrinks every loss.top_k_every images, which must be below "
+        "train.total, and never below loss.top_k_min",
+    ),
+)
+
+TRANSFORMS = (
+    Conflict(
+        "augment.p",
+        lambda recipe: recipe.augment.p is not None and not recipe.augment.is_on,
+        "has no effect without augment.transforms or augment.apa",
+    ),
+    Conflict("augment.p", lambda recipe: _never_happens(recipe, "fixed", "scheduled"), _PLAIN),
+    Conflict("augment.p_max", lambda recipe: _never_happens(recipe, "adaptive"), _PLAIN),
+    Conflict(
+        "augment.color",
+        lambda recipe: _applies(recipe, "color") and recipe.augment.color == 0,
+        f"is 0, so the group color {_NOTHING}",
+    ),
+    Conflict(
+        "augment.translation",
+        lambda recipe: _applies(recipe, "translation") and recipe.augment.shift_pixels(recipe.model.size) == 0,
+        f"is less than half a pixel at model.size, so the group translation {_NOTHING}",
+    ),
+    Conflict(
+        "augment.cutout",
+        lambda recipe: _applies(recipe, "cutout") and recipe.augment.hole_pixels(recipe.model.size) == 0,
+        f"is less than half a pixel at model.size, so the group cutout {_NOTHING}",
+    ),
+    Conflict(
+        "augment.blur",
+        lambda recipe: 0 < recipe.augment.blur < LEAST_BLUR,
+        "is less than a third of a pixel, which blurs nothing",
+    ),
+)
+
+IDLE = SCHEDULES + TRANSFORMS
+
+
+def idle_settings(recipe: AnyRecipe) -> list[str]:
+    """A warning `section.key: reason` for each setting that does not do what it seems to."""
+    return [f"{row.reported_key(recipe)}: {row.reason}" for row in IDLE if row.applies(recipe)]

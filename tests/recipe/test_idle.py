@@ -1,0 +1,103 @@
+"""Settings without effect: valid, so that older runs and models open, and warned of before training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from swincli.commands.app import run
+from swincli.console import Console
+from swincli.data.store.reader import Store
+from swincli.recipe import Recipe, load_recipe
+from swincli.recipe.idle import IDLE, idle_settings
+from swincli.recipe.loading import parse_recipe
+from swincli.recipe.shipped import shipped_recipes
+from swincli.training import loop
+from swincli.training.rehearsal import rehearse
+
+CPU = torch.device("cpu")
+Capture = pytest.CaptureFixture[str]
+DIFFAUGMENT = 'size = 16\n[augment]\ntransforms = "diffaugment"\n'
+NOTHING = {  # sections of a recipe that begins with [model], the key, and part of the reason
+    "a fade after the run": ('[loss]\ntv = 1.0\ntv_until = "2M"\n[train]\ntotal = "1M"', "loss.tv_until", "after"),
+    "a fade of no tv": ("[loss]\ntv_until = 100", "loss.tv_until", "without loss.tv"),
+    "a time without an end": ("[loss]\ngamma_until = 100", "loss.gamma_until", "without loss.r1_gamma_end"),
+    "a warm-up of nothing": ("[loss]\nmee_until = 100", "loss.mee_until", "without loss.mee_entropy"),
+    "top-k after the run": (
+        '[loss]\ntop_k = 0.9\ntop_k_every = "1M"\n[train]\ntotal = "1M"', "loss.top_k_every", "below train.total"
+    ),
+    "top-k after a short run": ('[loss]\ntop_k = 0.9\n[train]\ntotal = "10k"', "loss.top_k", "below train.total"),
+    "top-k of all": ("[loss]\ntop_k = 0.9\ntop_k_min = 1.0", "loss.top_k_min", "all fakes"),
+    "a probability of nothing": ("[augment]\np = 0.5", "augment.p", "without augment.transforms or augment.apa"),
+    "transforms that never happen": (DIFFAUGMENT + "p = 0.0", "augment.p", "plain images alone"),
+    "a schedule from 0 to 0": (
+        DIFFAUGMENT + 'control = "scheduled"\np_end = 0.0\np_until = 100', "augment.p", "plain images alone"
+    ),
+    "a bound of 0": (DIFFAUGMENT + 'control = "adaptive"\np_max = 0.0', "augment.p_max", "plain images alone"),
+    "APA of nothing": ("[augment]\napa = true\np = 0.0", "augment.p", "plain images alone"),
+    "no colour": (DIFFAUGMENT + "color = 0.0", "augment.color", "is 0"),
+    "a shift of no pixel": (DIFFAUGMENT + "translation = 0.03", "augment.translation", "half a pixel"),
+    "a hole of no pixel": (DIFFAUGMENT + "cutout = 0.001", "augment.cutout", "half a pixel"),
+    "a blur of nothing": ("[augment]\nblur = 0.3\nblur_until = 100", "augment.blur", "a third of a pixel"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_it_is_valid_and_one_warning(name: str) -> None:
+    text, key, reason = NOTHING[name]
+    (warning,) = idle_settings(parse_recipe(f"[model]\n{text}", "idle"))
+    assert warning.startswith(f"{key}: ")
+    assert reason in warning
+
+
+def test_every_row_is_tested_here() -> None:
+    recipes = [parse_recipe(f"[model]\n{text}", "idle") for text, _, _ in NOTHING.values()]
+    assert [row.reason for row in IDLE if not any(row.applies(recipe) for recipe in recipes)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        DIFFAUGMENT + 'groups = ["color"]\ncutout = 0.001\ntranslation = 0.001',
+        DIFFAUGMENT + "translation = 0.032",
+        '[augment]\ntransforms = "ada"\np = 0.5\ncolor = 0.0\ncutout = 0.001',
+        "[loss]\ntop_k = 0.9\ntop_k_every = 100\n[train]\ntotal = 101",
+        '[loss]\ntv = 1.0\ntv_until = "1M"\n[train]\ntotal = "1M"',
+        '[loss]\nr2_gamma_end = 1.0\ngamma_until = "1M"\nmee_entropy = 1.0\nmee_until = "1M"',
+        "[augment]\napa = true\np = 0.5",
+        '[augment]\napa = true\ncontrol = "adaptive"',
+    ],
+)
+def test_what_has_an_effect_is_not_warned_of(text: str) -> None:
+    assert idle_settings(parse_recipe(f"[model]\n{text}", "good")) == []
+
+
+def test_shipped_recipes_have_no_such_setting() -> None:
+    assert {name: found for name in shipped_recipes() if (found := idle_settings(load_recipe(name)))} == {}
+
+
+def test_validate_a_dry_run_and_the_start_of_training_warn(
+    tiny_recipe: Callable[..., Recipe],
+    store: Store,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    path, recipe = tmp_path / "my.toml", tiny_recipe("augment.p=0.5")
+    path.write_text("[augment]\np = 0.5\n")
+    assert run(["recipe", "validate", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{path}: valid\n"
+    rehearse(recipe, tmp_path / "run", CPU, Console(quiet=True), resume=True)
+    dry = capsys.readouterr().err
+    monkeypatch.setattr(loop, "start_run", stop)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(recipe, store, tmp_path / "run", CPU, Console(quiet=True), resume=True)
+    for text in (err, dry, capsys.readouterr().err):
+        assert " ".join(text.split()).count("warning: augment.p: has no effect without") == 1
