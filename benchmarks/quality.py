@@ -7,11 +7,10 @@ its last model is measured against the full set by three detectors. With `--curv
 FID alone. The table and the pictures in OUT/SET are written after every cell (`quality_report.py`).
 
 All runs show the same number of images, or with `--equal time` as many as take the time that plain takes. Each recipe's
-speed is measured by two short runs, before the cells or, with equal images, after them: CPU seconds of one thread per
-1,000 images, on CUDA seconds by the clock. The machine should be idle then; cells may run beside other work. With
-`--jobs 2`, two cells run at the same time, each with half of the cores; small networks then get more done. A lab that
-was killed goes on where it was: a run resumes, and what is measured is not measured again. A cell of people-200 takes
-about 8 minutes of one idle core, and 2 more to be measured.
+speed is measured by short runs beside plain's, before the cells or, with equal images, after them. The machine should
+be idle then; cells may run beside other work. With `--jobs 2`, two cells run at the same time, each with half of the
+cores; small networks then get more done. A lab that was killed goes on where it was: a run resumes, and what is
+measured is not measured again. A cell of people-200 takes about 10 minutes of one core, and 4 more to be measured.
 """
 
 from __future__ import annotations
@@ -19,7 +18,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import operator
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -30,17 +31,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from quality_report import Cell, Point, write_report
 from quality_sets import BATCH, HARDER, ROOT, SETS, Prepared, prepare
 
 from swincli.system.atomic_files import write_atomically
+from swincli.system.resources import usable_cores
 from swincli.units import parse_count
 
 POINTS = 5
+CORES = usable_cores()
 OWN_BATCH = 32
 """A multiple of the batch of every recipe that is not an override of the base."""
-SHORT, LONG = 128, 640
-"""Images of the two runs that measure a speed: their difference is a multiple of 16 steps, for lazy penalties."""
+SHORT = 640
+"""Images of a run that measures a speed. A fifth, what is logged at a time, is 16 steps, for lazy penalties."""
 METRICS = {"": "fid,kid,pr,memorization", "-efficientnet": "fid,kid", "-gist": "fid,kid"}
 """What is measured of the last model, by the ending of the measurement's file: Inception and two detectors more."""
 Swincli = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
@@ -48,6 +52,7 @@ ADAPTIVE = ('augment.control="adaptive"', "augment.speed={tenth}")
 DIFFAUGMENT = ('augment.transforms="diffaugment"',)
 BCR = ("loss.bcr_real=10", "loss.bcr_fake=10")
 R3GAN = ('loss.adversarial="relativistic"', "loss.joint_penalty=true", "loss.r2_gamma=0.5")
+R3GAN_LAZY = ('loss.adversarial="relativistic"', "loss.r2_gamma=0.5")
 AUGSELF = ("loss.augself_d=1", "loss.augself_g=0.2")
 LECAM = ("loss.lecam=0.01", "loss.lecam_from={tenth}")
 VISION = ("model.features_side=64", "loss.features=0.3")
@@ -68,6 +73,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "hinge": ('loss.adversarial="hinge"',),
     "weak-r1": ("loss.r1_gamma=0.05",),
     "relativistic-r2": R3GAN,
+    "relativistic-r2-lazy": R3GAN_LAZY,
     "augself": (*DIFFAUGMENT, *AUGSELF),
     "adaptive-mix": ("loss.adaptive_mix=1",),
     "mee-entropy": ("loss.mee_entropy=5e-4",),
@@ -88,6 +94,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "ada-diffaugment+hinge": (*DIFFAUGMENT, *ADAPTIVE, 'loss.adversarial="hinge"'),
     "ada-diffaugment+relativistic-r2": (*DIFFAUGMENT, *ADAPTIVE, *R3GAN),
     "ada-diffaugment+mee-entropy": (*DIFFAUGMENT, *ADAPTIVE, "loss.mee_entropy=5e-4"),
+    "relativistic-r2-lazy+mee-entropy": (*R3GAN_LAZY, "loss.mee_entropy=5e-4"),
     "bcr+mee-entropy": (*BCR, "loss.mee_entropy=5e-4"),
     "bcr+lecam": (*BCR, *LECAM),
     "bcr+relativistic-r2": (*BCR, *R3GAN),
@@ -153,10 +160,17 @@ class Lab:
     @property
     def speeds(self) -> Path:
         """Folder of the speeds, which all cells of the set share."""
-        return self.out.parent / "speeds"
+        return self.out.parent / "beside-plain"
 
-    def speed(self, recipe: str) -> dict[str, float]:
-        """Seconds per 1,000 images of a recipe, and its peak memory in bytes, by two short runs. Nothing else may run.
+    def speed(self, recipe: str, *, at_once: int = 1) -> dict[str, float]:
+        """What a recipe costs: `of_plain`, its time as a multiple of plain's, and seconds per 1,000 images and memory.
+
+        Machines change their speed within minutes, so it runs beside plain: twice two short runs, the second time in
+        the other order. Nothing else may run.
+
+        Args:
+            recipe: Name of the row.
+            at_once: Runs at the same time: 2 on a CPU with two cores or more, otherwise 1.
 
         Raises:
             SystemExit: a run fails.
@@ -164,19 +178,26 @@ class Lab:
         kept = self.speeds / f"{recipe}.json"
         self._claim(kept.with_suffix(".recipe"), recipe)
         if not kept.exists():
-            seconds: dict[int, float] = {}
-            for images in SHORT, LONG:
-                run, before = self.speeds / f"{recipe}-{images}", _children_seconds()
-                if problem := self._train(recipe, run, images, _whole_run(images)):
-                    raise SystemExit(f"{recipe}: {problem}")
-                seconds[images] = _children_seconds() - before
-                lines = _lines(run / "stats.jsonl")
-            pace = statistics.median(line["sec_per_kimg"] for line in lines[1:])
-            if seconds[LONG] and "memory/gpu" not in lines[-1]:  # Windows does not tell
-                pace = (seconds[LONG] - seconds[SHORT]) / (LONG - SHORT) * 1000
-            memory = max(line.get("memory/gpu", line["memory/cpu"]) for line in lines)
-            _write_json(kept, {"sec_per_kimg": pace, "memory": memory})
+            rounds = [("plain", recipe), (recipe, "plain")] if recipe != "plain" else [("plain",)]
+            paces: dict[str, list[float]] = {"plain": [], recipe: []}
+            with ThreadPoolExecutor(at_once) as pool:
+                for number, names in enumerate(rounds):
+                    runs = {name: self.speeds / f"{recipe}-{number}" / name for name in names}
+                    for name, pace in zip(names, pool.map(self._pace, names, runs.values()), strict=True):
+                        paces[name].append(pace)
+            ratio = statistics.mean(map(operator.truediv, paces[recipe], paces["plain"]))
+            memory = max(line.get("memory/gpu", line["memory/cpu"]) for line in _lines(runs[recipe] / "stats.jsonl"))
+            pace = statistics.mean(paces[recipe])
+            _write_json(kept, {"of_plain": ratio, "sec_per_kimg": pace, "memory": memory})
         return dict(json.loads(kept.read_text()))
+
+    def _pace(self, recipe: str, run: Path) -> float:
+        """Seconds per 1,000 images of a short run after its first steps, which may compile."""
+        shutil.rmtree(run, ignore_errors=True)
+        settings = [f"train.total={SHORT}", f"run.snapshot={SHORT}", f"run.samples={SHORT}", f"run.log={SHORT // 5}"]
+        if problem := self._train(recipe, run, SHORT, settings):
+            raise SystemExit(f"{recipe}: {problem}")
+        return statistics.mean(line["sec_per_kimg"] for line in _lines(run / "stats.jsonl")[1:])
 
     def cell(self, recipe: str, seed: int) -> Cell:
         """Train and measure one cell, or what is missing of it."""
@@ -224,7 +245,7 @@ class Lab:
         """Images of a run, in whole batches, and at least a batch for each point."""
         share = 1.0
         if self.equal_time:
-            share = self.speed("plain")["sec_per_kimg"] / self.speed(recipe)["sec_per_kimg"]
+            share = 1 / self.speed(recipe)["of_plain"]
         batch = BATCH if self.recipe(recipe)[0] == self.data.base else OWN_BATCH
         return max(math.ceil(self.images * share / batch), POINTS) * batch
 
@@ -266,16 +287,6 @@ class Lab:
             values |= {name + ending: value for name, value in result["metrics"].items()}
             intervals |= {name + ending: ends for name, ends in result.get("intervals", {}).items()}
         return Point(images, values, intervals)
-
-
-def _whole_run(images: int) -> list[str]:
-    return [f"train.total={images}", f"run.snapshot={images}", f"run.samples={images}"]
-
-
-def _children_seconds() -> float:
-    """CPU time of the commands that have ended."""
-    times = os.times()
-    return times.children_user + times.children_system
 
 
 def _models(run: Path, every: int) -> list[Path]:
@@ -336,9 +347,9 @@ def run_set(name: str, options: argparse.Namespace, commands: Commands) -> bool:
         _say(write_report(out, name, data.images, cells, lab.known_speeds(), options.num))
 
     def measure_speeds() -> None:
-        alone = replace(lab, swincli=Commands(1))
+        alone, at_once = replace(lab, swincli=Commands(1)), 1 if torch.accelerator.is_available() else min(2, CORES)
         for recipe in dict.fromkeys(["plain", *options.only]):
-            _say(f"{name}: {recipe} takes {alone.speed(recipe)['sec_per_kimg']:.1f} s per 1,000 images")
+            _say(f"{name}: {recipe} takes {alone.speed(recipe, at_once=at_once)['of_plain']:.2f} of plain's time")
 
     if lab.equal_time:
         measure_speeds()
@@ -368,7 +379,7 @@ def main() -> None:
         for name, overrides in RECIPES.items():
             _say(f"{name}: {' '.join(overrides) or 'the base recipe'}")
         return
-    commands = Commands(max(1, (os.cpu_count() or 1) // options.jobs))
+    commands = Commands(max(1, CORES // options.jobs))
     results = [run_set(name, options, commands) for name in options.sets]
     raise SystemExit(int(not all(results)))
 

@@ -68,6 +68,7 @@ class Machine:
         Image.new("RGB", (64, 32)).save(run / "samples/fakes-000000000640.png")
         line = {"sec_per_kimg": 30.0, "memory/cpu": 2**30}
         lines = [{**line, "images_seen": seen, "seconds": seen / 1000 * 30} for seen in range(80, total + 1, 80)]
+        lines[0]["sec_per_kimg"] = 90.0
         (run / "stats.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
         return subprocess.CompletedProcess(arguments, 0, "", "")
 
@@ -125,7 +126,8 @@ def test_equal_time_gives_a_slow_recipe_fewer_images(quality: ModuleType, lab: A
     timed = quality.Lab(lab.out, lab.data, 1280, True, 100, False, machine)
     lab.speeds.mkdir(parents=True)
     for recipe, pace in (("plain", 30.0), ("hinge", 40.0)):
-        (lab.speeds / f"{recipe}.json").write_text(json.dumps({"sec_per_kimg": pace, "memory": 2**30}))
+        kept = {"of_plain": pace / 30, "sec_per_kimg": pace, "memory": 2**30}
+        (lab.speeds / f"{recipe}.json").write_text(json.dumps(kept))
     plain, slow = timed.cell("plain", 0), timed.cell("hinge", 0)
     assert (plain.last.images, slow.last.images) == (1280, 960)
 
@@ -146,13 +148,31 @@ def test_what_was_measured_of_another_recipe_is_not_taken(
         lab.cell("plain", 0)
 
 
-def test_the_speed_is_cpu_time_where_the_system_tells_it(
-    quality: ModuleType, lab: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_the_speed_is_measured_beside_plain_in_both_orders(
+    lab: Any, machine: Machine, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    clock = iter([100.0, 110.0, 110.0, 130.0])  # 10 s for 128 images, 20 s for 640
-    monkeypatch.setattr(quality, "_children_seconds", lambda: next(clock))
-    assert lab.speed("hinge")["sec_per_kimg"] == pytest.approx(10 / 0.512)
-    assert lab.speed("hinge")["sec_per_kimg"] == pytest.approx(10 / 0.512)  # kept
+    paces = {0: {"plain": 20.0, "hinge": 30.0}, 1: {"plain": 30.0, "hinge": 40.0}}  # the machine slows down
+    seen: list[str] = []
+
+    def pace(recipe: str, run: Path) -> float:
+        machine(["train", "--out", str(run), "train.total=640", "run.snapshot=640"])
+        seen.append(run.name)
+        return paces[int(run.parent.name[-1])][recipe]
+
+    monkeypatch.setattr(type(lab), "_pace", lambda _, recipe, run: pace(recipe, run))
+    speed = lab.speed("hinge", at_once=at_once)
+    assert speed == {"of_plain": pytest.approx((1.5 + 4 / 3) / 2), "sec_per_kimg": 35.0, "memory": 2**30}
+    assert at_once == 2 or seen == ["plain", "hinge", "hinge", "plain"]
+    assert lab.speed("hinge") == speed  # kept
+    assert lab.speed("plain")["of_plain"] == 1
+    assert len(seen) == 5
+
+
+def test_a_pace_leaves_out_the_first_steps(lab: Any, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()  # of a lab that was stopped
+    assert lab._pace("plain", tmp_path / "run") == 30.0
+    assert len((tmp_path / "run" / "stats.jsonl").read_text().splitlines()) == 8
 
 
 def test_what_is_stopped_interrupts_its_commands(quality: ModuleType) -> None:
