@@ -9,7 +9,15 @@ from swincli.recipe.schema import ModelSection
 WIDTH_KEYS: dict[Literal["g", "d"], set[str]] = {
     network: {f"{network}_{kind}" for kind in ("width", "multiplier", "channels")} for network in ("g", "d")
 }
-BY_RESOLUTION = ("heads", "kv_heads", "window", "mlp_ratio", "mlp_hidden", "mixer")  # keys that may be tables
+BY_RESOLUTION = (
+    "heads",
+    "kv_heads",
+    "kept_heads",
+    "window",
+    "mlp_ratio",
+    "mlp_hidden",
+    "mixer",
+)  # keys that may be tables
 START_KEYS = {"adain_gamma", "bias_init"}  # only used for initialisation
 DISCRIMINATOR_KEYS = WIDTH_KEYS["d"] | {"discriminator", "spectral_norm", "wavelet"}
 
@@ -36,6 +44,8 @@ def differing_keys(one: ModelSection, other: ModelSection, *, discriminator: boo
         same |= {"mixer", "attention"}
     if all(one.kv_heads_at(side) == other.kv_heads_at(side) for side in sides):
         same |= {"kv_heads"}
+    if all(one.kept_heads_at(side) == other.kept_heads_at(side) for side in sides):
+        same |= {"kept_heads"}
     if all(one.hidden_at(side) == other.hidden_at(side) for side in sides):
         same |= {"mlp_ratio", "mlp_hidden"}
     return [key for key in keys if key not in same]

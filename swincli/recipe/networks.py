@@ -13,6 +13,11 @@ from swincli.recipe.section import RgbTriple, Section, inconsistent
 SMALLEST_SIZE, LARGEST_SIZE = 16, 1024
 WIDEST = 65_536  # channels of a layer, codes and hidden layers: 100 times the paper's networks
 
+ALL_HEADS_FROM = {
+    "grid": 16, "na": 8, "na-all": 8, "kv2": 16, "strided": 16, "axial": 16, "latent": 16, "latent-kmeans": 16,
+}  # fmt: skip
+"""Mixers whose heads cannot be pruned, and the smallest side where each stands; below, there is window attention."""
+
 MixerName = Literal[
     "double",
     "single",
@@ -71,6 +76,9 @@ class ModelSection(Section):
     kv_heads: Annotated[int | dict[str, int] | None, ByResolution(Annotated[int, Field(ge=1)], optional=True)] = None
     """Heads of keys and values in window attention, fewer than heads: each serves several heads of queries. One number,
     or a table by resolution. If left out: as many as heads."""
+    kept_heads: Annotated[int | dict[str, int] | None, ByResolution(Annotated[int, Field(ge=2)], optional=True)] = None
+    """Heads of window attention that are left of `heads`, each as wide as before; an even number, or a table by
+    resolution. If left out: all. `swincli convert --prune` writes it."""
     window: Annotated[int | dict[str, int], ByResolution(Literal[4, 8, 16])] = 8
     """Side of an attention window in pixels, or a table by resolution. Feature maps up to this size have full
     attention."""
@@ -193,6 +201,11 @@ class ModelSection(Section):
         kv_heads: int | None = self.value_at("kv_heads", resolution)
         return kv_heads or self.heads_at(resolution)
 
+    def kept_heads_at(self, resolution: int) -> int:
+        """Number of heads of window attention at a resolution, after pruning."""
+        kept: int | None = self.value_at("kept_heads", resolution)
+        return kept or self.heads_at(resolution)
+
     def window_at(self, resolution: int) -> int:
         """Side of an attention window at a resolution, at most that of the map."""
         window: int = self.value_at("window", resolution)
@@ -228,6 +241,21 @@ class ModelSection(Section):
                 even = ", and be even: half of the heads have windows of their own" if groups == 2 else ""
                 numbers = f"{kv_heads} heads of keys for G's {heads} heads at {side} px"
                 raise inconsistent("kv_heads", f"{numbers}; they must divide the heads{even}")
+        return self
+
+    @model_validator(mode="after")
+    def _kept_heads_fit(self) -> Self:
+        for side in self.resolutions:
+            heads, kept = self.heads_at(side), self.kept_heads_at(side)
+            if kept == heads:
+                continue
+            if kept > heads or kept % 2:
+                numbers = f"{kept} of G's {heads} heads at {side} px"
+                raise inconsistent("kept_heads", f"{numbers}; an even number, and no more than there are")
+            if self.kv_heads_at(side) != heads or self.score_mask != "none":
+                raise inconsistent("kept_heads", "cannot be combined with kv_heads or score_mask")
+            if side >= ALL_HEADS_FROM.get(mixer := self.mixer_at(side), side + 1):
+                raise inconsistent("kept_heads", f'the mixer "{mixer}" at {side} px keeps all its heads')
         return self
 
     def _check_widths(self, network: Literal["g", "d"], spelled: list[int] | None) -> None:

@@ -31,7 +31,9 @@ def test_a_model_becomes_smaller_and_is_measured(
     output = capsys.readouterr()
     answer = json.loads(output.out)
     assert answer["mlp_hidden"] == {"4": 32, "8": 32, "16": 32}
-    removed = 2 * 2 * 16 * 32 * (4**2 + 8**2 + 16**2)
+    assert answer["kept_heads"] == {"4": 2, "8": 2, "16": 2}
+    units, heads, windows = 2 * 16 * 32, 4 * 16 * 8, 2 * 8  # of a position; the last by a window's positions
+    removed = 2 * sum(side**2 * (units + heads + windows * min(side, 8) ** 2) for side in (4, 8, 16))
     assert answer["multiply_adds"]["before"] - answer["multiply_adds"]["after"] == removed
     assert all({"fid", "recall"} <= values.keys() for values in answer["metrics"].values())
     for moment in ("before", "after"):

@@ -27,7 +27,14 @@ from swincli.synthesis.latents.classes import labels_as_trained
 from swincli.synthesis.sampling import generate
 from swincli.training.pruning.distillation import distil
 from swincli.training.pruning.mixer_exchange import exchange, exchanged_section, parse_exchange
-from swincli.training.pruning.mlp_units import LATENTS, check_prunable, prune, smaller_section, unit_statistics
+from swincli.training.pruning.smaller_model import (
+    LATENTS,
+    check_prunable,
+    measure_parts,
+    prune,
+    pruned_keys,
+    smaller_section,
+)
 
 METRICS = ("fid", "pr")
 SHOWN = ("fid", "recall")
@@ -55,14 +62,14 @@ class Change:
 
 
 def _pruning(model: Model, share: float) -> Change:
-    """Remove a share of the hidden units of the MLPs."""
+    """Remove a share of the hidden units of the MLPs and of the heads."""
     kept = check_prunable(model.recipe.model, model.path, share)
 
     def make(model: Model, console: Console) -> Model:
-        with console.progress("Measuring units", LATENTS) as advance:
-            return prune(model, kept, unit_statistics(model, LATENTS, advance))
+        with console.progress("Measuring units and heads", LATENTS) as advance:
+            return prune(model, kept, measure_parts(model, LATENTS, advance))
 
-    facts = {"mlp_hidden": {str(side): units for side, units in kept.items()}}
+    facts = pruned_keys(model.recipe.model, kept)
     return Change(smaller_section(model.recipe.model, kept), "pruned", "prune", facts, make)
 
 

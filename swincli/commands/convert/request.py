@@ -62,7 +62,7 @@ class ConvertRequest:
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Remove this share of the hidden units of G's MLPs, e.g. 0.3, and distil what remains.",
+            help="Remove this share of G's hidden MLP units and heads, e.g. 0.3, and distil what remains.",
             rich_help_panel=PRUNING,
         ),
     ] = None

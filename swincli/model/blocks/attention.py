@@ -228,6 +228,8 @@ class GroupedAttention(nn.Module):
             attention, Ainslie et al., 2023).
         bias_init: Its initial values, a key of `BIAS_INITS`.
         score_mask: What multiplies the logits, a key of `SCORE_MASKS`.
+        head_dim: Channels of a head; None for `channels / heads`. After pruning, the heads together are narrower than
+            the map.
     """
 
     def __init__(
@@ -243,13 +245,15 @@ class GroupedAttention(nn.Module):
         kv_heads: int | None = None,
         bias_init: str = "normal",
         score_mask: str = "none",
+        head_dim: int | None = None,
     ) -> None:
         super().__init__()
         shifts = ATTENTIONS[kind](block, side // 2 if side < resolution else 0)
-        self.group_heads, self.head_dim = heads // len(shifts), channels // heads
+        self.group_heads, self.head_dim = heads // len(shifts), head_dim or channels // heads
+        self.inner = heads * self.head_dim
         self.group_kv_heads = (kv_heads or heads) // len(shifts)
-        self.qkv = nn.Linear(channels, channels + 2 * len(shifts) * self.group_kv_heads * self.head_dim)
-        self.proj = nn.Linear(channels, channels)
+        self.qkv = nn.Linear(channels, self.inner + 2 * len(shifts) * self.group_kv_heads * self.head_dim)
+        self.proj = nn.Linear(self.inner, channels)
         self.halves = nn.ModuleList(
             WindowAttention(
                 self.group_heads, self.head_dim, side, shift, relative_bias, bias_init=bias_init, score_mask=score_mask
@@ -269,7 +273,7 @@ class GroupedAttention(nn.Module):
         return out
 
     def attend(self, qkv: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Attention without the last projection: `[B, H, W, 3, G, h, d] -> [B, H, W, C]`."""
+        """Attention without the last projection: `[B, H, W, 3, G, h, d] -> [B, H, W, G h d]`."""
         return attend_in_windows(qkv, self.head_groups, bias)
 
     def bias_tables(self) -> list[Tensor]:
@@ -294,15 +298,15 @@ class GroupedAttention(nn.Module):
     def project_tiled(self, x: Tensor, out: Tensor) -> None:
         """The last projection of what `attend_tiled` wrote, plus x."""
         for tile in tiles(x, x.shape[-1]):
-            tile.write(out, tile.read(x) + self.proj(tile.read(out)))
+            tile.write(out, tile.read(x) + self.proj(tile.read(out[..., : self.inner])))
 
     def attend_tiled(self, x: Tensor, normalise: NormaliseTile, out: Tensor) -> None:
-        """`add_tiled` without the last projection and without adding x.
+        """`add_tiled` without the last projection and without adding x: it writes the first channels of `out`.
 
         For every head group, only the rows of the projection that make its q, k and v are applied.
         """
         heads, dim = self.group_heads, self.head_dim
-        results = out.unflatten(-1, (len(self.halves), heads, dim)).unbind(3)
+        results = out[..., : self.inner].unflatten(-1, (len(self.halves), heads, dim)).unbind(3)
         for number, (group, result) in enumerate(zip(self.head_groups, results, strict=True)):
             grid, position_bias, factors = group.grid, group.bias(), group.factors()
             weight, bias = self._rows(self.qkv.weight, number), self._rows(self.qkv.bias, number)

@@ -63,7 +63,7 @@ def _windows(kind: str) -> Callable[[ModelSection, int, int, int], nn.Module]:
     def build(config: ModelSection, resolution: int, channels: int, index: int) -> nn.Module:
         return GroupedAttention(
             channels,
-            config.heads_at(resolution),
+            config.kept_heads_at(resolution),
             side=config.window_at(resolution),
             resolution=resolution,
             kind=kind,
@@ -71,17 +71,23 @@ def _windows(kind: str) -> Callable[[ModelSection, int, int, int], nn.Module]:
             relative_bias=config.relative_bias,
             bias_init=config.bias_init,
             score_mask=config.score_mask,
-            kv_heads=config.kv_heads_at(resolution),
+            kv_heads=_kv_heads(config, resolution),
+            head_dim=channels // config.heads_at(resolution),
         )
 
     return build
 
 
+def _kv_heads(config: ModelSection, resolution: int) -> int:
+    return min(config.kv_heads_at(resolution), config.kept_heads_at(resolution))
+
+
 def _of_windows(config: ModelSection, resolution: int) -> int:
     """q, k, v and output projections, and the products of each position with all of its window."""
     channels, window = config.width_at(resolution), config.window_at(resolution)
-    keys = 2 * config.kv_heads_at(resolution) * channels // config.heads_at(resolution)
-    return resolution**2 * (2 * channels**2 + channels * keys + 2 * window**2 * channels)
+    dim = channels // config.heads_at(resolution)
+    inner, keys = config.kept_heads_at(resolution) * dim, 2 * _kv_heads(config, resolution) * dim
+    return resolution**2 * (2 * channels * inner + channels * keys + 2 * window**2 * inner)
 
 
 def _with_latents(assign: str) -> Mixer:

@@ -13,6 +13,7 @@ from swincli.errors import UsageError, did_you_mean
 from swincli.model.files.model_file import Model
 from swincli.model.generator import Generator
 from swincli.model.mixers.registry import MIXERS, mixers_with
+from swincli.recipe.networks import ALL_HEADS_FROM
 from swincli.recipe.schema import ModelSection
 
 SEED = 0
@@ -58,9 +59,20 @@ def exchanged_section(config: ModelSection, chosen: dict[int, str], path: Path) 
     if table == names:
         raise UsageError(f"--mixers: {path} has these mixers already", "Give others.")
     try:
-        return ModelSection.model_validate(config.model_dump() | {"mixer": table})
+        return ModelSection.model_validate(config.model_dump() | {"mixer": table, **_heads_left(config, table)})
     except ValidationError as error:
         raise UsageError(f"--mixers: {error.errors()[0]['msg']}", "Give others.") from None
+
+
+def _heads_left(config: ModelSection, table: dict[str, str]) -> dict[str, dict[str, int]]:
+    """`kept_heads` of a pruned model, where the mixers can have it."""
+    if config.kept_heads is None:
+        return {}
+    left = {
+        side: config.heads_at(int(side)) if name in ALL_HEADS_FROM else config.kept_heads_at(int(side))
+        for side, name in table.items()
+    }
+    return {"kept_heads": left}
 
 
 def exchange(model: Model, section: ModelSection) -> Model:

@@ -1,4 +1,4 @@
-"""Pruning of MLP units: which go, what remains without them, and what distillation repairs."""
+"""Pruning of MLP units and heads: which go, what remains without them, and what distillation repairs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,8 @@ from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
 from swincli.synthesis.latents.codes import codes_of_seeds
 from swincli.training.pruning.distillation import distil, imitation_loss
-from swincli.training.pruning.mlp_units import (
-    check_prunable,
-    mlps_of,
-    prune,
-    smaller_section,
-    strongest_units,
-    unit_statistics,
-)
+from swincli.training.pruning.mlp_units import mlps_of, strongest_units
+from swincli.training.pruning.smaller_model import Kept, check_prunable, measure_parts, prune, smaller_section
 
 SIZES = {"size": 16, "latent_dim": 16, "mapping_layers": 1, "g_width": 16, "d_width": 8, "adain_gamma": 1.0}
 PATH = Path("model")
@@ -63,7 +57,7 @@ def test_statistics_are_those_of_all_positions_and_images(model: Model) -> None:
     images_of(model)
     for hook in hooks:
         hook.remove()
-    found = unit_statistics(model, 4)
+    found = list(measure_parts(model, 4).units.values())
     assert len(found) == len(seen) == 6
     for mlp, parts, statistics in zip(mlps_of(model.generator), seen, found, strict=True):
         units = F.gelu(F.linear(torch.cat(parts), mlp.expand.weight, mlp.expand.bias)).double()
@@ -72,14 +66,16 @@ def test_statistics_are_those_of_all_positions_and_images(model: Model) -> None:
 
 
 def test_all_units_kept_give_the_same_images(model: Model) -> None:
-    everything = {side: model.recipe.model.hidden_at(side) for side in (4, 8, 16)}
-    assert torch.equal(images_of(prune(model, everything, unit_statistics(model, 4))), images_of(model))
+    section = model.recipe.model
+    everything = Kept(*({side: at(side) for side in (4, 8, 16)} for at in (section.hidden_at, section.heads_at)))
+    assert torch.equal(images_of(prune(model, everything, measure_parts(model, 4))), images_of(model))
 
 
 def test_removed_units_are_as_masked_ones(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mask sets the activation of a unit to its mean. In float64, because rounding grows from level to level."""
-    kept, statistics = check_prunable(model.recipe.model, PATH, 0.5), unit_statistics(model, 8)
-    assert kept == {4: 32, 8: 32, 16: 32}
+    kept, statistics = check_prunable(model.recipe.model, PATH, 0.5), measure_parts(model, 8)
+    assert kept == Kept({4: 32, 8: 32, 16: 32}, {4: 2, 8: 2, 16: 2})
+    kept = Kept(kept.units, {})
     exact = replace(model, generator=copy.deepcopy(model.generator).double())
     codes = codes_of_seeds(model, range(4)).double()
 
@@ -89,7 +85,7 @@ def test_removed_units_are_as_masked_ones(model: Model, monkeypatch: pytest.Monk
 
     pruned, whole = drawn(prune(exact, kept, statistics)), drawn(exact)
     masks: dict[Mlp, tuple[Tensor, Tensor]] = {}
-    for mlp, known in zip(mlps_of(exact.generator), statistics, strict=True):
+    for mlp, known in zip(mlps_of(exact.generator), statistics.units.values(), strict=True):
         chosen = torch.zeros(64, dtype=torch.bool)
         chosen[strongest_units(mlp, known, 32)] = True
         masks[mlp] = chosen, known.mean
@@ -110,14 +106,15 @@ def test_units_that_do_nothing_go_first(model: Model) -> None:
     for mlp in mlps_of(generator):
         mlp.expand.weight[::2], mlp.expand.bias[::2] = 0, 3
     idle = replace(model, generator=generator)
-    pruned = prune(idle, check_prunable(model.recipe.model, PATH, 0.5), unit_statistics(idle, 8))
+    kept = Kept(check_prunable(model.recipe.model, PATH, 0.5).units, {})
+    pruned = prune(idle, kept, measure_parts(idle, 8))
     torch.testing.assert_close(images_of(pruned), images_of(idle), rtol=1e-4, atol=1e-4)
     assert mlps_of(pruned.generator)[0].expand.bias.shape == (32,)
 
 
 def test_multiply_adds_fall_by_those_of_the_removed_units(model: Model) -> None:
     kept = check_prunable(model.recipe.model, PATH, 0.3)
-    assert kept == {4: 48, 8: 48, 16: 48}  # 44.8, to the next multiple of 8
+    assert kept == Kept({4: 48, 8: 48, 16: 48}, {4: 4, 8: 4, 16: 4})  # 44.8 units; a pair of 4 heads is more
     counts = []
     for section in (model.recipe.model, smaller_section(model.recipe.model, kept)):
         with meta_init():
@@ -134,6 +131,7 @@ def test_multiply_adds_fall_by_those_of_the_removed_units(model: Model) -> None:
         ({"style": "modulated-mlp"}, 0.3, "modulated-mlp"),
         ({}, 0.01, "--prune 0.01: removes no unit"),
         ({"mlp_hidden": 8}, 0.3, "pruned already"),
+        ({"kept_heads": 2}, 0.3, "pruned already .model.kept_heads"),
     ],
 )
 def test_models_that_cannot_be_pruned(keys: dict[str, Any], share: float, message: str) -> None:
@@ -142,7 +140,7 @@ def test_models_that_cannot_be_pruned(keys: dict[str, Any], share: float, messag
 
 
 def test_distillation_comes_closer_and_leaves_the_mapping_network(model: Model) -> None:
-    kept, statistics = check_prunable(model.recipe.model, PATH, 0.6), unit_statistics(model, 8)
+    kept, statistics = check_prunable(model.recipe.model, PATH, 0.6), measure_parts(model, 8)
     first, second = (prune(model, kept, statistics) for _ in range(2))
     known = {name: value.clone() for name, value in model.generator.state_dict().items()}
     codes = codes_of_seeds(model, range(8)).clone()
@@ -167,6 +165,6 @@ def test_a_network_imitates_itself(model: Model) -> None:
 def test_the_mlp_of_a_mixer_stays_whole() -> None:
     model = make_model(mixer="latent")
     assert len(mlps_of(model.generator)) == 6  # of the blocks, not of the latents
-    smaller = prune(model, {4: 32, 8: 32, 16: 32}, unit_statistics(model, 2))
+    smaller = prune(model, Kept({4: 32, 8: 32, 16: 32}, {4: 2, 8: 2}), measure_parts(model, 2))
     assert smaller.generator.levels[2].blocks[1].attention.mix.mlp.expand.out_features == 64  # type: ignore[union-attr, index]
     assert images_of(smaller).isfinite().all()
