@@ -19,7 +19,8 @@ BY_RESOLUTION = (
     "mixer",
 )  # keys that may be tables
 START_KEYS = {"adain_gamma", "bias_init"}  # only used for initialisation
-DISCRIMINATOR_KEYS = WIDTH_KEYS["d"] | {"discriminator", "spectral_norm", "wavelet"}
+FEATURE_KEYS = {"features", "feature_heads", "features_side"}  # of a D that looks at frozen features
+DISCRIMINATOR_KEYS = WIDTH_KEYS["d"] | {"discriminator", "spectral_norm", "wavelet", "std_group"} | FEATURE_KEYS
 
 
 def differing_keys(one: ModelSection, other: ModelSection, *, discriminator: bool = True) -> list[str]:

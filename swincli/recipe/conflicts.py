@@ -49,6 +49,11 @@ def _keys(*names: str) -> tuple[str, ...]:
     return tuple(f"loss.{name}" for name in names)
 
 
+def _splits(recipe: AnyRecipe) -> bool:
+    """Whether a step has more than one micro-batch, in one process too."""
+    return bool(recipe.run.micro_batch is not None and recipe.run.micro_batch < recipe.train.batch)
+
+
 def _is_paired(recipe: AnyRecipe) -> bool:
     return bool(recipe.loss.adversarial == "relativistic")
 
@@ -125,6 +130,12 @@ LOGITS = (
         '"wasserstein" needs a D of bounded slope; set model.spectral_norm = true, or a weight of R1 or R2',
     ),
     Conflict(
+        ("augment.control", "loss.adversarial"),
+        lambda recipe: recipe.augment.is_on and recipe.augment.control == "adaptive" and not recipe.loss.has_boundary,
+        '"adaptive" follows the sign of D\'s logits, and those of "wasserstein" have no zero; use a fixed or scheduled '
+        "probability, or another loss",
+    ),
+    Conflict(
         "loss.lecam",
         lambda recipe: _uses(recipe, "lecam") and _is_paired(recipe),
         'ties logits to averages; with "relativistic" only their differences mean anything',
@@ -141,12 +152,12 @@ LOGITS = (
     ),
     Conflict(
         "loss.top_k",
-        lambda recipe: recipe.loss.top_k < 1 and recipe.run.micro_batch is not None,
+        lambda recipe: recipe.loss.top_k < 1 and _splits(recipe),
         "takes the best fakes of the whole batch, which run.micro_batch splits",
     ),
     Conflict(
         "loss.mee_entropy",
-        lambda recipe: _uses(recipe, "mee_entropy") and recipe.run.micro_batch is not None,
+        lambda recipe: _uses(recipe, "mee_entropy") and _splits(recipe),
         "takes the logarithm of a mean over the whole batch, which run.micro_batch splits",
     ),
     Conflict(
@@ -222,6 +233,15 @@ FROZEN = (
         _keys("features_from", "features"),
         lambda recipe: _uses(recipe, "features") and recipe.loss.features_from >= recipe.train.total > 0,
         "the second D starts after loss.features_from images, which must be below train.total",
+    ),
+    Conflict(
+        ("loss.features_until", "loss.features_from"),
+        lambda recipe: (
+            _uses(recipe, "features")
+            and recipe.loss.features_end == 0
+            and (recipe.loss.features_until or 0) <= recipe.loss.features_from
+        ),
+        "the weight comes to 0 at loss.features_until, before the second D starts at loss.features_from",
     ),
 )
 
@@ -312,6 +332,11 @@ def _repeats_its_steps(recipe: AnyRecipe) -> bool:
 
 
 MACHINE = (
+    Conflict(
+        "model.style",
+        lambda recipe: recipe.model.style == "adabn" and _splits(recipe),
+        '"adabn" takes statistics over the whole batch, which run.micro_batch splits',
+    ),
     Conflict(
         "run.cuda_graphs",
         lambda recipe: recipe.run.cuda_graphs and not _repeats_its_steps(recipe),

@@ -5,6 +5,8 @@ What contradicts itself is in `conflicts`. These are valid, because runs and mod
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from swincli.recipe.conflicts import AnyRecipe, Conflict
 from swincli.recipe.objective import LEAST_BLUR
 
@@ -28,6 +30,19 @@ def _never_shrinks(recipe: AnyRecipe) -> bool:
     """Whether `loss.top_k` never takes fewer than all fakes: its first interval ends with the run, or a bound is 1."""
     loss, total = recipe.loss, recipe.train.total
     return bool(loss.top_k < 1 and (loss.top_k_every >= total > 0 or loss.top_k_min == 1))
+
+
+def _without(needed: str, has: Callable[[AnyRecipe], bool], section: str, *keys: str) -> tuple[Conflict, ...]:
+    """Rows of keys that are set to other than their defaults, without what reads them."""
+
+    def row(key: str) -> Conflict:
+        def applies(recipe: AnyRecipe) -> bool:
+            values = getattr(recipe, section)
+            return bool(getattr(values, key) != type(values).model_fields[key].default and not has(recipe))
+
+        return Conflict(f"{section}.{key}", applies, f"has no effect without {needed}")
+
+    return tuple(map(row, keys))
 
 
 SCHEDULES = (
@@ -93,7 +108,36 @@ TRANSFORMS = (
     ),
 )
 
-IDLE = SCHEDULES + TRANSFORMS
+ALONE = (
+    *_without(
+        'augment.control = "adaptive"',
+        lambda recipe: "control" in recipe.augment.model_fields_set,  # another one was chosen, perhaps on top of a base
+        *("augment", "p_max", "target", "speed"),
+    ),
+    *_without(
+        'augment.transforms = "diffaugment"',
+        lambda recipe: recipe.augment.transforms == "diffaugment",
+        *("augment", "color", "translation", "cutout"),
+    ),
+    *_without("loss.lecam", lambda recipe: recipe.loss.lecam > 0, "loss", "lecam_from", "lecam_decay"),
+    *_without("loss.zcr_d or loss.zcr_g", lambda recipe: recipe.loss.zcr_d or recipe.loss.zcr_g, "loss", "zcr_sigma"),
+    *_without("loss.top_k", lambda recipe: recipe.loss.top_k < 1, "loss", "top_k_every", "top_k_min"),
+    *_without("loss.adaptive_mix", lambda recipe: recipe.loss.adaptive_mix > 0, "loss", "adaptive_mix_noise"),
+    *_without("loss.mee_entropy", lambda recipe: recipe.loss.mee_entropy > 0, "loss", "mee_buffer"),
+    *_without("loss.features", lambda recipe: recipe.loss.features > 0, "loss", "features_from"),
+    *_without(
+        'loss.features or model.discriminator = "features"',
+        lambda recipe: recipe.loss.features > 0 or recipe.model.discriminator == "features",
+        *("model", "feature_heads", "features_side"),
+    ),
+    Conflict(
+        "loss.augself_g",
+        lambda recipe: recipe.loss.augself_g > 0 and recipe.loss.augself_d == 0,
+        "G learns from heads that only loss.augself_d trains, so they stay random",
+    ),
+)
+
+IDLE = SCHEDULES + TRANSFORMS + ALONE
 
 
 def idle_settings(recipe: AnyRecipe) -> list[str]:

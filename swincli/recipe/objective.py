@@ -151,6 +151,11 @@ class LossSection(Section):
         return bool(self.r2_gamma or self.r2_gamma_end)
 
     @property
+    def has_boundary(self) -> bool:
+        """Whether a logit between reals and fakes exists: not with "wasserstein", where a constant changes nothing."""
+        return self.adversarial != "wasserstein"
+
+    @property
     def has_penalty_phase(self) -> bool:
         """Whether R1 or R2 run in phases of their own, so that D's optimiser takes extra steps."""
         return (self.has_r1 or self.has_r2) and not self.joint_penalty

@@ -104,6 +104,16 @@ def test_mixers_that_the_model_cannot_have(
     assert message in capsys.readouterr().err
 
 
+def test_mixers_that_contradict_the_rest_of_the_recipe_are_refused_first(
+    tiny_recipe_file: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    run_folder = tmp_path / "run"
+    assert run(["train", str(tiny_recipe_file), "--out", str(run_folder), "-q", "--set", "model.kv_heads=2"]) == 0
+    capsys.readouterr()
+    assert convert(run_folder, tmp_path / "out.safetensors", "--mixers", "16=na", "--data", tmp_path) == 2
+    assert "a head of keys and values for every head" in capsys.readouterr().err
+
+
 def test_real_images_that_are_missing_are_noticed_first(model: Path, tmp_path: Path, capsys: Capture) -> None:
     detector = save_script(MeanColours(), tmp_path / "colours.pt")
     given = ["--prune", 0.5, "--data", tmp_path / "none", "--detector", detector]

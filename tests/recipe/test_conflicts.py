@@ -163,6 +163,24 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         "only their differences",
     ),
     "top-k and pairs": ('[loss]\nadversarial = "relativistic"\ntop_k = 0.9', 3, "loss.top_k", "logits of fakes alone"),
+    "a whole batch in parts": (
+        '[model]\nstyle = "adabn"\n[run]\nmicro_batch = 4',
+        2,
+        "model.style",
+        "run.micro_batch splits",
+    ),
+    "a probability that follows no sign": (
+        '[augment]\ntransforms = "ada"\ncontrol = "adaptive"\n[loss]\nadversarial = "wasserstein"',
+        3,
+        "augment.control",
+        "have no zero",
+    ),
+    "a second D that ends before it starts": (
+        "[loss]\nfeatures = 1.0\nfeatures_from = 200\nfeatures_end = 0.0\nfeatures_until = 100",
+        5,
+        "loss.features_until",
+        "before the second D starts",
+    ),
     "top-k in parts": ("[loss]\ntop_k = 0.9\n[run]\nmicro_batch = 4", 2, "loss.top_k", "run.micro_batch splits"),
     "MEE's entropy in parts": (
         "[loss]\nmee_entropy = 5e-4\n[run]\nmicro_batch = 4",
@@ -328,7 +346,7 @@ def applies(conflict: object, text: str) -> bool:
 
 def test_an_override_is_named_as_one() -> None:
     with pytest.raises(RecipeError, match=r"loss.top_k \(--set\): takes the best fakes of the whole batch"):
-        load_recipe("quickstart", ["loss.top_k=0.9", "run.micro_batch=8"])
+        load_recipe("quickstart", ["loss.top_k=0.9", "run.micro_batch=4"])
 
 
 def test_the_defaults_and_weights_of_nothing_contradict_nothing() -> None:

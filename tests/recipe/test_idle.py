@@ -42,6 +42,23 @@ NOTHING = {  # sections of a recipe that begins with [model], the key, and part 
     "a shift of no pixel": (DIFFAUGMENT + "translation = 0.03", "augment.translation", "half a pixel"),
     "a hole of no pixel": (DIFFAUGMENT + "cutout = 0.001", "augment.cutout", "half a pixel"),
     "a blur of nothing": ("[augment]\nblur = 0.3\nblur_until = 100", "augment.blur", "a third of a pixel"),
+    "a bound of a fixed probability": (DIFFAUGMENT + "p_max = 0.5", "augment.p_max", '"adaptive"'),
+    "a target of a fixed probability": (DIFFAUGMENT + "target = 0.5", "augment.target", '"adaptive"'),
+    "a speed of a fixed probability": (DIFFAUGMENT + 'speed = "100k"', "augment.speed", '"adaptive"'),
+    "a colour of ADA": ('[augment]\ntransforms = "ada"\ncolor = 0.5', "augment.color", '"diffaugment"'),
+    "a shift of nothing": ("[augment]\ntranslation = 0.2", "augment.translation", '"diffaugment"'),
+    "a hole of nothing": ("[augment]\ncutout = 0.2", "augment.cutout", '"diffaugment"'),
+    "a start of no LeCam": ("[loss]\nlecam_from = 100", "loss.lecam_from", "without loss.lecam"),
+    "a decay of no LeCam": ("[loss]\nlecam_decay = 0.9", "loss.lecam_decay", "without loss.lecam"),
+    "noise of no zCR": ("[loss]\nzcr_sigma = 0.1", "loss.zcr_sigma", "without loss.zcr_d or loss.zcr_g"),
+    "an interval of no top-k": ("[loss]\ntop_k_every = 100", "loss.top_k_every", "without loss.top_k"),
+    "a bound of no top-k": ("[loss]\ntop_k_min = 0.7", "loss.top_k_min", "without loss.top_k"),
+    "noise of no blend": ("[loss]\nadaptive_mix_noise = 0.1", "loss.adaptive_mix_noise", "without loss.adaptive_mix"),
+    "a buffer of no entropy": ("[loss]\nmee_buffer = 64", "loss.mee_buffer", "without loss.mee_entropy"),
+    "a start of no features": ("[loss]\nfeatures_from = 100", "loss.features_from", "without loss.features"),
+    "heads of no features": ('feature_heads = "full"', "model.feature_heads", "without loss.features"),
+    "a side of no features": ("features_side = 128", "model.features_side", "without loss.features"),
+    "AugSelf of G alone": (DIFFAUGMENT + "[loss]\naugself_g = 0.2", "loss.augself_g", "stay random"),
 }  # fmt: skip
 
 
@@ -63,7 +80,7 @@ def test_every_row_is_tested_here() -> None:
     [
         DIFFAUGMENT + 'groups = ["color"]\ncutout = 0.001\ntranslation = 0.001',
         DIFFAUGMENT + "translation = 0.032",
-        '[augment]\ntransforms = "ada"\np = 0.5\ncolor = 0.0\ncutout = 0.001',
+        '[augment]\ntransforms = "ada"\ncontrol = "fixed"\np = 0.5\nspeed = "100k"',
         "[loss]\ntop_k = 0.9\ntop_k_every = 100\n[train]\ntotal = 101",
         '[loss]\ntv = 1.0\ntv_until = "1M"\n[train]\ntotal = "1M"',
         '[loss]\nr2_gamma_end = 1.0\ngamma_until = "1M"\nmee_entropy = 1.0\nmee_until = "1M"',

@@ -110,12 +110,18 @@ def test_a_split_batch_has_the_same_texts(tiny_recipe: MakeRecipe, texts: Store)
         assert sorted(map(str, of_whole.tolist())) == sorted(map(str, of_halves.tolist())), name
 
 
-def test_paired_logits_have_one_text_for_a_pair(tiny_recipe: MakeRecipe, texts: Store) -> None:
-    recipe = tiny_recipe(TEXTS, "loss.adversarial=relativistic", "augment.text_noise=0", "augment.text_drop=0")
+@pytest.mark.parametrize("variation", [("0", "0"), ("0.15", "0.5")])
+def test_paired_logits_have_one_text_for_a_pair(
+    tiny_recipe: MakeRecipe, texts: Store, variation: tuple[str, str]
+) -> None:
+    noise, drop = variation
+    recipe = tiny_recipe(
+        TEXTS, "loss.adversarial=relativistic", f"augment.text_noise={noise}", f"augment.text_drop={drop}"
+    )
     (batch,) = next_step_micro_batches(build_state(recipe, texts.content_hash, CPU), texts)
     assert batch.labels is not None
     assert batch.d_labels is not None
-    assert torch.equal(batch.labels, batch.d_labels)
+    torch.testing.assert_close(batch.labels, batch.d_labels, rtol=0, atol=0, equal_nan=True)
 
 
 def test_what_does_not_fit_is_said(tiny_recipe: MakeRecipe, texts: Store, store: Store) -> None:

@@ -75,7 +75,7 @@ def _pruning(model: Model, share: float) -> Change:
 
 def _exchange(model: Model, text: str) -> Change:
     """Exchange the mixers of some resolutions."""
-    section = exchanged_section(model.recipe.model, parse_exchange(text), model.path)
+    section = exchanged_section(model.recipe, parse_exchange(text), model.path)
     return Change(section, "changed", "mixers", {"mixer": section.mixer}, lambda model, _: exchange(model, section))
 
 

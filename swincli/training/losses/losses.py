@@ -19,7 +19,7 @@ from swincli.model.blocks.conditioning import forward_with_labels
 from swincli.recipe.objective import LossSection
 from swincli.training.augment.probability import AUGMENT_P, AUGMENT_R, is_adaptive
 from swincli.training.losses.added_modules import used_modules
-from swincli.training.losses.adversarial import ADVERSARIAL
+from swincli.training.losses.adversarial import ADVERSARIAL, Adversarial
 from swincli.training.losses.apa import swapped
 from swincli.training.losses.batch import Batch
 from swincli.training.losses.path_length import PATH_MEAN, path_lengths
@@ -55,7 +55,7 @@ class Losses:
         with self.networks.differentiable_twice() if joint else contextlib.nullcontext():
             phase = self._d_phase(batch, reals, real_labels, fakes)
         loss = self.adversarial.d(phase.real.logits, phase.fake.logits)
-        scalars = _d_scalars(loss, phase, paired=self.adversarial.paired) | self._augment_scalars(batch)
+        scalars = _d_scalars(loss, phase, self.adversarial) | self._augment_scalars(batch)
         loss = _add_terms(D_TERMS, phase, loss, scalars, self.section, batch.images_seen)
         if joint:
             loss = self._add_penalties(phase, loss, scalars)
@@ -100,8 +100,9 @@ class Losses:
             gamma = r1_weight(seen, self.section)
             loss, scalars["loss/r1"], logits = self._penalty(batch, reals, labels, "r1", gamma)
             losses.append(loss)
-            if is_adaptive(self.recipe.augment) and not self.adversarial.paired:
-                scalars["r1/real_sign"] = logits.sign().mean()
+            boundary = self.adversarial.boundary
+            if is_adaptive(self.recipe.augment) and not self.adversarial.paired and boundary is not None:
+                scalars["r1/real_sign"] = (logits - boundary).sign().mean()
         if self.section.has_r2:
             with torch.no_grad():
                 fakes = self.networks.generate(batch.d_latents, batch.d_labels)
@@ -206,15 +207,17 @@ def _add_terms(
     return loss
 
 
-def _d_scalars(loss: Tensor, phase: DPhase, *, paired: bool) -> Scalars:
-    """What D's phase reports. `d/real_sign` is ADA's r_t. With paired logits, only their differences have a sign."""
-    real, fake = phase.real.logits.detach(), phase.fake.logits.detach()
-    high, low = (real - fake, fake - real) if paired else (real, fake)
+def _d_scalars(loss: Tensor, phase: DPhase, adversarial: Adversarial) -> Scalars:
+    """What D's phase reports. `d/real_sign` is ADA's r_t; without a boundary of the logits, there is none."""
+    real, fake, boundary = phase.real.logits.detach(), phase.fake.logits.detach(), adversarial.boundary
+    means = {"d/real_logit": real.mean(), "d/fake_logit": fake.mean()}
+    if boundary is None:
+        return {"loss/d": loss.detach(), **means}
+    high, low = (real - fake, fake - real) if adversarial.paired else (real, fake)
     return {
         "loss/d": loss.detach(),
-        "d/real_accuracy": (high > 0).float().mean(),
-        "d/fake_accuracy": (low < 0).float().mean(),
-        "d/real_logit": real.mean(),
-        "d/fake_logit": fake.mean(),
-        "d/real_sign": high.sign().mean(),
+        "d/real_accuracy": (high > boundary).float().mean(),
+        "d/fake_accuracy": (low < boundary).float().mean(),
+        **means,
+        "d/real_sign": (high - boundary).sign().mean(),
     }

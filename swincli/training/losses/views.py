@@ -80,7 +80,7 @@ def view(
     blend: Blend | None,
     foreign: Tensor | None = None,
 ) -> View:
-    """Run D on images once; the forward moves spectral norm's vectors once.
+    """Run D on images, with AdaptiveMix on blends too; the forward moves spectral norm's vectors once.
 
     Args:
         networks: The networks.

@@ -34,5 +34,6 @@ WEIGHTS: dict[str, Callable[[LossSection, int], float]] = {
 
 
 def terms_of(section: LossSection) -> list[str]:
-    """Names of the terms that have a weight at the start or late in a run."""
-    return [name for name, weight in WEIGHTS.items() if weight(section, 0) or weight(section, LATE)]
+    """Names of the terms that have a weight at some time of a run."""
+    times = (0, section.features_from, LATE)
+    return [name for name, weight in WEIGHTS.items() if any(weight(section, seen) for seen in times)]

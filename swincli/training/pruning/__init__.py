@@ -1,1 +1,2 @@
-"""Structured pruning of a trained generator: `mlp_units` removes units, `distillation` repairs the images."""
+"""Smaller and other networks from a trained generator: `smaller_model` removes units and heads, `mixer_exchange`
+exchanges mixers, and `distillation` repairs the images."""

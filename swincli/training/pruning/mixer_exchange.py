@@ -13,6 +13,7 @@ from swincli.errors import UsageError, did_you_mean
 from swincli.model.files.model_file import Model
 from swincli.model.generator import Generator
 from swincli.model.mixers.registry import MIXERS, mixers_with
+from swincli.recipe import Recipe
 from swincli.recipe.networks import ALL_HEADS_FROM
 from swincli.recipe.schema import ModelSection
 
@@ -40,12 +41,13 @@ def parse_exchange(text: str) -> dict[int, str]:
     return chosen
 
 
-def exchanged_section(config: ModelSection, chosen: dict[int, str], path: Path) -> ModelSection:
+def exchanged_section(recipe: Recipe, chosen: dict[int, str], path: Path) -> ModelSection:
     """The [model] section of a model with other mixers at some resolutions.
 
     Raises:
         UsageError: the model has no such resolution, a mixer does not work there, or nothing changes.
     """
+    config = recipe.model
     names = mixers_with(config, {})
     for side, name in chosen.items():
         mixer = MIXERS[name]
@@ -59,7 +61,8 @@ def exchanged_section(config: ModelSection, chosen: dict[int, str], path: Path) 
     if table == names:
         raise UsageError(f"--mixers: {path} has these mixers already", "Give others.")
     try:
-        return ModelSection.model_validate(config.model_dump() | {"mixer": table, **_heads_left(config, table)})
+        section = config.model_dump() | {"mixer": table, **_heads_left(config, table)}
+        return Recipe.model_validate(recipe.model_dump() | {"model": section}).model
     except ValidationError as error:
         raise UsageError(f"--mixers: {error.errors()[0]['msg']}", "Give others.") from None
 
@@ -69,10 +72,14 @@ def _heads_left(config: ModelSection, table: dict[str, str]) -> dict[str, dict[s
     if config.kept_heads is None:
         return {}
     left = {
-        side: config.heads_at(int(side)) if name in ALL_HEADS_FROM else config.kept_heads_at(int(side))
+        side: config.heads_at(int(side)) if _keeps_all(name, int(side)) else config.kept_heads_at(int(side))
         for side, name in table.items()
     }
     return {"kept_heads": left}
+
+
+def _keeps_all(mixer: str, side: int) -> bool:
+    return side >= ALL_HEADS_FROM.get(mixer, side + 1)
 
 
 def exchange(model: Model, section: ModelSection) -> Model:

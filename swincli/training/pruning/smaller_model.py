@@ -67,7 +67,7 @@ def check_prunable(config: ModelSection, path: Path, share: float) -> Kept:
     """
     if pruned := [key for key in ("mlp_hidden", "kept_heads") if getattr(config, key) is not None]:
         hint = "Prune the model that it was made from, with a larger share."
-        raise UsageError(f"--prune {share:g}: {path} is pruned already (model.{pruned[0]})", hint)
+        raise UsageError(f"--prune {share:g}: {path} is pruned already, or was trained so (model.{pruned[0]})", hint)
     if config.style == "modulated-mlp":
         hint = "A modulated layer is divided by a norm over all of its units."
         raise UsageError(f'--prune {share:g}: {path} has model.style = "modulated-mlp"', hint)

@@ -14,7 +14,7 @@ from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
 from swincli.system.process_limits import OUT_OF_MEMORY, memory_limit_hint
 from swincli.system.runtime import choose_precision
-from swincli.training.step.batch_shards import needs_whole_batch, split_batch
+from swincli.training.step.batch_shards import needs_whole_batch, norm_group, split_batch
 from swincli.units import format_bytes
 
 # Resolutions from 64 px up hold most activations, those below 16 px almost none. Recomputing only the largest one saves
@@ -109,9 +109,9 @@ def _another_experiment(recipe: Recipe, at_most: int, processes: int) -> list[tu
     group = split_batch(recipe, processes).group
     if 1 <= at_most < group and not needs_whole_batch(recipe):
         part = deviation_group(recipe.train.batch, at_most)
-        changes.append(
-            ({"run.micro_batch": part, "model.std_group": part}, f"D compares groups of {part} images, not {group}")
-        )
+        if part % norm_group(recipe) == 0:
+            effect = f"D compares groups of {part} images, not {group}"
+            changes.append(({"run.micro_batch": part, "model.std_group": part}, effect))
     smaller = _smaller_networks(recipe.model)
     if smaller:
         changes.append((smaller, "smaller networks"))

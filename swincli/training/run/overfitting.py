@@ -76,14 +76,14 @@ class OverfittingSigns:
 
     def _d_memorises(self) -> bool:
         means = self.means
-        if {TRAINED, HELD_OUT, REAL, FAKE} <= means.keys():
+        if {TRAINED, HELD_OUT, FAKE} <= means.keys():
             return self._overfitting_share() > LARGEST_RV
         return means.get(SIGN, 0.0) > LARGEST_RT
 
     def _overfitting_share(self) -> float:
         """ADA's r_v: 0 if D's logits at held-out images are those at training images, 1 if those at fakes."""
         means = self.means
-        apart = means[REAL] - means[FAKE]
+        apart = means[TRAINED] - means[FAKE]
         return (means[TRAINED] - means[HELD_OUT]) / apart if apart > 0 else 0.0
 
     def _g_collapses(self, line: Mapping[str, float]) -> bool:

@@ -83,12 +83,22 @@ def _part(images: int, group: int, parts: int, number: int) -> Tensor:
     return torch.arange(images).view(group, parts, -1)[:, number].flatten()
 
 
+def norm_group(recipe: Recipe) -> int:
+    """Images that batch norm takes together in heads on frozen features; 1 without them."""
+    has_heads = recipe.model.discriminator == "features" or recipe.loss.features
+    return deviation_group(recipe.train.batch, NORM_GROUP) if has_heads else 1
+
+
 def _group(recipe: Recipe) -> int:
     """Images that D compares: groups of the minibatch standard deviation, and of batch norm in heads on features."""
-    batch, kind = recipe.train.batch, recipe.model.discriminator
-    deviation = 1 if kind in ("patch", "features") else deviation_group(batch, recipe.model.std_group)
-    norm = deviation_group(batch, NORM_GROUP) if kind == "features" or recipe.loss.features else 1
-    return math.lcm(deviation, norm)
+    without = recipe.model.discriminator in ("patch", "features")
+    deviation = 1 if without else deviation_group(recipe.train.batch, recipe.model.std_group)
+    return math.lcm(deviation, norm_group(recipe))
+
+
+def _source_of_group(recipe: Recipe, group: int) -> str:
+    """What makes the groups, in words."""
+    return "batch norm of the heads on features" if norm_group(recipe) == group else "model.std_group"
 
 
 def split_batch(recipe: Recipe, processes: int) -> BatchSplit:
@@ -102,7 +112,7 @@ def split_batch(recipe: Recipe, processes: int) -> BatchSplit:
     groups = batch // group
     if groups % processes:
         counts = [str(count) for count in range(1, groups + 1) if groups % count == 0]
-        together = f" in groups of {group} (model.std_group)" if group > 1 else ""
+        together = f" in groups of {group} ({_source_of_group(recipe, group)})" if group > 1 else ""
         raise RecipeError(
             "the recipe",
             [f"train.batch: {batch} images{together} cannot be split over {processes} processes"],
@@ -111,10 +121,12 @@ def split_batch(recipe: Recipe, processes: int) -> BatchSplit:
     per_rank = batch // processes
     largest = min(largest or per_rank, per_rank)
     if largest < group:
+        compared = f"groups of {group} images ({_source_of_group(recipe, group)})"
+        smaller = f", or train with model.std_group={largest} from the start" if largest >= norm_group(recipe) else ""
         raise RecipeError(
             "the recipe",
-            [f"run.micro_batch: {largest}, but D compares groups of {group} images (model.std_group)"],
-            f"Set run.micro_batch={group} or more, or train with model.std_group={largest} from the start.",
+            [f"run.micro_batch: {largest}, but D compares {compared}"],
+            f"Set run.micro_batch={group} or more{smaller}.",
         )
     micro_batches = next(
         count for count in range(1, per_rank + 1) if per_rank % (count * group) == 0 and per_rank // count <= largest

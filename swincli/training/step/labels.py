@@ -130,11 +130,11 @@ def with_foreign(recipe: Recipe, store: Store, labels: Tensor, images: NDArray[n
     if place is None:
         return labels, foreign_labels(recipe.model, labels, seed, images_seen) if recipe.loss.matching else None
     assert store.captions is not None
-    texts = drawn_captions(store.captions, images, seed, images_seen)
-    if np.array_equal(images[0], images[1]):
-        texts = torch.stack([texts[0], *texts[[0, 2]]])
+    texts, paired = drawn_captions(store.captions, images, seed, images_seen), np.array_equal(images[0], images[1])
     own, foreign = labels.clone(), None
     own[..., place] = varied(texts, section, seed, "texts", images_seen)
+    if paired:
+        texts[1], own[1, :, place] = texts[0], own[0, :, place]
     if recipe.loss.matching:
         foreign = own.clone()
         other = foreign_texts(texts, images)

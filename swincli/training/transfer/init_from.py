@@ -7,7 +7,7 @@ import shlex
 
 from swincli.console import Console
 from swincli.errors import CheckpointError, RecipeError
-from swincli.model.config_diff import differing_keys
+from swincli.model.config_diff import FEATURE_KEYS, differing_keys
 from swincli.model.discriminators.frozen_features import looked_through
 from swincli.model.files.ancestry import Step, with_parent
 from swincli.recipe import Recipe
@@ -138,6 +138,8 @@ def _check(recipe: Recipe, found: InitCheckpoint) -> None:
     problems, hint = [], ""
     if tuning:
         keys = [key for key in keys if key not in CHANGED_BY_FINE_TUNING]
+    if "features" not in (now.discriminator, then.discriminator) and not snapshot.recipe.loss.features:
+        keys = [key for key in keys if key not in FEATURE_KEYS]  # the checkpoint has no D of these
     if keys:
         problems = [f"model.{key}: {_text(now, key)} here, {_text(then, key)} in {found.path}" for key in keys]
         settings = " ".join(f"--set {shlex.quote(f'model.{key}={_text(then, key)}')}" for key in keys)

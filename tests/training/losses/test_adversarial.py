@@ -46,8 +46,25 @@ def test_the_phases_minimise_them(name: str) -> None:
     g = plain_losses(Pictures(), Said(fake, real), section).g_loss(batch)
     assert (d["loss/d"].item(), g["loss/g"].item()) == pytest.approx(EXPECTED[name], abs=1e-6)
     assert (d["d/real_logit"].item(), d["d/fake_logit"].item()) == (1.0, -0.75)
+    if name == "wasserstein":  # has no boundary
+        assert d.keys() == {"loss/d", "d/real_logit", "d/fake_logit"}
+        return
     assert d["d/real_accuracy"].item() == 0.5
-    assert d["d/real_sign"].item() == (0.0 if name == "relativistic" else 0.5)  # signs of 4, -0.5; of 2, 0
+    signs = {"relativistic": 0.0, "least-squares": 0.0}  # of 4, -0.5; of 1.5, -0.5
+    assert d["d/real_sign"].item() == signs.get(name, 0.5)  # else of 2, 0
+
+
+@pytest.mark.parametrize("name", [name for name, loss in ADVERSARIAL.items() if loss.boundary is not None])
+def test_of_an_undecided_d_the_mean_sign_is_0(name: str) -> None:
+    boundary = ADVERSARIAL[name].boundary
+    assert boundary is not None
+    logit = torch.full((2, 1), boundary, requires_grad=True)
+    ADVERSARIAL[name].d(logit, logit).backward()
+    assert logit.grad is not None
+    assert logit.grad.abs().max() < 1e-6  # it gains nothing by a shift: that is what undecided means
+    z, said = torch.zeros(2, 16), [boundary] * 2
+    losses = plain_losses(Pictures(), Said(said, said), LossSection(adversarial=name))
+    assert losses.d_loss(Batch(torch.zeros(2, 3, 16, 16), z, z))["d/real_sign"].item() == 0
 
 
 def test_a_constant_added_to_all_logits_changes_nothing_with_pairs() -> None:

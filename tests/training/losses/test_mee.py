@@ -183,6 +183,8 @@ def test_the_entropy_s_weight_rises_linearly_to_its_end_in_both_phases() -> None
         assert weights == [0, 0.125, 0.5, 0.5]
         assert [WEIGHTS[name](at_once, seen) for seen in (0, 250, 1000)] == [0.5] * 3
         assert name in terms_of(section)
+    late = LossSection(features=1.0, features_from=100, features_end=0.0, features_until=200)
+    assert {"features_d", "features_g"} <= set(terms_of(late))
 
 
 def test_old_states_keep_the_rings_of_the_same_size_only() -> None:

@@ -162,11 +162,24 @@ def test_heads_that_cannot_be_pruned_stay(keys: dict[str, Any]) -> None:
 
 def test_exchanged_mixers_have_all_their_heads(model: Model) -> None:
     pruned = prune(model, check_prunable(model.recipe.model, PATH, 0.5), measure_parts(model, 2))
-    section = exchanged_section(pruned.recipe.model, {16: "grid"}, PATH)
+    section = exchanged_section(pruned.recipe, {16: "grid"}, PATH)
     assert [section.kept_heads_at(side) for side in (4, 8, 16)] == [4, 4, 8]
     assert images_of(exchange(pruned, section)).isfinite().all()
     with pytest.raises(UsageError, match="pruned already"):
         check_prunable(section, PATH, 0.5)
+
+
+def test_small_sides_of_other_mixers_have_windows_and_stay_pruned() -> None:
+    model = make_model(mixer="grid")
+    kept = check_prunable(model.recipe.model, PATH, 0.5)
+    assert kept.heads == {4: 4, 8: 4}
+    pruned = prune(model, kept, measure_parts(model, 2))
+    section = exchanged_section(pruned.recipe, {16: "dw7"}, PATH)
+    assert [section.kept_heads_at(side) for side in (4, 8)] == [4, 4]
+    known = pruned.generator.state_dict()
+    for name, value in exchange(pruned, section).generator.state_dict().items():
+        if name.startswith(("levels.0", "levels.1")):
+            assert torch.equal(value, known[name])
 
 
 @pytest.mark.parametrize(

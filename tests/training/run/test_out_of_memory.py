@@ -122,9 +122,10 @@ def test_what_needs_the_whole_batch_cannot_be_parted(key: str) -> None:
     recompute=st.sampled_from([None, 8, 64, 1024]),
     width=st.sampled_from([16, 64, 512]),
     fits=st.integers(0, 64),
+    features=st.booleans(),
 )
 def test_every_option_makes_a_recipe_that_trains_in_smaller_passes(
-    batch: int, group: int, discriminator: str, size: int, recompute: int | None, width: int, fits: int
+    batch: int, group: int, discriminator: str, size: int, recompute: int | None, width: int, fits: int, features: bool
 ) -> None:
     overrides = [
         f"train.batch={batch}",
@@ -133,6 +134,7 @@ def test_every_option_makes_a_recipe_that_trains_in_smaller_passes(
         f"model.size={size}",
         f"model.g_width={width}",
         f"run.recompute_from={'null' if recompute is None else recompute}",
+        f"loss.features={int(features and size >= 32 and discriminator == 'wavelet')}",
     ]
     recipe = load_recipe("ffhq256", overrides)
     images = split_batch(recipe, 1).micro_batch_size

@@ -44,6 +44,12 @@ def test_a_sign_must_last() -> None:
     assert len(warnings([HEALTHY] * 20 + [MEMORISING] * 40)) == 1
 
 
+def test_generated_images_among_the_reals_make_no_warning() -> None:
+    """With APA at p = 0.8, the mean over what D was shown as real is near that of fakes."""
+    line = {**HEALTHY, "d/held_out_logit": 1.0}
+    assert warnings([{**line, "d/real_logit": 0.2 * 2.5 + 0.8 * -2.0}] * 100) == []
+
+
 def test_without_held_out_images_the_mean_sign_decides() -> None:
     (told,) = warnings([{"d/real_sign": 0.95}] * 100)
     assert "mean sign" in told

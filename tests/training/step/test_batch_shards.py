@@ -62,7 +62,7 @@ def test_patches_have_no_groups(tiny_recipe: MakeRecipe) -> None:
         (["train.batch=32"], 3, "cannot be split over 3 processes", "1 or 2 or 4 or 8 processes"),
         (["train.batch=32"], 16, "in groups of 4 (model.std_group) cannot be split over 16", "1 or 2 or 4 or 8"),
         (["run.micro_batch=2"], 1, "run.micro_batch: 2, but D compares groups of 4", "run.micro_batch=4"),
-        (["model.style=adabn", "train.batch=8", "run.micro_batch=4"], 1, "model.style: adabn", "in one process"),
+        (["model.style=adabn", "train.batch=8"], 2, "model.style: adabn", "in one process"),
         (["loss.top_k=0.9", "train.batch=8"], 2, "loss.top_k: 0.9 takes the best fakes", "in one process"),
         (["loss.mee_entropy=1", "train.batch=8"], 2, "loss.mee_entropy: 1.0 takes the logarithm", "in one process"),
     ],
@@ -75,6 +75,19 @@ def test_what_belongs_together_is_not_parted(
     assert message in caught.value.message
     assert caught.value.hint is not None
     assert hint in caught.value.hint
+
+
+def test_heads_on_features_have_groups_of_batch_norm(tiny_recipe: MakeRecipe) -> None:
+    """A smaller model.std_group would change nothing, so it is not proposed."""
+    features = ["model.size=32", "loss.features=1", "train.batch=16"]
+    with pytest.raises(RecipeError, match=r"groups of 8 images .batch norm of the heads on features") as caught:
+        split_batch(tiny_recipe(*features, "run.micro_batch=4"), 1)
+    assert caught.value.hint == "Set run.micro_batch=8 or more."
+    wide = [*features, "model.std_group=16"]
+    with pytest.raises(RecipeError, match=r"groups of 16 images .model.std_group") as caught:
+        split_batch(tiny_recipe(*wide, "run.micro_batch=8"), 1)
+    assert caught.value.hint == "Set run.micro_batch=16 or more, or train with model.std_group=8 from the start."
+    assert split_batch(tiny_recipe(*wide, "run.micro_batch=8", "model.std_group=8"), 1).micro_batches == 2
 
 
 def test_smaller_groups_allow_smaller_shares(tiny_recipe: MakeRecipe) -> None:

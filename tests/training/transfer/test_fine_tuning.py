@@ -345,6 +345,13 @@ def test_fine_tuning_other_networks_is_refused(tiny_recipe: MakeRecipe, parent: 
     assert "fine-tune" not in (caught.value.hint or "")
 
 
+def test_a_second_d_that_the_checkpoint_has_not_may_look_as_it_likes(tiny_recipe: MakeRecipe, parent: Path) -> None:
+    console = Console(quiet=True)
+    others = "model.features_side=128", "model.feature_heads=full"
+    assert check_init(tiny_recipe(f"train.init={parent}", FINE_TUNE, *others), console)
+    assert check_init(tiny_recipe(f"train.init={parent}", *others), console)
+
+
 def test_a_dry_run_says_what_it_would_start_from(tiny_recipe: MakeRecipe, parent: Path, only_average: Path) -> None:
     console = Console(quiet=True)
     assert check_init(tiny_recipe(), console) is None
