@@ -93,6 +93,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "ada-diffaugment+apa": (*DIFFAUGMENT, *ADAPTIVE, "augment.apa=true"),
     "ada-diffaugment+hinge": (*DIFFAUGMENT, *ADAPTIVE, 'loss.adversarial="hinge"'),
     "ada-diffaugment+relativistic-r2": (*DIFFAUGMENT, *ADAPTIVE, *R3GAN),
+    "ada-diffaugment+relativistic-r2-lazy": (*DIFFAUGMENT, *ADAPTIVE, *R3GAN_LAZY),
     "ada-diffaugment+mee-entropy": (*DIFFAUGMENT, *ADAPTIVE, "loss.mee_entropy=5e-4"),
     "relativistic-r2-lazy+mee-entropy": (*R3GAN_LAZY, "loss.mee_entropy=5e-4"),
     "bcr+mee-entropy": (*BCR, "loss.mee_entropy=5e-4"),
