@@ -197,6 +197,9 @@ def test_a_palette(found: Path, tmp_path: Path) -> None:
     assert _sample(found, tmp_path, "--seeds", "4", "--palette", "bright,pca0", "--sweep-steps", "3") == 0
     page = _pixels(tmp_path / "seed-000004-palette-bright-pca0.png")
     assert page.shape[0] > 3 * 128
+    preview = ["--palette", "bright,pca0", "--sweep-steps", "3", "--preview", "8"]
+    assert _sample(found, tmp_path / "preview", "--seeds", "4", *preview) == 0
+    assert (_pixels(tmp_path / "preview/seed-000004-palette-bright-pca0.png") != page).any()
 
 
 def test_a_walk_between_edits(found: Path, tmp_path: Path) -> None:
