@@ -163,6 +163,13 @@ def test_a_condition_is_orthogonal(found: Path, scores: Path, tmp_path: Path, ca
     assert "made of these alone" in capsys.readouterr().err
 
 
+def test_a_name_is_checked_with_a_file_too(found: Path, tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "b.safetensors"
+    assert _directions(found, "find", "../back", "--component", "pca:0", "--out", str(out)) == 2
+    assert "'../back': not a name for a direction" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_a_named_component_moves_as_its_sweep(found: Path, tmp_path: Path) -> None:
     loaded = swincli.load_model(found, "cpu")
     w = loaded.map(seeds=[4])
