@@ -26,7 +26,8 @@ class ConvertRequest:
         str,
         typer.Argument(
             metavar="IN",
-            help="An original checkpoint (.pt) or a model (.safetensors); with the other options also a run.",
+            help="An original checkpoint (.pt) or a model (.safetensors, builtin:NAME or hf:OWNER/NAME); with the "
+            "other options also a run.",
         ),
     ]
     dest: Annotated[

@@ -30,7 +30,9 @@ class EvaluateRequest:
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN|FILE", help="Run folder or model file; default: the newest run.", rich_help_panel=GENERATED
+            metavar="RUN|FILE",
+            help="Run folder, model file, builtin:NAME or hf:OWNER/NAME; default: the newest run.",
+            rich_help_panel=GENERATED,
         ),
     ] = None
     images: Annotated[
