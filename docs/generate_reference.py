@@ -92,6 +92,8 @@ def type_words(schema: dict[str, Any]) -> str:
         return type_words(schema["anyOf"][0]) + ", or a table by resolution"
     if "additionalProperties" in schema:
         return "table of names and kinds"
+    if "anyOf" in schema and "const" in schema["anyOf"][-1]:
+        return f"{type_words(schema['anyOf'][0])}, or `{json.dumps(schema['anyOf'][-1]['const'])}`"
     if "anyOf" in schema:
         return bounded("images", schema["anyOf"][0])
     if "enum" in schema:

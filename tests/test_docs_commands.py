@@ -105,7 +105,7 @@ SHORTER = {
 }
 """The same with fewer images."""
 QUICK = {
-    "project": ["--steps", "1", "--tune-steps", "1", "--loss", "none"],
+    "project": ["--steps", "1", "--loss", "none"],
     "interpolate": ["--frames", "2"],
     "sample": [],
 }
@@ -134,4 +134,5 @@ def test_the_commands_of_a_page_run_one_after_another(
         if page == "sample" and arguments[0] == "project":
             arguments = ["sample", "--seeds", "3", "--save-latents", "me/me.npz", "--out", "me"]  # takes less time
         words = [SHORTER.get(word, word) for word in arguments]
+        words += ["--tune-steps", "1"] if "--tune" in words else []
         assert run([*words, *QUICK[arguments[0]], "--device", "cpu"]) == 0, (arguments, capsys.readouterr().err)

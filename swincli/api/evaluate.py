@@ -15,7 +15,7 @@ from swincli.api.model import LoadedModel
 from swincli.commands.evaluate.request import EvaluateRequest
 from swincli.commands.evaluate.run import run
 from swincli.console import Console
-from swincli.errors import DataError
+from swincli.errors import DataError, UsageError
 from swincli.metrics.streams.images import ImageStream, draw_fakes, drawn_record, stream_batches
 from swincli.system import runtime
 
@@ -57,7 +57,7 @@ def evaluate(
         num: Number of images to judge; 50,000 by default, or all if there are fewer. For a model, the number of seeds.
         num_reference: Number of real images to draw from `data`; all by default.
         seed: A model draws seeds `seed * num` to `seed * num + num - 1`; other images are drawn at random with it.
-        truncation: Of a model's images.
+        truncation: Of a model's images; other images cannot be truncated.
         by_class: FID inside each class too: the name of an attribute, or "class" for a model with classes.
         protocol: "styleswin" or "full": standard numbers of images.
         detector: "inception", "efficientnet", "gist", or the path of a TorchScript file.
@@ -102,6 +102,8 @@ def evaluate(
         force=force,
     )
     request.check()
+    if path is None and not isinstance(images, LoadedModel) and truncation != 1.0:
+        raise UsageError(f"truncation {truncation:g}: cannot be combined with {IN_MEMORY}", "Leave it out.")
     runtime.configure()
     console = Console(quiet=quiet)
     if isinstance(images, LoadedModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -132,6 +132,25 @@ def parsed(option: str, text: str, parse: Callable[[str], T], hint: str | None =
         return parse(text)
     except ValueError as error:
         raise UsageError(f"{option} {text}: {error}", hint) from None
+
+
+def refuse_given(given: Sequence[str], options: Sequence[str], where: str, hint: str) -> None:
+    """Refuse options that would have no effect.
+
+    Args:
+        given: The options on the command line, of `GivenOptions`.
+        options: Those that would have none, such as "--num".
+        where: Where they have none, such as "with --scores".
+        hint: Hint of the error.
+
+    Raises:
+        UsageError: one of them is given.
+    """
+    found = [option for option in options if option in given]
+    if found:
+        from swincli.errors import UsageError
+
+        raise UsageError(f"{', '.join(found)}: no effect {where}", hint)
 
 
 def require_truncation(strength: float) -> None:

@@ -2,15 +2,20 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+from rich.text import Text
+from typer.main import get_command
 
 from swincli.commands import app as module
-from swincli.commands.app import run
+from swincli.commands.app import app, run
 from swincli.commands.typer_command import boundary
 from swincli.errors import DataError, RecipeError
 from swincli.version import __version__
@@ -70,6 +75,19 @@ def test_it_starts_as_a_module() -> None:
 def test_version(capsys: Capture) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr() == (f"swincli {__version__}\n", "")
+
+
+def _help_texts(command: Any) -> Iterator[str]:
+    """The help, examples and meanings of options of a command and of its subcommands."""
+    yield from filter(None, [command.help, command.epilog, *(getattr(one, "help", "") for one in command.params)])
+    for child in getattr(command, "commands", {}).values():
+        yield from _help_texts(child)
+
+
+def test_help_keeps_words_in_brackets() -> None:
+    """Rich takes words in brackets for markup, such as those of `swincli[hub]`, and drops them."""
+    for text in _help_texts(get_command(app)):
+        assert Text.from_markup(text).plain == re.sub(r"\[(bold|/)\]", "", text)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["recipe", "--help"], ["recipe", "show", "-h"]])

@@ -14,6 +14,8 @@ from PIL import Image
 from release_skeleton import released_checkpoint
 
 from swincli.commands.app import run
+from swincli.commands.convert.request import ConvertRequest
+from swincli.errors import UsageError
 from swincli.model.files.model_file import load_model, save_model
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe
@@ -106,6 +108,16 @@ def test_wrong_use_exits_with_2(arguments: list[str], message: str, capsys: Capt
     output = capsys.readouterr()
     assert message in output.err
     assert output.out == ""
+
+
+def test_a_named_model_may_have_a_dot_in_its_name() -> None:
+    for name in ("hf:me/cats-v1.0", "hf:me/cats-v1.0@main", "hf:me/cats/model.safetensors", "builtin:cats32"):
+        request = ConvertRequest(source=name, dest=Path("a.pt"))
+        request.check()
+        assert request.source == name  # as it was written, on Windows too
+        with pytest.raises(UsageError, match="one must be a"):
+            ConvertRequest(source=name, dest=Path("a.safetensors")).check()
+    ConvertRequest(source="hf:me/cats-v1.0/ffhq.pt", dest=Path("a.safetensors")).check()
 
 
 def test_failures_exit_with_1_and_leave_nothing(original: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -122,6 +122,13 @@ def test_a_worker_that_dies_again_and_again_is_given_up_with_words(
         channel.receive_json()
         assert "again and again" in channel.receive_json()["trouble"]
         assert "again and again" in page.client.get("/api/about").json()["trouble"]
+        for _ in range(2):  # nobody waits for a worker that does not come
+            answer = page.client.get("/api/picture.png?seed=1")
+            assert answer.status_code >= 400
+            assert "again and again" in answer.text
+        monkeypatch.setattr("swincli.view.server.broker.RESTARTS", 3)
+        assert page.client.post("/api/open", content="{}", headers=OWN).status_code == 200
+        assert page.client.get("/api/picture.png?seed=1").status_code == 200
 
 
 def test_a_model_that_is_replaced_is_noted_and_can_be_reloaded(

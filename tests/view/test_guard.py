@@ -106,3 +106,28 @@ def test_another_machine_needs_the_token(open_page: Callable[..., Any]) -> None:
         assert "samesite=strict" in answer.headers["set-cookie"].lower()
         assert client.get("/api/about").json()["model"]["size"] == 16  # the client keeps the cookie
         assert client.get("/", headers={"host": "evil.example"}).status_code == 403
+
+
+def test_two_views_on_one_host_do_not_lock_each_other_out(open_page: Callable[..., Any]) -> None:
+    jar: dict[str, str] = {}
+    with (
+        open_page(access=remote_access("127.0.0.1", "one")) as one,
+        open_page(access=remote_access("127.0.0.1", "other")) as other,
+    ):
+        for page, port, token in ((one, 8765, "one"), (other, 8766, "other")):
+            answer = page.client.get(f"/?token={token}", headers={"host": f"127.0.0.1:{port}"})
+            name, _, value = answer.headers["set-cookie"].partition(";")[0].partition("=")
+            jar[name] = value
+        both = "; ".join(f"{name}={value}" for name, value in jar.items())  # cookies do not know ports
+        for page, port in ((one, 8765), (other, 8766)):
+            page.client.cookies.clear()
+            headers = {"host": f"127.0.0.1:{port}", "cookie": both}
+            assert page.client.get("/api/about", headers=headers).status_code == 200
+            assert page.client.get("/api/about", headers=headers | {"host": "127.0.0.1:9"}).status_code == 401
+
+
+def test_the_address_that_is_printed_is_let_in() -> None:
+    access = local_access("127.0.0.2")
+    assert access.knows("127.0.0.2:8765")
+    assert access.knows("localhost:8765")
+    assert not access.knows("127.0.0.3:8765")

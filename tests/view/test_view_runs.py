@@ -99,6 +99,15 @@ def test_ports_and_addresses() -> None:
     assert [is_local(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "gpu")] == [True] * 3 + [False] * 2
 
 
+def test_windows_lets_nobody_else_have_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(socket.socket, "setsockopt", lambda _, *option: asked.append(option[1]))
+    bind(Place()).close()
+    monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", -5, raising=False)
+    bind(Place()).close()
+    assert asked == [socket.SO_REUSEADDR, -5]
+
+
 def test_the_command_says_what_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,7 +20,7 @@ def card(request: CardRequest, device: torch.device, console: Console) -> Result
     The README has the licence, the credit of the training images, the model's ancestors, its metrics with their
     protocol, and lines that load it.
 
-    --push sends the folder to a hub (pip install "swincli[hub]").
+    --push sends the folder to a hub; it needs the extra hub.
     """
     from swincli.commands.card.run import run
 

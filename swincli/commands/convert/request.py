@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated
 
 import typer
@@ -23,10 +23,11 @@ class ConvertRequest:
     """The options of `swincli convert`: input, output, and which average to reconstruct."""
 
     source: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="IN",
-            help="An original checkpoint (.pt) or a model (.safetensors); with the other options also a run.",
+            help="An original checkpoint (.pt) or a model (.safetensors, builtin:NAME or hf:OWNER/NAME); with the "
+            "other options also a run.",
         ),
     ]
     dest: Annotated[
@@ -151,12 +152,18 @@ class ConvertRequest:
             return
         if self.at is not None:
             raise UsageError("--at: needs --ema-width", "Add --ema-width 0.07.")
-        named = str(self.source).startswith(NAMED) and not self.source.suffix
-        if {".safetensors" if named else self.source.suffix, self.dest.suffix} != {".pt", ".safetensors"}:
+        if {self._source_suffix, self.dest.suffix} != {".pt", ".safetensors"}:
             raise UsageError(
                 f"{self.source} to {self.dest}: one must be a .pt file, the other a .safetensors file",
                 "For example swincli convert FFHQ_256.pt ffhq256.safetensors",
             )
+
+    @property
+    def _source_suffix(self) -> str:
+        """The suffix of the input; that of a model's name, which may have a dot as `hf:me/cats-v1.0`, is its file's."""
+        suffix = PurePath(self.source).suffix
+        named = self.source.startswith(NAMED) and suffix not in (".pt", ".safetensors")
+        return ".safetensors" if named else suffix
 
     def _check_pruning(self) -> None:
         if self.prune is None and self.mixers is None:

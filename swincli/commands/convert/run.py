@@ -33,7 +33,7 @@ def run(request: ConvertRequest, device: torch.device, console: Console) -> Resu
     """
     check_overwrite([request.dest], force=request.force, reason="exists")
     if request.ema_width is not None:
-        return _reconstruct_ema(request.source, request.dest, request.ema_width, request.at_count, console)
+        return _reconstruct_ema(Path(request.source), request.dest, request.ema_width, request.at_count, console)
     if request.prune is not None or request.mixers is not None:
         return remake_model(request, device, console)
     return _convert_checkpoint(request.source, request.dest, request.images_seen_count, console)
@@ -53,8 +53,8 @@ def _reconstruct_ema(folder: Path, dest: Path, width: float, at: int | None, con
     return Result({"path": str(dest), "images_seen": seen, "parts": ["g_ema"], **facts}, [str(dest)])
 
 
-def _convert_checkpoint(source: Path, dest: Path, images_seen: int | None, console: Console) -> Result:
-    source = find_checkpoint(str(source)) if str(source).startswith(NAMED) else source
+def _convert_checkpoint(text: str, dest: Path, images_seen: int | None, console: Console) -> Result:
+    source = find_checkpoint(text) if text.startswith(NAMED) else Path(text)
     snapshot = read_snapshot(source)
     snapshot = snapshot if images_seen is None else replace(snapshot, images_seen=images_seen)
     ancestors = with_parent(snapshot.ancestors, source, "convert", snapshot.images_seen)

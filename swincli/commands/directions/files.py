@@ -41,7 +41,8 @@ def file_of(model: Model, name: str, out: Path | None, *, force: bool) -> Path:
         UsageError: the name is none, or the file does not end in .safetensors.
         DataError: it exists, and `force` is off.
     """
-    path = directions_folder(model) / f"{check_name(name)}{SUFFIX}" if out is None else out
+    check_name(name)
+    path = directions_folder(model) / f"{name}{SUFFIX}" if out is None else out
     if path.suffix != SUFFIX:
         raise UsageError(f"--out {path}: the file name must end in {SUFFIX}", f"For example --out {name}{SUFFIX}")
     check_overwrite([path], force=force, reason="exists already")

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from swincli.commands.options import CheckpointOption, ForceOption, measured_images, parsed_seeds
+from swincli.commands.options import CheckpointOption, ForceOption, measured_images, parsed_seeds, refuse_given
+from swincli.commands.typer_command import GivenOptions
 from swincli.errors import UsageError
 
 FOUND_BY, SHAPE, OUTPUT = "Found by", "Shape", "Output"
@@ -97,6 +98,7 @@ class FindRequest:
     flip: Annotated[bool, typer.Option("--flip", help="Turn the direction around.", rich_help_panel=SHAPE)] = False
     out: OutOption = None
     force: ForceOption = False
+    given: GivenOptions = ()
 
     @property
     def found_by(self) -> str:
@@ -138,7 +140,19 @@ class FindRequest:
             raise UsageError(
                 "--layers: the layers of a component stand behind it", "For example --component pca:3@fine"
             )
+        self._check_images()
+
+    def _check_images(self) -> None:
+        """`--scores` names the images itself, a component needs none; only scores have a highest and a lowest share."""
         _ = self.images
+        by = f"--{self.found_by}"
+        if by in ("--scores", "--component"):
+            refuse_given(self.given, ["--num"], f"with {by}", "Leave it out.")
+        if by in ("--text", "--component"):
+            refuse_given(self.given, ["--share"], f"with {by}", "Leave it out.")
+        if by == "--label" and self.data is None:
+            hint = "Add --data STORE to judge images by its labels, or leave it out."
+            refuse_given(self.given, ["--share"], "with --label of the model itself", hint)
 
 
 @dataclass(frozen=True, kw_only=True)

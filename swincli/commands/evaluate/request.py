@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from swincli.commands.options import BatchOption, ForceOption, parsed_count, require_truncation
+from swincli.commands.options import BatchOption, ForceOption, parsed_count, refuse_given, require_truncation
 from swincli.commands.typer_command import GivenOptions
 from swincli.errors import UsageError
 
@@ -30,7 +30,9 @@ class EvaluateRequest:
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN|FILE", help="Run folder or model file; default: the newest run.", rich_help_panel=GENERATED
+            metavar="RUN|FILE",
+            help="Run folder, model file, builtin:NAME or hf:OWNER/NAME; default: the newest run.",
+            rich_help_panel=GENERATED,
         ),
     ] = None
     images: Annotated[
@@ -206,6 +208,10 @@ class EvaluateRequest:
         if self.images is not None and self.truncation != 1.0:
             raise UsageError("--truncation: cannot be combined with --images", "Leave it out.")
         self._check_reference()
+        if self.save_reference is not None and not self.judges_images:
+            hint = "Name images to judge by --images or --checkpoint, or leave it out."
+            unused = ["--num", "--truncation", "--plots"]
+            refuse_given(self.given, unused, "where --save-reference does all", hint)
         _ = self.metrics
 
     def _check_reference(self) -> None:

@@ -24,7 +24,9 @@ OLDEST_OPSET = 18
 class ExportRequest:
     """The options of `swincli export`: which model, which graph of it, and which files."""
 
-    source: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Run folder, model file or builtin:NAME.")]
+    source: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="Run folder, model file, builtin:NAME or hf:OWNER/NAME.")
+    ]
     out: Annotated[
         Path | None, typer.Argument(metavar="OUT", help="Output file, .onnx or .pt2; may be left out with --web.")
     ] = None

@@ -153,6 +153,8 @@ class InterpolateRequest:
             raise UsageError("--text, --text-file: cannot be combined with --class or --space z", "Leave them out.")
         if not seeds and not self.latents:
             raise UsageError("--seeds, --latents: give key frames by one of them", "For example --seeds 1,5,9")
+        if self.guidance != 1.0 and not seeds and not self.mix:
+            raise UsageError("--guidance: no effect on codes of --latents", "Use it with --seeds or --text.")
         if self.wanted and not seeds:
             raise UsageError("--class, --label: need --seeds", "Leave them out.")
         if self.classes is not None and self.label:

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from swincli.commands.options import BatchOption, CheckpointOption, ForceOption
+from swincli.commands.options import BatchOption, CheckpointOption, ForceOption, refuse_given
+from swincli.commands.typer_command import GivenOptions
 from swincli.errors import UsageError
 from swincli.units import LARGEST_SEED
 
@@ -66,12 +67,15 @@ class ProjectRequest:
     ] = False
     batch: BatchOption = None
     force: ForceOption = False
+    given: GivenOptions = ()
 
     def check(self) -> None:
-        """Check that there are pictures.
+        """Check that there are pictures, and that options have an effect.
 
         Raises:
-            UsageError: there are none.
+            UsageError: there are none, or one has none.
         """
+        if not self.tune:
+            refuse_given(self.given, ["--tune-steps"], "without --tune", "Add --tune.")
         if not self.images:
             raise UsageError("IMAGE: name at least one picture", "For example swincli project portrait.jpg")

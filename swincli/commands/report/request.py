@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from swincli.commands.options import ForceOption
+from swincli.commands.options import ForceOption, refuse_given
+from swincli.commands.typer_command import GivenOptions
 from swincli.errors import UsageError
 
 SAMPLES = 64
@@ -44,6 +45,7 @@ class ReportRequest:
         ),
     ] = SAMPLES
     force: ForceOption = False
+    given: GivenOptions = ()
 
     @property
     def page(self) -> Path | None:
@@ -51,11 +53,14 @@ class ReportRequest:
         return self.out if self.out is not None or self.markdown else self.run / "report.html"
 
     def check(self) -> None:
-        """Check the suffix of the output.
+        """Check the suffix of the output, and that options have an effect.
 
         Raises:
-            UsageError: it is not that of the form.
+            UsageError: it is not that of the form, or one has none.
         """
+        if self.markdown:
+            hint = "Leave it out: Markdown has no pictures, and no model is opened."
+            refuse_given(self.given, ["--samples"], "with --markdown", hint)
         wanted = SUFFIXES[self.markdown]
         if self.out is not None and self.out.suffix.lower() not in wanted:
             example = self.out.with_suffix(wanted[0])

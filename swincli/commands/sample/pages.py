@@ -16,7 +16,7 @@ from swincli.errors import UsageError
 from swincli.model.files.model_file import Model
 from swincli.synthesis.attention_maps import Layer, default_layers, parse_layers, parse_point
 from swincli.synthesis.figures.attention import attention_page
-from swincli.synthesis.figures.label_sweeps import LABEL, label_sweep_page, parse_label_sweep
+from swincli.synthesis.figures.label_sweeps import label_sweep_page, parse_label_sweep
 from swincli.synthesis.figures.palettes import edit_offsets, palette_page
 from swincli.synthesis.figures.sweeps import Sweep, parse_sweep, sweep_page
 from swincli.synthesis.latents.directions import METHODS
@@ -82,7 +82,7 @@ def sweep_pages(
             there.
     """
     text, section = request.sweep or "", model.recipe.model
-    if text.startswith(LABEL):
+    if request.sweeps_labels:
         yield from _label_pages(model, request, drawing, truncation, notes)
         return
     found = parsed(
@@ -118,7 +118,7 @@ def palette_pages(model: Model, request: SampleRequest, drawing: SampleSet, note
 
     def draw(index: int) -> Tensor:
         code = drawing.codes([index])[0]
-        return palette_page(editor, code, offsets, drawing.named.captions[index], request.batch)
+        return palette_page(editor, code, offsets, drawing.named.captions[index], request.batch, request.preview)
 
     settings = f"palette={what} steps={request.sweep_steps} range={request.sweep_range:g}"
     for index, stem in enumerate(drawing.named.stems):
@@ -136,6 +136,7 @@ def _label_pages(
         raise UsageError(f"--sweep {text}: needs the images of seeds", "Give --seeds.")
     slug = re.sub("[^a-z0-9,]+", "-", text.strip().lower())
     for index, (stem, seed, row) in enumerate(zip(named.stems, named.seeds, named.labels, strict=True)):
-        draw = partial(label_sweep_page, model, seed, row, swept, request.sweep_steps, truncation, request.batch)
+        settings = request.sweep_steps, truncation, request.batch, request.preview
+        draw = partial(label_sweep_page, model, seed, row, swept, *settings)
         note = f"{notes[index]} sweep={text} steps={request.sweep_steps}"
         yield FigurePage(Output(request.folder / f"{stem}-sweep-{slug}.png", note), draw)

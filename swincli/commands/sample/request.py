@@ -28,7 +28,9 @@ from swincli.commands.options import (
     parsed_count,
     parsed_grid,
     parsed_seeds,
+    refuse_given,
 )
+from swincli.commands.typer_command import GivenOptions
 from swincli.errors import UsageError
 from swincli.units import LARGEST_SEED, MOST_SEEDS
 
@@ -181,6 +183,7 @@ class SampleRequest:
     ] = None
     batch: BatchOption = None
     force: ForceOption = False
+    given: GivenOptions = ()
 
     @cached_property
     def seed_list(self) -> list[int] | None:
@@ -237,6 +240,11 @@ class SampleRequest:
         return parsed_grid(self.grid)
 
     @property
+    def sweeps_labels(self) -> bool:
+        """Whether `--sweep` goes through values of attributes."""
+        return self.sweep is not None and self.sweep.startswith("label:")
+
+    @property
     def palette_names(self) -> list[str]:
         """The names of `--palette`."""
         return [] if self.palette is None else [name.strip() for name in self.palette.split(",")]
@@ -257,6 +265,8 @@ class SampleRequest:
         if self.latents is not None and (self.wanted or self.attention):
             hint = "Use them with --seeds."
             raise UsageError("--class, --label, --attention: cannot be combined with --latents", hint)
+        if self.latents is not None and self.guidance != 1.0:
+            raise UsageError("--guidance: no effect on codes of --latents", "Use it with --seeds or --text.")
         if self.judged_by:
             self._check_judged(next(iter(self.judged_by)))
         if self.classes is not None and self.label:
@@ -283,6 +293,19 @@ class SampleRequest:
             raise UsageError(f"--save-latents {self.save_latents}: the file name must end in .npz", hint)
         if not (math.isfinite(self.sweep_range) and self.sweep_range > 0):
             raise UsageError(f"--sweep-range {self.sweep_range}: must be above 0 and finite", "For example 3.")
+        self._check_sweeps()
+
+    def _check_sweeps(self) -> None:
+        of_labels = self.sweeps_labels
+        if of_labels and self.edit:
+            hint = "Leave one of them out; --label NAME=all with --edit draws edited images of all values."
+            raise UsageError(f"--edit: cannot be combined with --sweep {self.sweep}", hint)
+        if self.palette is None and self.sweep is None:
+            hint = "Add --sweep pca:0, or --palette smile,age."
+            refuse_given(self.given, ["--sweep-steps", "--sweep-range"], "without --sweep or --palette", hint)
+        if self.palette is None and of_labels:
+            hint = "Leave it out: numbers go over the range of training."
+            refuse_given(self.given, ["--sweep-range"], f"with --sweep {self.sweep}", hint)
 
     def _check_judged(self, option: str) -> None:
         """The probe judges plain images of neighbouring seeds, which are the ones that are kept in the cache."""

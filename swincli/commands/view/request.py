@@ -20,7 +20,8 @@ class ViewRequest:
         str | None,
         typer.Argument(
             metavar="CHECKPOINT|RUNS",
-            help="Model file, builtin:NAME, run folder, or a folder of runs; default: the runs under runs/.",
+            help="Model file, builtin:NAME, hf:OWNER/NAME, run folder, or a folder of runs; default: the runs under "
+            "runs/.",
             show_default=False,
         ),
     ] = None

@@ -72,11 +72,13 @@ def _number(cell: str) -> float | None:
     return value if math.isfinite(np.float32(value)) else None
 
 
-def _flag(cell: str) -> int | None:
+def as_flag(cell: str) -> int | None:
+    """1 for a cell that says yes, 0 for one that says no; None for another cell."""
     return next((pair[cell.lower()] for pair in _FLAGS if cell.lower() in pair), None)
 
 
-def _parts(cell: str) -> list[str]:
+def parts_of(cell: str) -> list[str]:
+    """The values of a cell that may have several, such as "hat; scarf"."""
     return [part for part in _SEVERAL.split(cell.strip()) if part and part.lower() not in _NONE]
 
 
@@ -91,7 +93,7 @@ def _encode_class(cells: Cells) -> Column:
 
 
 def _encode_flag(cells: Cells) -> Column:
-    return Column(1, (), _one_column([None if cell is None else _flag(cell) for cell in cells]))
+    return Column(1, (), _one_column([None if cell is None else as_flag(cell) for cell in cells]))
 
 
 def _encode_number(cells: Cells) -> Column:
@@ -100,11 +102,11 @@ def _encode_number(cells: Cells) -> Column:
 
 
 def _encode_several(cells: Cells) -> Column:
-    names = number_labels([part for cell in cells if cell is not None for part in _parts(cell)])[1]
+    names = number_labels([part for cell in cells if cell is not None for part in parts_of(cell)])[1]
     places = {name: place for place, name in enumerate(names)}
     rows = np.zeros((len(cells), len(names)), np.float32)
     for row, cell in zip(rows, cells, strict=True):
-        row[[places[part] for part in _parts(cell or "")]] = 1
+        row[[places[part] for part in parts_of(cell or "")]] = 1
         if cell is None:
             row[:] = math.nan
     return Column(len(names), tuple(names), rows)
@@ -112,7 +114,7 @@ def _encode_several(cells: Cells) -> Column:
 
 COLUMN_KINDS: dict[str, ColumnKind] = {
     "class": ColumnKind(lambda _: True, _encode_class),
-    "flag": ColumnKind(lambda cell: _flag(cell) is not None, _encode_flag),
+    "flag": ColumnKind(lambda cell: as_flag(cell) is not None, _encode_flag),
     "number": ColumnKind(lambda cell: _number(cell) is not None, _encode_number),
     "several": ColumnKind(lambda _: True, _encode_several),
 }
@@ -178,7 +180,9 @@ def tell_kinds(table: AttributeColumns, given: Mapping[str, str], console: Conso
     kinds = {}
     for place, name in enumerate(table.names):
         cells = {picture: cell for picture, row in table.cells.items() if (cell := known(row[place])) is not None}
-        kind, reason = (given[name], "") if name in given else _told(list(cells.values()), len(table.cells))
+        kind, reason = given.get(name), "--label-kind says so" if given.get(name) == SKIP else ""
+        if kind is None:
+            kind, reason = _told(list(cells.values()), len(table.cells))
         if kind == SKIP or len(set(cells.values())) < 2:
             console.warn(f"labels: {name} is left out: {reason or 'all pictures have the same value, or none'}")
             continue

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swincli.console import Console
-from swincli.data.preparing.label_files import AttributeColumns, read_caption_file
+from swincli.data.preparing.attribute_kinds import TypedColumns, as_flag, known, parts_of
+from swincli.data.preparing.label_files import read_caption_file
 from swincli.data.preparing.labels import check_complete, read_text
 from swincli.data.sources.entries import Source
 from swincli.data.store.captions import Captions, make_captions
@@ -23,7 +24,7 @@ NAMES, LABELS, OWN = "names", "labels", "own"
 _WORD_BREAKS = re.compile(r"[_\-.+]+|(?<=[a-z])(?=[A-Z])")
 _NUMBERS_AT_END = re.compile(r"(?:\s+\(?\d+\)?)+$")
 _NUMBER = re.compile(r"[-+]?[\d.]+(?:e[-+]?\d+)?", re.IGNORECASE)
-_YES, _NO = {"yes", "true", "1", "y"}, {"no", "false", "0", "n", "", "-1"}
+_YES, _NO = {"yes", "true", "y"}, {"no", "false", "n"}  # of a class such as yes, no, maybe
 _WORD = re.compile(r"[^\W\d_]{2,}")
 Texts = Mapping[str, tuple[str, ...]]
 """Captions by names of entries."""
@@ -54,7 +55,7 @@ class TextEncoder(Protocol):
 def wanted_captions(
     text: str | None,
     source: Source,
-    labels: Mapping[str, str] | AttributeColumns | None,
+    labels: Mapping[str, str] | TypedColumns | None,
     console: Console,
     word_dropout: float = 0.0,
 ) -> Texts | None:
@@ -63,7 +64,7 @@ def wanted_captions(
     Args:
         text: "names", "labels", "own", or a file: a table of paths and captions, or JSON of them.
         source: The source of the pictures.
-        labels: Label names by names of entries, or columns of attributes; None without labels.
+        labels: Label names by names of entries, or attributes with their kinds; None without labels.
         console: Receives messages.
         word_dropout: See `with_dropped_words`.
 
@@ -76,9 +77,7 @@ def wanted_captions(
     return with_dropped_words(_captions_of(text, source, labels, console), word_dropout)
 
 
-def _captions_of(
-    text: str, source: Source, labels: Mapping[str, str] | AttributeColumns | None, console: Console
-) -> Texts:
+def _captions_of(text: str, source: Source, labels: Mapping[str, str] | TypedColumns | None, console: Console) -> Texts:
     if text == NAMES:
         found = {entry.name: (words,) for entry in source if (words := words_of_name(entry.name))}
         check_complete(found, source, "caption", "With --captions names, every file name must have a word in it.")
@@ -86,8 +85,13 @@ def _captions_of(
     if text == LABELS:
         if labels is None:
             raise UsageError("--captions labels: there are no labels", "Give --labels too.")
-        if isinstance(labels, AttributeColumns):
-            return {name: (words_of_cells(labels.names, cells),) for name, cells in labels.cells.items()}
+        if isinstance(labels, TypedColumns):
+            places = {name: labels.columns.names.index(name) for name in labels.kinds}
+            rows = labels.columns.cells.items()
+            return {
+                picture: (words_of_cells(labels.kinds, {name: row[place] for name, place in places.items()}),)
+                for picture, row in rows
+            }
         return {name: (words_of(label),) for name, label in labels.items()}
     return _from_file(_own_file(source) if text == OWN else text, source, console)
 
@@ -129,16 +133,41 @@ def words_of(label: str) -> str:
     return _NUMBERS_AT_END.sub("", spaced)
 
 
-def words_of_cells(names: Sequence[str], cells: Sequence[str]) -> str:
-    """Attributes as words, such as "red hair, glasses, age 30" for hair=red, glasses=yes, hat=no, age=30."""
-    said = []
-    for name, cell in zip(names, cells, strict=True):
-        value, words = cell.strip(), words_of(name)
-        if value.lower() in _YES:
-            said.append(words)
-        elif value.lower() not in _NO:
-            said.append(f"{words} {value}" if _NUMBER.fullmatch(value) else f"{words_of(value)} {words}")
-    return ", ".join(said) or "none"
+def words_of_cells(kinds: Mapping[str, str], cells: Mapping[str, str]) -> str:
+    """Attributes as words, such as "red hair, glasses, age 30" for hair=red, glasses=yes, hat=no, age=30.
+
+    A cell that says that the value is unknown is not said.
+
+    Args:
+        kinds: Kinds of attributes by their names, in the order of the words.
+        cells: Cells by the same names.
+    """
+    said = ((words_of(name), kind, known(cells[name])) for name, kind in kinds.items())
+    return ", ".join(filter(None, (_SAYINGS[kind](name, cell) for name, kind, cell in said if cell))) or "none"
+
+
+def _say_class(name: str, value: str) -> str:
+    if value.lower() in _YES:
+        return name
+    if value.lower() in _NO:
+        return ""
+    if _NUMBER.fullmatch(value):
+        return f"{name} {value}"
+    return f"{words} {name}" if (words := words_of(value)) else ""
+
+
+def _say_several(name: str, value: str) -> str:
+    parts = [words_of(part) for part in parts_of(value)]
+    return f"{' and '.join(parts)} {name}" if parts else ""
+
+
+_SAYINGS: dict[str, Callable[[str, str], str]] = {
+    "class": _say_class,
+    "flag": lambda name, value: name if as_flag(value) else "",
+    "number": lambda name, value: f"{name} {value}",
+    "several": _say_several,
+}
+"""How a cell of each kind of attribute is said: the attribute's name in words, the cell -> words, or none."""
 
 
 def encode_captions(of_images: Sequence[Sequence[str]], encoder: TextEncoder, console: Console) -> Captions:

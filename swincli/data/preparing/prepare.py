@@ -115,11 +115,12 @@ def prepare_opened(
     as_file = _is_one_file(options, plan)
     labels = wanted_labels(options.labels, source, console, attributes=bool(options.label_kinds))
     attributes = wanted_attributes(labels, options, console)
-    captions = wanted_captions(options.captions, source, labels, console, options.word_dropout)
+    named = labels if isinstance(labels, dict) else None
+    captions = wanted_captions(options.captions, source, named or attributes, console, options.word_dropout)
     _check_space(source, dest, options, plan)
     try:
         with staged(dest, force=options.force, as_file=as_file) as place:
-            known = _Known(labels if isinstance(labels, dict) else None, attributes, captions, encoder)
+            known = _Known(named, attributes, captions, encoder)
             manifests = _build(place, source, known, options, plan, on_record or _ignore, console)
             files = place.rglob("*") if place.is_dir() else [place]
             size = sum(file.stat().st_size for file in files if file.is_file())

@@ -184,9 +184,9 @@ def _source_stats(source: Source, options: PrepareOptions, console: Console) -> 
     plan, survey, sink = make_plan(replace(options, split=None, hold_out=None)), Survey(), _StatsSink()
     labels = wanted_labels(options.labels, source, console, attributes=bool(options.label_kinds))
     typed = wanted_attributes(labels, options, console)
-    captions = wanted_captions(options.captions, source, labels, console, options.word_dropout)
-    limits = IngestOptions(options.max_images, options.stop_on_error, options.dedupe, options.workers)
     named = labels if isinstance(labels, dict) else None
+    captions = wanted_captions(options.captions, source, named or typed, console, options.word_dropout)
+    limits = IngestOptions(options.max_images, options.stop_on_error, options.dedupe, options.workers)
     parts, _ = ingest(source, named, captions, plan, limits, {"": sink}, survey.add, console)
     found = None if typed is None else encode_columns(typed.columns.only(parts[""].names), typed.kinds, console)
     attributes = () if found is None else found.each

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from swincli.data.images.rejected import ImageError
 from swincli.data.sources.entries import Entry, Source, as_image_error, read_file, reading
-from swincli.data.sources.naming import PassedOver, is_hidden, printable
+from swincli.data.sources.naming import PassedOver, printable
+from swincli.system.hidden_files import is_hidden
 
 
 def open_folder(text: str, root: Path) -> Source:

@@ -1,4 +1,4 @@
-"""Names of entries: hidden and system files that are skipped, and escapes for characters that cannot be printed."""
+"""Names of entries: hidden and system files are skipped and counted; escapes for what cannot be printed."""
 
 from __future__ import annotations
 
@@ -6,20 +6,11 @@ import re
 from collections import Counter
 from pathlib import PurePosixPath
 
+from swincli.system.hidden_files import is_hidden
 from swincli.units import format_items, format_names
 
-# Of Windows, macOS, Linux's ext file systems, and the network drives of Synology (@ea.., #..), QNAP and NetApp
-_SYSTEM_FILES = {
-    "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "__macosx", "icon\r",
-    "lost+found", "@eadir", "#recycle", "#snapshot", "@recycle", "~snapshot",
-}  # fmt: skip
 _MAC_COPY = "._"  # how the names of macOS's files of metadata begin, one beside every file
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is hidden or belongs to the operating system."""
-    return (name.startswith(".") and name != "..") or name.lower() in _SYSTEM_FILES
 
 
 class PassedOver:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from swincli.console import Console
 from swincli.data.images.decode import decode
 from swincli.data.images.formats import SUFFIXES
+from swincli.data.images.rejected import ImageError
 from swincli.data.store.manifest import (
     DATASET_FILE,
     MANIFEST_FILE,
@@ -23,10 +24,12 @@ from swincli.data.store.manifest import (
     is_stylegan_folder,
     is_stylegan_manifest,
 )
-from swincli.errors import DataError, from_os_error
+from swincli.errors import DataError, ResourceError, from_os_error
+from swincli.system.hidden_files import is_hidden
 from swincli.units import format_names
 
 _HINT = "Copy or download it again, or make it again with `swincli prepare-data`."
+_DAMAGE = ("damaged", "empty file", "not an image")  # beginnings of reasons
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,16 @@ def is_archive(path: Path) -> bool:
 def verify_archive(path: Path, console: Console) -> Verified:
     """Read every file of a zip, or of a folder of StyleGAN files that swincli wrote, and decode every image.
 
+    Hidden files and those of operating systems, such as `__MACOSX`, are passed over, as in preparing.
+
     Raises:
-        DataError: Files are damaged, or differ from the manifest. The message names the first ones.
-        ResourceError: The zip or folder cannot be read.
+        DataError: Files are damaged or cannot be read, or differ from the manifest. The message names the first ones.
+        ResourceError: The zip or folder cannot be read, or memory does not suffice for an image.
     """
     with _reading(path) as (names, read):
-        damaged, images = [], []
+        damaged: list[str] = []
+        unread: list[str] = []
+        images: list[str] = []
         manifest = read(MANIFEST_FILE) if MANIFEST_FILE in names else b""
         content = ContentHash() if is_stylegan_manifest(manifest) else None
         with console.progress("Verifying", len(names), "files") as advance:
@@ -62,12 +69,26 @@ def verify_archive(path: Path, console: Console) -> Verified:
                         images.append(name)
                         if content is not None:
                             content.update(pixels.tobytes())
-                except Exception:  # zipfile and decoders raise many types for damaged files
+                except (ResourceError, MemoryError):
+                    raise
+                except ImageError as error:
+                    found = damaged if error.reason.startswith(_DAMAGE) else unread
+                    found.append(f"{name} ({error.reason.removeprefix('damaged: ')})")
+                except Exception:  # zipfile raises many types for damaged files
                     damaged.append(name)
                 advance()
-        if damaged:
-            raise DataError(f"{path} is damaged: {len(damaged):,} of its files: {format_names(damaged)}", _HINT)
+        if damaged or unread:
+            raise _not_whole(path, damaged, unread)
         return Verified(len(images), _check_hash(path, manifest, content, read) if content is not None else None)
+
+
+def _not_whole(path: Path, damaged: list[str], unread: list[str]) -> DataError:
+    """The error for files that are damaged, and for images of a kind that is not read here; they may be whole."""
+    others = f"{len(unread):,} of its files cannot be read: {format_names(unread)}"
+    if not damaged:
+        return DataError(f"{path}: {others}", "Preparing leaves such files out, and --on-error stop names them.")
+    found = f"{path} is damaged: {len(damaged):,} of its files: {format_names(damaged)}"
+    return DataError(f"{found}; {others}" if unread else found, _HINT)
 
 
 def _check_hash(path: Path, manifest: bytes, content: ContentHash, read: Callable[[str], bytes]) -> str:
@@ -87,16 +108,21 @@ def _labels(read: Callable[[str], bytes]) -> bytes:
     return np.array([label for _, label in rows], "<i8").tobytes()
 
 
+def _shown(names: Sequence[str]) -> list[str]:
+    """The names without hidden parts, sorted."""
+    return sorted(name for name in names if not any(map(is_hidden, PurePosixPath(name.replace("\\", "/")).parts)))
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[tuple[Sequence[str], Callable[[str], bytes]]]:
     """The names of the files of a zip or folder, sorted, and a function that reads one of them."""
     try:
         if path.is_dir():
-            names = sorted(item.relative_to(path).as_posix() for item in path.rglob("*") if item.is_file())
-            yield names, lambda name: (path / name).read_bytes()
+            names = [item.relative_to(path).as_posix() for item in path.rglob("*") if item.is_file()]
+            yield _shown(names), lambda name: (path / name).read_bytes()
             return
         with zipfile.ZipFile(path) as archive:
-            yield sorted(info.filename for info in archive.infolist() if not info.is_dir()), archive.read
+            yield _shown([info.filename for info in archive.infolist() if not info.is_dir()]), archive.read
     except OSError as error:
         raise from_os_error(error, f"reading {path}") from error
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError) as error:

@@ -47,10 +47,12 @@ def label_sweep_page(
     steps: int,
     truncation: Truncation,
     batch: int | None = None,
+    preview: int | None = None,
 ) -> Tensor:
     """Draw a seed with each value of some attributes, the others as in `row` `[columns]`: uint8 `[H, W, 3]`.
 
-    A line of the page is an attribute; a number has `steps` values over the range of training.
+    A line of the page is an attribute; a number has `steps` values over the range of training. `preview` as in
+    `render_all`.
     """
     assert model.attributes is not None
     lines = [choices(one, steps) for one in swept]
@@ -62,7 +64,7 @@ def label_sweep_page(
         start += len(values)
     codes = codes_of_seeds(model, [seed] * len(labels), truncation, labels)
     size = batch or sampling_batch(model.recipe.model, model.device)
-    drawn = iter([picture for images in render_all(model, codes.split(size)) for picture in images])
+    drawn = iter([picture for images in render_all(model, codes.split(size), preview=preview) for picture in images])
     columns = max(map(len, lines))
     pictures: list[Tensor | None] = []
     words: list[str] = []

@@ -20,9 +20,16 @@ def edit_offsets(steps: int, reach: float) -> list[float]:
 
 
 def palette_page(
-    editor: Editor, code: Tensor, offsets: Sequence[float], caption: str, batch: int | None = None
+    editor: Editor,
+    code: Tensor,
+    offsets: Sequence[float],
+    caption: str,
+    batch: int | None = None,
+    preview: int | None = None,
 ) -> Tensor:
     """Draw one w+ `[L, latent_dim]` moved along two directions: columns along the first, rows along the second.
+
+    `preview` as in `render_all`.
 
     Returns:
         uint8 `[H, W, 3]`.
@@ -34,7 +41,7 @@ def palette_page(
         rows=[f"{down.name} {signed(offset)}" for offset in reversed(offsets)],
         columns=[f"{across.name} {signed(offset)}" for offset in offsets],
     )
-    return draw_labelled_grid(draw_moved(editor, code[None], steps, batch), len(offsets), labels)
+    return draw_labelled_grid(draw_moved(editor, code[None], steps, batch, preview), len(offsets), labels)
 
 
 def strip_page(
@@ -46,9 +53,11 @@ def strip_page(
     return draw_labelled_grid(draw_moved(editor, codes, steps, batch), len(offsets), labels)
 
 
-def draw_moved(editor: Editor, codes: Tensor, steps: Tensor, batch: int | None = None) -> list[Tensor]:
+def draw_moved(
+    editor: Editor, codes: Tensor, steps: Tensor, batch: int | None = None, preview: int | None = None
+) -> list[Tensor]:
     """Images of w+ `[N, L, latent_dim]`, each moved by every row of `steps` `[S, K]`: N * S images, image by image."""
     repeated = codes.repeat_interleave(len(steps), dim=0)
     moved = editor.move(repeated, steps.repeat(len(codes), 1))
     size = batch or sampling_batch(editor.model.recipe.model, editor.model.device)
-    return [picture for images in render_all(editor.model, moved.split(size)) for picture in images]
+    return [picture for images in render_all(editor.model, moved.split(size), preview=preview) for picture in images]

@@ -193,7 +193,7 @@ def _parse(about: dict[str, Any], tensors: dict[str, Tensor]) -> NamedDirection:
     if about["space"] not in ("w", "style"):
         raise ValueError(f"unknown space {about['space']}")
     return NamedDirection(
-        name=str(about["name"]),
+        name=_parse_name(about["name"]),
         space=about["space"],
         vector=tensors["vector"].float(),
         sigma=float(about["sigma"]),
@@ -204,6 +204,18 @@ def _parse(about: dict[str, Any], tensors: dict[str, Tensor]) -> NamedDirection:
         quality={str(name): float(value) for name, value in about["quality"].items()},
         judge=judge,
     )
+
+
+def _parse_name(text: object) -> str:
+    """The name in a file, which also names files that are written: those of somebody else may say anything.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return check_name(str(text))
+    except UsageError as error:
+        raise ValueError(error.message) from None
 
 
 def _check_fit(path: Path, direction: NamedDirection, model: Model) -> None:

@@ -64,7 +64,7 @@ class Broker:
         self._busy: Ticket | None = None
         self._long: Ticket | None = None
         self._deaths: list[float] = []
-        self._ended = False
+        self._ended = self._given_up = False
 
     def begin(self) -> None:
         """Listen to the worker; from the event loop."""
@@ -83,6 +83,9 @@ class Broker:
         answer.add_done_callback(_see)
         number = next(self._numbers)
         ticket = Ticket(priority, number, {**message, "id": number}, answer, progress)
+        if self._given_up:
+            answer.set_exception(SwincliError(self.trouble or ""))
+            return ticket
         heapq.heappush(self._long_waiting if priority == LONG else self._waiting, ticket)
         self._pump()
         return ticket
@@ -183,7 +186,7 @@ class Broker:
         self._task = asyncio.ensure_future(self._restart())
 
     async def _restart(self) -> None:
-        now = time.monotonic()
+        now, self._given_up = time.monotonic(), False
         self._deaths = [death for death in self._deaths if now - death < RESTART_SECONDS] + [now]
         if len(self._deaths) > RESTARTS:
             self._give_up("The process that draws ends again and again. Reload the model, or start swincli view again.")
@@ -201,7 +204,7 @@ class Broker:
         self._pump()
 
     def _give_up(self, trouble: str) -> None:
-        self.trouble = trouble
+        self.trouble, self._given_up = trouble, True
         self._tell({"event": "worker", "trouble": trouble})
         for ticket in [*self._waiting, *self._long_waiting]:
             if not ticket.answer.done():

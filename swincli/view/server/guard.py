@@ -19,7 +19,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE = "swincli-view"
+COOKIE = "swincli-view-{port}"
+"""Name of the cookie with the token. Cookies of a host go to all its ports, on each of which may be a view."""
 CLOSE_REFUSED = 1008  # WebSocket: policy violation
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
@@ -34,7 +35,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-_HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]/@\s]+))(?::\d{1,5})?")
+_HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]/@\s]+))(?::(\d{1,5}))?")
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,9 @@ class Access:
         return self.token is not None and hmac.compare_digest(text.encode(), self.token.encode())
 
 
-def local_access() -> Access:
-    """Access from this machine alone."""
-    return Access(frozenset({"localhost", "127.0.0.1", "::1"}), any_address=False)
+def local_access(host: str = "127.0.0.1") -> Access:
+    """Access from this machine alone, at a loopback address such as 127.0.0.2."""
+    return Access(frozenset({"localhost", "127.0.0.1", "::1", host.lower()}), any_address=False)
 
 
 def remote_access(host: str, token: str) -> Access:
@@ -116,9 +117,9 @@ class Guard:
         given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [])
         if given and self.access.is_token(given[0]) and scope["type"] == "http" and scope["path"] == "/":
             answer = RedirectResponse("/", 303)  # the address bar and the history do not keep the token
-            answer.set_cookie(COOKIE, given[0], httponly=True, samesite="strict", path="/")
+            answer.set_cookie(_cookie_name(host), given[0], httponly=True, samesite="strict", path="/")
             return answer
-        if self.access.is_token(_cookie(headers.getlist("cookie"))):
+        if self.access.is_token(_cookie(headers.getlist("cookie"), _cookie_name(host))):
             return None
         return PlainTextResponse("Refused: open the address that swincli view printed, with its token.\n", 401)
 
@@ -138,10 +139,16 @@ def _is_own(scope: Scope, headers: Headers, host: str) -> bool:
     return scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
 
 
-def _cookie(lines: Iterable[str]) -> str:
+def _cookie_name(host: str) -> str:
+    """The name of the cookie by a Host header: its port is the one that the browser knows, also if it is forwarded."""
+    match = _HOST.fullmatch(host)
+    return COOKIE.format(port=(match[3] if match else None) or 80)
+
+
+def _cookie(lines: Iterable[str], name: str) -> str:
     for line in lines:
         try:
-            found = SimpleCookie(line).get(COOKIE)
+            found = SimpleCookie(line).get(name)
         except CookieError:
             continue
         if found is not None:

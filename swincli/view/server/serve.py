@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import secrets
 import socket
 import webbrowser
@@ -50,7 +51,7 @@ def bind(place: Place) -> socket.socket:
     for port in range(FIRST_PORT, FIRST_PORT + PORTS) if place.port is None else [place.port]:
         listening = socket.socket(family, kind)
         try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.setsockopt(socket.SOL_SOCKET, _bind_option(), 1)
             listening.bind((address[0], port, *address[2:]))
             listening.listen(128)
             return listening
@@ -58,11 +59,24 @@ def bind(place: Place) -> socket.socket:
             listening.close()
             if error.errno == errno.EADDRNOTAVAIL:
                 raise UsageError(f"--host {place.host}: not an address of this machine") from None
-            if error.errno != errno.EADDRINUSE:
+            if error.errno not in _taken():
                 raise from_os_error(error, f"listening at {place.host} port {port}") from error
     if place.port is not None:
         raise UsageError(f"--port {place.port}: in use by another program", "Leave --port out for the next free one.")
     raise ResourceError(f"ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} are all in use", "Give another --port.")
+
+
+def _bind_option() -> int:
+    """The option with which a port that was closed just now can be taken, and one in use cannot.
+
+    On Windows, SO_REUSEADDR would let two programs have one port.
+    """
+    return int(getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR))
+
+
+def _taken() -> tuple[int, ...]:
+    """Errors of a port that is in use; Windows denies access to one that another program has for itself."""
+    return (errno.EADDRINUSE, errno.EACCES) if os.name == "nt" else (errno.EADDRINUSE,)
 
 
 def is_local(host: str) -> bool:
@@ -102,7 +116,7 @@ def serve(
     from swincli.view.server.app import View, make_app
 
     token = None if is_local(place.host) else secrets.token_urlsafe(32)
-    access = local_access() if token is None else remote_access(place.host, token)
+    access = local_access(place.host) if token is None else remote_access(place.host, token)
     with bind(place) as listening:
         worker = open_worker(start, opening)
         view = View(opened, worker, start, opening)

@@ -163,6 +163,13 @@ def test_a_condition_is_orthogonal(found: Path, scores: Path, tmp_path: Path, ca
     assert "made of these alone" in capsys.readouterr().err
 
 
+def test_a_name_is_checked_with_a_file_too(found: Path, tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "b.safetensors"
+    assert _directions(found, "find", "../back", "--component", "pca:0", "--out", str(out)) == 2
+    assert "'../back': not a name for a direction" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_a_named_component_moves_as_its_sweep(found: Path, tmp_path: Path) -> None:
     loaded = swincli.load_model(found, "cpu")
     w = loaded.map(seeds=[4])
@@ -197,6 +204,9 @@ def test_a_palette(found: Path, tmp_path: Path) -> None:
     assert _sample(found, tmp_path, "--seeds", "4", "--palette", "bright,pca0", "--sweep-steps", "3") == 0
     page = _pixels(tmp_path / "seed-000004-palette-bright-pca0.png")
     assert page.shape[0] > 3 * 128
+    preview = ["--palette", "bright,pca0", "--sweep-steps", "3", "--preview", "8"]
+    assert _sample(found, tmp_path / "preview", "--seeds", "4", *preview) == 0
+    assert (_pixels(tmp_path / "preview/seed-000004-palette-bright-pca0.png") != page).any()
 
 
 def test_a_walk_between_edits(found: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from attribute_stores import ATTRIBUTES
-from PIL import Image
+from PIL import Image, ImageChops
 
 import swincli
 from swincli.commands.app import run
@@ -85,6 +85,13 @@ def test_a_sweep_of_labels_has_a_row_for_each(checkpoint: Path, tmp_path: Path) 
     with Image.open(tmp_path / "seed-000000-sweep-label-size,colour.png") as picture:
         assert picture.width > 4 * 128
         assert picture.height > 2 * 128
+    shown = ("--sweep", "label:colour", "--preview")
+    for side in ("8", "16"):
+        assert sample(checkpoint, tmp_path / side, "--seeds", "0", *shown, side) == 0
+    small, whole = (tmp_path / side / "seed-000000-sweep-label-colour.png" for side in ("8", "16"))
+    with Image.open(small) as one, Image.open(whole) as other:
+        assert one.size == other.size
+        assert ImageChops.difference(one.convert("RGB"), other.convert("RGB")).getbbox()
 
 
 def test_truncation_goes_to_the_mean_of_the_labels(checkpoint: Path) -> None:

@@ -13,7 +13,9 @@ from prepared import digest
 from test_label_files import put, table
 
 from swincli.console import Console
+from swincli.data.preparing.attribute_kinds import TypedColumns
 from swincli.data.preparing.captions import wanted_captions, with_dropped_words, words_of_cells, words_of_name
+from swincli.data.preparing.label_files import AttributeColumns
 from swincli.data.preparing.prepare import PrepareOptions, PrepareResult, prepare
 from swincli.data.preparing.splits import parse_held_out
 from swincli.data.preparing.stats import dataset_stats, open_dataset
@@ -277,8 +279,39 @@ def test_sentences_name_what_is_there() -> None:
 
 
 def test_attributes_as_words() -> None:
-    names = ["hair", "glasses", "hat", "age", "coat_colour"]
-    assert words_of_cells(names, ["red", "yes", "no", "30", "dark_blue"]) == (
-        "red hair, glasses, age 30, dark blue coat colour"
+    kinds = {
+        "hair": "class",
+        "glasses": "flag",
+        "hat": "flag",
+        "age": "number",
+        "coat_dye": "class",
+        "on": "several",
+    }
+    cells = ["red", "t", "-1", "-1", "dark_blue", "red_bow; scarf"]
+    assert words_of_cells(kinds, dict(zip(kinds, cells, strict=True))) == (
+        "red hair, glasses, age -1, dark blue coat dye, red bow and scarf on"
     )
-    assert words_of_cells(names[1:3], ["0", ""]) == "none"
+    assert words_of_cells({"hat": "flag", "on": "several"}, {"hat": "off", "on": "none"}) == "none"
+    assert words_of_cells({"hair": "class", "hat": "class"}, {"hair": "0", "hat": "No"}) == "hair 0"
+
+
+def test_unknown_cells_and_left_out_columns_are_not_said(root: Path) -> None:
+    rows = {"1.gif": ("nan", "img_00123", "NA", "?"), "2.gif": ("red", "img_00124", "30", "yes")}
+    table = AttributeColumns("labels.csv", ["hair", "id", "age", "hat"], rows, {})
+    labels = TypedColumns(table, {"hair": "class", "age": "number", "hat": "flag"})
+    with open_source(str(root)) as source:
+        found = wanted_captions("labels", source, labels, QUIET)
+    assert found == {"1.gif": ("none",), "2.gif": ("red hair, age 30, hat",)}
+
+
+def test_stores_and_stats_say_attributes_alike(tmp_path: Path) -> None:
+    path = table(tmp_path, "path,hair,id\n000000.png,red,a\n000001.png,n/a,b\n000002.png,blue,c\n")
+    options = PrepareOptions(16, workers=1, labels=str(path), captions="labels", label_kinds=["id=skip"])
+    prepare("builtin:robots:3", tmp_path / "s", options, QUIET, encoder=LetterEncoder())
+    captions = Store.open(tmp_path / "s").captions
+    assert captions is not None
+    assert [captions.of(place) for place in range(3)] == [["red hair"], ["none"], ["blue hair"]]
+    with open_dataset("builtin:robots:3", 16) as source:
+        counts = dataset_stats(source, options, QUIET).captions
+    assert counts is not None
+    assert counts.different == 3

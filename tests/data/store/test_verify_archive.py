@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ from PIL import Image
 
 from swincli.commands.app import run
 from swincli.console import Console
+from swincli.data.images.decode import out_of_memory
 from swincli.data.preparing.prepare import PrepareOptions, prepare
 from swincli.data.store.reader import Store
 from swincli.data.store.verify_archive import verify_archive
-from swincli.errors import DataError
+from swincli.errors import DataError, ResourceError
 
 Capture = pytest.CaptureFixture[str]
 QUIET = Console(quiet=True)
@@ -76,6 +78,44 @@ def test_zips_of_other_programs_are_checked_too(pictures: Path, tmp_path: Path) 
         verify_archive(path, QUIET)
     path.write_bytes(data[:-40])
     with pytest.raises(DataError, match="photos"):
+        verify_archive(path, QUIET)
+
+
+def test_files_of_the_system_are_passed_over_and_reasons_are_named(pictures: Path, tmp_path: Path) -> None:
+    path, image = tmp_path / "photos.zip", (pictures / "cat/0.png").read_bytes()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("a.png", ".hidden/b.png"):
+            archive.writestr(name, image)
+        archive.writestr("__MACOSX/._a.png", b"\0\5\x16\7metadata of the Finder")
+    assert verify_archive(path, QUIET).images == 1
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("drawing.tif", b"8BPS of Photoshop")
+    message = r"photos\.zip: 1 of its files cannot be read: drawing\.tif \(unsupported: a Photoshop file"
+    with pytest.raises(DataError, match=message):
+        verify_archive(path, QUIET)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("half.png", image[: len(image) // 2])
+    message = r"is damaged: 1 of its files: half\.png \([^)]*cut short[^)]*\); 1 of its files cannot be read: drawing"
+    with pytest.raises(DataError, match=message):
+        verify_archive(path, QUIET)
+
+
+def test_without_the_reader_of_heic_or_without_memory_nothing_is_called_damaged(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("phone.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    monkeypatch.setattr("swincli.data.images.formats._add_to_pillow", lambda _: False)
+    with pytest.raises(
+        DataError, match=r"1 of its files cannot be read: phone\.heic \(HEIC.*swincli\[heif\]"
+    ) as caught:
+        verify_archive(path, QUIET)
+    assert "damaged" not in caught.value.message
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(pictures / "cat/0.png", "a.png")
+    monkeypatch.setattr("swincli.data.store.verify_archive.decode", Mock(side_effect=out_of_memory("a.png", 9, 9)))
+    with pytest.raises(ResourceError, match=r"a\.png: not enough memory"):
         verify_archive(path, QUIET)
 
 

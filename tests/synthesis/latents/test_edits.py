@@ -116,6 +116,10 @@ def test_damaged_files_are_named(model: Model, tmp_path: Path) -> None:
         save_direction(path, wrong)
         with pytest.raises(CheckpointError, match="does not fit the model"):
             read_direction(path, model)
+    for name in ("../../.config/smile", "/smile", "a\\b", ""):
+        save_direction(path, _in_w(model, name=name))
+        with pytest.raises(CheckpointError, match=r"smile\.safetensors: damaged: .*not a name for a direction"):
+            read_direction(path, model)
     save_direction(path, _in_style(model, [StyleChannel(0, 1, "gamma", 999)], [1.0]))
     with pytest.raises(CheckpointError, match="does not fit the model"):
         read_direction(path, model)
