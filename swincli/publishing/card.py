@@ -19,10 +19,10 @@ from swincli.data.store.staging import staged
 from swincli.errors import DataError, from_os_error
 from swincli.metrics.networks.judges import judge_of
 from swincli.model.files.hub import HUB_PREFIX, MODEL_FILE
-from swincli.model.files.model_file import Model, read_snapshot, save_snapshot
+from swincli.model.files.model_file import Model, copy_without_private_keys, read_snapshot, save_snapshot
 from swincli.publishing.recipe_changes import RecipeChanges, recipe_changes
-from swincli.recipe import dump_recipe
 from swincli.recipe.attributes import Attribute
+from swincli.recipe.private import dump_public_recipe, has_private_keys
 from swincli.synthesis.figures.grids import tile
 from swincli.synthesis.output.provenance import NOTE, save_png
 from swincli.synthesis.sampling import generate
@@ -82,8 +82,8 @@ def check_card_folder(folder: Path, *, force: bool) -> None:
 def write_card(folder: Path, model: Model, choices: CardChoices, *, force: bool) -> dict[str, Any]:
     """Write the folder; it appears whole or not at all.
 
-    A .safetensors model is copied byte by byte: codes, directions and tuned weights know it by its hash. An original
-    .pt checkpoint is converted.
+    A .safetensors model is copied byte by byte: codes, directions and tuned weights know it by its hash. One of an
+    older version, whose recipe has private keys, is copied without them. An original .pt checkpoint is converted.
 
     Returns:
         The front matter.
@@ -98,11 +98,13 @@ def write_card(folder: Path, model: Model, choices: CardChoices, *, force: bool)
     readme = render_readme(front, model, choices, metrics, changes)
     try:
         with staged(folder, force=True, check=partial(check_card_folder, force=force)) as place:
-            if model.path.suffix == ".safetensors":
+            if has_private_keys(model.recipe):
+                copy_without_private_keys(model.path, place / MODEL_FILE)
+            elif model.path.suffix == ".safetensors":
                 write_atomically(place / MODEL_FILE, lambda temporary: shutil.copyfile(model.path, temporary))
             else:
                 save_snapshot(place / MODEL_FILE, read_snapshot(model.path))
-            _write_text(place / RECIPE_FILE, dump_recipe(model.recipe))
+            _write_text(place / RECIPE_FILE, dump_public_recipe(model.recipe))
             count = COLUMNS * ROWS
             pictures = torch.cat(list(generate(model, range(count))))
             note = f"card seeds=0-{count - 1} truncation=1"

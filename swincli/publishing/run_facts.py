@@ -20,6 +20,7 @@ from swincli.model.files.find_checkpoint import METADATA, newest_model
 from swincli.model.files.tensor_file import read_about
 from swincli.publishing.recipe_changes import RecipeChanges, recipe_changes
 from swincli.recipe import Recipe
+from swincli.recipe.private import without_private_keys
 from swincli.system.json_lines import read_records
 from swincli.training.logging.observed_run import ObservedRun, RunObserver
 from swincli.training.run.environment import Session, read_environment
@@ -80,7 +81,7 @@ class RunFacts:
     Attributes:
         path: The run folder.
         observed: State and progress.
-        recipe: Its recipe.
+        recipe: Its recipe, without private keys.
         changes: The recipe beside the defaults and beside another.
         stats: All lines of stats.jsonl.
         metrics: All measurements; None without one.
@@ -132,7 +133,7 @@ def read_facts(path: Path, base: str | None = None) -> RunFacts:
         RecipeError: its recipe, or the base, cannot be read.
     """
     observed, folder = RunObserver(path).look(), RunFolder(path)
-    recipe = observed.recipe or Recipe()
+    recipe = without_private_keys(observed.recipe or Recipe())
     stats = list(read_records(folder.stats))
     manifest, problem = _manifest(recipe)
     model = newest_model(path)

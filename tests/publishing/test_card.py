@@ -20,12 +20,13 @@ from swincli.commands.app import run
 from swincli.data.images.digital_source import TRAINED, generated_by
 from swincli.data.store.reader import Store
 from swincli.model.files.ancestry import Ancestor
-from swincli.model.files.find_checkpoint import find_checkpoint, model_name
-from swincli.model.files.model_file import save_model
+from swincli.model.files.find_checkpoint import METADATA, find_checkpoint, model_name
+from swincli.model.files.model_file import load_model, save_model
+from swincli.model.files.tensor_file import read_tensors, write_tensors
 from swincli.model.generator import Generator
 from swincli.publishing.card import FILES, yaml_of
-from swincli.recipe import Recipe
-from swincli.training.step.labels import training_attributes
+from swincli.recipe import Recipe, dump_recipe
+from swincli.training.step.labels import training_attributes, training_classes
 
 Capture = pytest.CaptureFixture[str]
 PROTOCOL = {
@@ -108,11 +109,34 @@ def test_a_card_without_choices_says_what_is_missing(model: Path, tmp_path: Path
     assert card(model, tmp_path / "hub") == 0
     err = " ".join(capsys.readouterr().err.split())
     assert "without --license nobody may use the model" in err
-    assert "its recipe names folders of this machine" in err
+    assert "its recipe names folders of this machine (data.path = /" in err
     text = (tmp_path / "hub" / "README.md").read_text()
     assert 'license: "unknown"' in text
     assert "nobody but its author may use this model until one is" in text
     assert "Credit: none given" in text
+
+
+def test_an_older_model_is_copied_without_keys_of_its_owner(
+    labelled_store: Store, tiny_recipe: Callable[..., Recipe], tmp_path: Path, capsys: Capture
+) -> None:
+    secret = ("run.on_event=curl ntfy.sh/secret", "run.mirror=/backup", "train.init=C:\\\\models\\\\a.pt")
+    recipe, path = tiny_recipe("model.classes=2", "data.path=datasets/cats", *secret), tmp_path / "m.safetensors"
+    save_model(path, Generator(recipe.model), recipe, 400, training_classes(2, labelled_store))
+    about, tensors = read_tensors(path, METADATA)
+    write_tensors(path, tensors, METADATA, about | {"recipe": dump_recipe(recipe), "more": 1})
+    assert card(path, tmp_path / "hub", "--license", "mit") == 0
+    err = " ".join(capsys.readouterr().err.split())
+    assert f"{path}: holds run.mirror or run.on_event, which the copy leaves out. Its identity differs" in err
+    assert "its recipe names folders of this machine (train.init = C:" in err
+    for file in (tmp_path / "hub").iterdir():
+        assert b"secret" not in file.read_bytes(), file
+        assert b"/backup" not in file.read_bytes(), file
+    copied, same = read_tensors(tmp_path / "hub" / "model.safetensors", METADATA)
+    assert copied == about | {"more": 1}
+    assert {name: value.tolist() for name, value in same.items()} == {
+        name: value.tolist() for name, value in tensors.items()
+    }
+    assert load_model(tmp_path / "hub" / "model.safetensors", torch.device("cpu")).classes is not None
 
 
 def test_an_existing_folder(model: Path, tmp_path: Path, capsys: Capture) -> None:

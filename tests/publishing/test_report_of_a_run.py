@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -155,6 +156,21 @@ def test_markdown_for_a_pull_request(folder: Path, tmp_path: Path, capsys: Captu
     assert report(folder, "--markdown", "-o", tmp_path / "r.md") == 0
     assert (tmp_path / "r.md").read_text().startswith("## Report of")
     assert not (folder / "report.html").exists()
+
+
+def test_keys_of_the_owner_are_in_no_report(folder: Path, tmp_path: Path) -> None:
+    kept = (folder / "recipe.toml").read_text()
+    secret = 'on_event = "curl https://ntfy.sh/secret"\nmirror = "/backup"\n'
+    for recipe in (folder / "recipe.toml", base := tmp_path / "base.toml"):
+        recipe.write_text(kept.replace("[run]\n", f"[run]\n{secret}"))
+    assert report(folder, "--samples", "0", "--base", base) == 0
+    assert report(folder, "--markdown", "-o", tmp_path / "r.md") == 0
+    page = (folder / "report.html").read_text()
+    coded = re.search(r"data:text/plain;base64,([^\"]+)", page)
+    assert coded is not None
+    for text in (page, base64.b64decode(coded[1]).decode(), (tmp_path / "r.md").read_text()):
+        assert "ntfy" not in text
+        assert "/backup" not in text
 
 
 def test_what_is_in_the_way_and_what_cannot_be(
