@@ -22,6 +22,7 @@ from swincli.metrics.streams.labels import Labelled, as_names, check_by, check_l
 from swincli.model.pretrained.efficientnet import WEIGHTS
 from swincli.recipe.attributes import Attribute
 from swincli.synthesis.latents.classes import labels_as_trained
+from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sampling import generate
 
 BY_CLASS, ACCURACY = "fid-by-class", "label-accuracy"
@@ -144,7 +145,9 @@ def label_accuracy(fakes: SideStatistics, _: SideStatistics, context: Context) -
     with context.console.progress("Label accuracy", len(picked) + len(seeds)) as advance:
         parts = [picked[start : start + _BATCH] for start in range(0, len(picked), _BATCH)]
         reals = probe_features(_counted((torch.from_numpy(store.fetch(part)) for part in parts), advance), device)
-        drawn = generate(labelled.model, seeds, labels=_labels(labelled, seeds))
+        drawn = generate(
+            labelled.model, seeds, truncation=Truncation(context.truncation), labels=_labels(labelled, seeds)
+        )
         judged = probe_features(_counted(drawn, advance), device)
     found = LabelAccuracy()
     for one in labelled.attributes:

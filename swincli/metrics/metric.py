@@ -38,6 +38,7 @@ class Context:
         labelled: The labels of both sides; None if they have none.
         detector: Extracts the features, for metrics that read images of their own.
         reference: Path of the real images; None if they are a file of statistics.
+        truncation: Of the model's images, for metrics that draw some themselves; 1 is none.
     """
 
     seed: int = 0
@@ -48,6 +49,7 @@ class Context:
     labelled: Labelled | None = None
     detector: Detector | None = None
     reference: str | None = None
+    truncation: float = 1.0
 
     @property
     def window(self) -> int:

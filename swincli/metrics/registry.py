@@ -123,8 +123,10 @@ def _check_texts(context: Context) -> None:
 
 def _text(fakes: SideStatistics, _reals: SideStatistics, context: Context) -> TextFit:
     """R-precision and the accuracy of what captions name, of images that are drawn here from captions."""
-    reference, detector = _given(context.reference), _given(context.detector)
-    return match_texts(_given(context.model), reference, detector, fakes.count, context.seed, context.console)
+    reference, detector, truncation = _given(context.reference), _given(context.detector), context.truncation
+    return match_texts(
+        _given(context.model), reference, detector, fakes.count, context.seed, context.console, truncation
+    )
 
 
 def _given(statistic: T | None) -> T:

@@ -24,6 +24,7 @@ from swincli.metrics.streams.labels import Labelled, check_by, check_labelled
 from swincli.model.files.model_file import Model, load_model, save_model
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe
+from swincli.synthesis.latents.truncation import Truncation
 from swincli.training.step.labels import training_attributes, training_classes
 
 CPU = torch.device("cpu")
@@ -104,8 +105,9 @@ def test_images_that_show_their_labels_have_the_accuracy_of_real_ones(
 ) -> None:
     labelled = Labelled(model, big_store, range(60))
 
-    def honest(_: Model, seeds: range, labels: torch.Tensor) -> Iterator[torch.Tensor]:
+    def honest(_: Model, seeds: range, truncation: Truncation, labels: torch.Tensor) -> Iterator[torch.Tensor]:
         """Pictures with the colours that were asked for."""
+        assert truncation.strength == 0.5
         noise = np.random.default_rng(5).integers(0, 60, (len(seeds), 16, 16, 3), dtype=np.uint8)
         for picture, row in zip(noise, labels, strict=True):
             picture[..., int(row[0])] += 100
@@ -115,7 +117,7 @@ def test_images_that_show_their_labels_have_the_accuracy_of_real_ones(
         return np.concatenate([batch.float().mean(dim=(1, 2)).numpy() for batch in batches])
 
     monkeypatch.setattr(by_label, "probe_features", colours)
-    context = Context(labelled=labelled)
+    context = Context(labelled=labelled, truncation=0.5)
     monkeypatch.setattr(by_label, "generate", honest)
     values = label_accuracy(side(np.zeros((60, 2), np.float32)), side(np.zeros((2, 2), np.float32)), context).values()
     assert values["accuracy:colour"] > 0.95
@@ -123,8 +125,8 @@ def test_images_that_show_their_labels_have_the_accuracy_of_real_ones(
     assert values["label_accuracy"] == pytest.approx((values["accuracy:colour"] + values["accuracy:dark"]) / 2)
     assert values["r2:size"] < 0.5
 
-    def shuffled(_: Model, seeds: range, labels: torch.Tensor) -> Iterator[torch.Tensor]:
-        yield from honest(_, seeds, labels.roll(1, dims=0))
+    def shuffled(_: Model, seeds: range, truncation: Truncation, labels: torch.Tensor) -> Iterator[torch.Tensor]:
+        yield from honest(_, seeds, truncation, labels.roll(1, dims=0))
 
     monkeypatch.setattr(by_label, "generate", shuffled)
     wrong = label_accuracy(side(np.zeros((60, 2), np.float32)), side(np.zeros((2, 2), np.float32)), context).values()

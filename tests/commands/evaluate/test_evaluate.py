@@ -4,6 +4,7 @@ import json
 import os
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from swincli.commands.app import run
+from swincli.metrics.metric import Context
+from swincli.metrics.registry import METRICS
 from swincli.model.files.model_file import save_model
 from swincli.model.files.shipped_models import shipped_models
 from swincli.model.generator import Generator
@@ -130,6 +133,16 @@ def test_the_result_joins_the_runs_record(reals: Path, trained: Path, scripted: 
     assert first["metrics"] != second["metrics"]
     assert second["protocol"]["fakes"]["truncation"] == 0.5
     assert set(first) == {"images_seen", "metrics", "protocol", "time", "intervals"}
+
+
+def test_metrics_that_draw_images_get_the_truncation(
+    reals: Path, trained: Path, scripted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Context] = []
+    monkeypatch.setitem(METRICS, "fid", replace(METRICS["fid"], check=seen.append))
+    assert evaluate(scripted, "--data", reals, "--checkpoint", trained, "--num", 3, "--truncation", 0.5) == 0
+    assert evaluate(scripted, "--data", reals, "--images", reals) == 0
+    assert [context.truncation for context in seen] == [0.5, 1]
 
 
 def test_a_record_that_cannot_be_written_costs_no_result(
