@@ -18,6 +18,7 @@ from swincli.metrics.by_label import (
     ByClass,
     LabelAccuracy,
     by_class,
+    check_label_accuracy,
     label_accuracy,
 )
 from swincli.metrics.confidence import intervals
@@ -38,7 +39,7 @@ from swincli.metrics.protocol import NetworkRecord
 from swincli.metrics.streams.captioned import TextFit, check_texts, match_texts
 from swincli.metrics.streams.features import SideStatistics
 from swincli.metrics.streams.images import ImageSet
-from swincli.metrics.streams.labels import check_by, check_labelled
+from swincli.metrics.streams.labels import check_by
 from swincli.model.files.model_file import Model
 from swincli.model.pretrained.efficientnet import WEIGHTS
 from swincli.synthesis.sampling import default_sampling_batch
@@ -290,7 +291,7 @@ METRICS: dict[str, Metric[Any]] = {
         headline="label_accuracy",
         higher_is_better=True,
         interval=lambda found, _: found.intervals(),
-        check=lambda context: check_labelled(context.labelled, ACCURACY),
+        check=check_label_accuracy,
         aliases=("label_accuracy",),
         network=NetworkRecord(WEIGHTS.network, WEIGHTS.sha256),
     ),
