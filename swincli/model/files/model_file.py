@@ -58,6 +58,7 @@ class Model:
         w_mean_by_class: Mean w of every class, `[classes, latent_dim]`: the truncation centres of these models.
         attributes: The attributes of a model with attributes, else None.
         ancestors: The models that it was made from, the oldest first.
+        tuned: Identity of the file of tuned weights that were added to those of `path`; None for none.
     """
 
     generator: Generator
@@ -69,6 +70,7 @@ class Model:
     w_mean_by_class: Tensor | None = None
     attributes: Attributes | None = None
     ancestors: Ancestors = ()
+    tuned: str | None = None
 
     @property
     def is_conditional(self) -> bool:
