@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -116,16 +117,44 @@ def write_card(folder: Path, model: Model, choices: CardChoices, *, force: bool)
 
 
 def measured(model: Model) -> dict[str, dict[str, Any]]:
-    """The newest measurement of every value of exactly this model, by name, from the metrics.jsonl beside it."""
+    """The newest measurement of every value of exactly this model, by name, from the metrics.jsonl beside it.
+
+    Only values without truncation count, as they are published. Lines that lack a part of the protocol are passed over.
+    """
     found: dict[str, dict[str, Any]] = {}
     for record in read_records(model.path.parent / "metrics.jsonl"):
-        values, protocol = record.get("metrics"), record.get("protocol")
-        if not isinstance(values, dict) or not isinstance(protocol, dict):
-            continue
-        source = Path(str(protocol.get("fakes", {}).get("source", ""))).name
-        if source == model.path.name and record.get("images_seen") == model.images_seen:
-            found |= {name: record for name, value in values.items() if isinstance(value, int | float)}
+        if _is_of(record, model):
+            found |= {name: record for name, value in record["metrics"].items() if _is_number(value)}
     return found
+
+
+def _is_of(record: Mapping[str, Any], model: Model) -> bool:
+    """Whether a record has all that a card says of a value, and is of this model without truncation."""
+    match record:
+        case {
+            "images_seen": model.images_seen,
+            "metrics": dict(),
+            "protocol": {
+                "fakes": {"source": str(source), "num": int(), **fakes},
+                "reference": dict(),
+                "detector": {"name": str(), "sha256": str()},
+                "resize": str(),
+            },
+        }:
+            return Path(source).name == model.path.name and fakes.get("truncation") in (None, 1)
+    return False
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _interval(record: Mapping[str, Any], name: str) -> list[float] | None:
+    each = record.get("intervals")
+    match each.get(name) if isinstance(each, dict) else None:
+        case [int() | float() as low, int() | float() as high]:
+            return [low, high]
+    return None
 
 
 def front_matter(model: Model, choices: CardChoices, metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -160,7 +189,7 @@ def card_title(model: Model, choices: CardChoices) -> str:
 def _result(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
     protocol = record["protocol"]
     reference, fakes, detector = protocol["reference"], protocol["fakes"], protocol["detector"]
-    interval = record.get("intervals", {}).get(name)
+    interval = _interval(record, name)
     return {
         "task": {"type": TASK},
         "dataset": {"name": Path(str(reference.get("source"))).name, "type": "custom", "split": "reference"},
@@ -238,7 +267,7 @@ def _yaml_lines(values: Mapping[str, Any], depth: int) -> list[str]:
 
 
 def _figure(name: str, record: Mapping[str, Any]) -> dict[str, str]:
-    protocol, interval = record["protocol"], record.get("intervals", {}).get(name)
+    protocol, interval = record["protocol"], _interval(record, name)
     reference, fakes = protocol["reference"], protocol["fakes"]
     return {
         "name": name,

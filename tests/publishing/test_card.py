@@ -29,8 +29,9 @@ from swincli.recipe import Recipe, dump_recipe
 from swincli.training.step.labels import training_attributes, training_classes
 
 Capture = pytest.CaptureFixture[str]
+FAKES = {"source": f"runs/cats/{model_name(400)}", "num": 1000, "seeds": [0, 999], "truncation": 1.0}
 PROTOCOL = {
-    "fakes": {"source": f"runs/cats/{model_name(400)}", "num": 1000, "seeds": [0, 999], "truncation": 1.0},
+    "fakes": FAKES,
     "reference": {"source": "/home/me/cats-1k", "num": 1000, "content_hash": "abcdef0123456789"},
     "detector": {"name": "inception", "sha256": "0123"},
     "resize": "clean-fid",
@@ -55,6 +56,12 @@ def model(tiny_recipe: Callable[..., Recipe], tmp_path_factory: pytest.TempPathF
         },
         {"images_seen": 200, "metrics": {"fid": 1.0}, "protocol": PROTOCOL},
         {"images_seen": 400, "metrics": {"fid": 1.0}, "protocol": PROTOCOL | {"fakes": {"source": "other"}}},
+        {"images_seen": 400, "metrics": {"fid": 2.0}, "protocol": PROTOCOL | {"fakes": FAKES | {"truncation": 0.5}}},
+        {"images_seen": 400, "metrics": {"kid": None, "fid": float("nan")}, "protocol": PROTOCOL},
+        {"images_seen": 400, "metrics": {"is": 2.0}, "protocol": PROTOCOL, "intervals": {"is": [1.0]}},
+        {"images_seen": 400, "metrics": {"fid": 3.0}, "protocol": PROTOCOL | {"detector": {"name": "inception"}}},
+        {"images_seen": 400, "metrics": {"fid": 4.0}, "protocol": {"fakes": FAKES}},
+        {"images_seen": 400, "metrics": {"fid": 5.0}, "protocol": PROTOCOL | {"fakes": "many"}},
         {"images_seen": 400},
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -92,12 +99,14 @@ def test_a_folder_that_programs_and_people_read(
     assert data["pipeline_tag"] == "unconditional-image-generation"
     assert {"styleswin", "cats", "16px"} <= set(data["tags"])
     results = {each.metric_type: each for each in read.data.eval_results}
-    assert sorted(results) == ["fid", "kid"]
+    assert sorted(results) == ["fid", "is", "kid"]
+    assert "interval_95" not in results["is"].metric_args
     assert (results["fid"].metric_value, results["fid"].dataset_name) == (20.25, "cats-1k")
     assert results["fid"].metric_args["interval_95"] == [19.0, 21.5]
     assert results["fid"].metric_args["detector"] == "inception"
     assert "fine-tuned from hf:some/dogs@0123456 (abc, 800 images)" in read.text
     assert "| fid | 20.25 | 19 to 21.5 |" in read.text
+    assert "They are of images without truncation." in read.text
     assert 'Credit: me: "all | of" it' in read.text
     assert answer["front_matter"]["license"] == "cc-by-4.0"
     assert [each["step"] for each in answer["ancestors"]] == ["fine-tune", "prune"]
