@@ -270,6 +270,7 @@ METRICS: dict[str, Metric[Any]] = {
         check=_check_texts,
         aliases=("r_precision", "r-precision"),
         reads_reference=True,
+        reads_detector=True,
     ),
     BY_CLASS: Metric(
         needs=frozenset({"features"}),
@@ -289,11 +290,13 @@ METRICS: dict[str, Metric[Any]] = {
         enough=1000,
         caution="label accuracy is uncertain by several hundredths",
         headline="label_accuracy",
+        families=("accuracy", "accuracy_of_reals", "r2", "r2_of_reals"),
         higher_is_better=True,
         interval=lambda found, _: found.intervals(),
         check=check_label_accuracy,
         aliases=("label_accuracy",),
         network=NetworkRecord(WEIGHTS.network, WEIGHTS.sha256),
+        reads_reference=True,
     ),
 }
 
