@@ -10,9 +10,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
+from manifest_facts import FACTS
 
 from swincli.commands.app import run
+from swincli.data.store.store_writer import StoreWriter
 from swincli.errors import ResourceError
 from swincli.model.files.ancestry import Ancestor
 from swincli.publishing.report import is_report
@@ -140,6 +143,20 @@ def test_a_model_that_cannot_be_opened_leaves_out_its_part(folder: Path, capsys:
     (folder / "recipe.toml").write_text(re.sub(r'(?m)^path = ".*"$', 'path = "/gone"', recipe))
     assert report(folder, "--samples", "2") == 0
     assert "the report is without nearest training images" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_store_of_another_resolution_leaves_out_its_part(folder: Path, tmp_path: Path, capsys: Capture) -> None:
+    random = np.random.default_rng(0)
+    with StoreWriter(tmp_path, 8) as writer:
+        for _ in range(4):
+            writer.add(random.integers(0, 256, (8, 8, 3), np.uint8))
+        writer.finish(None, FACTS)
+    recipe = (folder / "recipe.toml").read_text()
+    (folder / "recipe.toml").write_text(re.sub(r'(?m)^path = ".*"$', f'path = "{tmp_path}"', recipe))
+    assert report(folder, "--samples", "2") == 0
+    err = " ".join(capsys.readouterr().err.split())
+    assert f"{tmp_path}: has images of 8 px, not of 16 px as in training" in err
+    assert "the report is without nearest training images" in err
 
 
 def test_markdown_for_a_pull_request(folder: Path, tmp_path: Path, capsys: Capture) -> None:
