@@ -8,6 +8,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -173,6 +174,19 @@ def test_markdown_for_a_pull_request(folder: Path, tmp_path: Path, capsys: Captu
     assert report(folder, "--markdown", "-o", tmp_path / "r.md") == 0
     assert (tmp_path / "r.md").read_text().startswith("## Report of")
     assert not (folder / "report.html").exists()
+
+
+def test_damaged_lines_and_copies_of_grids_are_passed_over(folder: Path) -> None:
+    grids = sorted((folder / "samples").glob("fakes-*.png"))
+    for name in ("fakes-000000000000 (1).png", "fakes-best.png", "fakes-².png"):
+        shutil.copy(grids[0], folder / "samples" / name)
+    lines: list[Any] = [METRIC | {"images_seen": 8}, {"protocol": {}}, METRIC | {"protocol": {"fakes": {"num": 10}}}]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert report(folder, "--samples", "0") == 0
+    page = read(folder / "report.html")
+    told = [text for text in page.images if text.startswith("Sample grid after")]
+    assert sorted(set(told)) == [f"Sample grid after {int(path.stem[6:]):,} images" for path in grids]
+    assert "--data 'cats|1k' --num 1000" in page.words
 
 
 def test_keys_of_the_owner_are_in_no_report(folder: Path, tmp_path: Path) -> None:
