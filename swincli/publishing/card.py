@@ -302,12 +302,12 @@ def _chosen(model: Model) -> str | None:
     return f"labels={labels!r}"
 
 
-def _notes(model: Model) -> str | None:
-    """What the author of a model says in the .md file beside it, without its heading; None if there is none."""
+def _notes(model: Model) -> list[str]:
+    """The lines in which the author of a model speaks in the .md file beside it, without its heading; none without."""
     path = model.path.with_suffix(".md")
     if not path.is_file():
-        return None
-    return re.sub(r"\A#[^\n]*\n", "", path.read_text(encoding="utf-8", errors="replace")).strip() or None
+        return []
+    return re.sub(r"\A#[^\n]*\n", "", path.read_text(encoding="utf-8", errors="replace")).strip().splitlines()
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -224,7 +224,8 @@ def test_the_card_of_a_shipped_model(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert card("builtin:cats64", tmp_path / "hub", "--license", "cc-by-4.0") == 0
     text = (tmp_path / "hub" / "README.md").read_text()
     assert text.count("David Revoy") == 2
-    assert "- **Figures**: FID 123.6" in text
+    assert "\n- **Figures**: FID 123.6" in text
+    assert "\\u000a" not in text
     assert "None but those in its author's notes." in text
     assert text.count("\n# ") == 1
     assert run_snippet(tmp_path / "hub", monkeypatch)["chosen"].shape == (3, 64, 64, 3)
