@@ -7,12 +7,14 @@ import json
 import math
 import re
 import time
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 from rich.console import Console as RichConsole
 from rich.table import Table
 
+import swincli
 from swincli import console as module
 from swincli.console import Console
 
@@ -135,3 +137,10 @@ def test_quiet_is_never_live() -> None:
     console = Console(quiet=True)
     console.stderr = RichConsole(file=io.StringIO(), force_terminal=True)
     assert not console.live
+
+
+def test_progress_has_titles_in_words() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in Path(swincli.__file__).parent.rglob("*.py")]
+    titles = [title for text in sources for title in re.findall(r'\.progress\(f?"([^"]+)"', text)]
+    assert len(titles) > 10
+    assert [title for title in titles if re.search(r"[a-z][A-Z]|_", re.sub(r"\{[^}]*\}", "", title))] == []

@@ -11,8 +11,8 @@ from swincli.model.files.ancestry import ancestry_note
 from swincli.model.files.attributes import Attributes
 from swincli.model.files.file_hash import model_identity
 from swincli.model.files.model_file import Model
-from swincli.recipe import dump_recipe
 from swincli.recipe.attributes import KINDS
+from swincli.recipe.private import dump_public_recipe
 from swincli.version import __version__
 
 NO_LICENCE = "Not stated: it follows from the licence of the training images and of the model that was exported."
@@ -45,7 +45,7 @@ def make_note(model: Model, graph: Graph, *, precision: str = "fp32", tuned: Pat
         "file": model.path.name,
         "images_seen": model.images_seen,
         **ancestry_note(model.ancestors),
-        "recipe": dump_recipe(model.recipe),
+        "recipe": dump_public_recipe(model.recipe),
         "data": source or None,
         "licence": f"{credit}; learnt by a network. The weights are under the same licence." if credit else NO_LICENCE,
         "precision": precision,

@@ -11,17 +11,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from swincli.console import Advance
+from swincli.errors import DataError
 from swincli.metrics.confidence.intervals import Interval, around, fid_deviation, wilson
 from swincli.metrics.definitions.fid import frechet_distance
 from swincli.metrics.definitions.moments import Moments
 from swincli.metrics.metric import Context, Intervals, Values
-from swincli.metrics.networks.attribute_probe import Features, fit_classes, fit_numbers, probe_features
+from swincli.metrics.networks.attribute_probe import (
+    Features,
+    fit_classes,
+    fit_numbers,
+    probe_features,
+    require_sklearn,
+)
 from swincli.metrics.networks.judges import judge_of
 from swincli.metrics.streams.features import SideStatistics
 from swincli.metrics.streams.labels import Labelled, as_names, check_by, check_labelled
 from swincli.model.pretrained.efficientnet import WEIGHTS
 from swincli.recipe.attributes import Attribute
 from swincli.synthesis.latents.classes import labels_as_trained
+from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sampling import generate
 
 BY_CLASS, ACCURACY = "fid-by-class", "label-accuracy"
@@ -130,8 +138,23 @@ class LabelAccuracy:
         return {f"accuracy:{name}": wilson(hits) for name, hits in self.hits.items()}
 
 
+def check_label_accuracy(context: Context) -> None:
+    """Check that both sides have the same labels, and that there is what classifiers are fitted with.
+
+    Raises:
+        UsageError: as `check_labelled`.
+        ResourceError: scikit-learn or the backbone's weights are not installed.
+    """
+    check_labelled(context.labelled, ACCURACY)
+    require_sklearn()
+    WEIGHTS.require()
+
+
 def label_accuracy(fakes: SideStatistics, _: SideStatistics, context: Context) -> LabelAccuracy:
-    """Fit a classifier for each attribute on real images, and judge generated ones by it."""
+    """Fit a classifier for each attribute on real images, and judge generated ones by it.
+
+    An attribute with too few real images to fit one is left out, with a warning.
+    """
     labelled = check_labelled(context.labelled, ACCURACY)
     store, device = labelled.store, labelled.model.device
     judge = judge_of(labelled.model.recipe, labelled.model.ancestors)
@@ -144,12 +167,17 @@ def label_accuracy(fakes: SideStatistics, _: SideStatistics, context: Context) -
     with context.console.progress("Label accuracy", len(picked) + len(seeds)) as advance:
         parts = [picked[start : start + _BATCH] for start in range(0, len(picked), _BATCH)]
         reals = probe_features(_counted((torch.from_numpy(store.fetch(part)) for part in parts), advance), device)
-        drawn = generate(labelled.model, seeds, labels=_labels(labelled, seeds))
+        drawn = generate(
+            labelled.model, seeds, truncation=Truncation(context.truncation), labels=_labels(labelled, seeds)
+        )
         judged = probe_features(_counted(drawn, advance), device)
     found = LabelAccuracy()
     for one in labelled.attributes:
         if one.kind.name in ("class", "flag", "number"):
-            _probe(found, one, labelled, seeds, picked, reals, judged)
+            try:
+                _probe(found, one, labelled, seeds, picked, reals, judged)
+            except DataError as error:  # one value alone, or nearly
+                context.console.warn(f"{ACCURACY}: {one.name} is left out: {error.message}")
     return found
 
 
@@ -162,11 +190,15 @@ def _probe(
     reals: Features,
     judged: Features,
 ) -> None:
-    """Fit a classifier of one attribute, and note how it does on both sides."""
+    """Fit a classifier of one attribute, and note how it does on both sides.
+
+    Raises:
+        DataError: too few real images, or no generated ones, have values that can be told apart.
+    """
     have, asked = labelled.of_reals(one.name)[picked], labelled.of_fakes(one.name, seeds)
     if one.kind.name == "number":
         probe = fit_numbers(reals, [None if np.isnan(value) else float(value) for value in have[:, 0]])
-        known = ~np.isnan(asked[:, 0])
+        known = _asked_for(~np.isnan(asked[:, 0]))
         target, guess = asked[known, 0], probe.scores(judged[known])[:, 0]
         spread = float(np.square(target - target.mean()).sum())
         r2 = 1 - float(np.square(target - guess).sum()) / spread if spread else float("nan")
@@ -174,10 +206,16 @@ def _probe(
         return
     classes = fit_classes(reals, as_names(one, have))
     wanted = as_names(one, asked)
-    known = np.array([name in classes.classes for name in wanted])
+    known = _asked_for(np.array([name in classes.classes for name in wanted], bool))
     guesses = np.array(classes.predict(judged))
     found.hits[one.name] = np.array([str(name) for name in wanted])[known] == guesses[known]
     found.held_out[one.name] = classes.quality.accuracy
+
+
+def _asked_for(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    if not known.any():
+        raise DataError("labels: no generated image was asked for a value that the classifier knows")
+    return known
 
 
 def _labels(labelled: Labelled, seeds: range) -> Tensor:

@@ -20,6 +20,7 @@ from swincli.units import number_from_json
 Conditions = tuple[str, ...]
 
 _ROWS = {value: row for row in METRICS.values() for value in (row.headline, *row.others)}
+_FAMILIES = {family: row for row in METRICS.values() for family in row.families}
 
 CONDITIONS = ("fakes", "truncation", "reference", "images of the reference", "detector", "resize")
 """Conditions that two comparable measurements share."""
@@ -39,7 +40,7 @@ class Measurement:
 
     def conditions_of(self, name: str) -> Conditions:
         """The conditions that a value depends on; the others are empty."""
-        row = _ROWS.get(name)
+        row = _ROWS.get(name) or _FAMILIES.get(name.partition(":")[0])
         without = (
             *(() if row is None or row.uses_reals else _OF_REALS),
             *(() if row is None or row.uses_detector else _OF_DETECTOR),

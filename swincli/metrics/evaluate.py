@@ -100,7 +100,8 @@ def evaluate(
     if not force:
         processes.main_first(lambda: check_judge(fakes.record, detector))
     stored = None if isinstance(reference, ReferenceStatistics) else reference.source
-    context = Context(seed, detector.device, model, console, processes, labelled, detector, stored)
+    drawn = 1.0 if fakes.record.truncation is None else fakes.record.truncation
+    context = Context(seed, detector.device, model, console, processes, labelled, detector, stored, drawn)
     plan = processes.main_first(lambda: _make_plan(metrics, fakes, reference, detector, intervals, plots, context))
     batch = batch or default_detector_batch(detector)
     reals = _reference_statistics(reference, detector, plan, batch, console, processes)

@@ -38,6 +38,7 @@ class Context:
         labelled: The labels of both sides; None if they have none.
         detector: Extracts the features, for metrics that read images of their own.
         reference: Path of the real images; None if they are a file of statistics.
+        truncation: Of the model's images, for metrics that draw some themselves; 1 is none.
     """
 
     seed: int = 0
@@ -48,6 +49,7 @@ class Context:
     labelled: Labelled | None = None
     detector: Detector | None = None
     reference: str | None = None
+    truncation: float = 1.0
 
     @property
     def window(self) -> int:
@@ -74,6 +76,7 @@ class Metric(Generic[T]):
         least: Smallest number of images per side for which the metric is defined.
         headline: Name of the value that ranks two models.
         others: Names of the other values.
+        families: Beginnings of the names of further values, before a colon.
         higher_is_better: Whether a larger headline is better.
         interval: The 95 % intervals by value name, from the result and the deviation that `bootstrap` gave (0 without
             one); None if there are no intervals.
@@ -88,7 +91,8 @@ class Metric(Generic[T]):
         network: A network besides the detector, for the protocol.
         collective: Whether all ranks call `measure` and share its work. The result is complete on rank 0 only. Other
             metrics are computed on rank 0, which alone has the statistics of both sides.
-        reads_reference: Whether `measure` reads images of the reference, and takes their features, by itself.
+        reads_reference: Whether `measure` reads images of the reference by itself.
+        reads_detector: Whether `measure` takes features of the detector by itself.
     """
 
     needs: frozenset[Statistic]
@@ -99,6 +103,7 @@ class Metric(Generic[T]):
     least: int = 2
     headline: str = ""
     others: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
     higher_is_better: bool = False
     interval: Callable[[T, float], Intervals] | None = None
     bootstrap: Callable[[SideStatistics, SideStatistics, int, Console], float | None] | None = None
@@ -110,6 +115,7 @@ class Metric(Generic[T]):
     network: NetworkRecord | None = None
     collective: bool = False
     reads_reference: bool = False
+    reads_detector: bool = False
 
     @property
     def uses_reals(self) -> bool:
@@ -119,4 +125,4 @@ class Metric(Generic[T]):
     @property
     def uses_detector(self) -> bool:
         """Whether the value depends on the detector and its resize."""
-        return self.reads_reference or bool(self.needs & {"moments", "features", "logits"})
+        return self.reads_detector or bool(self.needs & {"moments", "features", "logits"})

@@ -40,6 +40,7 @@ class FakesRecord:
         drawn_from: Number of images of the source if `num` of them were drawn, else None.
         drawn_with: Seed of the draw.
         judged_by: Pretrained network that D looked through in training; None for none, or if it is not known.
+        tuned: Identity of the tuned weights that the model had; None for none.
     """
 
     source: str
@@ -52,6 +53,7 @@ class FakesRecord:
     drawn_from: int | None = None
     drawn_with: int | None = None
     judged_by: NetworkRecord | None = None
+    tuned: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ class Protocol:
             drawn.append(f"after {fakes.images_seen:,} images")
         if fakes.seeds is not None:
             drawn.append(f"seeds {fakes.seeds[0]}-{fakes.seeds[1]}, truncation {fakes.truncation:g}")
+        if fakes.tuned is not None:
+            drawn.append(f"with tuned weights {fakes.tuned}")
         if fakes.classes is not None:
             drawn.append(f"classes {fakes.classes}")
         return [

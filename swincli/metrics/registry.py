@@ -18,6 +18,7 @@ from swincli.metrics.by_label import (
     ByClass,
     LabelAccuracy,
     by_class,
+    check_label_accuracy,
     label_accuracy,
 )
 from swincli.metrics.confidence import intervals
@@ -38,7 +39,7 @@ from swincli.metrics.protocol import NetworkRecord
 from swincli.metrics.streams.captioned import TextFit, check_texts, match_texts
 from swincli.metrics.streams.features import SideStatistics
 from swincli.metrics.streams.images import ImageSet
-from swincli.metrics.streams.labels import check_by, check_labelled
+from swincli.metrics.streams.labels import check_by
 from swincli.model.files.model_file import Model
 from swincli.model.pretrained.efficientnet import WEIGHTS
 from swincli.synthesis.sampling import default_sampling_batch
@@ -123,8 +124,10 @@ def _check_texts(context: Context) -> None:
 
 def _text(fakes: SideStatistics, _reals: SideStatistics, context: Context) -> TextFit:
     """R-precision and the accuracy of what captions name, of images that are drawn here from captions."""
-    reference, detector = _given(context.reference), _given(context.detector)
-    return match_texts(_given(context.model), reference, detector, fakes.count, context.seed, context.console)
+    reference, detector, truncation = _given(context.reference), _given(context.detector), context.truncation
+    return match_texts(
+        _given(context.model), reference, detector, fakes.count, context.seed, context.console, truncation
+    )
 
 
 def _given(statistic: T | None) -> T:
@@ -267,6 +270,7 @@ METRICS: dict[str, Metric[Any]] = {
         check=_check_texts,
         aliases=("r_precision", "r-precision"),
         reads_reference=True,
+        reads_detector=True,
     ),
     BY_CLASS: Metric(
         needs=frozenset({"features"}),
@@ -286,11 +290,13 @@ METRICS: dict[str, Metric[Any]] = {
         enough=1000,
         caution="label accuracy is uncertain by several hundredths",
         headline="label_accuracy",
+        families=("accuracy", "accuracy_of_reals", "r2", "r2_of_reals"),
         higher_is_better=True,
         interval=lambda found, _: found.intervals(),
-        check=lambda context: check_labelled(context.labelled, ACCURACY),
+        check=check_label_accuracy,
         aliases=("label_accuracy",),
         network=NetworkRecord(WEIGHTS.network, WEIGHTS.sha256),
+        reads_reference=True,
     ),
 }
 

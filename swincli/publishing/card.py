@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -19,10 +20,10 @@ from swincli.data.store.staging import staged
 from swincli.errors import DataError, from_os_error
 from swincli.metrics.networks.judges import judge_of
 from swincli.model.files.hub import HUB_PREFIX, MODEL_FILE
-from swincli.model.files.model_file import Model, read_snapshot, save_snapshot
+from swincli.model.files.model_file import Model, copy_without_private_keys, read_snapshot, save_snapshot
 from swincli.publishing.recipe_changes import RecipeChanges, recipe_changes
-from swincli.recipe import dump_recipe
 from swincli.recipe.attributes import Attribute
+from swincli.recipe.private import dump_public_recipe, has_private_keys
 from swincli.synthesis.figures.grids import tile
 from swincli.synthesis.output.provenance import NOTE, save_png
 from swincli.synthesis.sampling import generate
@@ -82,8 +83,8 @@ def check_card_folder(folder: Path, *, force: bool) -> None:
 def write_card(folder: Path, model: Model, choices: CardChoices, *, force: bool) -> dict[str, Any]:
     """Write the folder; it appears whole or not at all.
 
-    A .safetensors model is copied byte by byte: codes, directions and tuned weights know it by its hash. An original
-    .pt checkpoint is converted.
+    A .safetensors model is copied byte by byte: codes, directions and tuned weights know it by its hash. One of an
+    older version, whose recipe has private keys, is copied without them. An original .pt checkpoint is converted.
 
     Returns:
         The front matter.
@@ -98,11 +99,13 @@ def write_card(folder: Path, model: Model, choices: CardChoices, *, force: bool)
     readme = render_readme(front, model, choices, metrics, changes)
     try:
         with staged(folder, force=True, check=partial(check_card_folder, force=force)) as place:
-            if model.path.suffix == ".safetensors":
+            if has_private_keys(model.recipe):
+                copy_without_private_keys(model.path, place / MODEL_FILE)
+            elif model.path.suffix == ".safetensors":
                 write_atomically(place / MODEL_FILE, lambda temporary: shutil.copyfile(model.path, temporary))
             else:
                 save_snapshot(place / MODEL_FILE, read_snapshot(model.path))
-            _write_text(place / RECIPE_FILE, dump_recipe(model.recipe))
+            _write_text(place / RECIPE_FILE, dump_public_recipe(model.recipe))
             count = COLUMNS * ROWS
             pictures = torch.cat(list(generate(model, range(count))))
             note = f"card seeds=0-{count - 1} truncation=1"
@@ -114,16 +117,44 @@ def write_card(folder: Path, model: Model, choices: CardChoices, *, force: bool)
 
 
 def measured(model: Model) -> dict[str, dict[str, Any]]:
-    """The newest measurement of every value of exactly this model, by name, from the metrics.jsonl beside it."""
+    """The newest measurement of every value of exactly this model, by name, from the metrics.jsonl beside it.
+
+    Only values without truncation count, as they are published. Lines that lack a part of the protocol are passed over.
+    """
     found: dict[str, dict[str, Any]] = {}
     for record in read_records(model.path.parent / "metrics.jsonl"):
-        values, protocol = record.get("metrics"), record.get("protocol")
-        if not isinstance(values, dict) or not isinstance(protocol, dict):
-            continue
-        source = Path(str(protocol.get("fakes", {}).get("source", ""))).name
-        if source == model.path.name and record.get("images_seen") == model.images_seen:
-            found |= {name: record for name, value in values.items() if isinstance(value, int | float)}
+        if _is_of(record, model):
+            found |= {name: record for name, value in record["metrics"].items() if _is_number(value)}
     return found
+
+
+def _is_of(record: Mapping[str, Any], model: Model) -> bool:
+    """Whether a record has all that a card says of a value, and is of this model without truncation."""
+    match record:
+        case {
+            "images_seen": model.images_seen,
+            "metrics": dict(),
+            "protocol": {
+                "fakes": {"source": str(source), "num": int(), **fakes},
+                "reference": dict(),
+                "detector": {"name": str(), "sha256": str()},
+                "resize": str(),
+            },
+        }:
+            return Path(source).name == model.path.name and fakes.get("truncation") in (None, 1)
+    return False
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _interval(record: Mapping[str, Any], name: str) -> list[float] | None:
+    each = record.get("intervals")
+    match each.get(name) if isinstance(each, dict) else None:
+        case [int() | float() as low, int() | float() as high]:
+            return [low, high]
+    return None
 
 
 def front_matter(model: Model, choices: CardChoices, metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -158,7 +189,7 @@ def card_title(model: Model, choices: CardChoices) -> str:
 def _result(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
     protocol = record["protocol"]
     reference, fakes, detector = protocol["reference"], protocol["fakes"], protocol["detector"]
-    interval = record.get("intervals", {}).get(name)
+    interval = _interval(record, name)
     return {
         "task": {"type": TASK},
         "dataset": {"name": Path(str(reference.get("source"))).name, "type": "custom", "split": "reference"},
@@ -236,7 +267,7 @@ def _yaml_lines(values: Mapping[str, Any], depth: int) -> list[str]:
 
 
 def _figure(name: str, record: Mapping[str, Any]) -> dict[str, str]:
-    protocol, interval = record["protocol"], record.get("intervals", {}).get(name)
+    protocol, interval = record["protocol"], _interval(record, name)
     reference, fakes = protocol["reference"], protocol["fakes"]
     return {
         "name": name,
@@ -271,12 +302,12 @@ def _chosen(model: Model) -> str | None:
     return f"labels={labels!r}"
 
 
-def _notes(model: Model) -> str | None:
-    """What the author of a model says in the .md file beside it, without its heading; None if there is none."""
+def _notes(model: Model) -> list[str]:
+    """The lines in which the author of a model speaks in the .md file beside it, without its heading; none without."""
     path = model.path.with_suffix(".md")
     if not path.is_file():
-        return None
-    return re.sub(r"\A#[^\n]*\n", "", path.read_text(encoding="utf-8", errors="replace")).strip() or None
+        return []
+    return re.sub(r"\A#[^\n]*\n", "", path.read_text(encoding="utf-8", errors="replace")).strip().splitlines()
 
 
 def _write_text(path: Path, text: str) -> None:

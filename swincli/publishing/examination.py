@@ -16,6 +16,7 @@ from torch import Tensor
 
 from swincli.console import Console
 from swincli.data.store.reader import Store
+from swincli.errors import DataError
 from swincli.metrics.definitions.memorization import NearestReals
 from swincli.metrics.definitions.prdc import BLOCK, centred, squared_distances
 from swincli.metrics.definitions.spectrum import ImageSpectrum, SpectrumDifference, SpectrumSum
@@ -57,8 +58,12 @@ def examine(model: Model, store: Store, count: int, console: Console) -> Examina
         console: Shows progress.
 
     Raises:
-        DataError: an image of the store cannot be read.
+        DataError: an image of the store cannot be read, or the store has images of another size than the model.
     """
+    if store.resolution != model.recipe.model.size:
+        raise DataError(
+            f"{store.path}: has images of {store.resolution} px, not of {model.recipe.model.size} px as in training"
+        )
     with console.progress("Drawing samples", count) as advance:
         drawn = []
         for batch in generate(model, range(count)):

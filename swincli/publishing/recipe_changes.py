@@ -8,10 +8,11 @@ from typing import Any
 
 from swincli.errors import RecipeError
 from swincli.recipe import Recipe, load_recipe
+from swincli.recipe.private import PRIVATE_KEYS
 from swincli.recipe.shipped import shipped_recipes
 
-_PLACES = ("data.path", "data.source")
-"""Keys that say where images are and not what is trained."""
+_LEFT_OUT = ("data.path", "data.source", *(f"run.{key}" for key in PRIVATE_KEYS))
+"""Keys that say where images are and not what is trained, and those that are never handed on."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ def recipe_changes(recipe: Recipe, base: str | None = None) -> RecipeChanges:
 
 
 def differences(recipe: Recipe, other: Recipe) -> list[Change]:
-    """Keys whose values differ, in the order of the recipe; where the images are does not count."""
+    """Keys whose values differ, in the order of the recipe; where the images are, and private keys, do not count."""
     mine, theirs = _flat(recipe), _flat(other)
-    keys = [key for key in mine if mine[key] != theirs.get(key) and key not in _PLACES]
+    keys = [key for key in mine if mine[key] != theirs.get(key) and key not in _LEFT_OUT]
     return [Change(key, _text(mine[key]), _text(theirs.get(key))) for key in keys]
 
 

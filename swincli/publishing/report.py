@@ -310,12 +310,12 @@ def _spectrum_chart(examination: Examination) -> Chart:
 
 def _grids(folder: RunFolder) -> list[Picture]:
     """Sample grids, evenly chosen from the first to the last."""
-    paths = sorted((folder.path / "samples").glob("fakes-*.png"))
-    if len(paths) > GRIDS:
-        paths = [paths[round(place)] for place in np.linspace(0, len(paths) - 1, GRIDS)]
-    seen = [int(path.stem.removeprefix("fakes-")) for path in paths if path.stem.removeprefix("fakes-").isdigit()]
+    names = {path: path.stem.removeprefix("fakes-") for path in (folder.path / "samples").glob("fakes-*.png")}
+    grids = sorted((int(name), path) for path, name in names.items() if name.isascii() and name.isdigit())
+    if len(grids) > GRIDS:
+        grids = [grids[round(place)] for place in np.linspace(0, len(grids) - 1, GRIDS)]
     found = []
-    for path, number in zip(paths, seen, strict=False):
+    for number, path in grids:
         picture = _picture(path, f"Sample grid after {number:,} images", f"{number:,} images")
         found += [picture] if picture is not None else []
     return found

@@ -20,6 +20,7 @@ from swincli.model.files.find_checkpoint import METADATA, newest_model
 from swincli.model.files.tensor_file import read_about
 from swincli.publishing.recipe_changes import RecipeChanges, recipe_changes
 from swincli.recipe import Recipe
+from swincli.recipe.private import without_private_keys
 from swincli.system.json_lines import read_records
 from swincli.training.logging.observed_run import ObservedRun, RunObserver
 from swincli.training.run.environment import Session, read_environment
@@ -80,11 +81,11 @@ class RunFacts:
     Attributes:
         path: The run folder.
         observed: State and progress.
-        recipe: Its recipe.
+        recipe: Its recipe, without private keys.
         changes: The recipe beside the defaults and beside another.
         stats: All lines of stats.jsonl.
         metrics: All measurements; None without one.
-        protocols: Rows of the protocol of each measurement that the table shows, the newest first.
+        protocols: The lines of metrics.jsonl with a whole protocol, in their order: the last was measured last.
         manifest: Of the store of its images; None if it cannot be read.
         store_problem: Why not.
         environment: Its sessions with what each has changed.
@@ -132,11 +133,11 @@ def read_facts(path: Path, base: str | None = None) -> RunFacts:
         RecipeError: its recipe, or the base, cannot be read.
     """
     observed, folder = RunObserver(path).look(), RunFolder(path)
-    recipe = observed.recipe or Recipe()
+    recipe = without_private_keys(observed.recipe or Recipe())
     stats = list(read_records(folder.stats))
     manifest, problem = _manifest(recipe)
     model = newest_model(path)
-    records = [record for record in read_records(folder.metrics) if isinstance(record.get("protocol"), dict)]
+    records = [record for record in read_records(folder.metrics) if _has_protocol(record)]
     return RunFacts(
         path=path,
         observed=observed,
@@ -165,6 +166,20 @@ def series_of(stats: list[Record], name: str) -> list[tuple[float, float]]:
     """Images seen and value of a scalar, from the lines that have it."""
     pairs = ((number(record, "images_seen"), number(record, name)) for record in stats)
     return sorted((seen, value) for seen, value in pairs if seen is not None and value is not None)
+
+
+def _has_protocol(record: Record) -> bool:
+    match record:
+        case {
+            "metrics": dict(),
+            "protocol": {
+                "fakes": {"num": int()},
+                "reference": dict(),
+                "detector": {"name": str(), "sha256": str()},
+            },
+        }:
+            return True
+    return False
 
 
 def _manifest(recipe: Recipe) -> tuple[Manifest | None, str | None]:

@@ -14,6 +14,8 @@ from scripted_networks import MeanColours, save_script
 import swincli
 from swincli.commands.app import run
 from swincli.data.store.reader import Store
+from swincli.model.files.file_hash import model_identity
+from swincli.model.files.tuned import save_deltas, zero_deltas
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,20 @@ def test_an_array_is_measured_as_its_folder(
     assert json.loads(json.dumps(of_folder)) == printed(capsys, *command, "--detector", detector)
     assert of_array["metrics"] == of_folder["metrics"]
     assert of_array["protocol"]["fakes"]["source"] == "images in memory"
+
+
+def test_a_tuned_model_is_not_taken_for_that_of_the_run(
+    model: swincli.LoadedModel, store: Store, detector: str, tmp_path: Path, trained_run: Path
+) -> None:
+    weights, log = tmp_path / "tuned.safetensors", trained_run / "metrics.jsonl"
+    save_deltas(weights, model.core, zero_deltas(model.core.generator), "a test")
+    swincli.evaluate(model, store.path, num=4, detector=detector)
+    before = log.read_text()
+    tuned = swincli.load_model(trained_run, "cpu", tuned=weights)
+    result = swincli.evaluate(tuned, store.path, num=4, detector=detector)
+    assert result["protocol"]["fakes"]["tuned"] == model_identity(weights)
+    assert json.loads(before.splitlines()[-1])["protocol"]["fakes"]["tuned"] is None
+    assert log.read_text() == before
 
 
 def test_more_images_than_asked_for_are_drawn_from(model: swincli.LoadedModel, store: Store, detector: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,13 @@ def test_a_graph_gives_what_the_model_gives(name: GraphName, model: Model) -> No
             label = first["label"].copy()
             label[:, column] = 1 - np.nan_to_num(label[:, column])
             assert np.abs(in_pytorch(first) - in_pytorch({**first, "label": label})).max() > 1e-4
+
+
+def test_a_note_has_no_keys_of_the_owner(model: Model, tiny_recipe: Callable[..., Recipe]) -> None:
+    older = replace(model, recipe=tiny_recipe(ATTRIBUTES, 'run.on_event="curl secret"', 'run.mirror="/backup"'))
+    note = json.dumps(make_note(older, make_graph(model, "z")))
+    assert "secret" not in note
+    assert "/backup" not in note
 
 
 def test_the_note_says_which_column_is_what(model: Model) -> None:

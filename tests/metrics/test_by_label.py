@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from attribute_stores import ATTRIBUTES, make_attribute_store
 
 from swincli.console import Console
 from swincli.data.store.reader import Store
-from swincli.errors import UsageError
+from swincli.errors import ResourceError, UsageError
 from swincli.metrics import by_label
 from swincli.metrics.by_label import ByClass, by_class, label_accuracy
 from swincli.metrics.definitions.fid import frechet_distance
@@ -24,6 +25,7 @@ from swincli.metrics.streams.labels import Labelled, check_by, check_labelled
 from swincli.model.files.model_file import Model, load_model, save_model
 from swincli.model.generator import Generator
 from swincli.recipe import Recipe
+from swincli.synthesis.latents.truncation import Truncation
 from swincli.training.step.labels import training_attributes, training_classes
 
 CPU = torch.device("cpu")
@@ -104,8 +106,9 @@ def test_images_that_show_their_labels_have_the_accuracy_of_real_ones(
 ) -> None:
     labelled = Labelled(model, big_store, range(60))
 
-    def honest(_: Model, seeds: range, labels: torch.Tensor) -> Iterator[torch.Tensor]:
+    def honest(_: Model, seeds: range, truncation: Truncation, labels: torch.Tensor) -> Iterator[torch.Tensor]:
         """Pictures with the colours that were asked for."""
+        assert truncation.strength == 0.5
         noise = np.random.default_rng(5).integers(0, 60, (len(seeds), 16, 16, 3), dtype=np.uint8)
         for picture, row in zip(noise, labels, strict=True):
             picture[..., int(row[0])] += 100
@@ -115,7 +118,7 @@ def test_images_that_show_their_labels_have_the_accuracy_of_real_ones(
         return np.concatenate([batch.float().mean(dim=(1, 2)).numpy() for batch in batches])
 
     monkeypatch.setattr(by_label, "probe_features", colours)
-    context = Context(labelled=labelled)
+    context = Context(labelled=labelled, truncation=0.5)
     monkeypatch.setattr(by_label, "generate", honest)
     values = label_accuracy(side(np.zeros((60, 2), np.float32)), side(np.zeros((2, 2), np.float32)), context).values()
     assert values["accuracy:colour"] > 0.95
@@ -123,12 +126,55 @@ def test_images_that_show_their_labels_have_the_accuracy_of_real_ones(
     assert values["label_accuracy"] == pytest.approx((values["accuracy:colour"] + values["accuracy:dark"]) / 2)
     assert values["r2:size"] < 0.5
 
-    def shuffled(_: Model, seeds: range, labels: torch.Tensor) -> Iterator[torch.Tensor]:
-        yield from honest(_, seeds, labels.roll(1, dims=0))
+    def shuffled(_: Model, seeds: range, truncation: Truncation, labels: torch.Tensor) -> Iterator[torch.Tensor]:
+        yield from honest(_, seeds, truncation, labels.roll(1, dims=0))
 
     monkeypatch.setattr(by_label, "generate", shuffled)
     wrong = label_accuracy(side(np.zeros((60, 2), np.float32)), side(np.zeros((2, 2), np.float32)), context).values()
     assert wrong["accuracy:colour"] < 0.7
+
+
+class OneValue(Labelled):
+    """A store in which no image but three is dark, and a model that was asked for no size."""
+
+    def of_reals(self, name: str) -> np.ndarray:
+        found = super().of_reals(name)
+        return np.arange(len(found))[:, None] < 3 if name == "dark" else found
+
+    def of_fakes(self, name: str, seeds: range | None = None) -> np.ndarray:
+        found = super().of_fakes(name, seeds)
+        return np.full_like(found, np.nan) if name == "size" else found
+
+
+def test_an_attribute_that_cannot_be_judged_is_left_out(
+    model: Model, big_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console, random = Told(), np.random.default_rng(0)
+
+    def noise(batches: Iterator[torch.Tensor], _: torch.device) -> np.ndarray:
+        return random.standard_normal((sum(len(batch) for batch in batches), 3))
+
+    monkeypatch.setattr(by_label, "probe_features", noise)
+    context = Context(console=console, labelled=OneValue(model, big_store, range(12)))
+    both = side(np.zeros((12, 2), np.float32))
+    values = label_accuracy(both, both, context).values()
+    assert list(values) == ["label_accuracy", "accuracy:colour", "accuracy_of_reals:colour"]
+    assert console.warnings == [
+        "label-accuracy: dark is left out: labels: too few to tell classes apart: no (117), yes (3)",
+        "label-accuracy: size is left out: labels: no generated image was asked for a value that the classifier knows",
+    ]
+
+
+@pytest.mark.parametrize("missing", ["require_sklearn", "WEIGHTS"])
+def test_what_classifiers_need_is_asked_for_before_any_image_is_read(
+    missing: str, model: Model, big_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent() -> None:
+        raise ResourceError(f"{missing} is not installed")
+
+    monkeypatch.setattr(by_label, missing, absent if missing == "require_sklearn" else SimpleNamespace(require=absent))
+    with pytest.raises(ResourceError, match=f"{missing} is not installed"):
+        METRICS["label-accuracy"].check(Context(labelled=Labelled(model, big_store, range(2))))
 
 
 def test_what_lacks_labels_is_refused_by_name(

@@ -72,6 +72,20 @@ def test_a_run_that_was_measured_otherwise_is_marked_and_named(
     assert written["runs"][2]["metrics"]["fid"]["value"] == 5
 
 
+@pytest.mark.parametrize("name", ["label_accuracy", "accuracy:hair", "accuracy_of_reals:hair", "r2:size"])
+def test_label_accuracy_is_of_a_store_and_of_no_detector(name: str, tmp_path: Path) -> None:
+    runs = []
+    for index, other in enumerate(({}, {"resize": "box"}, {"content_hash": "dogs"})):
+        runs.append(tmp_path / str(index))
+        runs[-1].mkdir()
+        append_record(runs[-1], {name: 0.5}, protocol(1000, **other))
+    comparison = compare_runs([read_run(run) for run in runs])
+    assert [row.cells[name].comparable for row in comparison.rows] == [True, True, False]
+    assert comparison.cautions == [
+        f"{runs[2]}: {name} not comparable with the other runs: reference dogs instead of cats"
+    ]
+
+
 def test_records_without_the_normalisation_are_those_with_the_usual_one(runs: list[Path], tmp_path: Path) -> None:
     third = tmp_path / "third"
     third.mkdir()

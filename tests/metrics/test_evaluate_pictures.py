@@ -147,6 +147,9 @@ def test_few_reals_are_enough_for_a_metric_that_uses_none(
     fakes, reals = picture_folder("fakes", 5, seed=1), picture_folder("reals", 3)
     assert measured(fakes, reals, tiny, quiet, ["number"]).cautions == []
     assert registry.METRICS["kid"].uses_reals
+    for name, by_detector in (("text", True), ("label-accuracy", False)):
+        assert registry.METRICS[name].uses_reals
+        assert registry.METRICS[name].uses_detector == by_detector
     assert not registry.METRICS["is"].uses_reals
     assert not registry.METRICS["ppl"].uses_reals
     with pytest.raises(DataError, match="needs at least 4 images per side, not 3"):

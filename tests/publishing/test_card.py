@@ -20,16 +20,18 @@ from swincli.commands.app import run
 from swincli.data.images.digital_source import TRAINED, generated_by
 from swincli.data.store.reader import Store
 from swincli.model.files.ancestry import Ancestor
-from swincli.model.files.find_checkpoint import find_checkpoint, model_name
-from swincli.model.files.model_file import save_model
+from swincli.model.files.find_checkpoint import METADATA, find_checkpoint, model_name
+from swincli.model.files.model_file import load_model, save_model
+from swincli.model.files.tensor_file import read_tensors, write_tensors
 from swincli.model.generator import Generator
 from swincli.publishing.card import FILES, yaml_of
-from swincli.recipe import Recipe
-from swincli.training.step.labels import training_attributes
+from swincli.recipe import Recipe, dump_recipe
+from swincli.training.step.labels import training_attributes, training_classes
 
 Capture = pytest.CaptureFixture[str]
+FAKES = {"source": f"runs/cats/{model_name(400)}", "num": 1000, "seeds": [0, 999], "truncation": 1.0}
 PROTOCOL = {
-    "fakes": {"source": f"runs/cats/{model_name(400)}", "num": 1000, "seeds": [0, 999], "truncation": 1.0},
+    "fakes": FAKES,
     "reference": {"source": "/home/me/cats-1k", "num": 1000, "content_hash": "abcdef0123456789"},
     "detector": {"name": "inception", "sha256": "0123"},
     "resize": "clean-fid",
@@ -54,6 +56,12 @@ def model(tiny_recipe: Callable[..., Recipe], tmp_path_factory: pytest.TempPathF
         },
         {"images_seen": 200, "metrics": {"fid": 1.0}, "protocol": PROTOCOL},
         {"images_seen": 400, "metrics": {"fid": 1.0}, "protocol": PROTOCOL | {"fakes": {"source": "other"}}},
+        {"images_seen": 400, "metrics": {"fid": 2.0}, "protocol": PROTOCOL | {"fakes": FAKES | {"truncation": 0.5}}},
+        {"images_seen": 400, "metrics": {"kid": None, "fid": float("nan")}, "protocol": PROTOCOL},
+        {"images_seen": 400, "metrics": {"is": 2.0}, "protocol": PROTOCOL, "intervals": {"is": [1.0]}},
+        {"images_seen": 400, "metrics": {"fid": 3.0}, "protocol": PROTOCOL | {"detector": {"name": "inception"}}},
+        {"images_seen": 400, "metrics": {"fid": 4.0}, "protocol": {"fakes": FAKES}},
+        {"images_seen": 400, "metrics": {"fid": 5.0}, "protocol": PROTOCOL | {"fakes": "many"}},
         {"images_seen": 400},
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -91,12 +99,14 @@ def test_a_folder_that_programs_and_people_read(
     assert data["pipeline_tag"] == "unconditional-image-generation"
     assert {"styleswin", "cats", "16px"} <= set(data["tags"])
     results = {each.metric_type: each for each in read.data.eval_results}
-    assert sorted(results) == ["fid", "kid"]
+    assert sorted(results) == ["fid", "is", "kid"]
+    assert "interval_95" not in results["is"].metric_args
     assert (results["fid"].metric_value, results["fid"].dataset_name) == (20.25, "cats-1k")
     assert results["fid"].metric_args["interval_95"] == [19.0, 21.5]
     assert results["fid"].metric_args["detector"] == "inception"
     assert "fine-tuned from hf:some/dogs@0123456 (abc, 800 images)" in read.text
     assert "| fid | 20.25 | 19 to 21.5 |" in read.text
+    assert "They are of images without truncation." in read.text
     assert 'Credit: me: "all | of" it' in read.text
     assert answer["front_matter"]["license"] == "cc-by-4.0"
     assert [each["step"] for each in answer["ancestors"]] == ["fine-tune", "prune"]
@@ -108,11 +118,34 @@ def test_a_card_without_choices_says_what_is_missing(model: Path, tmp_path: Path
     assert card(model, tmp_path / "hub") == 0
     err = " ".join(capsys.readouterr().err.split())
     assert "without --license nobody may use the model" in err
-    assert "its recipe names folders of this machine" in err
+    assert "its recipe names folders of this machine (data.path = /" in err
     text = (tmp_path / "hub" / "README.md").read_text()
     assert 'license: "unknown"' in text
     assert "nobody but its author may use this model until one is" in text
     assert "Credit: none given" in text
+
+
+def test_an_older_model_is_copied_without_keys_of_its_owner(
+    labelled_store: Store, tiny_recipe: Callable[..., Recipe], tmp_path: Path, capsys: Capture
+) -> None:
+    secret = ("run.on_event=curl ntfy.sh/secret", "run.mirror=/backup", "train.init=C:\\\\models\\\\a.pt")
+    recipe, path = tiny_recipe("model.classes=2", "data.path=datasets/cats", *secret), tmp_path / "m.safetensors"
+    save_model(path, Generator(recipe.model), recipe, 400, training_classes(2, labelled_store))
+    about, tensors = read_tensors(path, METADATA)
+    write_tensors(path, tensors, METADATA, about | {"recipe": dump_recipe(recipe), "more": 1})
+    assert card(path, tmp_path / "hub", "--license", "mit") == 0
+    err = " ".join(capsys.readouterr().err.split())
+    assert f"{path}: holds run.mirror or run.on_event, which the copy leaves out. Its identity differs" in err
+    assert "its recipe names folders of this machine (train.init = C:" in err
+    for file in (tmp_path / "hub").iterdir():
+        assert b"secret" not in file.read_bytes(), file
+        assert b"/backup" not in file.read_bytes(), file
+    copied, same = read_tensors(tmp_path / "hub" / "model.safetensors", METADATA)
+    assert copied == about | {"more": 1}
+    assert {name: value.tolist() for name, value in same.items()} == {
+        name: value.tolist() for name, value in tensors.items()
+    }
+    assert load_model(tmp_path / "hub" / "model.safetensors", torch.device("cpu")).classes is not None
 
 
 def test_an_existing_folder(model: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -191,7 +224,8 @@ def test_the_card_of_a_shipped_model(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert card("builtin:cats64", tmp_path / "hub", "--license", "cc-by-4.0") == 0
     text = (tmp_path / "hub" / "README.md").read_text()
     assert text.count("David Revoy") == 2
-    assert "- **Figures**: FID 123.6" in text
+    assert "\n- **Figures**: FID 123.6" in text
+    assert "\\u000a" not in text
     assert "None but those in its author's notes." in text
     assert text.count("\n# ") == 1
     assert run_snippet(tmp_path / "hub", monkeypatch)["chosen"].shape == (3, 64, 64, 3)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from swincli.data.preparing.options import PrepareOptions
+from swincli.metrics.networks import gist
+from swincli.metrics.networks.weight_files import INCEPTION
 from swincli.publishing.commands_again import USUAL, commands_again
 from swincli.publishing.run_facts import RunFacts, read_facts
 
@@ -51,3 +53,47 @@ def test_labels_come_from_the_recipe_or_are_asked_for(facts: RunFacts) -> None:
     remark, line, _ = changed(known, part="train", split="train:0.9,test:0.1")
     assert remark.startswith("# a split: the run took the part train")
     assert "--split train:0.9,test:0.1" in line
+
+
+PROTOCOL = {
+    "fakes": {"num": 1000, "truncation": 1.0},
+    "reference": {"source": "cats 1k", "num": 1000, "drawn_from": None, "statistics": None},
+    "detector": {"name": "inception-2015-12-05", "sha256": INCEPTION.sha256, "pixels": "inception"},
+    "resize": "clean-fid (Pillow bicubic, float32, 299x299)",
+    "seed": 0,
+}
+FILE = {"name": "clip.pt", "sha256": "0123", "pixels": "imagenet"}
+OTHERS = {
+    "truncation": ({"fakes": {"num": 500, "truncation": 0.7}}, "--data 'cats 1k' --num 500 --truncation 0.7"),
+    "seed": ({"seed": 3}, "--data 'cats 1k' --num 1000 --seed 3"),
+    "some reals": (
+        {"reference": {"source": "cats", "num": 50, "drawn_from": 70}}, "--data cats --num-reference 50 --num 1000"
+    ),
+    "statistics": (
+        {"reference": {"source": "ffhq.npz", "num": None, "statistics": "ffhq.npz"}}, "--reference ffhq.npz --num 1000"
+    ),
+    "a network": (
+        {"detector": {"name": "GIST 1", "sha256": gist.SHA256}}, "--data 'cats 1k' --num 1000 --detector gist"
+    ),
+    "a file": (
+        {"detector": FILE, "resize": "clean-fid (x, 224x224)"}, "--data 'cats 1k' --num 1000 --detector clip.pt"
+    ),
+    "a file of another size": (
+        {"detector": FILE | {"pixels": "clip"}, "resize": "clean-fid (x, 336x336)"},
+        "--data 'cats 1k' --num 1000 --detector clip.pt --detector-size 336 --detector-pixels clip",
+    ),
+    "other weights": (
+        {"detector": FILE | {"pixels": "inception"}}, "--data 'cats 1k' --num 1000 --detector-weights clip.pt"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_figures_are_measured_again_as_they_were(other: str, facts: RunFacts) -> None:
+    changes, options = OTHERS[other]
+    records = [{"metrics": {"kid": 0.1}, "protocol": PROTOCOL}]
+    records.append({"metrics": {"fid": 1.0, "is": 2.0}, "protocol": PROTOCOL | changes})
+    *before, line = commands_again(replace(facts, manifest=None, protocols=records), "recipe.toml")
+    assert line == f"swincli evaluate --checkpoint 'runs/a b' --metric fid {options}"
+    remarks = ["# clip.pt is a file of the detector: give its path"] if "clip.pt" in options else []
+    assert before[1:] == remarks

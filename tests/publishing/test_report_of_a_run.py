@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
+from manifest_facts import FACTS
 
 from swincli.commands.app import run
+from swincli.data.store.store_writer import StoreWriter
 from swincli.errors import ResourceError
 from swincli.model.files.ancestry import Ancestor
 from swincli.publishing.report import is_report
@@ -141,6 +146,20 @@ def test_a_model_that_cannot_be_opened_leaves_out_its_part(folder: Path, capsys:
     assert "the report is without nearest training images" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_store_of_another_resolution_leaves_out_its_part(folder: Path, tmp_path: Path, capsys: Capture) -> None:
+    random = np.random.default_rng(0)
+    with StoreWriter(tmp_path, 8) as writer:
+        for _ in range(4):
+            writer.add(random.integers(0, 256, (8, 8, 3), np.uint8))
+        writer.finish(None, FACTS)
+    recipe = (folder / "recipe.toml").read_text()
+    (folder / "recipe.toml").write_text(re.sub(r'(?m)^path = ".*"$', f'path = "{tmp_path}"', recipe))
+    assert report(folder, "--samples", "2") == 0
+    err = " ".join(capsys.readouterr().err.split())
+    assert f"{tmp_path}: has images of 8 px, not of 16 px as in training" in err
+    assert "the report is without nearest training images" in err
+
+
 def test_markdown_for_a_pull_request(folder: Path, tmp_path: Path, capsys: Capture) -> None:
     (folder / "metrics.jsonl").write_text(json.dumps(METRIC | {"images_seen": 8}) + "\n")
     assert report(folder, "--markdown", "--base", "quickstart") == 0
@@ -155,6 +174,34 @@ def test_markdown_for_a_pull_request(folder: Path, tmp_path: Path, capsys: Captu
     assert report(folder, "--markdown", "-o", tmp_path / "r.md") == 0
     assert (tmp_path / "r.md").read_text().startswith("## Report of")
     assert not (folder / "report.html").exists()
+
+
+def test_damaged_lines_and_copies_of_grids_are_passed_over(folder: Path) -> None:
+    grids = sorted((folder / "samples").glob("fakes-*.png"))
+    for name in ("fakes-000000000000 (1).png", "fakes-best.png", "fakes-².png"):
+        shutil.copy(grids[0], folder / "samples" / name)
+    lines: list[Any] = [METRIC | {"images_seen": 8}, {"protocol": {}}, METRIC | {"protocol": {"fakes": {"num": 10}}}]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert report(folder, "--samples", "0") == 0
+    page = read(folder / "report.html")
+    told = [text for text in page.images if text.startswith("Sample grid after")]
+    assert sorted(set(told)) == [f"Sample grid after {int(path.stem[6:]):,} images" for path in grids]
+    assert "--data 'cats|1k' --num 1000" in page.words
+
+
+def test_keys_of_the_owner_are_in_no_report(folder: Path, tmp_path: Path) -> None:
+    kept = (folder / "recipe.toml").read_text()
+    secret = 'on_event = "curl https://ntfy.sh/secret"\nmirror = "/backup"\n'
+    for recipe in (folder / "recipe.toml", base := tmp_path / "base.toml"):
+        recipe.write_text(kept.replace("[run]\n", f"[run]\n{secret}"))
+    assert report(folder, "--samples", "0", "--base", base) == 0
+    assert report(folder, "--markdown", "-o", tmp_path / "r.md") == 0
+    page = (folder / "report.html").read_text()
+    coded = re.search(r"data:text/plain;base64,([^\"]+)", page)
+    assert coded is not None
+    for text in (page, base64.b64decode(coded[1]).decode(), (tmp_path / "r.md").read_text()):
+        assert "ntfy" not in text
+        assert "/backup" not in text
 
 
 def test_what_is_in_the_way_and_what_cannot_be(

@@ -10,8 +10,10 @@ from swincli.commands.typer_command import Result
 from swincli.console import Console
 from swincli.errors import ResourceError, SwincliError
 from swincli.model.files.ancestry import to_notes
+from swincli.model.files.hub import MODEL_FILE
 from swincli.publishing.card import check_card_folder, write_card
 from swincli.publishing.push import check_push, push_folder
+from swincli.recipe.private import has_private_keys, machine_places, without_private_keys
 
 
 def run(request: CardRequest, device: torch.device, console: Console) -> Result:
@@ -32,8 +34,15 @@ def run(request: CardRequest, device: torch.device, console: Console) -> Result:
     front = write_card(request.dest, model, request.choices, force=request.force)
     if request.license is None:
         console.warn(f"{request.dest}: without --license nobody may use the model")
-    if any(str(value).startswith("/") for value in (model.recipe.data.path, model.recipe.train.init) if value):
-        console.warn(f"{request.dest}: its recipe names folders of this machine ({model.recipe.data.path})")
+    if has_private_keys(model.recipe):
+        console.warn(
+            f"{model.path}: holds run.mirror or run.on_event, which the copy leaves out. Its identity differs, so "
+            f"codes, directions and tuned weights made for the original do not know {request.dest / MODEL_FILE}"
+        )
+    places = machine_places(without_private_keys(model.recipe))
+    if places:
+        named = ", ".join(f"{key} = {place}" for key, place in places.items())
+        console.warn(f"{request.dest}: its recipe names folders of this machine ({named})")
     for ancestor in model.ancestors:
         console.say(f"{model.path.name}: {ancestor}")
     facts = {

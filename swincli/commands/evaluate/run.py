@@ -108,7 +108,7 @@ def run(
     if processes.is_main:
         _show(result, cautions, console)
         if model is not None:
-            _record(model.path, result, console)
+            _record(model, result, console)
     return _result(result, cautions, saved)
 
 
@@ -313,10 +313,16 @@ def _show(result: Evaluation, cautions: list[str], console: Console) -> None:
         console.warn(caution)
 
 
-def _record(model: Path, result: Evaluation, console: Console) -> None:
-    """Append the result to `metrics.jsonl` of the run folder that holds the model file, if it is in one."""
-    folder = model.parent
+def _record(model: Model, result: Evaluation, console: Console) -> None:
+    """Append the result to `metrics.jsonl` of the run folder that holds the model file, if it is in one.
+
+    A tuned model is another one than that of the run.
+    """
+    folder = model.path.parent
     if not (folder / "recipe.toml").is_file():
+        return
+    if model.tuned is not None:
+        console.say(f"not recorded in {folder}: its model was measured with tuned weights")
         return
     try:
         append_record(folder, result.values, result.protocol, result.intervals)

@@ -23,7 +23,7 @@ def result_table(result: Evaluation) -> Table:
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """One row per run and one column per metric; `*` marks values that are not to_perceptual_input."""
+    """One row per run and one column per metric; `*` marks values that are not comparable."""
     table = Table("run", "images seen", *comparison.names, box=None, pad_edge=False)
     for row in comparison.rows:
         cells = []

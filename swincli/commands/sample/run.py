@@ -78,7 +78,7 @@ def run(
     with console.progress("Sampling", len(pending.images)) as advance:
         processes.run_on_all(lambda progress: _draw_images(plan, pending.images, processes, progress), advance)
     if pending.pages:
-        with console.progress("SampleSet pages", len(pending.pages), "pages") as advance:
+        with console.progress("Drawing pages", len(pending.pages), "pages") as advance:
             processes.run_on_all(lambda progress: _draw_pages(plan, pending.pages, processes, progress), advance)
     processes.from_main(lambda: _write_grid_and_archive(plan, pending))
     return _result(plan)

@@ -112,6 +112,9 @@ FINDERS: dict[str, Callable[[Console], DetectorWeights]] = {
 }
 
 
+_CHOICE = f"Choose {', '.join(FINDERS)}, or a TorchScript file."
+
+
 def choose_detector(
     text: str, given: Path | None, side: int | None, pixels: str | None, console: Console
 ) -> DetectorWeights:
@@ -125,7 +128,7 @@ def choose_detector(
         console: Reports a download.
 
     Raises:
-        UsageError: neither a name nor a file, or options that do not apply to this detector.
+        UsageError: neither a name nor a file that is there, or options that do not apply to this detector.
         ResourceError: as `find_detector_weights`.
     """
     path = Path(text)
@@ -135,6 +138,8 @@ def choose_detector(
         return DetectorWeights(
             path, path.name, file_sha256(path), "torchscript", side or FILE_SIDE, pixels or FILE_PIXELS
         )
+    if text not in FINDERS and (path.suffix or "/" in text or "\\" in text):
+        raise UsageError(f"--detector {text}: {'is a folder' if path.is_dir() else 'no such file'}", _CHOICE)
     name = parse_detector(text)
     for option, value in (("--detector-size", side), ("--detector-pixels", pixels)):
         if value is not None:
@@ -153,7 +158,7 @@ def parse_detector(name: str) -> str:
     """
     if name not in FINDERS:
         message = f'--detector: unknown detector "{name}"{did_you_mean(name, FINDERS)}'
-        raise UsageError(message, f"Choose {', '.join(FINDERS)}, or a TorchScript file.")
+        raise UsageError(message, _CHOICE)
     return name
 
 

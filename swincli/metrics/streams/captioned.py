@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from swincli.metrics.streams.said_slots import SlotAccuracy, held_out_accuracy, 
 from swincli.model.files.model_file import Model
 from swincli.synthesis.latents.attributes import draw_attributes
 from swincli.synthesis.latents.texts import text_name
+from swincli.synthesis.latents.truncation import Truncation
 from swincli.synthesis.sampling import generate
 
 TRAINING = 5000  # real images that the matcher is trained on, at most
@@ -30,6 +31,8 @@ HELD_BACK = 0.2  # share of the real images that it is not trained on
 LEAST = 2 * (OTHERS + 1)
 _BATCH = 32
 _FETCH = 64
+DrawTexts = Callable[[NDArray[np.float32], int], Iterator[Tensor]]
+"""Images of the vectors of some texts and a seed, in batches uint8 `[B, H, W, 3]`."""
 
 
 def check_texts(model: Model | None, reference: str | None) -> None:
@@ -68,7 +71,15 @@ class TextFit:
         return self.match.hits() | ({} if self.slots is None else self.slots.hits())
 
 
-def match_texts(model: Model, reference: str, detector: Detector, count: int, seed: int, console: Console) -> TextFit:
+def match_texts(
+    model: Model,
+    reference: str,
+    detector: Detector,
+    count: int,
+    seed: int,
+    console: Console,
+    truncation: float = 1.0,
+) -> TextFit:
     """Train a matcher on a store with captions, and ask it which text drawn and real images show.
 
     If the store is a part of a split, another part beside it is the held-out side.
@@ -80,6 +91,7 @@ def match_texts(model: Model, reference: str, detector: Detector, count: int, se
         count: Images to draw; of the held-out side at most as many as it has.
         seed: Of all draws.
         console: Shows progress.
+        truncation: Of the images drawn; 1 is none.
 
     Raises:
         DataError: images cannot be read.
@@ -97,26 +109,27 @@ def match_texts(model: Model, reference: str, detector: Detector, count: int, se
         matcher = train_matcher(of_rest, partial(_drawn, captions, rest), seed, advance, STEPS)
     shown = random.permutation(len(store))[:count]
     texts, pool = _first(captions, shown), _first(captions, chosen)
-    drawn = _of_drawn(model, texts, seed, detector, console, "Images of captions")
+    draw = partial(_draw, model, Truncation(truncation))
+    drawn = _of_drawn(draw, texts, seed, detector, console, "Images of captions")
     ask = partial(own_text_first, matcher, seed=seed)
     found = TextMatch(
         drawn=ask(drawn, texts, pool),
         real=ask(of_back, _first(captions, back), pool),
         shuffled=ask(drawn, np.roll(texts, 1, axis=0), pool),
     )
-    judged = slot_accuracy(model, store, chosen, shown, partial(_draw_first, model, captions, seed), console)
+    judged = slot_accuracy(model, store, chosen, shown, partial(_draw_first, draw, captions, seed), console)
     if others is None:
         return TextFit(found, judged and judged[0])
     apart = random.permutation(len(others))[:count]
     theirs = _first(_captions(others), apart)
     real = _features(_stored(others, apart), len(apart), detector, console, "Held-out images")
-    drawn = _of_drawn(model, theirs, seed + 1, detector, console, "Images of held-out captions")
+    drawn = _of_drawn(draw, theirs, seed + 1, detector, console, "Images of held-out captions")
     pool = np.concatenate([pool, theirs])
     found = replace(found, held_out=ask(drawn, theirs, pool), real_held_out=ask(real, theirs, pool))
     if judged is None:
         return TextFit(found)
-    draw = partial(_draw_first, model, _captions(others), seed + 1)
-    return TextFit(found, held_out_accuracy(*judged, model, others, apart, draw, console))
+    of_others = partial(_draw_first, draw, _captions(others), seed + 1)
+    return TextFit(found, held_out_accuracy(*judged, model, others, apart, of_others, console))
 
 
 def held_out_part(store: Store) -> Store | None:
@@ -162,18 +175,18 @@ def _same(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _of_drawn(
-    model: Model, texts: NDArray[np.float32], seed: int, detector: Detector, console: Console, title: str
+    draw: DrawTexts, texts: NDArray[np.float32], seed: int, detector: Detector, console: Console, title: str
 ) -> NDArray[np.float32]:
     """Features of an image of each text."""
-    loaders = (partial(_same, image) for batch in _draw(model, texts, seed) for image in batch.numpy())
+    loaders = (partial(_same, image) for batch in draw(texts, seed) for image in batch.numpy())
     return _features(loaders, len(texts), detector, console, title)
 
 
-def _draw_first(model: Model, captions: Captions, seed: int, images: NDArray[np.int64]) -> Iterator[Tensor]:
-    return _draw(model, _first(captions, images), seed)
+def _draw_first(draw: DrawTexts, captions: Captions, seed: int, images: NDArray[np.int64]) -> Iterator[Tensor]:
+    return draw(_first(captions, images), seed)
 
 
-def _draw(model: Model, texts: NDArray[np.float32], seed: int) -> Iterator[Tensor]:
+def _draw(model: Model, truncation: Truncation, texts: NDArray[np.float32], seed: int) -> Iterator[Tensor]:
     """An image of each text, in batches."""
     assert model.attributes is not None
     name, seeds = text_name(model.attributes), [seed * len(texts) + number for number in range(len(texts))]
@@ -181,7 +194,7 @@ def _draw(model: Model, texts: NDArray[np.float32], seed: int) -> Iterator[Tenso
         draw_attributes(model.attributes, [one], {name: torch.from_numpy(text)})
         for one, text in zip(seeds, texts, strict=True)
     ]
-    yield from generate(model, seeds, labels=torch.cat(rows))
+    yield from generate(model, seeds, truncation=truncation, labels=torch.cat(rows))
 
 
 def _features(

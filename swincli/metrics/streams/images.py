@@ -110,6 +110,7 @@ def model_record(model: Model, seeds: range, truncation: float) -> FakesRecord:
         images_seen=model.images_seen,
         classes="drawn as in the training images" if model.is_conditional else None,
         judged_by=judge_of(model.recipe, model.ancestors),
+        tuned=model.tuned,
     )
 
 

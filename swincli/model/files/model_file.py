@@ -34,8 +34,9 @@ from swincli.model.files.snapshot import (
 from swincli.model.files.tensor_file import read_tensors, to_float32, write_tensors
 from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
-from swincli.recipe import Recipe, dump_recipe
+from swincli.recipe import Recipe
 from swincli.recipe.loading import parse_recipe
+from swincli.recipe.private import dump_public_recipe
 
 FORMAT = "swincli-model-1"
 MODELS = "Models are the model-*.safetensors files of a run."
@@ -57,6 +58,7 @@ class Model:
         w_mean_by_class: Mean w of every class, `[classes, latent_dim]`: the truncation centres of these models.
         attributes: The attributes of a model with attributes, else None.
         ancestors: The models that it was made from, the oldest first.
+        tuned: Identity of the file of tuned weights that were added to those of `path`; None for none.
     """
 
     generator: Generator
@@ -68,6 +70,7 @@ class Model:
     w_mean_by_class: Tensor | None = None
     attributes: Attributes | None = None
     ancestors: Ancestors = ()
+    tuned: str | None = None
 
     @property
     def is_conditional(self) -> bool:
@@ -170,8 +173,20 @@ def save_snapshot(path: Path, snapshot: Snapshot) -> None:
 
 
 def _write(path: Path, tensors: Weights, recipe: Recipe, images_seen: int, notes: dict[str, Any]) -> None:
-    about = {"format": FORMAT, "recipe": dump_recipe(recipe), "images_seen": images_seen, **notes}
+    about = {"format": FORMAT, "recipe": dump_public_recipe(recipe), "images_seen": images_seen, **notes}
     write_tensors(path, tensors, METADATA, about)
+
+
+def copy_without_private_keys(source: Path, dest: Path) -> None:
+    """Copy a model file whose recipe has private keys, without them; tensors and all other notes stay.
+
+    Raises:
+        CheckpointError: the file is damaged or not a model.
+        ResourceError: the copy cannot be written.
+    """
+    recipe = _read(source, "w_mean")[0]
+    about, tensors = read_tensors(source, METADATA)
+    write_tensors(dest, tensors, METADATA, {**about, "recipe": dump_public_recipe(recipe)})
 
 
 def load_model(path: Path, device: torch.device) -> Model:

@@ -105,7 +105,8 @@ def apply_tuned(model: Model, path: Path) -> Model:
             "Give the --checkpoint that it was tuned from.",
         )
     require_shapes(shapes_of(zero_deltas(model.generator)), deltas, f"{path}: its tuned weights do not fit the model")
-    return replace(with_deltas(model, deltas), ancestors=read_ancestors(about) or model.ancestors)
+    ancestors = read_ancestors(about) or model.ancestors
+    return replace(with_deltas(model, deltas), ancestors=ancestors, tuned=model_identity(path))
 
 
 def zero_deltas(generator: Generator) -> Deltas:

@@ -17,8 +17,9 @@ from swincli.model.files.snapshot import Weights, require_shapes, shapes_of
 from swincli.model.files.tensor_file import write_tensors
 from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
-from swincli.recipe import Recipe, dump_recipe
+from swincli.recipe import Recipe
 from swincli.recipe.loading import parse_recipe
+from swincli.recipe.private import dump_public_recipe
 from swincli.training.ema.power_profiles import (
     NARROWEST,
     WIDEST,
@@ -131,7 +132,7 @@ def write_reconstruction(plan: ReconstructionPlan, dest: Path, advance: Callable
     tensors |= mean_w_tensors(generator, attributes)
     about = {
         "format": FORMAT,
-        "recipe": dump_recipe(recipe),
+        "recipe": dump_public_recipe(recipe),
         "images_seen": plan.wanted.images_seen,
         "ema_width": plan.wanted.width,
         **label_notes(classes_in(last.path, last.about), attributes),

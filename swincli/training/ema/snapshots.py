@@ -18,7 +18,7 @@ from swincli.model.files.ancestry import ancestry_note
 from swincli.model.files.label_notes import label_notes
 from swincli.model.files.snapshot import Weights
 from swincli.model.files.tensor_file import read_about, read_tensors, write_tensors
-from swincli.recipe import dump_recipe
+from swincli.recipe.private import dump_public_recipe
 from swincli.training.ema.power_profiles import PowerProfile
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def save_power_snapshots(folder: RunFolder, state: TrainingState) -> None:
         about = {
             "format": FORMAT,
             **asdict(profile),
-            "recipe": dump_recipe(state.recipe),
+            "recipe": dump_public_recipe(state.recipe),
             **label_notes(state.classes, state.attributes),
             **ancestry_note(state.ancestors),
         }

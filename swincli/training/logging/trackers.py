@@ -10,7 +10,8 @@ from PIL import Image
 
 from swincli.console import Console
 from swincli.errors import ResourceError
-from swincli.recipe import Recipe, dump_recipe
+from swincli.recipe import Recipe
+from swincli.recipe.private import dump_public_recipe
 from swincli.training.run.folder import RunFolder
 
 # Pixels. Larger grids are sent at 1/2 or 1/3 of their size; the run folder has them in full size. TensorBoard computes
@@ -134,7 +135,7 @@ def open_trackers(recipe: Recipe, folder: RunFolder, images_seen: int, console: 
         except Exception as error:  # a full disk, or an incompatible protobuf
             console.warn(f"no logging to TensorBoard, training goes on: {error}")
     opened = Trackers(console, trackers)
-    opened.text(images_seen, "recipe", dump_recipe(recipe))
+    opened.text(images_seen, "recipe", dump_public_recipe(recipe))
     opened.image(0, "reals", folder.path / "reals.png")
     opened.image(images_seen, "samples", folder.samples(images_seen))
     return opened

@@ -11,6 +11,7 @@ from PIL import Image
 
 from swincli.errors import ResourceError
 from swincli.recipe import Recipe
+from swincli.recipe.private import without_private_keys
 from swincli.system.atomic_files import write_atomically
 from swincli.system.packages import missing_package
 from swincli.training.run.folder import RunFolder
@@ -64,7 +65,7 @@ class WandbLog:
                 id=name,
                 resume="allow",
                 dir=str(folder.path),
-                config=recipe.model_dump(mode="json"),
+                config=without_private_keys(recipe).model_dump(mode="json"),
                 allow_val_change=True,
                 settings={"console": "off", "quiet": True, "silent": quiet, "finish_timeout": FINISH_SECONDS},
             )

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from swincli.commands.app import run
+from swincli.metrics.metric import Context
+from swincli.metrics.registry import METRICS
 from swincli.model.files.model_file import save_model
 from swincli.model.files.shipped_models import shipped_models
 from swincli.model.generator import Generator
@@ -132,6 +135,16 @@ def test_the_result_joins_the_runs_record(reals: Path, trained: Path, scripted: 
     assert set(first) == {"images_seen", "metrics", "protocol", "time", "intervals"}
 
 
+def test_metrics_that_draw_images_get_the_truncation(
+    reals: Path, trained: Path, scripted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Context] = []
+    monkeypatch.setitem(METRICS, "fid", replace(METRICS["fid"], check=seen.append))
+    assert evaluate(scripted, "--data", reals, "--checkpoint", trained, "--num", 3, "--truncation", 0.5) == 0
+    assert evaluate(scripted, "--data", reals, "--images", reals) == 0
+    assert [context.truncation for context in seen] == [0.5, 1]
+
+
 def test_a_record_that_cannot_be_written_costs_no_result(
     reals: Path, trained: Path, scripted: Path, capsys: Capture
 ) -> None:
@@ -158,6 +171,9 @@ def test_the_same_command_prints_the_same_digits(reals: Path, trained: Path, scr
         (["--metric", "fidd"], 2, 'unknown metric "fidd"'),
         (["--metric", ","], 2, "--metric: no metric given"),
         (["--detector", "clip"], 2, 'unknown detector "clip"'),
+        (["--detector", "weights/typo.pt"], 2, "--detector weights/typo.pt: no such file"),
+        (["--detector", "clip.pt"], 2, "--detector clip.pt: no such file"),
+        (["--detector", "./"], 2, "--detector ./: is a folder"),
         (["--num", "many"], 2, "--num many: 'many' is not a number"),
         (["--num", "1"], 2, "--num 1: metrics need at least 2"),
         (["--images", "reals", "--checkpoint", "runs"], 2, "--images and --checkpoint"),

@@ -27,6 +27,7 @@ from swincli.metrics.streams.captioned import check_texts, held_out_part, match_
 from swincli.metrics.streams.said_slots import said_slots
 from swincli.model.files.attributes import Attributes
 from swincli.recipe.attributes import Attribute, Kind
+from swincli.synthesis.latents.truncation import Truncation
 from swincli.training.step.texts import known_texts
 
 PAIRS = [(colour, side) for colour in range(3) for side in range(2)]
@@ -64,7 +65,8 @@ def drawing(right: bool) -> Any:
     captions = captions_of(PAIRS)
     texts = captions.columns(captions.drawn(np.arange(6), np.zeros(6)))
 
-    def generate(_: Any, seeds: list[int], labels: Tensor) -> Iterator[Tensor]:
+    def generate(_: Any, seeds: list[int], truncation: Truncation, labels: Tensor) -> Iterator[Tensor]:
+        assert truncation.strength == 0.5
         random = np.random.default_rng(seeds[0])
         chosen = (labels.numpy() @ texts.T).argmax(axis=1) if right else random.integers(6, size=len(labels))
         yield torch.from_numpy(np.stack([picture(*PAIRS[number], random) for number in chosen]))
@@ -78,7 +80,7 @@ def test_pictures_of_their_texts_are_told_from_others(
     found = {}
     for right in (True, False):
         monkeypatch.setattr(captioned, "generate", drawing(right))
-        found[right] = match_texts(model, str(stores / "train"), tiny, 60, 0, quiet).match
+        found[right] = match_texts(model, str(stores / "train"), tiny, 60, 0, quiet, 0.5).match
     assert found[True].real.mean() > 0.9
     assert found[True].drawn.mean() > 0.9
     assert found[True].shuffled.mean() < 0.5
@@ -97,7 +99,7 @@ def test_what_captions_name_is_looked_for_in_images(
     root, found = _parts(tmp_path, labelled=True), dict[bool, dict[str, float]]()
     for right in (True, False):
         monkeypatch.setattr(captioned, "generate", drawing(right))
-        found[right] = match_texts(model, str(root / "train"), tiny, 60, 0, Console(quiet=True)).values()
+        found[right] = match_texts(model, str(root / "train"), tiny, 60, 0, Console(quiet=True), 0.5).values()
     assert found[True]["text_accuracy_of_reals:shade"] > 0.9
     for name in ("text_accuracy:shade", "text_accuracy_held_out:shade", "text_accuracy_of_reals_held_out:shade"):
         assert found[True][name] > 0.9
@@ -109,7 +111,7 @@ def test_what_captions_name_is_looked_for_in_images(
         raise ResourceError("the package scikit-learn is not installed")
 
     monkeypatch.setattr(slots_module, "require_sklearn", missing)
-    assert match_texts(model, str(root / "train"), tiny, 60, 0, Console()).slots is None
+    assert match_texts(model, str(root / "train"), tiny, 60, 0, Console(), 0.5).slots is None
     assert "no accuracy of what captions name: the package scikit-learn" in " ".join(capsys.readouterr().err.split())
 
 

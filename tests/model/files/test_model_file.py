@@ -153,3 +153,10 @@ def test_weights_of_another_precision_become_float32(saved: tuple[Path, Generato
     for name, value in generator.state_dict().items():
         assert torch.equal(model.generator.state_dict()[name], value.to(dtype).float())
     model.generator(torch.zeros(1, 16))
+
+
+def test_keys_of_the_owner_are_in_no_model(saved: tuple[Path, Generator], tiny_recipe: Callable[..., Recipe]) -> None:
+    path, generator = saved
+    before = path.read_bytes()
+    save_model(path, generator, tiny_recipe('run.on_event="curl secret"', 'run.mirror="/backup"'), 1234)
+    assert path.read_bytes() == before

@@ -87,14 +87,14 @@ def session(recipe: Recipe, run: Path, start: int, stop: int, *, quiet: bool = T
 
 
 def test_a_run_is_sent_by_images_seen(tiny_recipe: MakeRecipe, tmp_path: Path, wandb: StandIn) -> None:
-    recipe = tiny_recipe("run.wandb=faces", "run.tensorboard=false")
+    recipe = tiny_recipe("run.wandb=faces", "run.tensorboard=false", "run.on_event=curl secret")
     session(recipe, tmp_path / "run", 0, 16)
     (told,) = wandb.sessions
     options = told["options"]
     assert (options["project"], options["name"], options["resume"]) == ("faces", "run", "allow")
     assert options["dir"] == str(tmp_path / "run")
     assert options["config"]["train"]["total"] == 24
-    assert json.dumps(options["config"])
+    assert "secret" not in json.dumps(options["config"])
     assert told["steps"] == [("images_seen", None), ("*", "images_seen")]
     rows = [{key: row[key] for key in row if not key.startswith(("time/", "memory/", "lr/"))} for row in told["rows"]]
     assert rows == [

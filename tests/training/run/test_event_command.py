@@ -65,6 +65,8 @@ def test_a_run_tells_how_it_goes(
     }  # fmt: skip
     assert (last["run"], last["total"]) == (str(out), 16)
     assert last["model"] == str(out / "model-000000000016.safetensors")
+    assert str(log) in (out / "recipe.toml").read_text()  # in the run folder, and in no file that is handed on
+    assert str(log).encode() not in Path(last["model"]).read_bytes()
 
 
 @posix

@@ -1,4 +1,4 @@
-"""Dealing out a batch: to whom, in how many micro_batches, and what cannot be parted."""
+"""Dealing out a batch: to whom, in how many micro-batches, and what cannot be parted."""
 
 from __future__ import annotations
 
