@@ -102,7 +102,7 @@ class Losses:
             losses.append(loss)
             boundary = self.adversarial.boundary
             if is_adaptive(self.recipe.augment) and not self.adversarial.paired and boundary is not None:
-                scalars["r1/real_sign"] = (logits - boundary).sign().mean()
+                scalars["r1/real_sign"] = _minus(logits, boundary).sign().mean()
         if self.section.has_r2:
             with torch.no_grad():
                 fakes = self.networks.generate(batch.d_latents, batch.d_labels)
@@ -219,5 +219,9 @@ def _d_scalars(loss: Tensor, phase: DPhase, adversarial: Adversarial) -> Scalars
         "d/real_accuracy": (high > boundary).float().mean(),
         "d/fake_accuracy": (low < boundary).float().mean(),
         **means,
-        "d/real_sign": (high - boundary).sign().mean(),
+        "d/real_sign": _minus(high, boundary).sign().mean(),
     }
+
+
+def _minus(logits: Tensor, boundary: float) -> Tensor:
+    return logits - boundary if boundary else logits
