@@ -175,7 +175,14 @@ def test_a_disk_that_is_full_from_the_start(recipe: Path, small_disk: Path, caps
     assert_clear(capsys.readouterr().err, "the run needs at least")
 
 
-@pytest.mark.parametrize(("limit", "fails"), [(300, "samples/fakes-00"), (20_000, "model-00"), (100_000, "state-00")])
+@pytest.mark.parametrize(
+    ("limit", "fails"),
+    [
+        pytest.param(300, "samples/fakes-00", marks=pytest.mark.slow),
+        pytest.param(20_000, "model-00", marks=pytest.mark.slow),
+        (100_000, "state-00"),
+    ],
+)
 def test_files_that_may_not_grow(
     recipe: Path, begun: Path, tmp_path: Path, unbroken: Path, befall: Befall, capsys: Capture, limit: int, fails: str
 ) -> None:
@@ -229,7 +236,7 @@ def test_a_run_folder_that_is_removed_while_training(
     assert_goes_on(recipe, out, unbroken)
 
 
-@pytest.mark.parametrize("fault", ["cut short", "vanished"])
+@pytest.mark.parametrize("fault", [pytest.param("cut short", marks=pytest.mark.slow), "vanished"])
 def test_images_that_go_while_training(
     recipe: Path, data: Path, tmp_path: Path, unbroken: Path, befall: Befall, capsys: Capture, fault: str
 ) -> None:

@@ -36,6 +36,8 @@ KINDS = (
     "png-store",
     "webp-store",
 )
+OFTEN = ("folder", "set.zip", "set.tar", "set.npz", "lmdb", "store")
+"""Kinds that every run of the tests measures; with `-m slow`, the others too."""
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,9 @@ def test_eight_threads_read_what_one_reads(kind: str, sources: Path) -> None:
             np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [kind if kind in OFTEN else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
+)
 def test_a_set_has_the_same_digits_in_every_source_and_by_every_number_of_threads(
     kind: str, sources: Path, tiny: Detector, quiet: Console, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ HEADS = ("augment.transforms=diffaugment", "loss.augself_d=1", "run.tensorboard=
 @pytest.mark.parametrize(
     ("names", "total"),
     [
-        pytest.param((*REMEMBERING, "path length"), 12, id="remembering"),
+        pytest.param((*REMEMBERING, "path length"), 12, marks=pytest.mark.slow, id="remembering"),
         *(pytest.param(names, 24, marks=pytest.mark.slow, id=names[0]) for names in COMBINED if names != REMEMBERING),
     ],
 )

@@ -61,6 +61,7 @@ def started(recipe: Recipe, store: Store, console: Console | None = None) -> Tra
     return state
 
 
+@pytest.mark.slow
 def test_a_killed_run_with_both_ends_as_an_unbroken_one_and_needs_no_sources(
     tune: MakeRecipe, store: Store, trained_run: Path, negative: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
