@@ -27,6 +27,8 @@ EXPECTED = {
 def test_every_loss_has_its_numbers_here() -> None:
     assert EXPECTED.keys() == ADVERSARIAL.keys()
     assert get_args(LossSection.model_fields["adversarial"].annotation) == tuple(ADVERSARIAL)
+    for name, loss in ADVERSARIAL.items():
+        assert LossSection(adversarial=name).has_boundary == (loss.boundary is not None)
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 import torch
+from prunable_models import PATH, SIZES, images_of, make_model
 from pydantic import ValidationError
 from torch import Tensor
 
 from swincli.diagnosis.cost import count_multiply_adds
 from swincli.errors import UsageError
 from swincli.model.blocks.attention import GroupedAttention
-from swincli.model.files.model_file import Model, load_model, mean_w, save_model
+from swincli.model.files.model_file import Model, load_model, save_model
 from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
 from swincli.model.mixers.registry import MIXERS, mixer_at
-from swincli.recipe import Recipe
 from swincli.recipe.networks import ALL_HEADS_FROM
 from swincli.recipe.schema import ModelSection
 from swincli.synthesis.latents.codes import codes_of_seeds
@@ -28,29 +28,13 @@ from swincli.training.pruning.heads import strongest_heads
 from swincli.training.pruning.mixer_exchange import exchange, exchanged_section
 from swincli.training.pruning.smaller_model import Kept, check_prunable, measure_parts, prune, smaller_section
 
-SIZES = {"size": 16, "latent_dim": 16, "mapping_layers": 1, "g_width": 32, "d_width": 8, "adain_gamma": 1.0}
-HEADS = {"heads": 8, "window": 4}
+HEADS = {"g_width": 32, "heads": 8, "window": 4}
 ALL_UNITS = {4: 128, 8: 128, 16: 128}
-PATH = Path("model")
-
-
-def make_model(**keys: Any) -> Model:
-    section = ModelSection.model_validate(SIZES | HEADS | keys)
-    torch.manual_seed(0)
-    generator = Generator(section).eval().requires_grad_(False)
-    for parameter in generator.parameters():
-        parameter.mul_(2)
-    return Model(generator, Recipe(model=section), 0, mean_w(generator), PATH)
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return make_model()
-
-
-@torch.inference_mode()
-def images_of(model: Model, codes: Tensor | None = None) -> Tensor:
-    return model.generator.synthesise(codes_of_seeds(model, range(4)) if codes is None else codes)
+    return make_model(**HEADS)
 
 
 def attentions_of(generator: Generator) -> dict[str, GroupedAttention]:
@@ -60,7 +44,7 @@ def attentions_of(generator: Generator) -> dict[str, GroupedAttention]:
 @pytest.mark.parametrize("keys", [{}, {"attention": "single"}, {"relative_bias": False}])
 def test_removed_heads_are_as_heads_at_their_mean(keys: dict[str, Any]) -> None:
     """In float64, because rounding grows from level to level."""
-    model = make_model(**keys)
+    model = make_model(**HEADS | keys)
     kept, statistics = check_prunable(model.recipe.model, PATH, 0.5), measure_parts(model, 8)
     assert kept.heads == {4: 4, 8: 4, 16: 4}
     exact = replace(model, generator=copy.deepcopy(model.generator).double())
@@ -152,7 +136,7 @@ def test_no_more_than_the_share_of_the_heads_goes(share: float, left: int) -> No
 
 @pytest.mark.parametrize("keys", [{"kv_heads": 2}, {"score_mask": "gaussian"}, {"mixer": "kv2"}])
 def test_heads_that_cannot_be_pruned_stay(keys: dict[str, Any]) -> None:
-    model = make_model(**keys)
+    model = make_model(**HEADS | keys)
     kept = check_prunable(model.recipe.model, PATH, 0.5)
     assert 16 not in kept.heads
     pruned = prune(model, kept, measure_parts(model, 2))
@@ -170,7 +154,7 @@ def test_exchanged_mixers_have_all_their_heads(model: Model) -> None:
 
 
 def test_small_sides_of_other_mixers_have_windows_and_stay_pruned() -> None:
-    model = make_model(mixer="grid")
+    model = make_model(**HEADS, mixer="grid")
     kept = check_prunable(model.recipe.model, PATH, 0.5)
     assert kept.heads == {4: 4, 8: 4}
     pruned = prune(model, kept, measure_parts(model, 2))

@@ -4,48 +4,30 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from prunable_models import PATH, SIZES, images_of, make_model
 from torch import Tensor
 
 from swincli.diagnosis.cost import count_multiply_adds
 from swincli.errors import UsageError
 from swincli.model.blocks.mlp import Mlp
-from swincli.model.files.model_file import Model, mean_w
+from swincli.model.files.model_file import Model
 from swincli.model.generator import Generator
 from swincli.model.meta_init import meta_init
-from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
 from swincli.synthesis.latents.codes import codes_of_seeds
 from swincli.training.pruning.distillation import distil, imitation_loss
 from swincli.training.pruning.mlp_units import mlps_of, strongest_units
 from swincli.training.pruning.smaller_model import Kept, check_prunable, measure_parts, prune, smaller_section
 
-SIZES = {"size": 16, "latent_dim": 16, "mapping_layers": 1, "g_width": 16, "d_width": 8, "adain_gamma": 1.0}
-PATH = Path("model")
-
-
-def make_model(**keys: Any) -> Model:
-    section = ModelSection.model_validate(SIZES | keys)
-    torch.manual_seed(0)
-    generator = Generator(section).eval().requires_grad_(False)
-    for parameter in generator.parameters():
-        parameter.mul_(2)
-    return Model(generator, Recipe(model=section), 0, mean_w(generator), PATH)
-
 
 @pytest.fixture(scope="module")
 def model() -> Model:
     return make_model()
-
-
-@torch.inference_mode()
-def images_of(model: Model) -> Tensor:
-    return model.generator.synthesise(codes_of_seeds(model, range(4)))
 
 
 def test_statistics_are_those_of_all_positions_and_images(model: Model) -> None:
