@@ -24,7 +24,7 @@ def project(
     loss: str | None = None,
     seed: int = 0,
     tune: bool = False,
-    tune_steps: int = 350,
+    tune_steps: int | None = None,
     video: bool = False,
     batch: int | None = None,
     force: bool = False,
@@ -42,7 +42,7 @@ def project(
         loss: Network of the perceptual loss, as after `--loss`.
         seed: Seed of the noise.
         tune: Also fine-tune the generator to the pictures (pivotal tuning: Roich et al., 2021).
-        tune_steps: Fine-tuning steps per batch.
+        tune_steps: Fine-tuning steps per batch; default: 350. Only with `tune`.
         video: Also write a video of the optimisation.
         batch: Pictures per batch.
         force: Overwrite files that were made with other settings.
@@ -53,7 +53,8 @@ def project(
         "ssim", "perceptual" and more. "tuned" is the file of tuned weights or None, "records" the file of all results.
 
     Raises:
-        SwincliError: a picture or the model cannot be read, or a file with other settings exists.
+        SwincliError: a picture or the model cannot be read, a file with other settings exists, or `tune_steps` is given
+            without `tune`.
     """
     request = ProjectRequest(
         images=[str(picture) for picture in pictures],
@@ -63,11 +64,12 @@ def project(
         loss=loss,
         seed=seed,
         tune=tune,
-        tune_steps=tune_steps,
+        tune_steps=ProjectRequest.tune_steps if tune_steps is None else tune_steps,
         out=Path(out),
         video=video,
         batch=batch,
         force=force,
+        given=() if tune_steps is None else ("--tune-steps",),
     )
     request.check()
     core = as_loaded(model).core

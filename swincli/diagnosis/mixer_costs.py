@@ -163,9 +163,11 @@ def _fits(config: ModelSection, name: str, side: int) -> bool:
         return False
     if name == "2 heads" and config.heads_at(side) == 2:
         return False
+    section = _section_of(config, name, side)
     try:
+        ModelSection.model_validate(section.model_dump())  # a pruned recipe may not have it
         with torch.device("meta"):
-            Block(_section_of(config, name, side), side, config.width_at(side), INDEX)
+            Block(section, side, config.width_at(side), INDEX)
     except (SwincliError, ValueError):  # it does not divide these channels or heads
         return False
     return True

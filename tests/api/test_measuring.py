@@ -107,3 +107,8 @@ def test_pictures_are_projected_as_by_the_command(
     result = swincli.project(model, [picture], out=tmp_path / "out", steps=6, loss="none", force=True)
     assert json.loads(json.dumps(result)) == expected
     assert (tmp_path / "out" / "me.npz").read_bytes() == first
+
+
+def test_steps_of_tuning_without_tuning_are_refused(model: swincli.LoadedModel, tmp_path: Path) -> None:
+    with pytest.raises(swincli.SwincliError, match="--tune-steps: no effect without --tune"):
+        swincli.project(model, ["me.png"], out=tmp_path, tune_steps=5)

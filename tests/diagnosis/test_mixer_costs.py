@@ -74,6 +74,23 @@ def test_every_mixer_is_measured_in_a_block(recipe: Recipe, monkeypatch: pytest.
     assert {each.name for each in few.costs} == {"double", "dw7"}
 
 
+def test_a_pruned_recipe_is_not_offered_mixers_that_keep_all_heads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mixer_costs, "SECONDS_PER_BLOCK", 0.0)
+    monkeypatch.setattr(mixer_costs, "FEWEST", 1)
+    base = tmp_path / "pruned.toml"
+    widths = "size = 32\ng_channels = [16,16,16,8]\nd_channels = [4,4,4,4]\nlatent_dim = 8\nmapping_layers = 1\n"
+    base.write_text(f'extends = "ffhq256"\n[model]\n{widths}kept_heads = {{32 = 2}}\n')
+    pruned = load_recipe(str(base))
+    found = measure_mixers(pruned, torch.device("cpu"), Console(quiet=True), ["kv2", "grid", "dw7"])
+    assert {each.name for each in found.costs if each.resolution == 32} == {"double", "dw7"}
+    assert {each.name for each in found.costs if each.resolution == 16} == {"double", "dw7", "kv2", "grid"}
+    for number, network in enumerate(found.networks):
+        write_recipe(tmp_path / f"{number}.toml", str(base), pruned, found, network)
+        assert load_recipe(str(tmp_path / f"{number}.toml")).model.kept_heads_at(32) == 2
+
+
 def test_controls_change_one_resolution_alone() -> None:
     config = load_recipe("ffhq1024").model
     narrow = config.model_copy(update=CONTROLS["half MLP"](config, 512))
