@@ -94,6 +94,16 @@ def test_only_values_that_make_other_networks_differ() -> None:
     assert differing_keys(small(), small(kv_heads={"32": 2})) == ["kv_heads"]
 
 
+def test_a_border_that_no_kernel_sees_makes_no_other_network() -> None:
+    assert differing_keys(small(mixer="grid"), small(mixer="grid", mixer_padding="circular")) == []
+    assert differing_keys(small(mixer="dw7"), small(mixer="dw7", mixer_padding="circular")) == ["mixer_padding"]
+
+
+def test_heads_of_keys_may_be_fewer_where_attention_by_axes_does_not_stand() -> None:
+    model = {"size": 32, "mixer": "axial", "kv_heads": {"8": 2}}
+    assert Recipe.model_validate({"model": model}).model.kv_heads_at(8) == 2
+
+
 def test_recipes_know_every_mixer() -> None:
     assert set(get_args(MixerName)) == set(MIXERS)
 
