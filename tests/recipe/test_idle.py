@@ -58,6 +58,15 @@ NOTHING = {  # sections of a recipe that begins with [model], the key, and part 
     "a start of no features": ("[loss]\nfeatures_from = 100", "loss.features_from", "without loss.features"),
     "heads of no features": ('feature_heads = "full"', "model.feature_heads", "without loss.features"),
     "a side of no features": ("features_side = 128", "model.features_side", "without loss.features"),
+    "a mask of no windows": ('mixer = "kv2"\nscore_mask = "gaussian"', "model.score_mask", "below 16 px only"),
+    "a start of no windows": ('mixer = "grid"\nbias_init = "manhattan"', "model.bias_init", "below 16 px only"),
+    "a start of no bias": (
+        'bias_init = "manhattan"\nrelative_bias = false', "model.bias_init", "without model.relative_bias"
+    ),
+    "a border of no convolution": (
+        'mixer = "strided"\nmixer_padding = "reflect"', "model.mixer_padding", "without a mixer of dw7"
+    ),
+    "style of latents": ('mixer = "latent"\nstyle = "none"', "model.mixer", "AdaIN by w"),
     "AugSelf of G alone": (DIFFAUGMENT + "[loss]\naugself_g = 0.2", "loss.augself_g", "stay random"),
 }  # fmt: skip
 
@@ -86,6 +95,9 @@ def test_every_row_is_tested_here() -> None:
         '[loss]\nr2_gamma_end = 1.0\ngamma_until = "1M"\nmee_entropy = 1.0\nmee_until = "1M"',
         "[augment]\napa = true\np = 0.5",
         '[augment]\napa = true\ncontrol = "adaptive"',
+        'mixer = {default = "grid", "64" = "latent"}\nscore_mask = "gaussian"\nbias_init = "manhattan"',
+        'mixer = {"256" = "sepconv"}\nmixer_padding = "circular"',
+        'mixer = "latent"\nstyle = "cross-attention"',
     ],
 )
 def test_what_has_an_effect_is_not_warned_of(text: str) -> None:
