@@ -46,6 +46,7 @@ class Backbone:
         maps: Its maps at strides 4, 8, 16 and 32 of images `[B, 3, S, S]` in [-1, 1].
         channels: Channels of the maps.
         side: Smallest side of its input; smaller images are enlarged.
+        learned_from: The pictures that it learned from: metrics by networks of the same ones favour a model.
     """
 
     weights: PackagedWeights
@@ -53,6 +54,7 @@ class Backbone:
     maps: Callable[[Any, Tensor], list[Tensor]]
     channels: tuple[int, int, int, int]
     side: int
+    learned_from: str
 
 
 @functools.lru_cache(maxsize=4)
@@ -68,7 +70,9 @@ def _lite0_maps(network: efficientnet.EfficientNetLite0, images: Tensor) -> list
 
 
 BACKBONES: dict[str, Backbone] = {
-    "efficientnet": Backbone(efficientnet.WEIGHTS, _lite0, _lite0_maps, (24, 40, 112, 320), efficientnet.SIDE),
+    "efficientnet": Backbone(
+        efficientnet.WEIGHTS, _lite0, _lite0_maps, (24, 40, 112, 320), efficientnet.SIDE, "ImageNet"
+    ),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from typing import get_args
 
 import pytest
 import torch
@@ -192,3 +193,7 @@ def test_batch_norm_splits_by_groups_and_is_the_plain_one_for_small_batches() ->
 
 def test_every_backbone_has_four_maps() -> None:
     assert all(len(backbone.channels) == 4 for backbone in BACKBONES.values())
+
+
+def test_a_recipe_names_the_backbones_that_there_are() -> None:
+    assert set(get_args(ModelSection.model_fields["features"].annotation)) == set(BACKBONES)
