@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.util
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -21,6 +23,7 @@ from swincli.model.discriminators.frozen_features import (
     GroupNormOverImages,
 )
 from swincli.model.pretrained import efficientnet
+from swincli.recipe.networks import FEATURES_SIDES
 from swincli.recipe.schema import ModelSection
 
 needs_weights = pytest.mark.skipif(
@@ -85,6 +88,17 @@ def test_without_the_weights_an_error_names_the_extra(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(("side", "logits"), [(64, 4), (128, 4), (160, 4 * 4), (224, 4 * 16)])
 def test_a_logit_per_patch_and_scale(backbone: TinyBackbone, side: int, logits: int) -> None:  # noqa: ARG001
     assert discriminator(features_side=side)(pictures(2)).shape == (2, logits)
+
+
+@needs_weights
+@pytest.mark.parametrize("side", [64, 96, 224, 480, pytest.param(1024, marks=pytest.mark.slow)])
+def test_maps_of_sides_that_are_multiples_of_32_fit(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    meta = torch.device("meta")
+    row = BACKBONES["efficientnet"]
+    network = copy.deepcopy(row.build(torch.device("cpu"))).to(meta)
+    monkeypatch.setitem(BACKBONES, "efficientnet", replace(row, build=lambda _: network))
+    maps = discriminator(features_side=side).to(meta).maps(torch.empty(1, 3, 32, 32, device=meta))
+    assert [each.shape[-1] for each in maps] == [side // stride for stride in (4, 8, 16, 32)]
 
 
 def test_only_heads_are_trained_and_saved(backbone: TinyBackbone) -> None:
@@ -197,3 +211,4 @@ def test_every_backbone_has_four_maps() -> None:
 
 def test_a_recipe_names_the_backbones_that_there_are() -> None:
     assert set(get_args(ModelSection.model_fields["features"].annotation)) == set(BACKBONES)
+    assert {name: row.side for name, row in BACKBONES.items()} == FEATURES_SIDES
