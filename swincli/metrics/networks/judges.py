@@ -12,19 +12,17 @@ from swincli.errors import UsageError
 from swincli.metrics.networks.detectors import Detector
 from swincli.metrics.networks.weight_files import INCEPTION_LEARNED_FROM, KNOWN_NAMES
 from swincli.metrics.protocol import FakesRecord, NetworkRecord
-from swincli.model.discriminators.frozen_features import BACKBONES, looked_through
+from swincli.model.discriminators.frozen_features import BACKBONES
 from swincli.model.files.ancestry import Ancestor
+from swincli.model.files.judged import judge_behind
 from swincli.model.pretrained import efficientnet
 from swincli.recipe import Recipe
 
 
 def judge_of(recipe: Recipe, ancestors: Sequence[Ancestor]) -> NetworkRecord | None:
     """The pretrained network that the D of a model, or of the latest of its ancestors that had one, looked through."""
-    weights = looked_through(recipe)
-    if weights is not None:
-        return NetworkRecord(weights.network, weights.sha256)
-    judges = [ancestor.judge for ancestor in ancestors if ancestor.judge is not None]
-    return NetworkRecord(*judges[-1]) if judges else None
+    found = judge_behind(recipe, ancestors)
+    return None if found is None else NetworkRecord(*found)
 
 
 def check_judge(fakes: FakesRecord, detector: Detector) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,9 +17,12 @@ from swincli.commands.app import run
 from swincli.metrics.registry import METRICS
 from swincli.model.files.model_file import save_model
 from swincli.model.generator import Generator
+from swincli.model.pretrained.efficientnet import WEIGHTS
 from swincli.recipe import Recipe
 from swincli.recipe.objective import LossSection
 from swincli.recipe.schema import ModelSection
+from swincli.synthesis.output import sample_notes
+from swincli.synthesis.output.judge_notes import judge_in
 
 JUDGED = Recipe(
     model=ModelSection(size=32, latent_dim=8, mapping_layers=1, g_width=8, min_heads=2, window=4),
@@ -66,3 +70,42 @@ def test_accuracies_by_its_features_are_among_the_cautions(
     (found,) = (each for each in json.loads(printed.out)["cautions"] if "may flatter" in each)
     assert found.startswith("the classifiers of spectrum see features of EfficientNet-Lite0, which the model was")
     assert "the accuracy may flatter it" in " ".join(printed.err.split())
+
+
+@pytest.mark.parametrize(
+    ("file_format", "drawn"),
+    [("png", "."), ("jpg", "."), ("zip", "images.zip"), ("npz", "images.npz"), ("store", "store")],
+)
+def test_images_that_sample_drew_from_the_model_are_refused_too(file_format: str, drawn: str, capsys: Capture) -> None:
+    draw = ["sample", "--checkpoint", "judged.safetensors", "--seeds", "0-2", "--out", "drawn", "--format", file_format]
+    assert run([*draw, "--device", "cpu"]) == 0
+    images = ["evaluate", "--images", str(Path("drawn", drawn)), "--data", "reals", "--device", "cpu"]
+    capsys.readouterr()
+    assert run([*images, "--detector", "efficientnet"]) == 2
+    assert "trained against features of EfficientNet-Lite0" in capsys.readouterr().err
+    assert run([*images, "--metric", "spectrum", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["protocol"]["fakes"]["judged_by"]["name"] == "EfficientNet-Lite0"
+
+
+@pytest.mark.parametrize("file_format", ["png", "zip"])
+def test_images_whose_notes_name_no_network_yet_are_taken_as_drawn(
+    file_format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = ["sample", "--checkpoint", "judged.safetensors", "--seeds", "0-1", "--out", "drawn", "--format", file_format]
+    with monkeypatch.context() as older:
+        older.setattr(sample_notes, "judge_note", lambda _: "")
+        assert run([*draw, "--device", "cpu"]) == 0
+    before = {path: path.read_bytes() for path in Path("drawn").iterdir() if path.is_file()}
+    assert run([*draw, "--device", "cpu"]) == 0
+    assert {path: path.read_bytes() for path in before} == before
+    assert all(b"trained-against" not in content for content in before.values())
+
+
+def test_notes_of_other_models_are_as_they_were(tmp_path: Path) -> None:
+    model = SimpleNamespace(path=tmp_path / "m.safetensors", recipe=Recipe(), ancestors=())
+    assert sample_notes.origin_note(model, "0123456789ab") == "checkpoint=m.safetensors model=0123456789ab"  # type: ignore[arg-type]
+    model.recipe = JUDGED
+    judged = sample_notes.origin_note(model, "0123456789ab", "t:1")  # type: ignore[arg-type]
+    assert judged.endswith(" tuned=t:1")
+    assert judge_in(judged) == (WEIGHTS.network, WEIGHTS.sha256)
+    assert judge_in("checkpoint=m.safetensors model=0123456789ab") is None
