@@ -163,7 +163,7 @@ FROZEN = (
     Conflict(
         "loss.path_length",
         lambda recipe: recipe.model.discriminator == "features" and recipe.loss.path_length > 0,
-        "a D on frozen features alone was made without it",
+        "Projected GAN, a D on frozen features alone, was made without it",
     ),
 )
 
