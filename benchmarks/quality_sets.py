@@ -149,8 +149,8 @@ def _emoji(_: Path) -> tuple[str, list[tuple[str, bytes]]]:
 
 SETS: dict[str, ImageSet] = {
     "people-200": ImageSet(200, 32, "20k", _people, dedupe=True),
-    "cats-500": ImageSet(500, 64, "8k", _cats),
-    "emoji-500": ImageSet(500, 64, "8k", _emoji),
+    "cats-500": ImageSet(500, 64, "16k", _cats),
+    "emoji-500": ImageSet(500, 64, "16k", _emoji),
     "cats-128": ImageSet(4500, 128, "200k", _cats),
 }
 HARDER = "cats-500" if CATS.exists() else "emoji-500"

@@ -32,6 +32,9 @@ relative to this file, or a shipped recipe.
 
 Values are applied in this order, and the last one wins: defaults, the extended recipe, the recipe,
 `--set section.key=value`, the other options of `swincli train`. `--set section.key=null` removes a key of the recipe.
+A table by resolution, such as `{default = 4, "512" = 2}`, has values for single sides of maps; `default` is for all
+others, and if it is missing, the key's own default. Tables of a recipe and of the one it extends are joined. A table
+over a single value replaces it.
 
 `swincli recipe validate FILE` checks a recipe. `swincli recipe show NAME --resolved` prints it with every default.
 `swincli recipe schema` prints the JSON Schema for editors."""

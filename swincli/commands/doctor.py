@@ -178,10 +178,18 @@ def measure_mixers(request: DoctorRequest, device: torch.device, console: Consol
     facts = table.to_dict()
     if request.budget is not None:
         network = mixer_report.network_for(table, request.budget)
+        measured = 1.0
+        if network.chosen != table.own.chosen:
+            console.say("measuring the chosen generator and the recipe's own in turn")
+            measured = mixer_costs.measured_share(recipe, network, device)
+        choice = mixer_report.choice_of(table, network, measured)
+        if measured > request.budget:
+            console.warn(f"--budget {request.budget:g}: the whole generator took {measured:.2f}; try a lower budget")
         if request.write is not None:
-            mixer_report.write_recipe(request.write, request.recipe, recipe, table, network)
-        facts |= {"chosen": network.chosen, "recipe": None if request.write is None else str(request.write)}
-        lines += mixer_report.chosen_lines(request.write, network, table)
+            complete = bool(recipe_overrides(request.overrides, request.data))
+            mixer_report.write_recipe(request.write, request.recipe, recipe, choice, complete=complete)
+        facts |= choice.to_dict() | {"recipe": None if request.write is None else str(request.write)}
+        lines += mixer_report.chosen_lines(request.write, choice)
     return Result({"mixers": facts}, lines)
 
 

@@ -14,6 +14,7 @@ from swincli.commands.typer_command import Result, command
 if TYPE_CHECKING:
     from swincli.console import Console
     from swincli.recipe import Recipe
+    from swincli.recipe.loading import LoadedRecipe
 
 recipe_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="List, print, check and describe recipes.")
 
@@ -75,15 +76,15 @@ class ValidateRequest:
     file: Annotated[str, typer.Argument(metavar="FILE", help="Path of a recipe, or name of a shipped one.")]
 
     @cached_property
-    def loaded_recipe(self) -> Recipe:
-        """The recipe, read once, as it may be a pipe.
+    def loaded(self) -> LoadedRecipe:
+        """The recipe and its warnings, read once, as it may be a pipe.
 
         Raises:
             RecipeError: it is missing or has problems.
         """
-        from swincli.recipe import load_recipe
+        from swincli.recipe.loading import load_with_warnings
 
-        return load_recipe(self.file)
+        return load_with_warnings(self.file)
 
     def check(self) -> None:
         """Check the recipe.
@@ -91,7 +92,7 @@ class ValidateRequest:
         Raises:
             RecipeError: it is missing or has problems.
         """
-        _ = self.loaded_recipe
+        _ = self.loaded
 
 
 @recipe_app.command("list", epilog="Example: [bold]swincli recipe list[/]")
@@ -126,7 +127,8 @@ def validate(request: ValidateRequest, console: Console) -> Result:
     """Check a recipe and report all of its problems; warn of settings without effect."""
     from swincli.recipe.idle import idle_settings
 
-    warnings = idle_settings(request.loaded_recipe)
+    recipe, lost = request.loaded
+    warnings = [*lost, *idle_settings(recipe)]
     for warning in warnings:
         console.warn(warning)
     return Result({"path": request.file, "valid": True, "warnings": warnings}, [f"{request.file}: valid"])

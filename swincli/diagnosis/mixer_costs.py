@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from swincli.model.generator import Block, Generator
 from swincli.model.mixers.registry import MIXERS, mixer_at, mixers_with
 from swincli.recipe import Recipe
 from swincli.recipe.schema import ModelSection
+from swincli.training.run.out_of_memory import is_out_of_memory
 
 SECONDS_PER_BLOCK = 0.5  # of repetitions of a mixer at a resolution; at least `FEWEST` are timed
 FEWEST, MOST = 3, 50
@@ -92,11 +93,13 @@ class MixerTable:
         costs: A block of each mixer at each resolution.
         own: The recipe's network.
         networks: Networks with ever more levels exchanged, the largest first.
+        too_large: Resolutions and names of blocks that do not fit into memory.
     """
 
     costs: list[MixerCost]
     own: Network
     networks: list[Network]
+    too_large: list[tuple[int, str]] = field(default_factory=list)
 
     @property
     def front(self) -> list[Network]:
@@ -117,6 +120,7 @@ class MixerTable:
             "blocks": [asdict(cost) for cost in self.costs],
             "own": asdict(self.own),
             "front": [asdict(network) for network in self.front],
+            "too_large": [{"resolution": side, "name": name} for side, name in self.too_large],
         }
 
 
@@ -133,7 +137,6 @@ def measure_mixers(
 
     Raises:
         UsageError: there is no such mixer.
-        SwincliError: it does not fit into memory.
     """
     config = recipe.model
     for name in only or ():
@@ -141,14 +144,17 @@ def measure_mixers(
             raise UsageError(f"--only: no mixer {name!r}{did_you_mean(name, MIXERS)}", f"Mixers: {', '.join(MIXERS)}.")
     sides = [side for side in config.resolutions if side >= 16]
     costs: list[MixerCost] = []
+    too_large: list[tuple[int, str]] = []
     for side in sides:
         wanted = (*MIXERS, *CONTROLS) if only is None else [config.mixer_at(side), *only]
-        names = [name for name in dict.fromkeys(wanted) if _fits(config, name, side)]
+        names = [name for name in dict.fromkeys(wanted) if _fits(recipe, name, side)]
         console.say(f"measuring {len(names)} mixers at {side} px")
-        costs += _measure_level(config, side, names, device)
+        works = _works_that_fit(config, side, names, device)
+        too_large += [(side, name) for name in names if name not in works]
+        costs += _measure_level(works, side, device)
     console.say("measuring the whole generator")
     own = _own_network(config, costs, sides, device)
-    return MixerTable(costs, own, exchanged(costs, own))
+    return MixerTable(costs, own, exchanged(costs, own), too_large)
 
 
 def _section_of(config: ModelSection, name: str, side: int) -> ModelSection:
@@ -158,14 +164,16 @@ def _section_of(config: ModelSection, name: str, side: int) -> ModelSection:
     return with_mixers(config, {side: name})
 
 
-def _fits(config: ModelSection, name: str, side: int) -> bool:
+def _fits(recipe: Recipe, name: str, side: int) -> bool:
+    config = recipe.model
     if name in MIXERS and not MIXERS[name].works_at(side):
         return False
     if name == "2 heads" and config.heads_at(side) == 2:
         return False
     section = _section_of(config, name, side)
     try:
-        ModelSection.model_validate(section.model_dump())  # a pruned recipe may not have it
+        # A pruned recipe, or one with fewer heads of keys, may not have it.
+        Recipe.model_validate(recipe.model_dump() | {"model": section.model_dump()})
         with torch.device("meta"):
             Block(section, side, config.width_at(side), INDEX)
     except (SwincliError, ValueError):  # it does not divide these channels or heads
@@ -178,9 +186,33 @@ def with_mixers(config: ModelSection, chosen: dict[int, str]) -> ModelSection:
     return config.model_copy(update={"mixer": mixers_with(config, chosen)})
 
 
-def _measure_level(config: ModelSection, side: int, names: Sequence[str], device: torch.device) -> list[MixerCost]:
+def _works_that_fit(
+    config: ModelSection, side: int, names: Sequence[str], device: torch.device
+) -> dict[str, _BlockWork]:
+    """A block for each mixer or control at one resolution, without those that do not fit into memory.
+
+    All have the same input: at 1024 px, one for each would take more memory than a block.
+    """
+    x = torch.randn(1, side, side, config.width_at(side), device=device)
+    w = torch.randn(1, config.latent_dim, device=device)
+    works = {}
+    for name in names:
+        try:
+            work = _BlockWork(_section_of(config, name, side), side, x, w)
+            work.forward()
+            work.step()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            works[name] = work
+    return works
+
+
+def _measure_level(works: dict[str, _BlockWork], side: int, device: torch.device) -> list[MixerCost]:
     """Costs of the mixers at one resolution; they take turns, so that a disturbance meets all alike."""
-    works = {name: _BlockWork(_section_of(config, name, side), side, device) for name in names}
+    if not works:
+        return []
     forward = _in_turn({name: work.forward for name, work in works.items()}, device)
     step = _in_turn({name: work.step for name, work in works.items()}, device)
     return [
@@ -200,11 +232,9 @@ def _measure_level(config: ModelSection, side: int, names: Sequence[str], device
 class _BlockWork:
     """A block with one mixer, and what is timed of it."""
 
-    def __init__(self, config: ModelSection, side: int, device: torch.device) -> None:
-        self.config = config
-        self.block = Block(config, side, config.width_at(side), INDEX).to(device)
-        self.x = torch.randn(1, side, side, config.width_at(side), device=device)
-        self.w = torch.randn(1, config.latent_dim, device=device)
+    def __init__(self, config: ModelSection, side: int, x: Tensor, w: Tensor) -> None:
+        self.config, self.x, self.w = config, x, w
+        self.block = Block(config, side, config.width_at(side), INDEX).to(x.device)
 
     def forward(self) -> None:
         with torch.inference_mode():
@@ -250,19 +280,34 @@ def _kept_bytes(work: Callable[[], None]) -> int:
     return sum(sizes.values())
 
 
-def _own_network(config: ModelSection, costs: list[MixerCost], sides: list[int], device: torch.device) -> Network:
-    generator = Generator(config).to(device)
-    z = torch.randn(1, config.latent_dim, device=device)
-    labels = unknown_labels(config, 1, device)
+class _WholeWork:
+    """A whole G, and what is timed of it."""
 
-    def forward() -> None:
+    def __init__(self, config: ModelSection, device: torch.device) -> None:
+        self.generator = Generator(config).to(device)
+        self.z = torch.randn(1, config.latent_dim, device=device)
+        self.labels = unknown_labels(config, 1, device)
+
+    def forward(self) -> None:
         with torch.inference_mode():
-            generator(z, labels)
+            self.generator(self.z, self.labels)
 
-    def step() -> None:
-        generator(z, labels).sum().backward()
+    def step(self) -> None:
+        self.generator(self.z, self.labels).sum().backward()
 
-    seconds = _in_turn({"forward": forward}, device) | _in_turn({"step": step}, device)
+
+def measured_share(recipe: Recipe, network: Network, device: torch.device) -> float:
+    """Sampling time of a whole G with the mixers of a network, as a share of the recipe's own, timed in turn."""
+    config = recipe.model
+    sections = {"own": config, "chosen": with_mixers(config, network.chosen)}
+    works = {name: _WholeWork(section, device).forward for name, section in sections.items()}
+    seconds = _in_turn(works, device)
+    return seconds["chosen"] / seconds["own"]
+
+
+def _own_network(config: ModelSection, costs: list[MixerCost], sides: list[int], device: torch.device) -> Network:
+    whole = _WholeWork(config, device)
+    seconds = _in_turn({"forward": whole.forward}, device) | _in_turn({"step": whole.step}, device)
     chosen = {side: config.mixer_at(side) for side in sides}
     kept = sum(2 * cost.kept for cost in costs if chosen[cost.resolution] == cost.name)
     return Network(chosen, config.size, seconds["forward"], seconds["step"], kept)
@@ -273,16 +318,19 @@ def _is_choice(name: str) -> bool:
 
 
 def exchanged(costs: list[MixerCost], own: Network) -> list[Network]:
-    """Networks with the fastest mixer at the largest map, at the two largest, and so on."""
+    """Networks with the fastest mixer at the largest map, at the two largest, and so on.
+
+    The recipe's own mixer may be the fastest, also one that is not chosen otherwise.
+    """
     by_place = {(cost.resolution, cost.name): cost for cost in costs}
     networks, chosen = [], dict(own.chosen)
     forward, step, kept = own.forward, own.step, own.kept
     for side in sorted(own.chosen, reverse=True):
         before = by_place.get((side, own.chosen[side]))
         candidates = [cost for cost in costs if cost.resolution == side and _is_choice(cost.name)]
-        if before is None or not candidates:
+        if before is None:
             continue
-        fastest = min(candidates, key=lambda cost: cost.forward)
+        fastest = min([before, *candidates], key=lambda cost: cost.forward)
         chosen = chosen | {side: fastest.name}
         forward += 2 * (fastest.forward - before.forward)
         step += 2 * (fastest.step - before.step)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 from rich.console import Group, RenderableType
@@ -11,9 +13,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from swincli.diagnosis.mixer_costs import MixerTable, Network
+from swincli.diagnosis.mixer_costs import MixerTable, Network, with_mixers
 from swincli.errors import UsageError
-from swincli.recipe import Recipe
+from swincli.model.mixers.registry import mixers_with
+from swincli.recipe import Recipe, dump_recipe
 from swincli.system.atomic_files import write_atomically
 from swincli.system.overwrite import check_overwrite
 from swincli.units import format_bytes, format_metric, format_seconds
@@ -21,10 +24,39 @@ from swincli.units import format_bytes, format_metric, format_seconds
 NOTE = "# Written by swincli doctor --mixers"
 
 
+@dataclass(frozen=True)
+class Choice:
+    """The network for a budget.
+
+    Attributes:
+        network: The network.
+        changed: Its mixers that are not the recipe's own, by resolution.
+        estimated: Its sampling time by the blocks that were measured, as a share of the recipe's own.
+        measured: The same by whole generators, timed in turn.
+    """
+
+    network: Network
+    changed: dict[int, str]
+    estimated: float
+    measured: float
+
+    @property
+    def mixers(self) -> str:
+        """The changed mixers as TOML."""
+        return ", ".join(f'"{side}" = "{name}"' for side, name in sorted(self.changed.items()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"chosen": self.network.chosen, "estimated": self.estimated, "measured": self.measured}
+
+
 def mixer_report(name: str, table: MixerTable, device: str) -> RenderableType:
     """Costs of every mixer in a block of the recipe, one image at a time, and the Pareto front of the whole G."""
     parts: list[RenderableType] = [Text(f"{name} on {device}: a block with each mixer, one image", style="bold")]
     parts.append(Padding(_blocks_table(table), (0, 0, 1, 2)))
+    if table.too_large:
+        names = ", ".join(f"{name} at {side} px" for side, name in table.too_large)
+        parts.append(Padding(Text(f"not measured, more than the memory: {names}"), (0, 0, 1, 2)))
     parts.append(Text("The whole generator: sampling time against attention kept (Pareto front)", style="bold"))
     parts.append(Padding(_front_table(table), (0, 0, 1, 2)))
     return Group(*parts)
@@ -107,31 +139,43 @@ def check_recipe_path(path: Path, *, force: bool) -> None:
     check_overwrite([path], force=force, is_own=lambda file: file.read_bytes().startswith(NOTE.encode()))
 
 
-def write_recipe(path: Path, base: str, recipe: Recipe, table: MixerTable, network: Network) -> None:
-    """Write a recipe that extends `base` and exchanges the mixers of a network.
+def choice_of(table: MixerTable, network: Network, measured: float) -> Choice:
+    """A network with its share of the recipe's sampling time."""
+    return Choice(network, _changed(table.own, network), network.forward / table.own.forward, measured)
+
+
+def write_recipe(path: Path, base: str, recipe: Recipe, choice: Choice, *, complete: bool = False) -> None:
+    """Write a recipe with the mixers of a choice.
+
+    Args:
+        path: The file.
+        base: The measured recipe: a path, or the name of a shipped one.
+        recipe: The measured recipe, with all overrides.
+        choice: The mixers.
+        complete: Write all keys, for a recipe with overrides. Otherwise the file extends `base`.
 
     Raises:
         ResourceError: the file cannot be written.
     """
-    changed = _changed(table.own, network)
-    local = Path(base)
-    tree = {
-        "extends": str(local.resolve()) if local.is_file() else base,
-        "model": {"mixer": {str(side): name for side, name in sorted(changed.items())}} if changed else {},
-    }
-    share = network.forward / table.own.forward
     head = [
-        f"{NOTE}: {recipe.model.size} px, attention up to {network.attention_to} px.",
-        f"# Sampling takes {share:.2f} of the time of the recipe it extends, measured on the machine that wrote this.",
+        f"{NOTE}: {recipe.model.size} px, attention up to {choice.network.attention_to} px.",
+        f"# Sampling took {choice.measured:.2f} of the time of the measured recipe: whole generators in turn, on the",
+        f"# machine that wrote this. By the sum of its blocks it was {choice.estimated:.2f}.",
     ]
-    text = "\n".join([*head, "", tomli_w.dumps(tree)])
+    if complete:
+        section = with_mixers(recipe.model, choice.network.chosen) if choice.changed else recipe.model
+        head.append(f"# All keys of {base} and of the options that were given with it.")
+        content = dump_recipe(recipe.model_copy(update={"model": section}))
+    else:
+        local = Path(base)
+        model = {"mixer": mixers_with(recipe.model, choice.network.chosen)} if choice.changed else {}
+        content = tomli_w.dumps({"extends": str(local.resolve()) if local.is_file() else base, "model": model})
+    text = "\n".join([*head, "", content])
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def chosen_lines(path: Path | None, network: Network, table: MixerTable) -> Sequence[str]:
+def chosen_lines(path: Path | None, choice: Choice) -> Sequence[str]:
     """What `--budget` chose, in one line, and the file it wrote."""
-    changed = _changed(table.own, network)
-    names = ", ".join(f'"{side}" = "{name}"' for side, name in sorted(changed.items()))
-    text = f"model.mixer = {{{names}}}" if names else "no exchange is needed"
-    share = network.forward / table.own.forward
-    return [f"{share:.2f} of the sampling time: {text}", *([str(path)] if path else [])]
+    text = f"model.mixer = {{{choice.mixers}}}" if choice.changed else "no exchange is needed"
+    shares = f"{choice.measured:.2f} of the sampling time ({choice.estimated:.2f} by the sum of the blocks)"
+    return [f"{shares}: {text}", *([str(path)] if path else [])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from swincli.recipe.networks import PADDED_MIXERS
 from swincli.recipe.schema import ModelSection
 
 WIDTH_KEYS: dict[Literal["g", "d"], set[str]] = {
@@ -49,6 +50,8 @@ def differing_keys(one: ModelSection, other: ModelSection, *, discriminator: boo
         same |= {"kept_heads"}
     if all(one.hidden_at(side) == other.hidden_at(side) for side in sides):
         same |= {"mlp_ratio", "mlp_hidden"}
+    if not any(section.mixer_at(side) in PADDED_MIXERS for section in (one, other) for side in sides):
+        same |= {"mixer_padding"}
     return [key for key in keys if key not in same]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from swincli.recipe.networks import FEATURES_STRIDE
+from swincli.recipe.networks import ALL_HEADS_FROM, FEATURES_STRIDE
 from swincli.recipe.section import inconsistent
 
 AnyRecipe = Any
@@ -68,8 +68,11 @@ def _lacks_heads(model: Any, side: int) -> bool:
     return bool(model.mixer_at(side) == "na-all" and model.heads_at(side) < dilations)
 
 
-def _shares_neighbours(model: Any, side: int) -> bool:
-    return bool(model.mixer_at(side) in ("na", "na-all") and model.kv_heads_at(side) < model.heads_at(side))
+def _cannot_share(model: Any, side: int) -> bool:
+    """Whether `kv_heads` asks for what the mixer of a resolution does not have."""
+    mixer = model.mixer_at(side)
+    has_all = mixer in ("na", "na-all", "axial") and side >= ALL_HEADS_FROM[mixer]
+    return bool(has_all and model.kv_heads_at(side) < model.heads_at(side))
 
 
 def _has_groups(recipe: AnyRecipe) -> bool:
@@ -277,8 +280,9 @@ MIXERS = (
     ),
     Conflict(
         "model.kv_heads",
-        lambda recipe: any(_shares_neighbours(recipe.model, side) for side in recipe.model.resolutions),
-        '"na" and "na-all" have a head of keys and values for every head; name the resolutions of model.kv_heads',
+        lambda recipe: any(_cannot_share(recipe.model, side) for side in recipe.model.resolutions),
+        '"na", "na-all" and "axial" have a head of keys and values for every head; name the resolutions of '
+        "model.kv_heads",
     ),
     Conflict(
         "model.mixer",

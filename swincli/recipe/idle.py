@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from swincli.recipe.conflicts import AnyRecipe, Conflict
-from swincli.recipe.networks import FEATURES_SIDES
+from swincli.recipe.networks import FEATURES_SIDES, PADDED_MIXERS, SMALLEST_MIXED, WINDOW_MIXERS
 from swincli.recipe.objective import LEAST_BLUR
 
 _PLAIN = "keeps the probability at 0, so D sees plain images alone; raise it"
+_SMALL_MAPS = f"has an effect below {SMALLEST_MIXED} px only: no larger map has a mixer of {', '.join(WINDOW_MIXERS)}"
 _NOTHING = "changes nothing; raise it, or leave the group out of augment.groups"
 
 
@@ -167,7 +168,35 @@ FROZEN = (
     ),
 )
 
-IDLE = SCHEDULES + TRANSFORMS + ALONE + FROZEN
+MIXERS = (
+    Conflict(
+        "model.score_mask",
+        lambda recipe: recipe.model.score_mask != "none" and not recipe.model.has_mixer(WINDOW_MIXERS),
+        _SMALL_MAPS,
+    ),
+    Conflict(
+        "model.bias_init",
+        lambda recipe: (
+            recipe.model.bias_init != "normal"
+            and recipe.model.relative_bias
+            and not recipe.model.has_mixer(WINDOW_MIXERS)
+        ),
+        _SMALL_MAPS,
+    ),
+    *_without("model.relative_bias", lambda recipe: recipe.model.relative_bias, "model", "bias_init"),
+    *_without(
+        f"a mixer of {', '.join(PADDED_MIXERS)}",
+        lambda recipe: recipe.model.has_mixer(PADDED_MIXERS),
+        *("model", "mixer_padding"),
+    ),
+    Conflict(
+        ("model.mixer", "model.style"),
+        lambda recipe: recipe.model.style == "none" and recipe.model.has_mixer(("latent", "latent-kmeans")),
+        'gives style to the latents of "latent", which have AdaIN by w, although model.style is "none"',
+    ),
+)
+
+IDLE = SCHEDULES + TRANSFORMS + ALONE + FROZEN + MIXERS
 
 
 def idle_settings(recipe: AnyRecipe) -> list[str]:

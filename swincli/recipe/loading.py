@@ -6,16 +6,19 @@ Precedence: defaults < extended recipe < recipe < --set < flags (passed as the l
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tomli_w
 from pydantic import ValidationError
 
 from swincli.errors import RecipeError, UsageError, did_you_mean
+from swincli.recipe.by_resolution import DEFAULT
+from swincli.recipe.networks import ModelSection
 from swincli.recipe.positions import key_lines
 from swincli.recipe.problems import explain, key_with_line
 from swincli.recipe.schema import Recipe
@@ -26,8 +29,47 @@ _MISSING_HINT = "`swincli recipe list` names the shipped recipes."
 LONGEST_CHAIN = 100  # recipes that extend each other
 
 
+class LoadedRecipe(NamedTuple):
+    """A recipe, and what its files say in vain.
+
+    Attributes:
+        recipe: The recipe.
+        warnings: Texts of the form `section.key: reason`.
+    """
+
+    recipe: Recipe
+    warnings: list[str]
+
+
+class _Chain(NamedTuple):
+    """A file merged with the recipes it extends.
+
+    Attributes:
+        tree: Its sections.
+        lines: The file and line that set each key.
+        replaced: Values of [model] in whose place a recipe above has a table, by key.
+    """
+
+    tree: Tree
+    lines: dict[str, str]
+    replaced: Tree
+
+
 def load_recipe(name: str, overrides: Sequence[str] = (), text: str | None = None) -> Recipe:
     """Read a recipe by path or shipped name, with the recipes it extends and the overrides.
+
+    Args:
+        name, overrides, text: As of `load_with_warnings`.
+
+    Raises:
+        RecipeError: the file is missing, is not TOML, extends itself, or violates the schema; lists all problems.
+        UsageError: an override is not of the form `section.key=value`.
+    """
+    return load_with_warnings(name, overrides, text).recipe
+
+
+def load_with_warnings(name: str, overrides: Sequence[str] = (), text: str | None = None) -> LoadedRecipe:
+    """Read a recipe, and warn of what is lost between the recipes it extends.
 
     Args:
         name: Path of a TOML file or of a pipe, or the name of a shipped recipe.
@@ -42,14 +84,16 @@ def load_recipe(name: str, overrides: Sequence[str] = (), text: str | None = Non
     path = find_recipe(name)
     if path is None:
         raise _no_recipe(name)
-    tree, lines = _read_chain(path, (), text)
+    tree, lines, replaced = _read_chain(path, (), text)
     for section, key, value in settings:
         if section not in tree:
             tree[section], lines[section] = {}, "--set"
         if isinstance(tree[section], dict):
             tree[section][key] = value
             lines[f"{section}.{key}"] = "--set"
-    return _validate(tree, str(path), lines)
+    recipe = _validate(tree, str(path), lines)
+    wanted = {key: value for key, value in replaced.items() if lines.get(f"model.{key}") != "--set"}
+    return LoadedRecipe(recipe, _lost_defaults(recipe.model, wanted))
 
 
 def read_text(path: Path) -> str:
@@ -106,14 +150,14 @@ def _no_recipe(name: str) -> RecipeError:
     return RecipeError(name or '""', [f"no such recipe{did_you_mean(path.stem, shipped_recipes())}"], _MISSING_HINT)
 
 
-def _read_chain(path: Path, visited: tuple[Path, ...], text: str | None = None) -> tuple[Tree, dict[str, str]]:
-    """The merged tree of a file and the recipes it extends, and the file and line that set each key."""
+def _read_chain(path: Path, visited: tuple[Path, ...], text: str | None = None) -> _Chain:
+    """A file with the recipes it extends."""
     text = read_text(path) if text is None else text
     tree = _parse_toml(text, str(path))
     lines = {key: f"{path.name}:{line}" for key, line in key_lines(text).items()}
     base_name = tree.pop("extends", None)
     if base_name is None:
-        return tree, lines
+        return _Chain(tree, lines, {})
     here = key_with_line(["extends"], lines)
     if not isinstance(base_name, str):
         raise RecipeError(str(path), [f"{here}: must be the path or name of a recipe, in quotes"])
@@ -127,8 +171,8 @@ def _read_chain(path: Path, visited: tuple[Path, ...], text: str | None = None) 
         raise RecipeError(str(path), [f"{here}: the recipe extends itself ({chain})"])
     if len(visited) >= LONGEST_CHAIN:
         raise RecipeError(str(path), [f"{here}: a chain of more than {LONGEST_CHAIN} recipes"], "Merge some of them.")
-    base, base_lines = _read_chain(found, visited)
-    return _overlay(base, tree), base_lines | lines
+    base = _read_chain(found, visited)
+    return _Chain(_overlay(base.tree, tree), base.lines | lines, base.replaced | _replaced(base.tree, tree))
 
 
 def _parse_toml(text: str, source: str) -> Tree:
@@ -145,6 +189,37 @@ def _overlay(base: Tree, top: Tree) -> Tree:
         both = isinstance(value, dict) and isinstance(base.get(key), dict)
         merged[key] = _overlay(base[key], value) if both else value
     return merged
+
+
+def _replaced(base: Tree, top: Tree) -> Tree:
+    """Single values of [model] of `base` in whose place `top` has a table, by key."""
+    below, above = base.get("model"), top.get("model")
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return {}
+    tables = [key for key, value in above.items() if isinstance(value, dict)]
+    return {key: below[key] for key in tables if key in below and not isinstance(below[key], dict)}
+
+
+def _lost_defaults(model: ModelSection, replaced: Tree) -> list[str]:
+    """A warning for each value that a table without a default replaced where it would have made a difference."""
+    warnings = []
+    for key, value in replaced.items():
+        table = getattr(model, key)
+        if not isinstance(table, dict) or DEFAULT in table:
+            continue
+        lost = [side for side in model.resolutions if str(side) not in table and _value(model, key, side) != value]
+        if lost:
+            text = json.dumps(value, ensure_ascii=False)
+            sides = ", ".join(map(str, lost))
+            warnings.append(
+                f"model.{key}: replaces {text} of the recipe it extends also at {sides} px, because the table has no "
+                f"default; add {DEFAULT} = {text} to keep it there"
+            )
+    return warnings
+
+
+def _value(model: ModelSection, key: str, side: int) -> Any:
+    return model.mixer_at(side) if key == "mixer" else model.value_at(key, side)
 
 
 def _validate(tree: Tree, source: str, lines: Mapping[str, str]) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -21,6 +22,15 @@ ALL_HEADS_FROM = {
     "grid": 16, "na": 8, "na-all": 8, "kv2": 16, "strided": 16, "axial": 16, "latent": 16, "latent-kmeans": 16,
 }  # fmt: skip
 """Mixers whose heads cannot be pruned, and the smallest side where each stands; below, there is window attention."""
+
+SMALLEST_MIXED = 16
+"""Side of the smallest map that most mixers mix; smaller maps have double attention."""
+
+WINDOW_MIXERS = ("double", "single", "latent", "latent-kmeans")
+"""Mixers whose windows have what `score_mask` and `bias_init` ask for."""
+
+PADDED_MIXERS = ("dw7", "dw7+1x1", "sepconv", "gnconv2", "gnconv3")
+"""Mixers whose kernels see what `mixer_padding` says beyond the border."""
 
 MixerName = Literal[
     "double",
@@ -103,15 +113,15 @@ class ModelSection(Section):
     """What mixes the positions of G's maps, as docs/concepts/mixers.md lists them; one name, or a table by resolution
     such as {default = "double", "512" = "single"}. If left out: the windows of `attention`."""
     mixer_padding: Literal["zeros", "reflect", "circular"] = "zeros"
-    """What the kernels of convolutional mixers see beyond the border of a map."""
+    """What the kernels of the mixers dw7, dw7+1x1, sepconv, gnconv2 and gnconv3 see beyond the border of a map."""
     relative_bias: bool = True
     """Relative position bias of attention."""
     bias_init: Literal["normal", "manhattan"] = "normal"
-    """Initial relative position bias of window attention: small random numbers, or a decay with the distance
-    |dx| + |dy| at a rate of its own for each head."""
+    """Initial relative position bias of the windows of double, single and latent: small random numbers, or a decay with
+    the distance |dx| + |dy| at a rate of its own for each head."""
     score_mask: Literal["none", "gaussian"] = "none"
-    """Learned factors of the logits of window attention: for each head a mixture of Gaussians of the distance, 1 at the
-    start. Windows then take more memory in training."""
+    """Learned factors of the logits in the windows of double, single and latent: for each head a mixture of Gaussians
+    of the distance, 1 at the start. Windows then take more memory in training."""
     position: Literal["spe", "learned", "none"] = "spe"
     """Position encoding added after each upsampling of G: sinusoidal, learned per row and column, or none."""
     upsampling: Literal["bilinear", "nearest"] = "bilinear"
@@ -225,6 +235,10 @@ class ModelSection(Section):
         """Name of G's mixer at a resolution, a key of `model.mixers.registry.MIXERS`."""
         mixer: str | None = self.value_at("mixer", resolution)
         return mixer or self.attention
+
+    def has_mixer(self, names: Collection[str]) -> bool:
+        """Whether one of these mixers mixes a map of `SMALLEST_MIXED` px or more."""
+        return any(self.mixer_at(side) in names for side in self.resolutions if side >= SMALLEST_MIXED)
 
     def value_at(self, key: str, resolution: int) -> Any:
         """The value of a key that may be a table by resolution."""

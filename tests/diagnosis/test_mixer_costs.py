@@ -12,10 +12,12 @@ from swincli.commands.app import run
 from swincli.console import Console
 from swincli.diagnosis import mixer_costs
 from swincli.diagnosis.mixer_costs import CONTROLS, MixerCost, MixerTable, Network, exchanged, measure_mixers
-from swincli.diagnosis.mixer_report import network_for, write_recipe
+from swincli.diagnosis.mixer_report import Choice, choice_of, mixer_report, network_for, write_recipe
+from swincli.diagnosis.report import render_lines
 from swincli.errors import UsageError
 from swincli.model.mixers.registry import MIXERS
 from swincli.recipe import Recipe, load_recipe
+from swincli.recipe.loading import load_with_warnings
 from swincli.recipe.schema import ModelSection
 
 Capture = pytest.CaptureFixture[str]
@@ -52,11 +54,79 @@ def test_the_largest_maps_change_first_and_the_budget_keeps_the_most_attention()
         network_for(found, 0.3)
 
 
-def test_the_recipe_extends_the_measured_one(recipe: Recipe, tmp_path: Path) -> None:
-    found = table()
-    write_recipe(tmp_path / "fast.toml", "ffhq256", recipe, found, network_for(found, 0.5))
-    written = load_recipe(str(tmp_path / "fast.toml"), TINY)
-    assert [written.model.mixer_at(side) for side in written.model.resolutions] == ["double"] * 3 + ["single"]
+def test_the_own_mixer_stays_where_it_is_the_fastest() -> None:
+    costs = [cost("identity", 32, 0.1), cost("dw7", 32, 0.3), cost("double", 16, 1.0), cost("dw7", 16, 0.5)]
+    own = Network({16: "double", 32: "identity"}, 32, 3.0, 9.0, 3_000)
+    found = MixerTable(costs, own, exchanged(costs, own))
+    assert [network.chosen[32] for network in found.networks] == ["identity", "identity"]
+    assert found.front == [own, found.networks[1]]
+    assert found.front[1].forward == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("own", ['"single"', '{"16" = "single", "64" = "dw7"}'])
+def test_the_recipe_extends_the_measured_one_and_names_all_its_mixers(own: str, tmp_path: Path) -> None:
+    base = tmp_path / "base.toml"
+    base.write_text(f'extends = "ffhq256"\n[model]\nsize = 32\nmixer = {own}\n')
+    recipe = load_recipe(str(base))
+    network = Network({16: "single", 32: "dw7"}, 16, 1.0, 1.0, 0)
+    write_recipe(tmp_path / "fast.toml", str(base), recipe, Choice(network, {32: "dw7"}, 0.5, 0.4))
+    model = load_recipe(str(tmp_path / "fast.toml")).model
+    assert [model.mixer_at(side) for side in (4, 8)] == [recipe.model.mixer_at(side) for side in (4, 8)]
+    assert [model.mixer_at(side) for side in (16, 32)] == ["single", "dw7"]
+    assert load_with_warnings(str(tmp_path / "fast.toml")).warnings == []
+    head = (tmp_path / "fast.toml").read_text()
+    assert "# Sampling took 0.40 of the time" in head
+    assert "By the sum of its blocks it was 0.50." in head
+
+
+def test_a_recipe_with_overrides_is_written_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(mixer_costs, "measure_mixers", lambda *_: table())
+    monkeypatch.setattr(mixer_costs, "measured_share", lambda *_: 0.7)
+    base, written = tmp_path / "base.toml", tmp_path / "fast.toml"
+    base.write_text('extends = "ffhq256"\n[model]\nmixer = {"256" = "dw7"}\n[ema]\nramp = 0.1\n')
+    settings = [*TINY, "model.mapping_layers=1", 'model.mixer={"8"="single"}', "ema.ramp=null"]
+    sets = [part for key in settings for part in ("--set", key)]
+    command = ["doctor", str(base), *sets, "--data", "store", "--mixers", "--budget", "0.5", "--write", str(written)]
+    assert run([*command, "--device", "cpu"]) == 0
+    found, measured = load_recipe(str(written)), load_recipe(str(base), [*settings, "data.path=store"])
+    mixers = {"4": "double", "8": "single", "16": "double", "32": "single"}
+    assert found.model == measured.model.model_copy(update={"mixer": mixers})
+    assert found == measured.model_copy(update={"model": found.model})
+    assert "the whole generator took 0.70" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_block_that_does_not_fit_into_memory_is_named(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixer_costs, "SECONDS_PER_BLOCK", 0.0)
+    monkeypatch.setattr(mixer_costs, "FEWEST", 1)
+    step, inputs = mixer_costs._BlockWork.step, set()
+
+    def limited(work: mixer_costs._BlockWork) -> None:
+        inputs.add((work.x.data_ptr(), work.x.shape))
+        if work.config.mixer_at(32) == "grid":
+            raise torch.OutOfMemoryError("no memory")
+        step(work)
+
+    monkeypatch.setattr(mixer_costs._BlockWork, "step", limited)
+    found = measure_mixers(recipe, torch.device("cpu"), Console(quiet=True), ["grid", "dw7"])
+    assert found.too_large == [(32, "grid")]
+    assert [each.name for each in found.costs if each.resolution == 32] == ["double", "dw7"]
+    assert len(inputs) == 2  # one for all mixers of a level
+    assert "not measured, more than the memory: grid at 32 px" in "\n".join(
+        render_lines(mixer_report("ffhq256", found, "cpu"))
+    )
+    assert found.to_dict()["too_large"] == [{"resolution": 32, "name": "grid"}]
+
+
+def test_two_whole_generators_are_timed_in_turn(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixer_costs, "SECONDS_PER_BLOCK", 0.0)
+    seen = []
+    monkeypatch.setattr(mixer_costs, "_timed", lambda work, _: seen.append(work.__self__.generator) or float(len(seen)))
+    share = mixer_costs.measured_share(recipe, table().networks[0], torch.device("cpu"))
+    assert seen == seen[:2] * 5  # warm-up, the first, and three turns
+    assert [len(each.levels[-1].blocks[0].attention.halves) for each in seen[:2]] == [2, 1]
+    assert share == pytest.approx(8 / 7)
 
 
 def test_every_mixer_is_measured_in_a_block(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,8 +157,16 @@ def test_a_pruned_recipe_is_not_offered_mixers_that_keep_all_heads(
     assert {each.name for each in found.costs if each.resolution == 32} == {"double", "dw7"}
     assert {each.name for each in found.costs if each.resolution == 16} == {"double", "dw7", "kv2", "grid"}
     for number, network in enumerate(found.networks):
-        write_recipe(tmp_path / f"{number}.toml", str(base), pruned, found, network)
+        write_recipe(tmp_path / f"{number}.toml", str(base), pruned, choice_of(found, network, 1.0))
         assert load_recipe(str(tmp_path / f"{number}.toml")).model.kept_heads_at(32) == 2
+
+
+def test_a_recipe_with_fewer_heads_of_keys_is_not_offered_mixers_that_have_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixer_costs, "SECONDS_PER_BLOCK", 0.0)
+    monkeypatch.setattr(mixer_costs, "FEWEST", 1)
+    few = load_recipe("ffhq256", [*TINY, "model.kv_heads=2"])
+    found = measure_mixers(few, torch.device("cpu"), Console(quiet=True), ["na", "axial", "kv2"])
+    assert {each.name for each in found.costs} == {"double", "kv2"}
 
 
 def test_controls_change_one_resolution_alone() -> None:
@@ -102,14 +180,16 @@ def test_controls_change_one_resolution_alone() -> None:
 
 def test_the_command_prints_and_writes(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixer_costs, "measure_mixers", lambda *_: table())
+    monkeypatch.setattr(mixer_costs, "measured_share", lambda *_: 0.48)
     sets = [part for key in TINY for part in ("--set", key)]
     command = ["doctor", "ffhq256", *sets, "--mixers", "--budget", "0.5", "--write", str(tmp_path / "a.toml")]
     assert run([*command, "--device", "cpu"]) == 0
     out = capsys.readouterr().out
-    assert '0.50 of the sampling time: model.mixer = {"32" = "single"}' in out
-    assert "0.48" in out
+    assert '0.48 of the sampling time (0.50 by the sum of the blocks): model.mixer = {"32" = "single"}' in out
     assert run([*command, "--device", "cpu", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["mixers"]["chosen"] == {"16": "double", "32": "single"}
+    facts = json.loads(capsys.readouterr().out)["mixers"]
+    assert facts["chosen"] == {"16": "double", "32": "single"}
+    assert (facts["estimated"], facts["measured"]) == (0.5, 0.48)
     (tmp_path / "a.toml").write_text("[model]\n")
     assert run([*command, "--device", "cpu"]) == 1
     assert "not made by this command" in capsys.readouterr().err

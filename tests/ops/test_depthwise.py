@@ -60,6 +60,20 @@ def test_float32_and_no_bias(padding: Padding) -> None:
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-4)
 
 
+def test_in_bfloat16_the_gradients_are_those_of_float64_but_for_the_last_rounding() -> None:
+    """Under autocast no map is worked on in tiles, whose sums would be in bfloat16."""
+    torch.manual_seed(0)
+    x, weight = torch.rand(2, 128, 128, 3, requires_grad=True), torch.rand(3, 1, 7, 7, requires_grad=True)
+    grad = torch.rand(2, 128, 128, 3).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = depthwise(x, weight, None)
+    found = torch.autograd.grad(out, (x, weight), grad)
+    exact = [value.detach().bfloat16().double().requires_grad_() for value in (x, weight)]
+    expected = torch.autograd.grad(naive(*exact, torch.zeros(3).double(), "zeros"), exact, grad.double())
+    for one, other in zip(found, expected, strict=True):
+        assert ((one - other).abs() / other).max() < 2**-8  # all terms are positive
+
+
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("rows", [1, 2, 4, 9])
 def test_tiles_with_halos_make_the_whole_map(padding: Padding, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:

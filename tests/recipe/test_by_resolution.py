@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
+from swincli.commands.app import run
 from swincli.model.config_diff import differing_keys
 from swincli.model.mixers.registry import MIXERS
 from swincli.recipe import Recipe, dump_recipe, load_recipe
 from swincli.recipe.json_schema import recipe_schema
-from swincli.recipe.loading import parse_recipe
+from swincli.recipe.loading import load_with_warnings, parse_recipe
 from swincli.recipe.networks import MixerName
 from swincli.recipe.schema import ModelSection
+from swincli.recipe.shipped import shipped_recipes
 
 
 def small(**keys: Any) -> ModelSection:
@@ -79,6 +83,54 @@ def test_tables_survive_a_file_and_merge_with_the_extended_recipe(tmp_path: Any)
     assert parse_recipe(dump_recipe(recipe), "a checkpoint") == recipe
 
 
+@pytest.mark.parametrize(
+    ("below", "table", "lost"),
+    [
+        ('mixer = "grid"', 'mixer = {"32" = "dw7"}', '"grid" of the recipe it extends also at 4, 8, 16 px'),
+        ("mlp_ratio = 2", 'mlp_ratio = {"16" = 1}', "2 of the recipe it extends also at 4, 8, 32 px"),
+        ('mixer = "grid"', 'mixer = {default = "grid", "32" = "dw7"}', None),
+        ('mixer = "double"', 'mixer = {"32" = "dw7"}', None),  # what it is without a value
+        ('mixer = {"32" = "grid"}', 'mixer = {"16" = "dw7"}', None),
+        ("window = 4", 'window = {"4" = 4, "8" = 4, "16" = 4, "32" = 8}', None),
+    ],
+)
+def test_a_value_that_a_table_replaces_is_warned_of(below: str, table: str, lost: str | None, tmp_path: Any) -> None:
+    (tmp_path / "base.toml").write_text(f"[model]\nsize = 32\n{below}\n")
+    (tmp_path / "middle.toml").write_text(f'extends = "base.toml"\n[model]\n{table}\n')
+    (tmp_path / "top.toml").write_text('extends = "middle.toml"\n[train]\nbatch = 8\n')
+    loaded = load_with_warnings(str(tmp_path / "top.toml"))
+    assert loaded.recipe == load_recipe(str(tmp_path / "top.toml"))
+    assert len(loaded.warnings) == (lost is not None)
+    key = table.split(" ")[0]
+    assert all(text.startswith(f"model.{key}: replaces {lost}") for text in loaded.warnings)
+    value = below.split(" = ")[-1]
+    assert all(text.endswith(f"add default = {value} to keep it there") for text in loaded.warnings)
+
+
+def test_a_table_of_the_command_line_replaces_what_it_says(tmp_path: Any) -> None:
+    (tmp_path / "base.toml").write_text('[model]\nsize = 32\nmixer = "grid"\n')
+    (tmp_path / "top.toml").write_text('extends = "base.toml"\n[model]\nmixer = {"32" = "dw7"}\n')
+    assert load_with_warnings(str(tmp_path / "top.toml"), ['model.mixer={"16"="dw7"}']).warnings == []
+
+
+def test_validate_and_training_name_the_lost_value(
+    tmp_path: Any, tiny_recipe_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "base.toml").write_text(f'extends = "{tiny_recipe_file}"\n[model]\nmixer = "grid"\n')
+    top = tmp_path / "top.toml"
+    top.write_text('extends = "base.toml"\n[model]\nmixer = {"8" = "single"}\n')
+    assert run(["recipe", "validate", str(top), "--json"]) == 0
+    out = capsys.readouterr().out
+    assert "model.mixer: replaces" in json.loads(out)["warnings"][0]
+    for command in (["--dry-run"], ["-q", "--set", "train.total=0"]):
+        run(["train", str(top), "--out", str(tmp_path / "run"), "--device", "cpu", *command])
+        assert "model.mixer: replaces" in " ".join(capsys.readouterr().err.split())
+
+
+def test_shipped_recipes_lose_no_value() -> None:
+    assert {name: lost for name in shipped_recipes() if (lost := load_with_warnings(name).warnings)} == {}
+
+
 def test_an_error_names_the_line_of_the_table(tmp_path: Any) -> None:
     (tmp_path / "a.toml").write_text('[model]\nsize = 32\nmixer = {"32" = "dw9"}\n')
     with pytest.raises(Exception, match=r'model.mixer \(a.toml:3\): must be .*not "dw9"'):
@@ -92,6 +144,16 @@ def test_only_values_that_make_other_networks_differ() -> None:
     assert differing_keys(small(), small(mixer={"32": "single"})) == ["mixer"]
     assert differing_keys(small(), small(kv_heads={"default": 4, "1024": 2})) == []
     assert differing_keys(small(), small(kv_heads={"32": 2})) == ["kv_heads"]
+
+
+def test_a_border_that_no_kernel_sees_makes_no_other_network() -> None:
+    assert differing_keys(small(mixer="grid"), small(mixer="grid", mixer_padding="circular")) == []
+    assert differing_keys(small(mixer="dw7"), small(mixer="dw7", mixer_padding="circular")) == ["mixer_padding"]
+
+
+def test_heads_of_keys_may_be_fewer_where_attention_by_axes_does_not_stand() -> None:
+    model = {"size": 32, "mixer": "axial", "kv_heads": {"8": 2}}
+    assert Recipe.model_validate({"model": model}).model.kv_heads_at(8) == 2
 
 
 def test_recipes_know_every_mixer() -> None:

@@ -303,6 +303,12 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         "model.kv_heads",
         "a head of keys and values for every head",
     ),
+    "fewer heads of keys by axes": (
+        '[model]\nsize = 64\nkv_heads = 2\nmixer = {"64" = "axial"}',
+        3,
+        "model.kv_heads",
+        "a head of keys and values for every head",
+    ),
     "a blur after the run": (
         '[augment]\nblur_until = "2M"\nblur = 2.0\n[train]\ntotal = "1M"',
         2,

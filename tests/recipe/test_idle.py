@@ -66,6 +66,15 @@ NOTHING = {  # sections of a recipe that begins with [model], the key, and part 
         'discriminator = "features"\n[loss]\nr1_gamma = 0.0\nadversarial = "hinge"\npath_length = 2.0',
         "loss.path_length", "made without it",
     ),
+    "a mask of no windows": ('mixer = "kv2"\nscore_mask = "gaussian"', "model.score_mask", "below 16 px only"),
+    "a start of no windows": ('mixer = "grid"\nbias_init = "manhattan"', "model.bias_init", "below 16 px only"),
+    "a start of no bias": (
+        'bias_init = "manhattan"\nrelative_bias = false', "model.bias_init", "without model.relative_bias"
+    ),
+    "a border of no convolution": (
+        'mixer = "strided"\nmixer_padding = "reflect"', "model.mixer_padding", "without a mixer of dw7"
+    ),
+    "style of latents": ('mixer = "latent"\nstyle = "none"', "model.mixer", "AdaIN by w"),
     "AugSelf of G alone": (DIFFAUGMENT + "[loss]\naugself_g = 0.2", "loss.augself_g", "stay random"),
 }  # fmt: skip
 
@@ -97,6 +106,9 @@ def test_every_row_is_tested_here() -> None:
         "features_side = 224\n[loss]\nfeatures = 1.0",  # undoes that of a base
         "features_side = 512\n[loss]\nfeatures = 1.0",
         '[augment]\napa = true\ncontrol = "adaptive"',
+        'mixer = {default = "grid", "64" = "latent"}\nscore_mask = "gaussian"\nbias_init = "manhattan"',
+        'mixer = {"256" = "sepconv"}\nmixer_padding = "circular"',
+        'mixer = "latent"\nstyle = "cross-attention"',
     ],
 )
 def test_what_has_an_effect_is_not_warned_of(text: str) -> None:

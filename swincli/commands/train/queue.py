@@ -123,6 +123,7 @@ def rehearse_all(request: TrainRequest, device: torch.device, console: Console) 
 def _rehearse(entry: Entry, request: TrainRequest, device: torch.device, console: Console) -> Rehearsal:
     """Rehearse one run. The weights of the detector, if it measures, are downloaded now."""
     _check_lock(entry.folder, console)
+    entry.warn(console)
     found = rehearse(entry.recipe, entry.folder, device, console, resume=request.resume == "auto")
     if entry.recipe.evaluate.every and not found.finished:
         find_detector_weights(None, console)

@@ -14,6 +14,7 @@ from swincli.commands.options import EXPERIMENT, DataOption, OverridesOption, pa
 from swincli.commands.typer_command import GivenOptions
 
 if TYPE_CHECKING:
+    from swincli.console import Console
     from swincli.errors import RecipeError, UsageError
     from swincli.recipe import Recipe
 
@@ -30,11 +31,18 @@ class Entry:
         name: The recipe as it was given: a path, or the name of a shipped one.
         recipe: The recipe with everything it extends and all overrides.
         folder: The run folder.
+        warnings: What the recipe's files say in vain.
     """
 
     name: str
     recipe: Recipe
     folder: Path
+    warnings: tuple[str, ...] = ()
+
+    def warn(self, console: Console) -> None:
+        """Print the warnings."""
+        for warning in self.warnings:
+            console.warn(warning)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,18 +98,18 @@ class TrainRequest:
             UsageError: a recipe is missing or has problems, or a run folder cannot have its name.
         """
         from swincli.errors import RecipeError
-        from swincli.recipe import load_recipe
+        from swincli.recipe.loading import load_with_warnings
 
         overrides = recipe_overrides(self.overrides, self.data, self.seed)
         found: list[Entry] = []
         errors: list[RecipeError] = []
         for name in self.recipes:
             try:
-                recipe = load_recipe(name, overrides)
+                recipe, warnings = load_with_warnings(name, overrides)
             except RecipeError as error:
                 errors.append(error)
             else:
-                found.append(Entry(name, recipe, self.out or default_folder(recipe, name)))
+                found.append(Entry(name, recipe, self.out or default_folder(recipe, name), tuple(warnings)))
         if errors:
             raise _together(errors)
         return found

@@ -34,6 +34,7 @@ def describe(request: TrainRequest, device: torch.device, console: Console) -> R
 
 def _plan(entry: Entry, request: TrainRequest, device: torch.device, console: Console) -> dict[str, Any]:
     resume = request.resume == "auto"
+    entry.warn(console)
     found = rehearse(entry.recipe, entry.folder, device, console, resume=resume, processes=world_size())
     return {"run": str(entry.folder), **found.facts}
 
@@ -53,6 +54,7 @@ def run(request: TrainRequest, device: torch.device, console: Console, processes
     (entry,) = request.entries
     recipe, processes = entry.recipe, processes or Processes()
     runtime.configure(tf32=recipe.run.tf32, fixed_shapes=True)
+    processes.from_main(lambda: entry.warn(console))
     processes.from_main(lambda: check_memory(recipe, device))
     processes.from_main(lambda: len(open_training_store(recipe, console)))  # prepared once, by the main process
     result = loop.train(

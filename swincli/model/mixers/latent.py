@@ -250,6 +250,8 @@ def build(config: ModelSection, resolution: int, channels: int, index: int, assi
         resolution,
         relative_bias=config.relative_bias,
         kv_heads=config.kv_heads_at(resolution),
+        bias_init=config.bias_init,
+        score_mask=config.score_mask,
     )
     if index % 2 == 0:
         return WithoutLatents(windows)

@@ -24,8 +24,9 @@ from swincli.model.mixers import (
 )
 from swincli.recipe.networks import ModelSection
 
-FULL_ATTENTION = "double"
-"""Mixer of maps that are too small for the chosen one: its window is then the whole map."""
+ON_SMALL_MAPS = "double"
+"""Mixer of maps that are too small for the chosen one. With windows of 8 and more, a window is then the whole map; with
+`window = 4`, a map of 8 px has four."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Mixer:
             block at its resolution.
         multiply_adds: Multiply-adds (MACs) for one image, from the [model] section and the side of the map: matrix
             products and convolutions, as `swincli doctor` counts them.
-        smallest: Smallest side of a map that it mixes. Smaller maps have full attention.
+        smallest: Smallest side of a map that it mixes. Smaller maps have double attention.
         largest: Largest side of a map that it can mix, if there is a limit.
         is_floor: Whether it only shows how little mixing a network can do with; `swincli doctor --mixers` then does not
             choose it.
@@ -126,9 +127,12 @@ MIXERS: dict[str, Mixer] = {
 
 
 def mixer_at(config: ModelSection, resolution: int) -> Mixer:
-    """The mixer of a resolution: the recipe's, or full attention if the map is too small for that."""
+    """The mixer of a resolution: the recipe's, or double attention if the map is too small for that.
+
+    Where a window is the whole map, as at 4 px and, but for `window = 4`, at 8 px, that is full attention.
+    """
     mixer = MIXERS[config.mixer_at(resolution)]
-    return mixer if resolution >= mixer.smallest else MIXERS[FULL_ATTENTION]
+    return mixer if resolution >= mixer.smallest else MIXERS[ON_SMALL_MAPS]
 
 
 def mixers_with(config: ModelSection, chosen: dict[int, str]) -> dict[str, str]:

@@ -25,9 +25,9 @@ def parse_exchange(text: str) -> dict[int, str]:
     """Parse mixers by resolution: "64=dw7,128=dw7".
 
     Raises:
-        UsageError: the text has another form, or names no mixer.
+        UsageError: the text has another form, names no mixer, or a side twice.
     """
-    chosen = {}
+    chosen: dict[int, str] = {}
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,4})\s*=\s*(\S+)\s*", part)
         if match is None:
@@ -37,7 +37,9 @@ def parse_exchange(text: str) -> dict[int, str]:
                 f"--mixers {text}: no mixer {match[2]!r}{did_you_mean(match[2], MIXERS)}",
                 f"There are {', '.join(MIXERS)}.",
             )
-        chosen[int(match[1])] = match[2]
+        if (side := int(match[1])) in chosen:
+            raise UsageError(f"--mixers {text}: {side} px has two mixers", "Give each side once.")
+        chosen[side] = match[2]
     return chosen
 
 

@@ -32,6 +32,15 @@ Capture = pytest.CaptureFixture[str]
 HYBRIDS = {
     "convolutions": ["model.size=32", 'model.mixer={default="double", "16"="dw7", "32"="dw7"}'],
     "neighbourhoods and latents": ["model.size=32", 'model.mixer={default="double", "16"="na", "32"="latent"}'],
+    "a grid and strided keys": ["model.size=32", 'model.mixer={default="double", "16"="grid", "32"="kv2"}'],
+    "axes and a smaller map": ["model.size=32", 'model.mixer={default="double", "16"="axial", "32"="strided"}'],
+    "gates and separable convolutions": ["model.size=32", 'model.mixer={"16"="gnconv3", "32"="sepconv"}'],
+    "borders and order 2": [
+        "model.size=32",
+        'model.mixer={"16"="dw7+1x1", "32"="gnconv2"}',
+        "model.mixer_padding=reflect",
+    ],
+    "random matrices": ["model.size=32", "model.mixer=random"],
 }
 
 

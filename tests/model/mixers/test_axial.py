@@ -7,6 +7,7 @@ import contextlib
 import pytest
 import torch
 import torch.nn.functional as F
+from float32_twins import check_float32
 from torch import Tensor
 
 from swincli.model.mixers import axial
@@ -115,3 +116,9 @@ def test_a_rotation_keeps_lengths_and_depends_on_the_offset_only() -> None:
     products = (rotated(x) @ rotated(y).transpose(-1, -2))[0, 0]
     torch.testing.assert_close(products[:-1, :-1], products[1:, 1:], rtol=1e-5, atol=1e-6)
     assert (products[0, 1:] - products[0, :-1]).abs().min() > 1e-6
+
+
+@pytest.mark.parametrize("block", [0, 1])
+def test_in_float32_it_is_the_plain_one_to_1e_5(block: int) -> None:
+    module, x = mixer(block), pixels(16, 16)
+    check_float32(module, (x,), plain(module, x))

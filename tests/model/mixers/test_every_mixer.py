@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from swincli.model.generator import Block, Generator
 from swincli.model.mixers.registry import MIXERS
 from swincli.ops import cpu_tiles
+from swincli.recipe.networks import PADDED_MIXERS, WINDOW_MIXERS
 from swincli.recipe.schema import ModelSection
 
 CHANNELS = 32
@@ -169,8 +170,25 @@ def test_no_branch_is_dead_at_the_learning_rate_of_g(name: str) -> None:
     assert after > 1e-3 * before
 
 
+def test_recipes_know_which_mixers_read_the_options_of_windows_and_the_border(name: str) -> None:
+    with_mask, with_start = made(name, score_mask="gaussian"), made(name, bias_init="manhattan")
+    assert any(".mask." in key for key in with_mask.state_dict()) == (name in WINDOW_MIXERS)
+    bias = {key: value for key, value in with_start.state_dict().items() if "position_bias" in key}
+    has_decay = any(value.min() < -1 for value in bias.values())  # random numbers of std 0.02 have none
+    assert has_decay == (name in WINDOW_MIXERS)
+    x = torch.randn(1, 16, 16, CHANNELS)
+    zeros, mirrored = (mixed(name, made(name, mixer_padding=padding), x) for padding in ("zeros", "reflect"))
+    assert torch.equal(zeros, mirrored) == (name not in PADDED_MIXERS)
+
+
 @pytest.mark.parametrize("name", [name for name, mixer in MIXERS.items() if mixer.smallest > 4])
-def test_small_maps_have_full_attention(name: str) -> None:
+def test_small_maps_have_double_attention(name: str) -> None:
     names = [key for key, _ in Generator(section(name)).levels[0].named_parameters() if "attention" in key]
     reference = [key for key, _ in Generator(section("double")).levels[0].named_parameters() if "attention" in key]
     assert names == reference
+
+
+@pytest.mark.parametrize(("window", "shifts"), [(8, [0, 0]), (4, [0, 2])])
+def test_with_small_windows_a_map_of_8_px_has_several(window: int, shifts: list[int]) -> None:
+    halves = Generator(section("dw7", window=window)).levels[1].blocks[0].attention.halves
+    assert [(half.side, half.shift) for half in halves] == [(window, shift) for shift in shifts]

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 import torch.nn.functional as F
+from float32_twins import check_float32
 from plain_networks import window_attention
 from torch import Tensor
 
@@ -122,3 +123,8 @@ def test_without_a_table_there_is_no_bias() -> None:
         torch.testing.assert_close(module(x), out)
     with torch.no_grad():
         torch.testing.assert_close(module(x), out)
+
+
+def test_in_float32_it_is_its_twin_to_1e_5() -> None:
+    module, x = grid_attention(block=1), torch.randn(2, 16, 16, 16, dtype=torch.float64)
+    check_float32(module, (x,), twin(module, x))

@@ -7,6 +7,7 @@ import contextlib
 import pytest
 import torch
 import torch.nn.functional as F
+from float32_twins import check_float32
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -172,3 +173,8 @@ def test_its_cost_and_its_parameters() -> None:
     assert of_a_pixel == pytest.approx(2.5 * channels**2 + 2.25 * channels + 32 * channels, rel=0.02)
     count = sum(parameter.numel() for parameter in module.parameters())
     assert count == 4 * channels**2 + 4 * channels + 9 * channels + 14**2 * heads
+
+
+def test_in_float32_it_is_the_plain_one_to_1e_5() -> None:
+    module, x = mixer(8, 16), pixels(16)
+    check_float32(module, (x,), plain(module, x))

@@ -7,9 +7,11 @@ import copy
 
 import pytest
 import torch
+from float32_twins import check_float32
 from torch import Tensor
 
 from swincli.model.blocks.attention import GroupedAttention
+from swincli.model.generator import Generator
 from swincli.model.mixers import latent
 from swincli.model.mixers.latent import ASSIGNMENTS, LatentAttention, cell_side, soft_clusters
 from swincli.ops import cpu_tiles
@@ -200,3 +202,31 @@ def test_weights_of_double_attention_can_be_taken_over() -> None:
 def test_large_maps_have_few_latents() -> None:
     cells = {side: (side // cell_side(side)) ** 2 for side in (64, 128, 256, 1024)}
     assert cells == {64: 64, 128: 256, 256: 64, 1024: 1024}
+
+
+@pytest.mark.parametrize("assign", ASSIGNMENTS)
+def test_in_float32_it_is_the_plain_one_to_1e_5(assign: str) -> None:
+    module, (x, w) = mixer(assign), given()
+    check_float32(module, (x, w), plain(module, x, w, over=-1 if assign == "softmax" else -2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["latent", "latent-kmeans"])
+def test_what_is_read_of_the_latents_wakes_in_100_steps(name: str) -> None:
+    """Gate times read, beside what the windows give: at the learning rate of G, from gates of 0."""
+    torch.manual_seed(0)
+    config = ModelSection(size=16, latent_dim=8, mapping_layers=1, g_channels=[32] * 3, mixer=name)
+    block = Generator(config).levels[2].blocks[1]
+    x, w, target = torch.randn(2, 16, 16, 32), torch.randn(2, 8), torch.randn(2, 16, 16, 32)
+    adam = torch.optim.Adam(block.parameters(), lr=5e-5, betas=(0.0, 0.99))
+    for _ in range(100):
+        loss = (block(x, w) - target).square().mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    with torch.no_grad():
+        given_x = block.norm1(x, w)
+        both = block.attention(given_x, w)
+        block.attention.gate.zero_()
+        windows = block.attention(given_x, w)
+    assert (both - windows).std() > 1e-3 * windows.std()

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 import torch.nn.functional as F
+from float32_twins import check_float32
 from torch import Tensor, nn
 
 from swincli.model.mixers.neighbourhood import NeighbourhoodAttention, Neighbourhoods
@@ -128,3 +129,8 @@ def test_without_a_table_there_is_no_bias() -> None:
     for context in (nullcontext(), as_on_a_gpu()):
         with context:
             torch.testing.assert_close(module(x), wanted)
+
+
+def test_in_float32_it_is_its_twin_to_1e_5() -> None:
+    module, x = neighbourhood(), torch.randn(2, 16, 16, 16, dtype=torch.float64)
+    check_float32(module, (x,), twin(module, x))

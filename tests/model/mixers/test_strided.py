@@ -7,6 +7,7 @@ import contextlib
 import pytest
 import torch
 import torch.nn.functional as F
+from float32_twins import check_float32
 from torch import Tensor
 
 from swincli.model.mixers.strided import StridedAttention, side_on_the_small_map
@@ -119,3 +120,8 @@ def test_it_commutes_with_shifts_by_two_windows_away_from_the_border() -> None:
 def test_small_maps_attend_as_a_whole() -> None:
     sides = {resolution: side_on_the_small_map(resolution, 8) for resolution in (16, 32, 64, 256)}
     assert sides == {16: 8, 32: 16, 64: 8, 256: 8}
+
+
+def test_in_float32_it_is_the_plain_one_to_1e_5() -> None:
+    module, x = mixer(8, 16), pixels(16)
+    check_float32(module, (x,), plain(module, x))
