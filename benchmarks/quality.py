@@ -2,9 +2,10 @@
 
     python benchmarks/quality.py [--sets people-200] [--only plain diffaugment ...] [--seeds 0 1 2] [--equal time]
 
-Every cell is a recipe of the table below with one seed. It is trained on a few images of a set (`quality_sets.py`), and
-its last model is measured against the full set by three detectors. With `--curves`, so are four models before it, by
-FID alone. The table and the pictures in OUT/SET are written after every cell (`quality_report.py`).
+Every cell is a recipe of `quality_rows.py` with one seed; a row whose recipe has no version of the set's size is left
+out. It is trained on a few images of a set (`quality_sets.py`), and its last model is measured against the full set by
+three detectors. With `--curves`, so are four models before it, by FID alone. The table and the pictures in OUT/SET are
+written after every cell (`quality_report.py`).
 
 All runs show the same number of images, or with `--equal time` as many as take the time that plain takes. Each recipe's
 speed is measured by short runs beside plain's, before the cells or, with equal images, after them. The machine should
@@ -33,6 +34,7 @@ from typing import Any
 
 import torch
 from quality_report import Cell, Point, write_report
+from quality_rows import LOOK_AT_EFFICIENTNET, RECIPES
 from quality_sets import BATCH, HARDER, ROOT, SETS, Prepared, prepare
 
 from swincli.system.atomic_files import write_atomically
@@ -48,60 +50,6 @@ SHORT = 640
 METRICS = {"": "fid,kid,pr,memorization", "-efficientnet": "fid,kid", "-gist": "fid,kid"}
 """What is measured of the last model, by the ending of the measurement's file: Inception and two detectors more."""
 Swincli = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
-ADAPTIVE = ('augment.control="adaptive"', "augment.speed={tenth}")
-DIFFAUGMENT = ('augment.transforms="diffaugment"',)
-BCR = ("loss.bcr_real=10", "loss.bcr_fake=10")
-R3GAN = ('loss.adversarial="relativistic"', "loss.joint_penalty=true", "loss.r2_gamma=0.5")
-R3GAN_LAZY = ('loss.adversarial="relativistic"', "loss.r2_gamma=0.5")
-AUGSELF = ("loss.augself_d=1", "loss.augself_g=0.2")
-LECAM = ("loss.lecam=0.01", "loss.lecam_from={tenth}")
-VISION = ("model.features_side=64", "loss.features=0.3")
-PROJECTED = (
-    'model.discriminator="features"', "model.features_side=64", 'loss.adversarial="hinge"', "loss.r1_gamma=0",
-    "augment.blur=2", "augment.blur_until={tenth}",
-)  # fmt: skip
-
-RECIPES: dict[str, tuple[str, ...]] = {
-    "plain": (),
-    "diffaugment": DIFFAUGMENT,
-    "diffaugment-color": (*DIFFAUGMENT, 'augment.groups=["color"]'),
-    "diffaugment-color-translation": (*DIFFAUGMENT, 'augment.groups=["color", "translation"]'),
-    "ada-diffaugment": (*DIFFAUGMENT, *ADAPTIVE),
-    "ada-bgc": ('augment.transforms="ada"', *ADAPTIVE),
-    "apa": ("augment.apa=true", *ADAPTIVE),
-    "lecam": LECAM,
-    "hinge": ('loss.adversarial="hinge"',),
-    "weak-r1": ("loss.r1_gamma=0.05",),
-    "relativistic-r2": R3GAN,
-    "relativistic-r2-lazy": R3GAN_LAZY,
-    "augself": (*DIFFAUGMENT, *AUGSELF),
-    "adaptive-mix": ("loss.adaptive_mix=1",),
-    "mee-entropy": ("loss.mee_entropy=5e-4",),
-    "bcr": BCR,
-    "zcr": ("loss.zcr_d=0.2", "loss.zcr_g=0.02", "loss.zcr_sigma=0.1"),
-    "vision-aided": VISION,
-    "projected": PROJECTED,
-    "vision-aided+ada-diffaugment": (*VISION, *DIFFAUGMENT, *ADAPTIVE),
-    "projected+diffaugment": (*PROJECTED, *DIFFAUGMENT),
-    "faithful": ("ffhq256.toml",),
-    "modern": ("modern{size}.toml", "loss.features_until={half}", "augment.speed={tenth}"),
-    "mixer-double": ('model.mixer="double"',),
-    "mixer-grid": ('model.mixer="grid"',),
-    "mixer-na": ('model.mixer="na"',),
-    "mixer-hybrid": ('model.mixer={default="double", 32="dw7", 64="dw7"}',),
-    "ada-diffaugment+lecam": (*DIFFAUGMENT, *ADAPTIVE, *LECAM),
-    "ada-diffaugment+apa": (*DIFFAUGMENT, *ADAPTIVE, "augment.apa=true"),
-    "ada-diffaugment+hinge": (*DIFFAUGMENT, *ADAPTIVE, 'loss.adversarial="hinge"'),
-    "ada-diffaugment+relativistic-r2": (*DIFFAUGMENT, *ADAPTIVE, *R3GAN),
-    "ada-diffaugment+relativistic-r2-lazy": (*DIFFAUGMENT, *ADAPTIVE, *R3GAN_LAZY),
-    "ada-diffaugment+mee-entropy": (*DIFFAUGMENT, *ADAPTIVE, "loss.mee_entropy=5e-4"),
-    "relativistic-r2-lazy+mee-entropy": (*R3GAN_LAZY, "loss.mee_entropy=5e-4"),
-    "bcr+mee-entropy": (*BCR, "loss.mee_entropy=5e-4"),
-    "bcr+lecam": (*BCR, *LECAM),
-    "bcr+relativistic-r2": (*BCR, *R3GAN),
-}
-"""Overrides of the base recipe, or of the recipe that comes first. {tenth} and {half} are of the run, in images."""
-LOOK_AT_EFFICIENTNET = [name for name in RECIPES if name.startswith(("vision-aided", "projected", "modern"))]
 
 
 class Commands:
@@ -224,6 +172,13 @@ class Lab:
         own = [f"model.size={self.data.size}", f"data.path={json.dumps(self.data.few.as_posix())}", "run.grid=[8, 4]"]
         return ROOT / "recipes" / overrides[0], [*own, *overrides[1:]]
 
+    def rows(self, recipes: Sequence[str]) -> list[str]:
+        """The rows that there are at the size of the set, without those whose recipe has no version for it."""
+        there = [recipe for recipe in recipes if self.recipe(recipe)[0].exists()]
+        for recipe in (each for each in recipes if each not in there):
+            _say(f"{recipe} is left out: there is no {self.recipe(recipe)[0].name}")
+        return there
+
     def _claim(self, path: Path, recipe: str) -> None:
         """Write what a measurement is of, the base recipe and the overrides, beside it.
 
@@ -340,7 +295,8 @@ def run_set(name: str, options: argparse.Namespace, commands: Commands) -> bool:
     images = options.budget or parse_count(SETS[name].budget)
     data, out = prepare(name, options.out / name), options.out / name / f"{images}-equal-{options.equal}"
     lab = Lab(out, data, images, options.equal == "time", options.num, options.curves, commands)
-    wanted = [(recipe, seed) for seed in options.seeds for recipe in options.only]
+    rows = lab.rows(options.only)
+    wanted = [(recipe, seed) for seed in options.seeds for recipe in rows]
     done: dict[tuple[str, int], Cell] = {}
 
     def report() -> None:
@@ -349,7 +305,7 @@ def run_set(name: str, options: argparse.Namespace, commands: Commands) -> bool:
 
     def measure_speeds() -> None:
         alone, at_once = replace(lab, swincli=Commands(1)), 1 if torch.accelerator.is_available() else min(2, CORES)
-        for recipe in dict.fromkeys(["plain", *options.only]):
+        for recipe in dict.fromkeys(["plain", *rows]):
             _say(f"{name}: {recipe} takes {alone.speed(recipe, at_once=at_once)['of_plain']:.2f} of plain's time")
 
     if lab.equal_time:

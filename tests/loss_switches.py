@@ -72,10 +72,11 @@ ACCUMULATED = {
     "weight penalties": f"train.batch=16 run.micro_batch=4 {SWITCHES['weight penalties']}",
 }
 """Runs whose two processes each take two micro-batches."""
+_ASIDE = "train.batch=16 model.size=32 model.g_channels=[8,8,8,8] model.d_channels=[8,8,8,8] loss.features=1"
 FROZEN_FEATURES = {
-    "features aside": (
-        "train.batch=16 model.size=32 model.g_channels=[8,8,8,8] model.d_channels=[8,8,8,8] loss.features=1"
-    ),
+    "features aside": _ASIDE,
+    "features later": f"{_ASIDE} loss.features_from=16",
+    "features with joint penalty": f"{_ASIDE} loss.joint_penalty=true",
     "features alone": (
         "train.batch=16 model.size=32 model.g_channels=[8,8,8,8] model.discriminator=features loss.adversarial=hinge "
         "loss.r1_gamma=0"

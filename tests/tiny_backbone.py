@@ -55,6 +55,6 @@ def install_tiny_backbone(patch: pytest.MonkeyPatch) -> TinyBackbone:
     def build(device: torch.device) -> nn.Module:  # noqa: ARG001
         return network
 
-    tiny = Backbone(NoFile(), build, _maps, CHANNELS, 128)  # type: ignore[arg-type]
+    tiny = Backbone(NoFile(), build, _maps, CHANNELS, 128, "nothing")  # type: ignore[arg-type]
     patch.setitem(frozen_features.BACKBONES, "efficientnet", tiny)
     return network

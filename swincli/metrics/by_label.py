@@ -23,7 +23,6 @@ from swincli.metrics.networks.attribute_probe import (
     probe_features,
     require_sklearn,
 )
-from swincli.metrics.networks.judges import judge_of
 from swincli.metrics.streams.features import SideStatistics
 from swincli.metrics.streams.labels import Labelled, as_names, check_by, check_labelled
 from swincli.model.pretrained.efficientnet import WEIGHTS
@@ -157,11 +156,6 @@ def label_accuracy(fakes: SideStatistics, _: SideStatistics, context: Context) -
     """
     labelled = check_labelled(context.labelled, ACCURACY)
     store, device = labelled.store, labelled.model.device
-    judge = judge_of(labelled.model.recipe, labelled.model.ancestors)
-    if judge is not None and judge.sha256 == WEIGHTS.sha256:
-        context.console.warn(
-            f"label-accuracy: the model's D looked through {judge.name} too, so the accuracy may flatter it"
-        )
     picked = np.sort(np.random.default_rng((context.seed, 4)).permutation(len(store))[:MOST_PROBED])
     seeds = labelled.seeds[: min(fakes.count, MOST_JUDGED)]
     with context.console.progress("Label accuracy", len(picked) + len(seeds)) as advance:

@@ -14,7 +14,7 @@ from swincli.errors import DataError, SwincliError, UsageError
 from swincli.metrics.confidence.intervals import Interval
 from swincli.metrics.metric import Context, Intervals, Metric, Values
 from swincli.metrics.networks.detectors import Detector
-from swincli.metrics.networks.judges import check_judge, judge_cautions
+from swincli.metrics.networks.judges import check_judge, judge_cautions, probe_cautions
 from swincli.metrics.protocol import DetectorRecord, Protocol, ReferenceRecord, library_versions
 from swincli.metrics.registry import METRICS
 from swincli.metrics.streams.features import FAKES_ONLY, SideStatistics, Statistic
@@ -118,7 +118,8 @@ def evaluate(
     protocol = _protocol(fakes, reals.record, detector, plan, seed, preset)
     cautions = [f"under {plan.rows[name].enough:,} images, {plan.rows[name].caution}" for name in plan.too_few]
     cautions += [*_size_cautions(fakes, reals.record), *_overlap_cautions(fakes, images), *reals.cautions]
-    cautions += judge_cautions(fakes.record, detector)
+    probed = [name for name, row in plan.rows.items() if any(value.startswith(row.probed) for value in values)]
+    cautions += [*judge_cautions(fakes.record, detector), *probe_cautions(fakes.record, probed)]
     found = processes.from_main(lambda: _intervals(plan, result_of, fake_statistics, reals.statistics, context))
     return Evaluation(values, protocol, cautions, found)
 

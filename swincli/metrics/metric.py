@@ -91,6 +91,7 @@ class Metric(Generic[T]):
         network: A network besides the detector, for the protocol.
         collective: Whether all ranks call `measure` and share its work. The result is complete on rank 0 only. Other
             metrics are computed on rank 0, which alone has the statistics of both sides.
+        probed: Beginnings of the names of values that classifiers on EfficientNet's features judge.
         reads_reference: Whether `measure` reads images of the reference by itself.
         reads_detector: Whether `measure` takes features of the detector by itself.
     """
@@ -114,6 +115,7 @@ class Metric(Generic[T]):
     aliases: tuple[str, ...] = ()
     network: NetworkRecord | None = None
     collective: bool = False
+    probed: tuple[str, ...] = ()
     reads_reference: bool = False
     reads_detector: bool = False
 

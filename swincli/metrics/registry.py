@@ -269,6 +269,7 @@ METRICS: dict[str, Metric[Any]] = {
         interval=lambda found, _: {name: wilson(hits) for name, hits in found.hits().items()},
         check=_check_texts,
         aliases=("r_precision", "r-precision"),
+        probed=("text_accuracy",),
         reads_reference=True,
         reads_detector=True,
     ),
@@ -296,6 +297,7 @@ METRICS: dict[str, Metric[Any]] = {
         check=check_label_accuracy,
         aliases=("label_accuracy",),
         network=NetworkRecord(WEIGHTS.network, WEIGHTS.sha256),
+        probed=("label_accuracy", "accuracy", "r2"),
         reads_reference=True,
     ),
 }

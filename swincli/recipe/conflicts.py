@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from swincli.recipe.networks import ALL_HEADS_FROM
+from swincli.recipe.networks import ALL_HEADS_FROM, FEATURES_STRIDE
 from swincli.recipe.section import inconsistent
 
 AnyRecipe = Any
@@ -232,6 +232,15 @@ FROZEN = (
         "model.size",
         lambda recipe: _looks_at_features(recipe) and recipe.model.size < 32,
         "is too small for frozen features, which need 32 px or more",
+    ),
+    Conflict(
+        "model.features_side",
+        lambda recipe: (
+            _looks_at_features(recipe)
+            and (recipe.model.features_side or 0) > recipe.model.size
+            and recipe.model.features_side % FEATURES_STRIDE > 0
+        ),
+        f"must be a multiple of {FEATURES_STRIDE}, the stride of the pretrained network's smallest map",
     ),
     Conflict(
         _keys("features_from", "features"),

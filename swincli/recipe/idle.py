@@ -1,4 +1,4 @@
-"""Settings without an effect, or with half of one, as a table: warnings of recipes that are valid.
+"""Settings without an effect, with half of one, or known to fail, as a table: warnings of recipes that are valid.
 
 What contradicts itself is in `conflicts`. These are valid, because runs and models of earlier versions may have them.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from swincli.recipe.conflicts import AnyRecipe, Conflict
-from swincli.recipe.networks import PADDED_MIXERS, SMALLEST_MIXED, WINDOW_MIXERS
+from swincli.recipe.networks import FEATURES_SIDES, PADDED_MIXERS, SMALLEST_MIXED, WINDOW_MIXERS
 from swincli.recipe.objective import LEAST_BLUR
 
 _PLAIN = "keeps the probability at 0, so D sees plain images alone; raise it"
@@ -32,6 +32,17 @@ def _never_shrinks(recipe: AnyRecipe) -> bool:
     """Whether `loss.top_k` never takes fewer than all fakes: its first interval ends with the run, or a bound is 1."""
     loss, total = recipe.loss, recipe.train.total
     return bool(loss.top_k < 1 and (loss.top_k_every >= total > 0 or loss.top_k_min == 1))
+
+
+def _looks_at_features(recipe: AnyRecipe) -> bool:
+    return bool(recipe.loss.features > 0 or recipe.model.discriminator == "features")
+
+
+def _enlarges_nothing(recipe: AnyRecipe) -> bool:
+    """Whether `model.features_side` and the network's own side are both no larger than the images."""
+    model, own = recipe.model, FEATURES_SIDES[recipe.model.features]
+    is_own = model.features_side in (None, own) or not _looks_at_features(recipe)
+    return bool(not is_own and max(model.features_side, own) <= model.size)
 
 
 def _without(needed: str, has: Callable[[AnyRecipe], bool], section: str, *keys: str) -> tuple[Conflict, ...]:
@@ -129,13 +140,31 @@ ALONE = (
     *_without("loss.features", lambda recipe: recipe.loss.features > 0, "loss", "features_from"),
     *_without(
         'loss.features or model.discriminator = "features"',
-        lambda recipe: recipe.loss.features > 0 or recipe.model.discriminator == "features",
+        _looks_at_features,
         *("model", "feature_heads", "features_side"),
     ),
     Conflict(
         "loss.augself_g",
         lambda recipe: recipe.loss.augself_g > 0 and recipe.loss.augself_d == 0,
         "G learns from heads that only loss.augself_d trains, so they stay random",
+    ),
+)
+
+FROZEN = (
+    Conflict(
+        "model.features_side",
+        _enlarges_nothing,
+        "has no effect: images are only enlarged, and those of model.size are larger already",
+    ),
+    Conflict(
+        "loss.adversarial",
+        lambda recipe: recipe.model.discriminator == "features" and recipe.loss.adversarial != "hinge",
+        'a D on frozen features alone was made for "hinge"; with "logistic", runs were reported to fail from the start',
+    ),
+    Conflict(
+        "loss.path_length",
+        lambda recipe: recipe.model.discriminator == "features" and recipe.loss.path_length > 0,
+        "Projected GAN, a D on frozen features alone, was made without it",
     ),
 )
 
@@ -167,9 +196,9 @@ MIXERS = (
     ),
 )
 
-IDLE = SCHEDULES + TRANSFORMS + ALONE + MIXERS
+IDLE = SCHEDULES + TRANSFORMS + ALONE + FROZEN + MIXERS
 
 
 def idle_settings(recipe: AnyRecipe) -> list[str]:
-    """A warning `section.key: reason` for each setting that does not do what it seems to."""
+    """A warning `section.key: reason` for each setting that does not do what it seems to, or is known to fail."""
     return [f"{row.reported_key(recipe)}: {row.reason}" for row in IDLE if row.applies(recipe)]

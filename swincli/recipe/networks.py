@@ -12,6 +12,10 @@ from swincli.recipe.by_resolution import ByResolution, value_at
 from swincli.recipe.section import RgbTriple, Section, inconsistent
 
 SMALLEST_SIZE, LARGEST_SIZE = 16, 1024
+FEATURES_STRIDE = 32
+"""Stride of the smallest map of a pretrained network; sides that it does not divide give maps that do not fit."""
+FEATURES_SIDES = {"efficientnet": 224}
+"""The pretrained networks' own sides."""
 WIDEST = 65_536  # channels of a layer, codes and hidden layers: 100 times the paper's networks
 
 ALL_HEADS_FROM = {
@@ -129,9 +133,9 @@ class ModelSection(Section):
     """Pretrained network of discriminator = "features" and of `loss.features`."""
     feature_heads: Literal["separable", "full"] = "separable"
     """Convolutions of the heads on frozen features."""
-    features_side: Annotated[int, Field(ge=64)] | None = None
-    """Side in pixels to which smaller images are enlarged for the pretrained network; its own, 224, if left out.
-    64 or 128 is several times as fast and suits images of 32 px."""
+    features_side: Annotated[int, Field(ge=64, le=LARGEST_SIZE)] | None = None
+    """Side in pixels to which smaller images are enlarged for the pretrained network, a multiple of 32; its own, 224,
+    if left out. 64 or 128 is several times as fast and suits images of 32 px."""
     wavelet: str = "haar"
     """Wavelet of the wavelet discriminator, as named in PyWavelets."""
     std_group: Annotated[int, Field(ge=1)] = 4

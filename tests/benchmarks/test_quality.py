@@ -88,14 +88,22 @@ def machine(lab: Any) -> Machine:
     return stand_in
 
 
-def test_every_row_is_a_recipe(quality: ModuleType, lab: Any) -> None:
-    for size in (64, 128):
-        data = replace(lab.data, size=size)
-        for name in quality.RECIPES:
+def test_every_row_is_a_recipe_or_left_out(
+    quality: ModuleType, lab: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = importlib.import_module("quality_sets")
+    for size, networks in sets._NETWORKS.items():
+        base = tmp_path / f"{size}.toml"
+        base.write_text(sets._BASE.format(size=size, networks=networks, few="few", batch=sets.BATCH))
+        data = replace(lab.data, size=size, base=base)
+        of_size = replace(lab, out=lab.out / str(size), data=data, images=25_000)
+        rows = of_size.rows(list(quality.RECIPES))
+        for name in rows:
             swincli = Validating()
-            cell = replace(lab, out=lab.out / str(size), data=data, images=25_000, swincli=swincli).cell(name, 0)
-            assert cell.problem == "error: stop"
-            assert swincli.recipe.model.size == (size if name in ("faithful", "modern") else 32)
+            assert replace(of_size, swincli=swincli).cell(name, 0).problem == "error: stop"
+            assert swincli.recipe.model.size == size
+        assert set(quality.RECIPES) - set(rows) == ({"modern"} if size == 32 else set())
+    assert capsys.readouterr().out == "modern is left out: there is no modern32.toml\n"
 
 
 def test_a_cell_is_trained_once_and_each_model_is_measured_once(lab: Any, machine: Machine) -> None:

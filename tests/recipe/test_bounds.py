@@ -17,6 +17,7 @@ from swincli.recipe.shipped import shipped_recipes
         ("model.g_multiplier=1000000", "gives G"),
         ("model.latent_dim=10000000", "model.latent_dim (--set): must be at most 65536, not 10000000"),
         ("model.mapping_layers=1000000000", "model.mapping_layers (--set): must be at most 1000"),
+        ("model.features_side=2048", "model.features_side (--set): must be at most 1024, not 2048"),
         ("model.mlp_ratio=100000", "model.mlp_ratio (--set): must be at most 256"),
         ("model.classes=1000000000", "model.classes (--set): must be at most 1000000"),
         ("train.total=100000000000000000000", "train.total (--set): must be at most 1,000,000,000,000,000"),

@@ -261,6 +261,12 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         "too many above 64 px",
     ),
     "frozen features of tiny images": ("[model]\nsize = 16\n[loss]\nfeatures = 1.0", 2, "model.size", "32 px or more"),
+    "a side between the maps of frozen features": (
+        "[model]\nsize = 64\nfeatures_side = 240\n[loss]\nfeatures = 1.0",
+        3,
+        "model.features_side",
+        "must be a multiple of 32",
+    ),
     "features that end at no time": (
         "[loss]\nfeatures = 1.0\nfeatures_end = 0.0",
         3,

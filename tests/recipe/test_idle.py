@@ -58,6 +58,14 @@ NOTHING = {  # sections of a recipe that begins with [model], the key, and part 
     "a start of no features": ("[loss]\nfeatures_from = 100", "loss.features_from", "without loss.features"),
     "heads of no features": ('feature_heads = "full"', "model.feature_heads", "without loss.features"),
     "a side of no features": ("features_side = 128", "model.features_side", "without loss.features"),
+    "a side of large images": ("features_side = 128\n[loss]\nfeatures = 1.0", "model.features_side", "larger already"),
+    "logistic on features": (
+        'discriminator = "features"\n[loss]\nr1_gamma = 0.0', "loss.adversarial", 'made for "hinge"'
+    ),
+    "path length of features": (
+        'discriminator = "features"\n[loss]\nr1_gamma = 0.0\nadversarial = "hinge"\npath_length = 2.0',
+        "loss.path_length", "made without it",
+    ),
     "a mask of no windows": ('mixer = "kv2"\nscore_mask = "gaussian"', "model.score_mask", "below 16 px only"),
     "a start of no windows": ('mixer = "grid"\nbias_init = "manhattan"', "model.bias_init", "below 16 px only"),
     "a start of no bias": (
@@ -94,6 +102,9 @@ def test_every_row_is_tested_here() -> None:
         '[loss]\ntv = 1.0\ntv_until = "1M"\n[train]\ntotal = "1M"',
         '[loss]\nr2_gamma_end = 1.0\ngamma_until = "1M"\nmee_entropy = 1.0\nmee_until = "1M"',
         "[augment]\napa = true\np = 0.5",
+        "size = 128\nfeatures_side = 128\n[loss]\nfeatures = 1.0",  # the network's own side would be larger
+        "features_side = 224\n[loss]\nfeatures = 1.0",  # undoes that of a base
+        "features_side = 512\n[loss]\nfeatures = 1.0",
         '[augment]\napa = true\ncontrol = "adaptive"',
         'mixer = {default = "grid", "64" = "latent"}\nscore_mask = "gaussian"\nbias_init = "manhattan"',
         'mixer = {"256" = "sepconv"}\nmixer_padding = "circular"',

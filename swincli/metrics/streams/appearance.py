@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from statistics import median
 
 import numpy as np
@@ -19,6 +19,8 @@ from PIL import Image
 from swincli.data.images.formats import HEAD_BYTES, IMAGE_FORMATS, require_image
 from swincli.data.sources.entries import Entry, Source
 from swincli.data.store.manifest import Manifest
+from swincli.synthesis.output.judge_notes import judge_in
+from swincli.synthesis.output.provenance import note_of_image, read_note
 
 LOOKED_AT = 64  # files of a side that are looked at, spread evenly
 SHARE, ASPECT, SIZE = 0.1, 0.05, 0.1  # smallest differences between the sides that matter
@@ -41,6 +43,7 @@ class Appearance:
         aspect: Median of width / height.
         enlarged: Share of images that were enlarged when their store was made.
         settings: How the images of a store were cropped and resized.
+        judge: Name and SHA-256 of the network that their model was trained against, as `swincli sample` notes it.
     """
 
     files: str | None = None
@@ -50,6 +53,7 @@ class Appearance:
     aspect: float | None = None
     enlarged: float | None = None
     settings: dict[str, str] = field(default_factory=dict)
+    judge: tuple[str, str] | None = None
 
 
 def of_generated(side: int | None) -> Appearance:
@@ -69,13 +73,15 @@ def of_store(manifest: Manifest) -> Appearance:
         1.0,
         0.0 if generated else manifest.upscaled / manifest.images,
         {} if generated else settings,
+        judge_in(manifest.source) if generated else None,
     )
 
 
 def of_source(source: Source, entries: Sequence[Entry]) -> Appearance:
     """Images of a folder or archive, from the headers of some of its files; damaged ones are passed over."""
+    judge = None
     if PurePath(source.text).suffix.lower() in _ARRAYS:  # all have one size
-        looks = list(_looks(entries[:1]))
+        looks, judge = list(_looks(entries[:1])), judge_in(read_note(Path(source.text)))
         files, lossy = "an array", 0.0
     else:
         places = np.unique(np.linspace(0, len(entries) - 1, LOOKED_AT).astype(int))
@@ -90,6 +96,7 @@ def of_source(source: Source, entries: Sequence[Entry]) -> Appearance:
         median(min(look.width, look.height) for look in looks),
         _share([look.width != look.height for look in looks]),
         median(look.width / look.height for look in looks),
+        judge=judge or next((found for look in looks if (found := judge_in(look.note)) is not None), None),
     )
 
 
@@ -105,6 +112,7 @@ class _Look:
     lossy: bool
     width: int
     height: int
+    note: str | None
 
 
 @dataclass(frozen=True)
@@ -121,12 +129,13 @@ def _looks(entries: Sequence[Entry]) -> Iterator[_Look]:
                 data = entry.read()
                 kind = require_image(data[:HEAD_BYTES], entry.name).pillow_name
                 with Image.open(BytesIO(data), formats=(kind,)) as image:
-                    width, height = image.width, image.height
+                    width, height, note = image.width, image.height, note_of_image(image)
                     if image.getexif().get(_ORIENTATION) in _SIDEWAYS:
                         width, height = height, width
             except Exception:  # of damaged files; reading the images will name them
                 continue
-        yield _Look(_NAMES.get(kind, kind), kind in _LOSSY or (kind == "WEBP" and b"VP8L" not in data), width, height)
+        lossy = kind in _LOSSY or (kind == "WEBP" and b"VP8L" not in data)
+        yield _Look(_NAMES.get(kind, kind), lossy, width, height, note)
 
 
 def _share(values: Sequence[bool]) -> float:

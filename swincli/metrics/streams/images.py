@@ -23,7 +23,7 @@ from swincli.data.sources.entries import Entry, Source
 from swincli.data.store.reader import Store, is_store
 from swincli.errors import DataError, UsageError
 from swincli.metrics.networks.judges import judge_of
-from swincli.metrics.protocol import FakesRecord
+from swincli.metrics.protocol import FakesRecord, NetworkRecord
 from swincli.metrics.streams.appearance import Appearance, of_generated, of_source, of_store
 from swincli.metrics.streams.content_hash import remembered_hash
 from swincli.metrics.streams.features import Loader
@@ -132,7 +132,10 @@ def stream_subset(images: ImageSet, num: int, seed: int, share: Callable[[int], 
     indices = draw_fakes(images.count, num, seed)
     mine = share(len(indices))
     loaders = images.read(indices[mine.start : mine.stop])
-    return ImageStream(loaders, drawn_record(images.source, images.count, num, images.resolution, seed), images.look)
+    record, judge = drawn_record(images.source, images.count, num, images.resolution, seed), images.look().judge
+    if judge is not None:
+        record = replace(record, judged_by=NetworkRecord(*judge))
+    return ImageStream(loaders, record, images.look)
 
 
 def drawn_record(source: str, count: int, num: int, resolution: int | None, seed: int) -> FakesRecord:

@@ -26,7 +26,6 @@ from swincli.metrics.networks.attribute_probe import (
     probe_features,
     require_sklearn,
 )
-from swincli.metrics.networks.judges import judge_of
 from swincli.metrics.streams.labels import as_names
 from swincli.model.files.model_file import Model
 from swincli.model.pretrained.efficientnet import WEIGHTS
@@ -132,9 +131,6 @@ def slot_accuracy(
     except SwincliError as error:
         console.warn(f"text: no accuracy of what captions name: {error.message}")
         return None
-    judge = judge_of(model.recipe, model.ancestors)
-    if judge is not None and judge.sha256 == WEIGHTS.sha256:
-        console.warn(f"text: the model's D looked through {judge.name} too, so text_accuracy may flatter it")
     features = _features(_stored(store, reals), model, console, len(reals), "Real images, their slots")
     probes = {}
     for name, values in slots.have.items():

@@ -30,7 +30,8 @@ NORM_GROUP = 8
 """Images over which batch norm in the heads takes its statistics, or the largest divisor of the batch below it."""
 _MIXED = (64, 128, 256, 512)  # channels of the four scales after channel mixing, the largest map first
 _OUT = (64, 64, 128, 256)  # after scale mixing
-_WIDTHS = {64: 64, 32: 128, 16: 256, 8: 512}  # channels of a head's block, by 1/4 of the side of its result at 256 px
+_WIDTHS = (64, 128, 256, 512)  # channels of a head's last blocks
+_SIDE = 256  # of the input for which these are all blocks; at 512 and 1024 px there are more, of the first width
 _LABEL_WIDTH = 64
 _HEAD_END = 4  # side of the last convolution's kernel
 _SEED = 20211110
@@ -46,6 +47,7 @@ class Backbone:
         maps: Its maps at strides 4, 8, 16 and 32 of images `[B, 3, S, S]` in [-1, 1].
         channels: Channels of the maps.
         side: Smallest side of its input; smaller images are enlarged.
+        learned_from: The pictures that it learned from: metrics by networks of the same ones favour a model.
     """
 
     weights: PackagedWeights
@@ -53,6 +55,7 @@ class Backbone:
     maps: Callable[[Any, Tensor], list[Tensor]]
     channels: tuple[int, int, int, int]
     side: int
+    learned_from: str
 
 
 @functools.lru_cache(maxsize=4)
@@ -68,7 +71,9 @@ def _lite0_maps(network: efficientnet.EfficientNetLite0, images: Tensor) -> list
 
 
 BACKBONES: dict[str, Backbone] = {
-    "efficientnet": Backbone(efficientnet.WEIGHTS, _lite0, _lite0_maps, (24, 40, 112, 320), efficientnet.SIDE),
+    "efficientnet": Backbone(
+        efficientnet.WEIGHTS, _lite0, _lite0_maps, (24, 40, 112, 320), efficientnet.SIDE, "ImageNet"
+    ),
 }
 
 
@@ -170,8 +175,8 @@ HEADS: dict[str, Callable[[int, int], nn.Module]] = {"separable": SeparableBlock
 class Head(nn.Module):
     """Blocks that halve a map, and a 4x4 convolution to one channel.
 
-    The blocks go down to 1/32 of the backbone's input, or to 4 px if that is larger. With labels, the convolution
-    gives 64 channels, which are projected onto the label's vector.
+    The blocks go down to 1/32 of the backbone's input, or to 4 px if that is larger, and of inputs from 512 px on to 8
+    to 15 px. With labels, the convolution gives 64 channels, which are projected onto the label's vector.
 
     Args:
         scale: Index of the map; the largest has index 0.
@@ -182,7 +187,8 @@ class Head(nn.Module):
     def __init__(self, scale: int, side: int, config: ModelSection) -> None:
         super().__init__()
         halvings = (side >> (scale + 1)).bit_length() - _HEAD_END.bit_length()
-        widths = [_OUT[scale], *list(_WIDTHS.values())[scale:]][: halvings + 1]
+        further = max(0, (side // _SIDE).bit_length() - 1)
+        widths = [_OUT[scale], *(further * _WIDTHS[:1] + _WIDTHS)[scale:]][: halvings + 1]
         self.blocks = nn.Sequential(*map(HEADS[config.feature_heads], widths[:-1], widths[1:]))
         self.logit = SpectralWeight(logit_outputs(config, _LABEL_WIDTH), widths[-1], _HEAD_END, _HEAD_END)
         self.embedding = make_embedding(config, _LABEL_WIDTH, "d")

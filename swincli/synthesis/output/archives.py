@@ -20,6 +20,7 @@ from swincli.data.store.staging import staged
 from swincli.data.store.store_writer import StoreWriter
 from swincli.data.store.stylegan_writer import NO_DATE, dataset_json, writing_zip
 from swincli.errors import from_os_error
+from swincli.synthesis.output.judge_notes import without_judge
 from swincli.synthesis.output.provenance import NOTE, Output
 from swincli.system.atomic_files import write_atomically
 from swincli.version import __version__
@@ -43,8 +44,8 @@ class Contents:
 
 
 def digest(notes: Sequence[str]) -> str:
-    """A short hash of notes, in order."""
-    return hashlib.sha256("\n".join(notes).encode()).hexdigest()[:12]
+    """A short hash of notes, in order; a judge that they name is no part of it, as in earlier versions."""
+    return hashlib.sha256("\n".join(map(without_judge, notes)).encode()).hexdigest()[:12]
 
 
 def pack_zip(output: Output, contents: Contents) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from swincli.data.images.digital_source import PNG_XMP, TRAINED, xmp_of
 from swincli.data.store.manifest import is_store, read_manifest
+from swincli.synthesis.output.judge_notes import without_judge
 from swincli.system.array_files import read_arrays
 from swincli.system.atomic_files import write_atomically
 from swincli.system.overwrite import check_overwrite
@@ -71,8 +72,8 @@ def missing(outputs: Sequence[Output], *, force: bool = False) -> list[int]:
 
 
 def is_made(output: Output) -> bool:
-    """Whether the file exists with this note."""
-    return read_note(output.path) == output.note
+    """Whether the file exists with this note, or with that of a version that did not name the model's judge."""
+    return read_note(output.path) in (output.note, without_judge(output.note))
 
 
 def read_note(path: Path) -> str | None:
@@ -86,12 +87,17 @@ def read_note(path: Path) -> str | None:
             with zipfile.ZipFile(path) as archive:
                 return archive.comment.decode()
         with Image.open(path) as image:
-            if path.suffix == ".png":
-                return image.info.get(NOTE)
-            text = image.getexif().get(_DESCRIPTION)
-            return text.encode("latin-1").decode() if isinstance(text, str) else None
+            return note_of_image(image)
     except Exception:  # damaged files raise many types
         return None
+
+
+def note_of_image(image: Image.Image) -> str | None:
+    """The note of an open image file; None if it has none."""
+    if image.format == "PNG":
+        return image.info.get(NOTE)
+    text = image.getexif().get(_DESCRIPTION)
+    return text.encode("latin-1").decode() if isinstance(text, str) else None
 
 
 def encode_image(output: Output, picture: Tensor) -> bytes:

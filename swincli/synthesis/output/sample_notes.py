@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from swincli.model.files.judged import judge_behind
 from swincli.model.files.model_file import Model
+from swincli.synthesis.output.judge_notes import judge_note
 
 
 def origin_note(model: Model, identity: str, tuned: str | None = None) -> str:
-    """The part of a note that names the model file; `tuned` is "NAME:IDENTITY" of the tuned weights."""
-    text = f"checkpoint={model.path.name} model={identity}"
+    """The part of a note that names the model file, and the network that it was trained against, if there is one.
+
+    Args:
+        model: The model.
+        identity: The start of its file's SHA-256.
+        tuned: "NAME:IDENTITY" of tuned weights.
+    """
+    judge = judge_note(judge_behind(model.recipe, model.ancestors))
+    text = f"checkpoint={model.path.name} model={identity}{judge}"
     return text if tuned is None else f"{text} tuned={tuned}"
 
 

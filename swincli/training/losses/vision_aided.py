@@ -22,9 +22,13 @@ def is_used(recipe: Recipe) -> bool:
 
 
 def features_d(phase: DPhase) -> Tensor:
-    """`E relu(1 + F(G)) + E relu(1 - F(x))`: fakes first, then reals, in forwards of their own."""
-    judge = phase.setting.networks.module(NAME)
-    on_fakes, on_reals = judge(phase.fake.images, phase.fake.labels), judge(phase.real.images, phase.real.labels)
+    """`E relu(1 + F(G)) + E relu(1 - F(x))`: fakes first, then reals, in forwards of their own.
+
+    With `joint_penalty`, the images need gradients for R1 and R2 of the other D. Here they are constants, so that
+    nothing of the backbone is kept for a backward pass.
+    """
+    judge, fake, real = phase.setting.networks.module(NAME), phase.fake, phase.real
+    on_fakes, on_reals = judge(fake.images.detach(), fake.labels), judge(real.images.detach(), real.labels)
     return F.relu(1 + on_fakes).mean() + F.relu(1 - on_reals).mean()
 
 

@@ -18,6 +18,7 @@ from swincli.training.losses.networks import Networks
 from swincli.training.losses.phases import Setting
 from swincli.training.step.cuda_graphs import GraphedPhase, graph_key
 from swincli.training.step.engine import Engine
+from swincli.training.step.resting import Rest, no_rest, rest_of
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Phase:
         power_iteration_buffers: Buffers that each forward updates (spectral norm's vectors). Every micro-batch starts
             from the same values.
         no_sync: Makes the context for all micro-batches but the last: gradients are accumulated without all-reduce.
+        rest: Says which parameters the optimiser leaves alone.
         graphed: Runs the phase as a CUDA graph; None for as it is.
     """
 
@@ -47,6 +49,7 @@ class Phase:
     norm_key: str = ""
     power_iteration_buffers: list[Tensor] = field(default_factory=list)
     no_sync: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
+    rest: Rest = no_rest
     graphed: GraphedPhase | None = None
 
     def run(self, micro_batches: Sequence[Batch]) -> Scalars:
@@ -71,12 +74,12 @@ class Phase:
                 buffer.copy_(value)
             with self.no_sync() if number < len(micro_batches) else contextlib.nullcontext():
                 collected.append(self.loss(batch))
-        norm = self._step(len(micro_batches))
+        norm = self._step(len(micro_batches), micro_batches[0].images_seen)
         for parameter in self.parameters:
             parameter.requires_grad_(False)
         return _means(collected) | ({self.norm_key: norm} if self.norm_key else {})
 
-    def _step(self, micro_batches: int) -> Tensor:
+    def _step(self, micro_batches: int, images_seen: int) -> Tensor:
         for parameter in self.parameters:
             if parameter.grad is None:  # Adam must count this step for it too
                 parameter.grad = torch.zeros_like(parameter)
@@ -86,6 +89,7 @@ class Phase:
         norm = torch.nn.utils.get_total_norm(gradients)
         if self.clip:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
+        self.rest(images_seen)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return norm
@@ -123,11 +127,12 @@ def make_phases(
     for_g = _losses(g, discriminator, recipe, engine, memory)
     loss, clip = recipe.loss, recipe.train.clip
     buffers, d_sync, g_sync = list(discriminator.buffers()), engine.no_sync(d), engine.no_sync(g)
-    phases = [Phase("D", d_parameters, d_optimizer, 1, for_d.d_loss, clip, "grad/d", buffers, d_sync)]
+    rest, r1_rest = (rest_of(recipe, discriminator, d_optimizer, penalties=penalties) for penalties in (False, True))
+    phases = [Phase("D", d_parameters, d_optimizer, 1, for_d.d_loss, clip, "grad/d", buffers, d_sync, rest)]
     if loss.has_penalty_phase:
-        penalties = for_d.d_penalties
+        every, penalties = loss.r1_interval, for_d.d_penalties
         phases.append(
-            Phase("R1", d_parameters, d_optimizer, loss.r1_interval, penalties, 0.0, "grad/r1", buffers, d_sync)
+            Phase("R1", d_parameters, d_optimizer, every, penalties, 0.0, "grad/r1", buffers, d_sync, r1_rest)
         )
     phases.append(Phase("G", g_parameters, g_optimizer, 1, for_g.g_loss, 0.0, "grad/g", buffers, g_sync))
     if loss.path_length:

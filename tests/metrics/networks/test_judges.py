@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from swincli.errors import UsageError
-from swincli.metrics.networks.judges import check_judge, judge_cautions, judge_of
+from swincli.metrics.networks.judges import check_judge, judge_cautions, judge_of, probe_cautions
 from swincli.metrics.networks.weight_files import INCEPTION
 from swincli.metrics.protocol import FakesRecord, NetworkRecord
+from swincli.metrics.registry import METRICS
+from swincli.model.discriminators.frozen_features import BACKBONES
 from swincli.model.files.ancestry import Ancestor
 from swincli.model.pretrained.efficientnet import WEIGHTS
 from swincli.recipe import Recipe
@@ -61,3 +63,29 @@ def test_cautions_say_how_much_values_mean() -> None:
     assert "say nothing about its pictures" in void
     assert "learned from ImageNet as Inception did" in favoured
     assert judge_cautions(FAKES, OTHER) == judge_cautions(replace(FAKES, judged_by=None), INCEPTION_V3) == []
+
+
+def test_networks_that_learned_from_other_pictures_favour_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = BACKBONES["efficientnet"]
+    monkeypatch.setitem(BACKBONES, "efficientnet", replace(row, learned_from="satellites"))
+    assert judge_cautions(FAKES, INCEPTION_V3) == []
+    other_weights = replace(FAKES, judged_by=NetworkRecord(WEIGHTS.network, "1" * 64))
+    (favoured,) = judge_cautions(other_weights, SAME)
+    assert "learned from satellites as EfficientNet-Lite0 did" in favoured
+
+
+def test_accuracies_by_the_same_features_are_measured_with_a_caution() -> None:
+    (caution,) = probe_cautions(FAKES, ["label-accuracy", "text"])
+    assert caution.startswith(
+        "the classifiers of label-accuracy and text see features of EfficientNet-Lite0, which the"
+    )
+    assert probe_cautions(FAKES, []) == []
+    other = NetworkRecord("another", "1" * 64)
+    assert [probe_cautions(replace(FAKES, judged_by=judge), ["text"]) for judge in (None, other)] == [[], []]
+
+
+def test_metrics_say_which_of_their_values_classifiers_judge() -> None:
+    assert {name: row.probed for name, row in METRICS.items() if row.probed} == {
+        "text": ("text_accuracy",),
+        "label-accuracy": ("label_accuracy", "accuracy", "r2"),
+    }

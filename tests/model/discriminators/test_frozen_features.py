@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.util
+from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -20,6 +23,7 @@ from swincli.model.discriminators.frozen_features import (
     GroupNormOverImages,
 )
 from swincli.model.pretrained import efficientnet
+from swincli.recipe.networks import FEATURES_SIDES
 from swincli.recipe.schema import ModelSection
 
 needs_weights = pytest.mark.skipif(
@@ -86,6 +90,65 @@ def test_a_logit_per_patch_and_scale(backbone: TinyBackbone, side: int, logits: 
     assert discriminator(features_side=side)(pictures(2)).shape == (2, logits)
 
 
+def on_meta(monkeypatch: pytest.MonkeyPatch, size: int, **keys: object) -> FrozenFeatureDiscriminator:
+    """A discriminator that computes shapes alone, EfficientNet's too."""
+    row = BACKBONES["efficientnet"]
+    network = copy.deepcopy(row.build(torch.device("cpu"))).to("meta")
+    monkeypatch.setitem(BACKBONES, "efficientnet", replace(row, build=lambda _: network))
+    return discriminator(size, **keys).to("meta")
+
+
+@needs_weights
+@pytest.mark.parametrize("side", [64, 96, 224, 480, pytest.param(1024, marks=pytest.mark.slow)])
+def test_maps_of_sides_that_are_multiples_of_32_fit(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = on_meta(monkeypatch, 32, features_side=side).maps(torch.empty(1, 3, 32, 32, device="meta"))
+    assert [each.shape[-1] for each in maps] == [side // stride for stride in (4, 8, 16, 32)]
+
+
+@needs_weights
+@pytest.mark.parametrize(
+    ("size", "blocks", "parameters"),
+    [
+        (256, [4, 3, 2, 1], 696_512),
+        (512, [5, 4, 3, 2], 792_256),
+        pytest.param(1024, [6, 5, 4, 3], 803_968, marks=pytest.mark.slow),
+    ],
+)
+def test_heads_go_down_to_8_px_at_every_size(
+    size: int, blocks: list[int], parameters: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = on_meta(monkeypatch, size)
+    assert [len(head.blocks) for head in network.heads] == blocks  # type: ignore[arg-type]
+    assert network(torch.empty(2, 3, size, size, device="meta")).shape == (2, 4 * 25)
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+
+
+def test_scales_are_mixed_from_the_deepest_up() -> None:
+    """A twin in PyTorch's layers: the map of a scale is added to the result of the scale below, and then doubled."""
+    channels = 4, 4, 6, 8
+    mixing, random = FrozenMixing(channels), torch.Generator().manual_seed(0)
+    maps = [
+        torch.randn(2, width, side, side, generator=random) for width, side in zip(channels, (16, 8, 4, 2), strict=True)
+    ]
+
+    def layer(kind: str, index: int) -> nn.Conv2d:
+        weight = mixing.get_buffer(f"{kind}{index}_weight")
+        made = nn.Conv2d(weight.shape[1], weight.shape[0], 1).requires_grad_(False)
+        made.weight.copy_(weight)
+        assert made.bias is not None
+        made.bias.copy_(mixing.get_buffer(f"{kind}{index}_bias"))
+        return made
+
+    double = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+    f0, f1, f2, f3 = (layer("channel", index)(each) for index, each in enumerate(maps))
+    y3 = layer("scale", 3)(double(f3))
+    y2 = layer("scale", 2)(double(y3 + f2))
+    y1 = layer("scale", 1)(double(y2 + f1))
+    y0 = layer("scale", 0)(double(y1 + f0))
+    for ours, theirs in zip(mixing(maps), (y0, y1, y2, y3), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_only_heads_are_trained_and_saved(backbone: TinyBackbone) -> None:
     network, before = discriminator(), {name: value.clone() for name, value in backbone.state_dict().items()}
     optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
@@ -114,6 +177,8 @@ def test_steps_leave_efficientnet_as_it_is(steps: int) -> None:
     assert images.grad is not None
     assert images.grad.any()
     assert not backbone.training
+    assert list(backbone.parameters())
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in backbone.parameters())
     assert hash_of(backbone) == before
 
 
@@ -192,3 +257,8 @@ def test_batch_norm_splits_by_groups_and_is_the_plain_one_for_small_batches() ->
 
 def test_every_backbone_has_four_maps() -> None:
     assert all(len(backbone.channels) == 4 for backbone in BACKBONES.values())
+
+
+def test_a_recipe_names_the_backbones_that_there_are() -> None:
+    assert set(get_args(ModelSection.model_fields["features"].annotation)) == set(BACKBONES)
+    assert {name: row.side for name, row in BACKBONES.items()} == FEATURES_SIDES

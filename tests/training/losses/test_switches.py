@@ -134,7 +134,8 @@ def test_weights_of_nothing_leave_a_run_as_it_is_to_the_bit(
 ) -> None:
     """With every other key of the regularisers changed; AugSelf's weights switch it off beside its transforms."""
     weights = ("r2_gamma", "lecam", "zcr_d", "zcr_g", "path_length", "augself_d", "augself_g", "adaptive_mix")
-    off = [f"loss.{name}=0" for name in (*weights, "mee_dlle", "mee_disomap", "mee_entropy", "elastic", "repel")]
+    weights += ("mee_dlle", "mee_disomap", "mee_entropy", "features", "matching", "elastic", "repel")
+    off = [f"loss.{name}=0" for name in weights]
     around = [
         "loss.lecam_from=0",
         "loss.lecam_decay=0.5",
@@ -145,6 +146,9 @@ def test_weights_of_nothing_leave_a_run_as_it_is_to_the_bit(
         "loss.mee_buffer=4",
         "loss.mee_until=8",
         "loss.top_k_every=1",
+        "loss.features_from=4",
+        "model.features_side=64",
+        "model.feature_heads=full",
         'loss.repel_models=["other"]',
         "loss.repel_alpha=3",
         "augment.p_max=0.1",
