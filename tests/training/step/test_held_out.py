@@ -18,6 +18,7 @@ from swincli.console import Console
 from swincli.data.preparing.prepare import PrepareOptions, prepare
 from swincli.data.store.reader import Store
 from swincli.errors import DataError
+from swincli.publishing.report import CURVES
 from swincli.recipe import Recipe
 from swincli.training.loop import train
 from swincli.training.run.folder import RunFolder
@@ -60,6 +61,17 @@ def test_held_out_images_are_in_the_log_and_change_no_bit(tiny_recipe: MakeRecip
     assert state == plain
     assert [{HELD_OUT_LOGIT, TRAINED_LOGIT} <= line.keys() for line in lines] == [True, True]
     assert lines[1]["samples/diversity"] > 0
+
+
+def test_every_curve_of_the_report_can_be_reported_by_a_run(
+    tiny_recipe: MakeRecipe, parts: Path, tmp_path: Path
+) -> None:
+    held_out = f"evaluate.held_out={json.dumps(str(parts / 'test'))}"
+    recipe = tiny_recipe(*RANDOM, held_out, "augment.control=adaptive", "loss.r1_interval=1", "train.total=20")
+    train(recipe, Store.open(parts / "train"), tmp_path, CPU, Console(quiet=True), resume=True)
+    lines = [json.loads(line) for line in (tmp_path / "stats.jsonl").read_text().splitlines()]
+    drawn = {name for _, names, _, _ in CURVES for name in names}
+    assert drawn - {name for line in lines for name in line} == set()
 
 
 @pytest.mark.parametrize("more", [(), ("loss.adaptive_mix=1",)])
