@@ -73,7 +73,8 @@ class TrainSection(Section):
     decay_from: ImageCount | None = None
     """Images after which both learning rates decay linearly to 0 at `total`. Left out: constant rates."""
     clip: Annotated[float, Field(ge=0)] = 5.0
-    """Gradient clipping: largest gradient norm of D's phase, without R1's; 0 for no clipping."""
+    """Gradient clipping: largest gradient norm of D's phase; 0 for none. R1 and R2 are in it with `loss.joint_penalty`
+    alone, so a large gamma then leaves little of the rest."""
 
     @model_validator(mode="after")
     def _transfer_has_a_source(self) -> Self:
