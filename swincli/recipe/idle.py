@@ -7,16 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from swincli.recipe.conflicts import AnyRecipe, Conflict
+from swincli.recipe.conflicts import AnyRecipe, Conflict, has_group
 from swincli.recipe.objective import LEAST_BLUR
 
 _PLAIN = "keeps the probability at 0, so D sees plain images alone; raise it"
 _NOTHING = "changes nothing; raise it, or leave the group out of augment.groups"
-
-
-def _applies(recipe: AnyRecipe, group: str) -> bool:
-    """Whether DiffAugment's group is among the recipe's transforms."""
-    return bool(recipe.augment.transforms == "diffaugment" and group in recipe.augment.chosen)
 
 
 def _never_happens(recipe: AnyRecipe, *controls: str) -> bool:
@@ -88,18 +83,8 @@ TRANSFORMS = (
     Conflict("augment.p_max", lambda recipe: _never_happens(recipe, "adaptive"), _PLAIN),
     Conflict(
         "augment.color",
-        lambda recipe: _applies(recipe, "color") and recipe.augment.color == 0,
+        lambda recipe: has_group(recipe, "color") and recipe.augment.color == 0,
         f"is 0, so the group color {_NOTHING}",
-    ),
-    Conflict(
-        "augment.translation",
-        lambda recipe: _applies(recipe, "translation") and recipe.augment.shift_pixels(recipe.model.size) == 0,
-        f"is less than half a pixel at model.size, so the group translation {_NOTHING}",
-    ),
-    Conflict(
-        "augment.cutout",
-        lambda recipe: _applies(recipe, "cutout") and recipe.augment.hole_pixels(recipe.model.size) == 0,
-        f"is less than half a pixel at model.size, so the group cutout {_NOTHING}",
     ),
     Conflict(
         "augment.blur",

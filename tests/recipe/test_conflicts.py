@@ -125,6 +125,24 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         "loss.lecam",
         "loss.lecam_from images",
     ),
+    "a shift of no pixel": (
+        '[model]\nsize = 16\n[augment]\ntransforms = "diffaugment"\ntranslation = 0.03',
+        5,
+        "augment.translation",
+        "half a pixel",
+    ),
+    "a hole of no pixel": (
+        '[model]\nsize = 16\n[augment]\ntransforms = "diffaugment"\ncutout = 0.001',
+        5,
+        "augment.cutout",
+        "half a pixel",
+    ),
+    "AugSelf of a shift of no pixel": (
+        '[augment]\ntransforms = "diffaugment"\ntranslation = 1e-3\n[loss]\naugself_d = 1\naugself_groups = ["translation"]',
+        3,
+        "augment.translation",
+        "half a pixel",
+    ),
     "bCR and transforms": (
         '[augment]\ntransforms = "diffaugment"\n[loss]\nbcr_fake = 10.0',
         4,

@@ -39,8 +39,6 @@ NOTHING = {  # sections of a recipe that begins with [model], the key, and part 
     "a bound of 0": (DIFFAUGMENT + 'control = "adaptive"\np_max = 0.0', "augment.p_max", "plain images alone"),
     "APA of nothing": ("[augment]\napa = true\np = 0.0", "augment.p", "plain images alone"),
     "no colour": (DIFFAUGMENT + "color = 0.0", "augment.color", "is 0"),
-    "a shift of no pixel": (DIFFAUGMENT + "translation = 0.03", "augment.translation", "half a pixel"),
-    "a hole of no pixel": (DIFFAUGMENT + "cutout = 0.001", "augment.cutout", "half a pixel"),
     "a blur of nothing": ("[augment]\nblur = 0.3\nblur_until = 100", "augment.blur", "a third of a pixel"),
     "a bound of a fixed probability": (DIFFAUGMENT + "p_max = 0.5", "augment.p_max", '"adaptive"'),
     "a target of a fixed probability": (DIFFAUGMENT + "target = 0.5", "augment.target", '"adaptive"'),
