@@ -16,8 +16,9 @@ import tomli_w
 from pydantic import ValidationError
 
 from swincli.errors import RecipeError, UsageError, did_you_mean
+from swincli.recipe.origins import key_with_line
 from swincli.recipe.positions import key_lines
-from swincli.recipe.problems import explain, key_with_line
+from swincli.recipe.problems import explain
 from swincli.recipe.schema import Recipe
 from swincli.recipe.shipped import find_recipe, find_shipped, is_stream, shipped_recipes
 
@@ -149,7 +150,7 @@ def _overlay(base: Tree, top: Tree) -> Tree:
 
 def _validate(tree: Tree, source: str, lines: Mapping[str, str]) -> Recipe:
     try:
-        return Recipe.model_validate(tree)
+        return Recipe.model_validate(tree).with_lines(lines)
     except ValidationError as error:
         problems = [explain(detail, lines) for detail in error.errors()]
         raise RecipeError(source, problems, "`swincli recipe schema` describes every key.") from None

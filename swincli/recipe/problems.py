@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from swincli.errors import did_you_mean
+from swincli.recipe.origins import key_with_line
 from swincli.recipe.schema import Recipe
 from swincli.recipe.section import INCONSISTENT
 
@@ -60,13 +61,6 @@ def explain(detail: ErrorDetails, lines: Mapping[str, str]) -> str:
     if len(detail["loc"]) > 2:
         message = f"entry {int(location[2]) + 1} {message}"
     return f"{key_with_line(location[:2], lines)}: {message}"
-
-
-def key_with_line(location: Sequence[str], lines: Mapping[str, str]) -> str:
-    """A key with its file and line, or those of its section: "train.batch (my.toml:12)"."""
-    key = ".".join(location)
-    origin = lines.get(key) or lines.get(location[0])
-    return f"{key} ({origin})" if origin else key
 
 
 def _as_toml(value: Any) -> str:

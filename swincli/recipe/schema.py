@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from swincli.recipe.conflicts import check_conflicts
 from swincli.recipe.networks import ModelSection as ModelSection
 from swincli.recipe.objective import AugmentSection, LossSection
+from swincli.recipe.origins import Origins, key_with_line
 from swincli.recipe.section import (
     CountOfImages,
     ImageCount,
@@ -214,6 +216,16 @@ class Recipe(Section):
     ema: EmaSection = EmaSection()
     evaluate: EvaluateSection = EvaluateSection()
     run: RunSection = RunSection()
+    _origins: Origins = PrivateAttr(default_factory=Origins)
+
+    def with_lines(self, lines: Mapping[str, str]) -> Self:
+        """The same recipe, which knows where its keys were set: "my.toml:12" of each `section` and `section.key`."""
+        self._origins = Origins(lines)
+        return self
+
+    def named(self, key: str) -> str:
+        """A `section.key` with its file and line, as far as they are known: "train.batch (my.toml:12)"."""
+        return key_with_line(key.split("."), self._origins.lines)
 
     @model_validator(mode="after")
     def _nothing_contradicts(self) -> Self:

@@ -138,7 +138,7 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         "half a pixel",
     ),
     "AugSelf of a shift of no pixel": (
-        '[augment]\ntransforms = "diffaugment"\ntranslation = 1e-3\n[loss]\naugself_d = 1\naugself_groups = ["translation"]',
+        '[augment]\ntransforms = "diffaugment"\ntranslation=1e-3\n[loss]\naugself_d=1\naugself_groups=["translation"]',
         3,
         "augment.translation",
         "half a pixel",
