@@ -130,6 +130,13 @@ TRANSFORMS = (
         "must be among the groups of augment.groups, and at least one",
     ),
     Conflict(
+        ("augment.multipliers", "loss.augself_groups"),
+        lambda recipe: (
+            _uses(recipe, *AUGSELF) and any(recipe.augment.factor(group) < 1 for group in recipe.loss.augself_groups)
+        ),
+        "AugSelf predicts transforms that always happen; leave the groups of loss.augself_groups at a factor of 1",
+    ),
+    Conflict(
         "augment.apa",
         lambda recipe: recipe.augment.apa and _is_paired(recipe) and recipe.model.is_conditional,
         'a fake that replaces a real has a label of its own, and "relativistic" pairs equal labels; train without '

@@ -21,6 +21,19 @@ def _never_happens(recipe: AnyRecipe, *controls: str) -> bool:
     return bool(augment.is_on and augment.control in controls and augment.start == ends[augment.control] == 0)
 
 
+def _factors(recipe: AnyRecipe) -> list[float]:
+    """Factors of the probability of all transforms in use."""
+    augment = recipe.augment
+    return [factor for group in augment.chosen for factor in augment.factors(group).values()]
+
+
+def _names_unused(recipe: AnyRecipe) -> bool:
+    """Whether `augment.multipliers` names a group that is not in use, or a transform of one."""
+    augment = recipe.augment
+    used = {name for group in augment.chosen for name in (group, *augment.factors(group))}
+    return bool(set(augment.multipliers or ()) - used)
+
+
 def _never_shrinks(recipe: AnyRecipe) -> bool:
     """Whether `loss.top_k` never takes fewer than all fakes: its first interval ends with the run, or a bound is 1."""
     loss, total = recipe.loss, recipe.train.total
@@ -81,6 +94,16 @@ TRANSFORMS = (
     ),
     Conflict("augment.p", lambda recipe: _never_happens(recipe, "fixed", "scheduled"), _PLAIN),
     Conflict("augment.p_max", lambda recipe: _never_happens(recipe, "adaptive"), _PLAIN),
+    Conflict(
+        "augment.multipliers",
+        _names_unused,
+        "names transforms of a group that is not in augment.groups, so it changes nothing for them",
+    ),
+    Conflict(
+        "augment.multipliers",
+        lambda recipe: recipe.augment.transforms != "none" and not any(_factors(recipe)),
+        "keeps the probability of every transform at 0, so D sees plain images alone; raise one",
+    ),
     Conflict(
         "augment.color",
         lambda recipe: has_group(recipe, "color") and recipe.augment.color == 0,

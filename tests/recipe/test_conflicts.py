@@ -162,6 +162,12 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         "loss.augself_d",
         "a fixed p of 1",
     ),
+    "AugSelf of what seldom happens": (
+        '[augment]\ntransforms = "diffaugment"\nmultipliers = {color = 0.5}\n[loss]\naugself_d = 1.0',
+        3,
+        "augment.multipliers",
+        "a factor of 1",
+    ),
     "APA, pairs and classes": (
         '[augment]\napa = true\np = 0.3\n[loss]\nadversarial = "relativistic"\n[model]\nclasses = 2',
         2,
@@ -376,6 +382,7 @@ def test_what_goes_together() -> None:
     both = '[augment]\ntransforms = "diffaugment"\n'
     for text in (
         both + "[loss]\naugself_d = 1.0\naugself_g = 0.2",
+        both + "multipliers = {cutout = 0.5}\n[loss]\naugself_d = 1.0",
         both + '[loss]\nadversarial = "hinge"\nlecam = 0.3\nzcr_d = 20.0\nzcr_g = 0.5',
         both + 'control = "adaptive"\napa = true\n[model]\nclasses = 3',
         '[loss]\nadversarial = "wasserstein"',

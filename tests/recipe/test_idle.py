@@ -39,6 +39,15 @@ NOTHING = {  # sections of a recipe that begins with [model], the key, and part 
     "a bound of 0": (DIFFAUGMENT + 'control = "adaptive"\np_max = 0.0', "augment.p_max", "plain images alone"),
     "APA of nothing": ("[augment]\napa = true\np = 0.0", "augment.p", "plain images alone"),
     "no colour": (DIFFAUGMENT + "color = 0.0", "augment.color", "is 0"),
+    "a factor of what is not used": (
+        DIFFAUGMENT + 'groups = ["color"]\nmultipliers = {cutout = 0.5}', "augment.multipliers", "not in augment.groups"
+    ),
+    "a factor of an unused group's hue": (
+        '[augment]\ntransforms = "ada"\ngroups = ["blit"]\nmultipliers = {hue = 0}', "augment.multipliers", "not in"
+    ),
+    "factors of 0": (
+        DIFFAUGMENT + "multipliers = {color = 0, translation = 0, cutout = 0}", "augment.multipliers", "raise one"
+    ),
     "a blur of nothing": ("[augment]\nblur = 0.3\nblur_until = 100", "augment.blur", "a third of a pixel"),
     "a bound of a fixed probability": (DIFFAUGMENT + "p_max = 0.5", "augment.p_max", '"adaptive"'),
     "a target of a fixed probability": (DIFFAUGMENT + "target = 0.5", "augment.target", '"adaptive"'),
@@ -78,6 +87,7 @@ def test_every_row_is_tested_here() -> None:
     [
         DIFFAUGMENT + 'groups = ["color"]\ncutout = 0.001\ntranslation = 0.001',
         DIFFAUGMENT + "translation = 0.032",
+        '[augment]\ntransforms = "ada"\nmultipliers = {blit = 0, geometry = 0, color = 0, hue = 0.1}',
         '[augment]\ntransforms = "ada"\ncontrol = "fixed"\np = 0.5\nspeed = "100k"',
         "[loss]\ntop_k = 0.9\ntop_k_every = 100\n[train]\ntotal = 101",
         '[loss]\ntv = 1.0\ntv_until = "1M"\n[train]\ntotal = "1M"',
