@@ -95,6 +95,16 @@ TRANSFORMS = (
     Conflict("augment.p", lambda recipe: _never_happens(recipe, "fixed", "scheduled"), _PLAIN),
     Conflict("augment.p_max", lambda recipe: _never_happens(recipe, "adaptive"), _PLAIN),
     Conflict(
+        ("augment.speed", "augment.control"),
+        lambda recipe: (
+            recipe.augment.is_on
+            and recipe.augment.control == "adaptive"
+            and recipe.augment.speed > recipe.train.total > 0
+        ),
+        "an adaptive probability takes augment.speed images from 0 to 1, more than train.total, so it hardly moves; "
+        "set about a tenth of train.total",
+    ),
+    Conflict(
         "augment.multipliers",
         _names_unused,
         "names transforms of a group that is not in augment.groups, so it changes nothing for them",

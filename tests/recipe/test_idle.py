@@ -38,6 +38,12 @@ NOTHING = {  # sections of a recipe that begins with [model], the key, and part 
     ),
     "a bound of 0": (DIFFAUGMENT + 'control = "adaptive"\np_max = 0.0', "augment.p_max", "plain images alone"),
     "APA of nothing": ("[augment]\napa = true\np = 0.0", "augment.p", "plain images alone"),
+    "a speed above the run's length": (
+        DIFFAUGMENT + 'control = "adaptive"\nspeed = "2M"\n[train]\ntotal = "1M"', "augment.speed", "hardly moves"
+    ),
+    "the default speed in a short run": (
+        '[augment]\napa = true\ncontrol = "adaptive"\n[train]\ntotal = "100k"', "augment.control", "hardly moves"
+    ),
     "no colour": (DIFFAUGMENT + "color = 0.0", "augment.color", "is 0"),
     "a factor of what is not used": (
         DIFFAUGMENT + 'groups = ["color"]\nmultipliers = {cutout = 0.5}', "augment.multipliers", "not in augment.groups"
@@ -93,6 +99,8 @@ def test_every_row_is_tested_here() -> None:
         '[loss]\ntv = 1.0\ntv_until = "1M"\n[train]\ntotal = "1M"',
         '[loss]\nr2_gamma_end = 1.0\ngamma_until = "1M"\nmee_entropy = 1.0\nmee_until = "1M"',
         "[augment]\napa = true\np = 0.5",
+        DIFFAUGMENT + 'control = "adaptive"\nspeed = "1M"\n[train]\ntotal = "1M"',
+        DIFFAUGMENT + '[train]\ntotal = "100k"',
         '[augment]\napa = true\ncontrol = "adaptive"',
     ],
 )
