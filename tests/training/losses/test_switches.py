@@ -123,9 +123,13 @@ def test_it_works_in_every_condition_or_is_refused(
         for name in refused:
             with pytest.raises(RecipeError, match='"patch" and "features" have no feature vector'):
                 tiny_recipe(*keys, *keys_of((name,)))
-    recipe = tiny_recipe(*keys, *keys_of(tuple(name for name in names if name not in refused)))
-    [scalars] = Steps(recipe, store).run(1)
+    steps = Steps(tiny_recipe(*keys, *keys_of(tuple(name for name in names if name not in refused))), store)
+    [scalars] = steps.run(1)
     assert all(math.isfinite(value) for value in scalars.values())
+    if condition == "recomputed":
+        plain = Steps(tiny_recipe(*KEYS, *keys_of(names)), store)
+        assert plain.run(1) == [scalars]
+        assert_same_bits(steps, plain)
 
 
 @pytest.mark.parametrize("transforms", ["none", "diffaugment"])
