@@ -94,7 +94,8 @@ def type_words(schema: dict[str, Any]) -> str:
     if "anyOf" in schema and schema["anyOf"][-1]["type"] == "object":
         return type_words(schema["anyOf"][0]) + ", or a table by resolution"
     if "additionalProperties" in schema:
-        return "table of names and kinds"
+        value = schema["additionalProperties"]
+        return "table of names and " + (bounded(ITEMS[value["type"]], value) if "type" in value else "kinds")
     if "anyOf" in schema and "const" in schema["anyOf"][-1]:
         return f"{type_words(schema['anyOf'][0])}, or `{json.dumps(schema['anyOf'][-1]['const'])}`"
     if "anyOf" in schema:

@@ -82,8 +82,8 @@ def draw_augment_page(recipe: Recipe, store: Store) -> AugmentPage:
         start = planned_probability(recipe.augment, 0)
         rows[f"first step: blur of {sigma:g} px, p = {start:g}"] = gaussian_blur(images, sigma), start
     seen = torch.cat([augmentation.apply(row, augmentation.plan(draws, p)) for row, p in rows.values()])
-    labels = GridLabels(
-        title=f"What D sees: {recipe.augment.transforms} ({', '.join(recipe.augment.chosen)})", rows=list(rows)
-    )
+    title = f"What D sees: {recipe.augment.transforms} ({', '.join(recipe.augment.chosen)})"
+    factors = ", ".join(f"{name} {factor:g}" for name, factor in (recipe.augment.multipliers or {}).items())
+    labels = GridLabels(title=f"{title}, p times: {factors}" if factors else title, rows=list(rows))
     pictures = list(to_pictures(seen, model.pixel_mean, model.pixel_std))
     return AugmentPage(draw_labelled_grid(pictures, count, labels), probabilities, count)

@@ -24,7 +24,9 @@ from swincli.publishing.examination import Examination
 from swincli.publishing.run_facts import MetricRow, RunFacts, series_of
 from swincli.recipe import dump_recipe
 from swincli.system.html_page import data_uri, page_template, text_template
+from swincli.training.augment.probability import AUGMENT_P, AUGMENT_R
 from swincli.training.run.folder import RunFolder
+from swincli.training.step.held_out import HELD_OUT_LOGIT, TRAINED_LOGIT
 from swincli.units import format_bytes, format_count, format_duration, format_metric, format_names
 
 GENERATOR: Final = '<meta name="generator" content="swincli report">'
@@ -44,17 +46,27 @@ CURVES: Final = (
         "Near 1.39 and 0.69, D cannot tell (logistic loss).",
         False,
     ),
-    ("D's logits", {"d/real_logit": "training images", "d/fake_logit": "generated images"}, "", True),
+    (
+        "D's logits",
+        {
+            "d/real_logit": "shown as real",
+            "d/fake_logit": "generated",
+            TRAINED_LOGIT: "training images",
+            HELD_OUT_LOGIT: "held-out images",
+        },
+        "Held-out images near the generated ones: D knows the training images by heart.",
+        True,
+    ),
     (
         "What D gets right",
-        {"d/real_accuracy": "training images", "d/fake_accuracy": "generated images"},
+        {"d/real_accuracy": "shown as real", "d/fake_accuracy": "generated"},
         "Half is guessing; 1 for both for long means that G learns nothing more.",
         True,
     ),
     ("Diversity of the sample grid", {"samples/diversity": "diversity"}, "A fall means that G collapses.", True),
     ("R1 penalty", {"loss/r1": "R1"}, "Without its weight.", True),
     ("Gradient norms", {"grad/d": "D", "grad/g": "G"}, "Before clipping.", True),
-    ("Augmentation", {"augment/p": "probability", "augment/r_t": "r_t"}, "", True),
+    ("Augmentation", {AUGMENT_P: "probability", AUGMENT_R: "r_t"}, "", True),
     ("Learning rates", {"g_lr": "G", "d_lr": "D"}, "", True),
     ("Seconds per 1,000 images", {"sec_per_kimg": "seconds"}, "", True),
 )

@@ -90,7 +90,24 @@ def _ends_late(section: str, name: str) -> Conflict:
     )
 
 
+def has_group(recipe: AnyRecipe, group: str) -> bool:
+    """Whether DiffAugment's group is among the recipe's transforms."""
+    return bool(recipe.augment.transforms == "diffaugment" and group in recipe.augment.chosen)
+
+
+_TOO_SMALL = "less than half a pixel at model.size, so nothing; raise it, or leave the group out of augment.groups"
+
 TRANSFORMS = (
+    Conflict(
+        "augment.translation",
+        lambda recipe: has_group(recipe, "translation") and recipe.augment.shift_pixels(recipe.model.size) == 0,
+        f"is a shift of {_TOO_SMALL}",
+    ),
+    Conflict(
+        "augment.cutout",
+        lambda recipe: has_group(recipe, "cutout") and recipe.augment.hole_pixels(recipe.model.size) == 0,
+        f"is a hole of {_TOO_SMALL}",
+    ),
     Conflict(
         _keys(*BCR),
         lambda recipe: recipe.augment.transforms != "none" and _uses(recipe, *BCR),
@@ -115,6 +132,13 @@ TRANSFORMS = (
             and not (recipe.loss.augself_groups and set(recipe.loss.augself_groups) <= set(recipe.augment.chosen))
         ),
         "must be among the groups of augment.groups, and at least one",
+    ),
+    Conflict(
+        ("augment.multipliers", "loss.augself_groups"),
+        lambda recipe: (
+            _uses(recipe, *AUGSELF) and any(recipe.augment.factor(group) < 1 for group in recipe.loss.augself_groups)
+        ),
+        "AugSelf predicts transforms that always happen; leave the groups of loss.augself_groups at a factor of 1",
     ),
     Conflict(
         "augment.apa",

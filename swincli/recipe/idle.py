@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from swincli.recipe.conflicts import AnyRecipe, Conflict
+from swincli.recipe.conflicts import AnyRecipe, Conflict, has_group
 from swincli.recipe.networks import FEATURES_SIDES, PADDED_MIXERS, SMALLEST_MIXED, WINDOW_MIXERS
 from swincli.recipe.objective import LEAST_BLUR
 
@@ -16,16 +16,24 @@ _SMALL_MAPS = f"has an effect below {SMALLEST_MIXED} px only: no larger map has 
 _NOTHING = "changes nothing; raise it, or leave the group out of augment.groups"
 
 
-def _applies(recipe: AnyRecipe, group: str) -> bool:
-    """Whether DiffAugment's group is among the recipe's transforms."""
-    return bool(recipe.augment.transforms == "diffaugment" and group in recipe.augment.chosen)
-
-
 def _never_happens(recipe: AnyRecipe, *controls: str) -> bool:
     """Whether the probability of transforms and APA, under one of these controls, is 0 in the whole run."""
     augment = recipe.augment
     ends = {"fixed": 0.0, "scheduled": augment.p_end, "adaptive": augment.p_max}
     return bool(augment.is_on and augment.control in controls and augment.start == ends[augment.control] == 0)
+
+
+def _factors(recipe: AnyRecipe) -> list[float]:
+    """Factors of the probability of all transforms in use."""
+    augment = recipe.augment
+    return [factor for group in augment.chosen for factor in augment.factors(group).values()]
+
+
+def _names_unused(recipe: AnyRecipe) -> bool:
+    """Whether `augment.multipliers` names a group that is not in use, or a transform of one."""
+    augment = recipe.augment
+    used = {name for group in augment.chosen for name in (group, *augment.factors(group))}
+    return bool(set(augment.multipliers or ()) - used)
 
 
 def _never_shrinks(recipe: AnyRecipe) -> bool:
@@ -100,19 +108,29 @@ TRANSFORMS = (
     Conflict("augment.p", lambda recipe: _never_happens(recipe, "fixed", "scheduled"), _PLAIN),
     Conflict("augment.p_max", lambda recipe: _never_happens(recipe, "adaptive"), _PLAIN),
     Conflict(
+        ("augment.speed", "augment.control"),
+        lambda recipe: (
+            recipe.augment.is_on
+            and recipe.augment.control == "adaptive"
+            and recipe.augment.speed > recipe.train.total > 0
+        ),
+        "an adaptive probability takes augment.speed images from 0 to 1, more than train.total, so it hardly moves; "
+        "set about a tenth of train.total",
+    ),
+    Conflict(
+        "augment.multipliers",
+        _names_unused,
+        "names transforms of a group that is not in augment.groups, so it changes nothing for them",
+    ),
+    Conflict(
+        "augment.multipliers",
+        lambda recipe: recipe.augment.transforms != "none" and not any(_factors(recipe)),
+        "keeps the probability of every transform at 0, so D sees plain images alone; raise one",
+    ),
+    Conflict(
         "augment.color",
-        lambda recipe: _applies(recipe, "color") and recipe.augment.color == 0,
+        lambda recipe: has_group(recipe, "color") and recipe.augment.color == 0,
         f"is 0, so the group color {_NOTHING}",
-    ),
-    Conflict(
-        "augment.translation",
-        lambda recipe: _applies(recipe, "translation") and recipe.augment.shift_pixels(recipe.model.size) == 0,
-        f"is less than half a pixel at model.size, so the group translation {_NOTHING}",
-    ),
-    Conflict(
-        "augment.cutout",
-        lambda recipe: _applies(recipe, "cutout") and recipe.augment.hole_pixels(recipe.model.size) == 0,
-        f"is less than half a pixel at model.size, so the group cutout {_NOTHING}",
     ),
     Conflict(
         "augment.blur",

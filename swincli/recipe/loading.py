@@ -19,8 +19,9 @@ from pydantic import ValidationError
 from swincli.errors import RecipeError, UsageError, did_you_mean
 from swincli.recipe.by_resolution import DEFAULT
 from swincli.recipe.networks import ModelSection
+from swincli.recipe.origins import key_with_line
 from swincli.recipe.positions import key_lines
-from swincli.recipe.problems import explain, key_with_line
+from swincli.recipe.problems import explain
 from swincli.recipe.schema import Recipe
 from swincli.recipe.shipped import find_recipe, find_shipped, is_stream, shipped_recipes
 
@@ -224,7 +225,7 @@ def _value(model: ModelSection, key: str, side: int) -> Any:
 
 def _validate(tree: Tree, source: str, lines: Mapping[str, str]) -> Recipe:
     try:
-        return Recipe.model_validate(tree)
+        return Recipe.model_validate(tree).with_lines(lines)
     except ValidationError as error:
         problems = [explain(detail, lines) for detail in error.errors()]
         raise RecipeError(source, problems, "`swincli recipe schema` describes every key.") from None

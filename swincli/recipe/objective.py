@@ -16,6 +16,12 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "ada": ("blit", "geometry", "color", "filter", "noise", "cutout"),
 }
 """Groups of transforms of each set of `augment.transforms`."""
+TRANSFORMS: dict[str, tuple[str, ...]] = {
+    "blit": ("x_flip", "rotate90", "integer_shift"),
+    "geometry": ("scale", "rotation", "stretch", "fractional_shift"),
+    "color": ("brightness", "contrast", "luma_flip", "hue", "saturation"),
+}
+"""Transforms of ADA's groups that have several. "rotation" is that before the stretch and that after it."""
 LEAST_BLUR = 1 / 3
 """Smallest standard deviation in pixels of a blur that changes anything: with less, its kernel has one number."""
 DEFAULT_GROUPS = {"diffaugment": GROUPS["diffaugment"], "ada": ("blit", "geometry", "color")}
@@ -184,6 +190,9 @@ class AugmentSection(Section):
     """Target of the mean sign of D's logits at reals (control = "adaptive"); lower it for less overfitting."""
     speed: PositiveImageCount = 500_000
     """Images in which an adaptive probability can rise from 0 to 1; about a tenth of the run."""
+    multipliers: dict[str, Probability] | None = None
+    """Factors of the probability, from 0 to 1, of groups or of single transforms of ADA: { hue = 0, color = 0.5 }. A
+    transform's own factor takes the place of its group's."""
     apa: bool = False
     """Adaptive pseudo augmentation: with the same probability, D is shown a generated image as a real one."""
     color: Weight = 1.0
@@ -211,6 +220,19 @@ class AugmentSection(Section):
         unknown = [name for name in self.groups if name not in known]
         if unknown or not self.groups or len(set(self.groups)) < len(self.groups):
             raise inconsistent("groups", f"must name some of {', '.join(known)}, each once")
+        return self
+
+    @model_validator(mode="after")
+    def _multiplied_exist(self) -> Self:
+        if self.multipliers is None:
+            return self
+        groups = GROUPS.get(self.transforms, ())
+        if not groups:
+            raise inconsistent("multipliers", 'needs augment.transforms = "diffaugment" or "ada"')
+        known = list(dict.fromkeys([*groups, *(name for group in groups for name in self._names(group))]))
+        unknown = [name for name in self.multipliers if name not in known]
+        if unknown:
+            raise inconsistent("multipliers", f'"{unknown[0]}" is no transform; known are {", ".join(known)}')
         return self
 
     @model_validator(mode="after")
@@ -248,6 +270,18 @@ class AugmentSection(Section):
         if self.p is not None:
             return self.p
         return 1.0 if self.control == "fixed" else 0.0
+
+    def factor(self, group: str, name: str | None = None) -> float:
+        """Factor of the probability of one of a group's transforms; without a name, of a group that is one."""
+        given = self.multipliers or {}
+        return given.get(name or group, given.get(group, 1.0))
+
+    def factors(self, group: str) -> dict[str, float]:
+        """`factor` of each transform of a group."""
+        return {name: self.factor(group, name) for name in self._names(group)}
+
+    def _names(self, group: str) -> tuple[str, ...]:
+        return TRANSFORMS.get(group, (group,)) if self.transforms == "ada" else (group,)
 
     def shift_pixels(self, size: int) -> int:
         """DiffAugment's largest shift in pixels, of images of a side."""

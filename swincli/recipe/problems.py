@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from swincli.errors import did_you_mean
+from swincli.recipe.origins import key_with_line
 from swincli.recipe.schema import Recipe
 from swincli.recipe.section import INCONSISTENT
 
@@ -23,6 +24,7 @@ _WORDS = {
     "string_type": "must be text in quotes",
     "string_too_short": "must not be empty",
     "list_type": "must be a list in square brackets",
+    "dict_type": "must be a table in braces",
     "greater_than": "must be above {gt}",
     "greater_than_equal": "must be at least {ge}",
     "less_than": "must be below {lt}",
@@ -58,15 +60,9 @@ def explain(detail: ErrorDetails, lines: Mapping[str, str]) -> str:
         words = _WORDS[kind].format(**context).replace("'", '"') if kind in _WORDS else detail["msg"]
         message = f"{words[0].lower()}{words[1:]}, not {_as_toml(value)}"
     if len(detail["loc"]) > 2:
-        message = f"entry {int(location[2]) + 1} {message}"
+        place = detail["loc"][2]
+        message = f"entry {place + 1} {message}" if isinstance(place, int) else f"{place} {message}"
     return f"{key_with_line(location[:2], lines)}: {message}"
-
-
-def key_with_line(location: Sequence[str], lines: Mapping[str, str]) -> str:
-    """A key with its file and line, or those of its section: "train.batch (my.toml:12)"."""
-    key = ".".join(location)
-    origin = lines.get(key) or lines.get(location[0])
-    return f"{key} ({origin})" if origin else key
 
 
 def _as_toml(value: Any) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from swincli.recipe.conflicts import check_conflicts
 from swincli.recipe.networks import ModelSection as ModelSection
 from swincli.recipe.objective import AugmentSection, LossSection
+from swincli.recipe.origins import Origins, key_with_line
 from swincli.recipe.section import (
     CountOfImages,
     ImageCount,
@@ -73,7 +75,8 @@ class TrainSection(Section):
     decay_from: ImageCount | None = None
     """Images after which both learning rates decay linearly to 0 at `total`. Left out: constant rates."""
     clip: Annotated[float, Field(ge=0)] = 5.0
-    """Gradient clipping: largest gradient norm of D's phase, without R1's; 0 for no clipping."""
+    """Gradient clipping: largest gradient norm of D's phase; 0 for none. R1 and R2 are in it with `loss.joint_penalty`
+    alone, so a large gamma then leaves little of the rest."""
 
     @model_validator(mode="after")
     def _transfer_has_a_source(self) -> Self:
@@ -213,6 +216,16 @@ class Recipe(Section):
     ema: EmaSection = EmaSection()
     evaluate: EvaluateSection = EvaluateSection()
     run: RunSection = RunSection()
+    _origins: Origins = PrivateAttr(default_factory=Origins)
+
+    def with_lines(self, lines: Mapping[str, str]) -> Self:
+        """The same recipe, which knows where its keys were set: "my.toml:12" of each `section` and `section.key`."""
+        self._origins = Origins(lines)
+        return self
+
+    def named(self, key: str) -> str:
+        """A `section.key` with its file and line, as far as they are known: "train.batch (my.toml:12)"."""
+        return key_with_line(key.split("."), self._origins.lines)
 
     @model_validator(mode="after")
     def _nothing_contradicts(self) -> Self:

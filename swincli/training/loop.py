@@ -137,9 +137,11 @@ def _train(
         open_loader(recipe, store, split, processes.rank, device) as loader,
     ):
 
-        def micro_batches() -> list[Batch]:
+        def micro_batches(*, every_phase: bool = False) -> list[Batch]:
             seen, p = state.images_seen, setting.probability(state.images_seen)
-            return next_micro_batches(recipe, store, seen, split, processes.rank, device, loader, p)
+            return next_micro_batches(
+                recipe, store, seen, split, processes.rank, device, loader, p, every_phase=every_phase
+            )
 
         metrics = InTrainingMetrics(folder, state, store, console, processes) if recipe.evaluate.every else None
         if processes.is_main:
@@ -229,7 +231,7 @@ def start_run(
     state: TrainingState,
     store: Store,
     phases: list[Phase],
-    micro_batches: Callable[[], list[Batch]],
+    micro_batches: Callable[..., list[Batch]],
     stop: StopRequest,
     console: Console,
     processes: Processes,
@@ -241,7 +243,7 @@ def start_run(
     Args:
         folder, state, store: The run, its state and its images.
         phases: All phases of a step.
-        micro_batches: The data of the next step.
+        micro_batches: The data of the next step; with `every_phase=True` for phases that are not due, too.
         stop: Records how long a save takes.
         console: Where warnings go.
         processes: The ranks that share the batch.
@@ -253,7 +255,7 @@ def start_run(
     processes.from_main(lambda: check_disk(folder, state, console))
     is_new = not processes.from_main(folder.is_started)
     if is_new:
-        smoke_test_step(folder, state, lambda: run_all(phases, micro_batches()), processes)
+        smoke_test_step(folder, state, lambda: run_all(phases, micro_batches(every_phase=True)), processes)
 
     def write_first_files() -> None:
         save_samples(folder, state)

@@ -27,7 +27,7 @@ from swincli.training.run.shared_state import copy_in_memory
 from swincli.training.run.state import TrainingState, make_networks, read_state, restore
 from swincli.training.step.batch_shards import split_batch
 from swincli.training.step.freeze_d import frozen_parameters
-from swincli.training.step.held_out import open_held_out
+from swincli.training.step.held_out import open_held_out, refuse_held_out_of_source
 from swincli.training.step.labels import check_labels
 from swincli.training.transfer.init_from import check_init
 from swincli.units import format_bytes
@@ -43,13 +43,14 @@ def open_training_store(recipe: Recipe, console: Console) -> Store:
 
     Raises:
         RecipeError: `data.path` is not set.
-        DataError: the images are missing or damaged, or cannot be prepared.
+        DataError: the images are missing or damaged, or cannot be prepared, or are to be prepared beside held-out ones.
         ResourceError: captions need a sentence encoder, which is not installed.
     """
     data = recipe.data
     path = _data_path(recipe)
     is_new = not path.exists() and data.source is not None
     if is_new and data.source is not None:
+        refuse_held_out_of_source(recipe)
         console.say(f"{path} does not exist: preparing it from {data.source}")
         others = any(kind.name != "text" for kind in recipe.model.attribute_kinds.values())
         labels = data.labels or (SLOTS if others and is_composed(data.source) else None)
@@ -87,6 +88,7 @@ def open_existing_store(recipe: Recipe) -> Store | None:
         return store
     if not source.startswith("builtin:") and not Path(source).exists():
         raise DataError(f"data.source: {source} does not exist, and neither does data.path, {path}")
+    refuse_held_out_of_source(recipe)
     return None
 
 

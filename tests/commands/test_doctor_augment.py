@@ -77,6 +77,22 @@ def test_a_blur_has_a_row_of_its_own(shared_recipe: Path, store: Store, monkeypa
     assert blurred.diff(dim=1).abs().mean() < 0.5 * sharp.diff(dim=1).abs().mean()
 
 
+def test_the_title_has_the_factors_of_the_probability(
+    shared_recipe: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+
+    def keep(pictures: list[torch.Tensor], _: int, labels: GridLabels) -> torch.Tensor:
+        titles.append(labels.title)
+        return pictures[0]
+
+    monkeypatch.setattr(augment_page, "draw_labelled_grid", keep)
+    for more in ([], ["augment.multipliers={hue=0, color=0.5}"]):
+        draw_augment_page(load_recipe(str(shared_recipe), ["augment.transforms=ada", *more]), store)
+    plain, told = titles
+    assert told == f"{plain}, p times: hue 0, color 0.5"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -125,6 +125,24 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         "loss.lecam",
         "loss.lecam_from images",
     ),
+    "a shift of no pixel": (
+        '[model]\nsize = 16\n[augment]\ntransforms = "diffaugment"\ntranslation = 0.03',
+        5,
+        "augment.translation",
+        "half a pixel",
+    ),
+    "a hole of no pixel": (
+        '[model]\nsize = 16\n[augment]\ntransforms = "diffaugment"\ncutout = 0.001',
+        5,
+        "augment.cutout",
+        "half a pixel",
+    ),
+    "AugSelf of a shift of no pixel": (
+        '[augment]\ntransforms = "diffaugment"\ntranslation=1e-3\n[loss]\naugself_d=1\naugself_groups=["translation"]',
+        3,
+        "augment.translation",
+        "half a pixel",
+    ),
     "bCR and transforms": (
         '[augment]\ntransforms = "diffaugment"\n[loss]\nbcr_fake = 10.0',
         4,
@@ -143,6 +161,12 @@ BAD = {  # a recipe, the line that is named, the key, and part of the reason
         2,
         "loss.augself_d",
         "a fixed p of 1",
+    ),
+    "AugSelf of what seldom happens": (
+        '[augment]\ntransforms = "diffaugment"\nmultipliers = {color = 0.5}\n[loss]\naugself_d = 1.0',
+        3,
+        "augment.multipliers",
+        "a factor of 1",
     ),
     "APA, pairs and classes": (
         '[augment]\napa = true\np = 0.3\n[loss]\nadversarial = "relativistic"\n[model]\nclasses = 2',
@@ -370,6 +394,7 @@ def test_what_goes_together() -> None:
     both = '[augment]\ntransforms = "diffaugment"\n'
     for text in (
         both + "[loss]\naugself_d = 1.0\naugself_g = 0.2",
+        both + "multipliers = {cutout = 0.5}\n[loss]\naugself_d = 1.0",
         both + '[loss]\nadversarial = "hinge"\nlecam = 0.3\nzcr_d = 20.0\nzcr_g = 0.5',
         both + 'control = "adaptive"\napa = true\n[model]\nclasses = 3',
         '[loss]\nadversarial = "wasserstein"',

@@ -38,9 +38,22 @@ NOTHING = {  # sections of a recipe that begins with [model], the key, and part 
     ),
     "a bound of 0": (DIFFAUGMENT + 'control = "adaptive"\np_max = 0.0', "augment.p_max", "plain images alone"),
     "APA of nothing": ("[augment]\napa = true\np = 0.0", "augment.p", "plain images alone"),
+    "a speed above the run's length": (
+        DIFFAUGMENT + 'control = "adaptive"\nspeed = "2M"\n[train]\ntotal = "1M"', "augment.speed", "hardly moves"
+    ),
+    "the default speed in a short run": (
+        '[augment]\napa = true\ncontrol = "adaptive"\n[train]\ntotal = "100k"', "augment.control", "hardly moves"
+    ),
     "no colour": (DIFFAUGMENT + "color = 0.0", "augment.color", "is 0"),
-    "a shift of no pixel": (DIFFAUGMENT + "translation = 0.03", "augment.translation", "half a pixel"),
-    "a hole of no pixel": (DIFFAUGMENT + "cutout = 0.001", "augment.cutout", "half a pixel"),
+    "a factor of what is not used": (
+        DIFFAUGMENT + 'groups = ["color"]\nmultipliers = {cutout = 0.5}', "augment.multipliers", "not in augment.groups"
+    ),
+    "a factor of an unused group's hue": (
+        '[augment]\ntransforms = "ada"\ngroups = ["blit"]\nmultipliers = {hue = 0}', "augment.multipliers", "not in"
+    ),
+    "factors of 0": (
+        DIFFAUGMENT + "multipliers = {color = 0, translation = 0, cutout = 0}", "augment.multipliers", "raise one"
+    ),
     "a blur of nothing": ("[augment]\nblur = 0.3\nblur_until = 100", "augment.blur", "a third of a pixel"),
     "a bound of a fixed probability": (DIFFAUGMENT + "p_max = 0.5", "augment.p_max", '"adaptive"'),
     "a target of a fixed probability": (DIFFAUGMENT + "target = 0.5", "augment.target", '"adaptive"'),
@@ -97,6 +110,7 @@ def test_every_row_is_tested_here() -> None:
     [
         DIFFAUGMENT + 'groups = ["color"]\ncutout = 0.001\ntranslation = 0.001',
         DIFFAUGMENT + "translation = 0.032",
+        '[augment]\ntransforms = "ada"\nmultipliers = {blit = 0, geometry = 0, color = 0, hue = 0.1}',
         '[augment]\ntransforms = "ada"\ncontrol = "fixed"\np = 0.5\nspeed = "100k"',
         "[loss]\ntop_k = 0.9\ntop_k_every = 100\n[train]\ntotal = 101",
         '[loss]\ntv = 1.0\ntv_until = "1M"\n[train]\ntotal = "1M"',
@@ -105,6 +119,8 @@ def test_every_row_is_tested_here() -> None:
         "size = 128\nfeatures_side = 128\n[loss]\nfeatures = 1.0",  # the network's own side would be larger
         "features_side = 224\n[loss]\nfeatures = 1.0",  # undoes that of a base
         "features_side = 512\n[loss]\nfeatures = 1.0",
+        DIFFAUGMENT + 'control = "adaptive"\nspeed = "1M"\n[train]\ntotal = "1M"',
+        DIFFAUGMENT + '[train]\ntotal = "100k"',
         '[augment]\napa = true\ncontrol = "adaptive"',
         'mixer = {default = "grid", "64" = "latent"}\nscore_mask = "gaussian"\nbias_init = "manhattan"',
         'mixer = {"256" = "sepconv"}\nmixer_padding = "circular"',

@@ -54,11 +54,11 @@ def plan(draws: Tensor, p: float, size: int, section: AugmentSection) -> Plan:
 
     Args:
         draws: Their numbers from `ada_draws.draw`, `[B, K]` on the CPU.
-        p: Probability of each transform.
+        p: Probability of each transform, before its factor.
         size: Side of the images.
-        section: The groups.
+        section: The groups and the factors.
     """
-    drawn = Drawn(draws, p, section.chosen)
+    drawn = Drawn(draws, p, section)
     filtered = choose(torch.stack([drawn.happens(f"filter_{band}") for band in range(FILTER_BANDS)]).any(dim=0))
     return Plan(
         plan_geometry(drawn, size),

@@ -21,11 +21,13 @@ class Transform:
         group: Its group in `augment.groups`.
         uniform: How many numbers in [0, 1) it uses.
         normal: How many numbers of N(0, 1) it uses.
+        key: Its name in `augment.multipliers`; empty for the name that it has here.
     """
 
     group: str
     uniform: int = 0
     normal: int = 0
+    key: str = ""
 
 
 FILTER_BANDS = 4
@@ -35,20 +37,20 @@ TRANSFORMS: dict[str, Transform] = {
     "rotate90": Transform("blit", uniform=1),
     "integer_shift": Transform("blit", uniform=2),
     "scale": Transform("geometry", normal=1),
-    "rotate_before": Transform("geometry", uniform=1),
+    "rotate_before": Transform("geometry", uniform=1, key="rotation"),
     "stretch": Transform("geometry", normal=1),
-    "rotate_after": Transform("geometry", uniform=1),
+    "rotate_after": Transform("geometry", uniform=1, key="rotation"),
     "fractional_shift": Transform("geometry", normal=2),
     "brightness": Transform("color", normal=1),
     "contrast": Transform("color", normal=1),
     "luma_flip": Transform("color", uniform=1),
     "hue": Transform("color", uniform=1),
     "saturation": Transform("color", normal=1),
-    **{f"filter_{band}": Transform("filter", normal=1) for band in range(FILTER_BANDS)},
+    **{f"filter_{band}": Transform("filter", normal=1, key="filter") for band in range(FILTER_BANDS)},
     "noise": Transform("noise", normal=1),
     "cutout": Transform("cutout", uniform=2),
 }
-"""All transforms in the order in which they are applied, each with probability p."""
+"""All transforms in the order in which they are applied, each with probability p, times its factor."""
 
 
 @dataclass(frozen=True)
@@ -93,19 +95,22 @@ class Drawn:
 
     Attributes:
         draws: `[B, K]` from `draw`, on the CPU.
-        p: Probability of each transform.
-        groups: The groups in use.
+        p: Probability of each transform, before its factor.
+        section: The groups in use and the factors.
     """
 
     draws: Tensor
     p: float
-    groups: tuple[str, ...]
+    section: AugmentSection
+
+    def probability(self, name: str) -> float:
+        """Probability of a transform: 0 if its group is not in use. Each of the two rotations has less than this."""
+        row = TRANSFORMS[name]
+        return self.p * self.section.factor(row.group, row.key or name) if row.group in self.section.chosen else 0.0
 
     def happens(self, name: str, p: float | None = None) -> Tensor:
         """Whether a transform happens to each image, bool `[B]`; `p` takes the place of its probability."""
-        if TRANSFORMS[name].group not in self.groups:
-            return torch.zeros(len(self.draws), dtype=torch.bool)
-        return self.draws[:, _layout()[0][name].gate] < (self.p if p is None else p)
+        return self.draws[:, _layout()[0][name].gate] < (self.probability(name) if p is None else p)
 
     def uniform(self, name: str) -> Tensor:
         """A transform's numbers in [0, 1), float64 `[B, N]`."""

@@ -79,7 +79,7 @@ def _any_happens(drawn: Drawn, group: str) -> Tensor:
 
 def _happens(drawn: Drawn, name: str) -> Tensor:
     rotates = name in ("rotate_before", "rotate_after")
-    return drawn.happens(name, rotation_probability(drawn.p) if rotates else None)
+    return drawn.happens(name, rotation_probability(drawn.probability(name)) if rotates else None)
 
 
 def inverse_maps(drawn: Drawn, size: int) -> Tensor:

@@ -45,11 +45,11 @@ def plan(draws: Tensor, p: float, size: int, section: AugmentSection) -> Plan:
 
     Args:
         draws: Their numbers from `draw`, `[B, WIDTH]` on the CPU.
-        p: Probability of each group.
+        p: Probability of each group, before its factor.
         size: Side of the images.
-        section: Groups and strengths.
+        section: Groups, factors and strengths.
     """
-    gates = {group: draws[:, GATES[group]] < p for group in section.chosen}
+    gates = {group: draws[:, GATES[group]] < p * section.factor(group) for group in section.chosen}
     happens = {group: gate for group, gate in gates.items() if bool(gate.any())}
     coordinates = {}
     if "translation" in happens:

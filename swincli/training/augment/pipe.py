@@ -65,12 +65,14 @@ class Augmentation:
         return TRANSFORM_SETS[self.section.transforms].draw(self.section, self.model.size, count, random)
 
     def plan(self, draws: Tensor, p: float) -> Any:
-        """What happens to images, a plan of the recipe's set.
+        """What happens to images, a plan of the recipe's set; None for nothing, where the probability is 0.
 
         Args:
             draws: Their random numbers, `[B, K]` on the CPU.
             p: Probability of each transform.
         """
+        if p == 0:
+            return None
         return TRANSFORM_SETS[self.section.transforms].plan(draws, p, self.model.size, self.section)
 
     def apply(self, images: Tensor, plan: Any) -> Tensor:
@@ -78,8 +80,11 @@ class Augmentation:
 
         Args:
             images: `[B, 3, S, S]` in the networks' range; bfloat16 becomes float32.
-            plan: What happens to them.
+            plan: What happens to them; None for nothing, which returns the very images: a change of the pixel range and
+                back would change their last bits.
         """
+        if plan is None:
+            return images
         change = TRANSFORM_SETS[self.section.transforms].change
         images = images.float() if images.dtype == torch.bfloat16 else images
         pixels = self.model.pixel_mean, self.model.pixel_std

@@ -30,7 +30,8 @@ class Batch:
         g_reals: Other training images, for losses that compare G's images with reals; None without such a loss.
         draws: Random numbers of the losses by name, each `[B, ...]` on the CPU; see `draws.DRAWS`.
         sent: Copies of draws on the device, by name.
-        plans: What the transforms of views do, by view; views without a plan get one where they are transformed.
+        plans: What the transforms of views do, by view, None for nothing. A view without a plan gets one where it is
+            transformed.
     """
 
     reals: Tensor

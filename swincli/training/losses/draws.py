@@ -22,6 +22,10 @@ VIEWS = ("d_real", "d_fake", "g_fake", "g_real", "r1", "r2")
 """Images that D sees: reals and fakes in its own phase, fakes and reals in G's, reals of R1 and fakes of R2."""
 
 
+def _one(recipe: Recipe) -> int:  # noqa: ARG001
+    return 1
+
+
 @dataclass(frozen=True)
 class Draw:
     """Random numbers of one purpose.
@@ -29,10 +33,16 @@ class Draw:
     Attributes:
         wanted: Whether a recipe needs them.
         make: `(recipe, count, random)` -> float32 or bool, `[count, ...]`.
+        interval: Steps from one use to the next, of a lazy phase; the first step uses all.
     """
 
     wanted: Callable[[Recipe], bool]
     make: Callable[[Recipe, int, torch.Generator], Tensor]
+    interval: Callable[[Recipe], int] = _one
+
+    def is_due(self, recipe: Recipe, images_seen: int) -> bool:
+        """Whether their phase runs in the step after `images_seen` images."""
+        return images_seen // recipe.train.batch % self.interval(recipe) == 0
 
 
 def _normal_latents(recipe: Recipe, count: int, random: torch.Generator) -> Tensor:
@@ -66,8 +76,14 @@ _VIEW_WANTED: dict[str, Callable[[Recipe], bool]] = {
 }
 
 
-def _wants_view(name: str) -> Callable[[Recipe], bool]:
-    return lambda recipe: recipe.augment.transforms != "none" and _VIEW_WANTED[name](recipe)
+def _view(name: str) -> Draw:
+    """The numbers of the transforms of a view."""
+    every = _penalty_interval if name in ("r1", "r2") else _one
+    return Draw(lambda recipe: recipe.augment.transforms != "none" and _VIEW_WANTED[name](recipe), _augment, every)
+
+
+def _penalty_interval(recipe: Recipe) -> int:
+    return recipe.loss.r1_interval
 
 
 def _uniform(recipe: Recipe, count: int, random: torch.Generator) -> Tensor:  # noqa: ARG001
@@ -86,11 +102,13 @@ def _shared(recipe: Recipe, count: int, random: torch.Generator) -> Tensor:  # n
 DRAWS: dict[str, Draw] = {
     "flip": Draw(lambda recipe: recipe.augment.flip, _flips),
     "flip g_reals": Draw(lambda recipe: recipe.augment.flip and ADVERSARIAL[recipe.loss.adversarial].paired, _flips),
-    **{f"{AUGMENT}{name}": Draw(_wants_view(name), _augment) for name in VIEWS},
+    **{f"{AUGMENT}{name}": _view(name) for name in VIEWS},
     "apa": Draw(lambda recipe: recipe.augment.apa, _uniform),
     "zcr_d": Draw(lambda recipe: recipe.loss.zcr_d > 0, _normal_latents),
     "zcr_g": Draw(lambda recipe: recipe.loss.zcr_g > 0, _normal_latents),
-    "path_length": Draw(lambda recipe: recipe.loss.path_length > 0, _normal_images),
+    "path_length": Draw(
+        lambda recipe: recipe.loss.path_length > 0, _normal_images, lambda recipe: recipe.loss.path_length_interval
+    ),
     "mee/axis": Draw(lambda recipe: recipe.loss.mee_dlle > 0, _shared),
     "mee/real": Draw(lambda recipe: recipe.loss.mee_dlle > 0, _normal_images),
     "mee/fake": Draw(lambda recipe: recipe.loss.mee_dlle > 0, _normal_images),
@@ -100,10 +118,16 @@ DRAWS: dict[str, Draw] = {
 }
 
 
-def draw_all(recipe: Recipe, images_seen: int) -> dict[str, Tensor]:
-    """The numbers that a recipe needs for the step after `images_seen` images, `[batch, ...]` each."""
+def draw_all(recipe: Recipe, images_seen: int, *, every_phase: bool = False) -> dict[str, Tensor]:
+    """The numbers that the step after `images_seen` images uses, `[batch, ...]` each.
+
+    Args:
+        recipe: The experiment.
+        images_seen: Images shown before the step.
+        every_phase: Also those of lazy phases that are not due.
+    """
     return {
         name: each.make(recipe, recipe.train.batch, derive(recipe.train.seed, name, images_seen))
         for name, each in DRAWS.items()
-        if each.wanted(recipe)
+        if each.wanted(recipe) and (every_phase or each.is_due(recipe, images_seen))
     }

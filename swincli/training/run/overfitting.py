@@ -2,7 +2,8 @@
 
 With held-out images, D memorises if its logits at them lie below those at training images by more than half of what
 those at generated images do. This is ADA's r_v above 0.5 (Karras et al., 2020, eq. 1). Without them, ADA's r_t decides,
-the mean sign of D's logits at training images: it stays above 0.9.
+the mean sign of D's logits at training images: it stays above 0.9. With paired logits that is the mean sign of
+differences. It is near 1 for any D that tells reals from fakes, so there is no warning then.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from swincli.recipe import Recipe
 from swincli.training.augment.probability import AUGMENT_P
+from swincli.training.losses.adversarial import ADVERSARIAL
 from swincli.training.run.overfitting_advice import when_d_memorises, when_g_collapses
 
 REAL, FAKE, SIGN = "d/real_logit", "d/fake_logit", "d/real_sign"
@@ -57,7 +59,7 @@ class OverfittingSigns:
                 mean = self.means.get(name, line[name])
                 self.means[name] = mean + _WEIGHT * (line[name] - mean)
         begun = images_seen >= LASTING * total
-        if not begun or not self._d_memorises():
+        if not begun or not self._d_memorises(recipe):
             self.since = None
         elif self.since is None:
             self.since = images_seen
@@ -74,11 +76,11 @@ class OverfittingSigns:
         """Plain values for a state file."""
         return asdict(self)
 
-    def _d_memorises(self) -> bool:
+    def _d_memorises(self, recipe: Recipe) -> bool:
         means = self.means
         if {TRAINED, HELD_OUT, FAKE} <= means.keys():
             return self._overfitting_share() > LARGEST_RV
-        return means.get(SIGN, 0.0) > LARGEST_RT
+        return not ADVERSARIAL[recipe.loss.adversarial].paired and means.get(SIGN, 0.0) > LARGEST_RT
 
     def _overfitting_share(self) -> float:
         """ADA's r_v: 0 if D's logits at held-out images are those at training images, 1 if those at fakes."""

@@ -32,6 +32,8 @@ def next_micro_batches(
     device: torch.device,
     loader: ImageLoader | None = None,
     probability: float | None = None,
+    *,
+    every_phase: bool = False,
 ) -> list[Batch]:
     """The micro-batches of one rank for the next step. All random numbers are drawn for the whole batch, then sliced.
 
@@ -44,6 +46,7 @@ def next_micro_batches(
         device: Device of the networks.
         loader: Loads the images; by default they are read from the store now.
         probability: Of the transforms in this step, which are then planned now; by default where they are applied.
+        every_phase: Also with the random numbers of lazy phases that are not due.
 
     Raises:
         DataError: the images cannot be read.
@@ -58,7 +61,9 @@ def next_micro_batches(
     everything = to_network(pixels, model.pixel_mean, model.pixel_std)
     reals, g_reals = everything[: len(mine)], everything[len(mine) :]
     d_latents, g_latents = torch.randn(2, count, model.latent_dim, generator=derive(seed, "latents", images_seen))
-    batch = with_draws(Batch(reals, d_latents[mine], g_latents[mine], images_seen), recipe, mine)
+    batch = with_draws(
+        Batch(reals, d_latents[mine], g_latents[mine], images_seen), recipe, mine, every_phase=every_phase
+    )
     if sampler.paired:
         batch = replace(batch, g_reals=g_reals)
     if model.is_conditional:
@@ -70,9 +75,10 @@ def next_micro_batches(
     return [_flipped(part) for part in batches] if recipe.augment.flip else batches
 
 
-def with_draws(batch: Batch, recipe: Recipe, mine: Tensor) -> Batch:
+def with_draws(batch: Batch, recipe: Recipe, mine: Tensor, *, every_phase: bool = False) -> Batch:
     """The batch with all random numbers of a step, of the images at some positions of the whole batch, on the CPU."""
-    draws = {name: values[mine] for name, values in draw_all(recipe, batch.images_seen).items()}
+    drawn = draw_all(recipe, batch.images_seen, every_phase=every_phase)
+    draws = {name: values[mine] for name, values in drawn.items()}
     if not (recipe.loss.bcr_real or recipe.loss.bcr_fake):
         return replace(batch, draws=draws)
     random = derive(recipe.train.seed, "augment", batch.images_seen)

@@ -39,38 +39,64 @@ def open_held_out(recipe: Recipe, store: Store) -> Store | None:
     """
     if recipe.evaluate.held_out is None:
         return None
-    path, size = Path(recipe.evaluate.held_out), recipe.model.size
-    split_hint = (
-        f"Make both with `swincli prepare-data SOURCE DEST --resolution {size} --split train:0.9,test:0.1`: "
-        "DEST/train is data.path, DEST/test is evaluate.held_out."
+    key, path, hint = recipe.named(_KEY), Path(recipe.evaluate.held_out), _split_hint(recipe)
+    held_out = _open(recipe)
+    own, trained = held_out.manifest, store.manifest
+    if own.content_hash == trained.content_hash:
+        raise DataError(f"{key}: {path} holds the training images of data.path, {store.path}", hint)
+    if held_out.resolution != recipe.model.size:
+        raise DataError(
+            f"{key}: the images of {path} are {held_out.resolution} px, but model.size is {recipe.model.size}", hint
+        )
+    if recipe.model.attributes and not _same_attributes(own, trained):
+        raise DataError(f"{key}: {path} has other values or ranges of attributes than {store.path}", hint)
+    if own.split is None:
+        raise DataError(f"{key}: {path} is not a part of a split, so it may hold training images", hint)
+    if own.split != trained.split or own.part == trained.part:
+        raise DataError(
+            f"{key}: {path} may hold training images: it and data.path, {store.path}, are not two parts of one split",
+            hint,
+        )
+    return held_out
+
+
+def refuse_held_out_of_source(recipe: Recipe) -> None:
+    """Refuse `evaluate.held_out` where the training images are still to be made from `data.source`, which splits none.
+
+    Raises:
+        DataError: it is set; the reason is that it is no store, if so.
+    """
+    if recipe.evaluate.held_out is None:
+        return
+    _open(recipe)
+    raise DataError(
+        f"{recipe.named(_KEY)}: data.path, {recipe.data.path}, would be made of all images of data.source, so those of "
+        f"{recipe.evaluate.held_out} may be among them",
+        _split_hint(recipe),
     )
+
+
+def _open(recipe: Recipe) -> Store:
+    """The store of `evaluate.held_out`, with the recipe's labels."""
+    key, path, hint = recipe.named(_KEY), Path(recipe.evaluate.held_out or ""), _split_hint(recipe)
     parts = sorted(part.name for part in path.iterdir() if is_store(part)) if path.is_dir() else []
     if not is_store(path) and parts:
-        raise DataError(f"{_KEY}: {path} holds the stores {', '.join(parts)}", "Name the one that is not trained on.")
+        raise DataError(f"{key}: {path} holds the stores {', '.join(parts)}", "Name the one that is not trained on.")
     if not path.exists():
-        raise DataError(f"{_KEY}: {path} does not exist", split_hint)
+        raise DataError(f"{key}: {path} does not exist", hint)
     try:
         held_out = Store.open(path)
         check_labels(recipe.model, held_out)
     except SwincliError as error:
-        raise DataError(f"{_KEY}: {error.message}", error.hint) from error
-    own, trained = held_out.manifest, store.manifest
-    if own.content_hash == trained.content_hash:
-        raise DataError(f"{_KEY}: {path} holds the training images of data.path, {store.path}", split_hint)
-    if held_out.resolution != size:
-        raise DataError(
-            f"{_KEY}: the images of {path} are {held_out.resolution} px, but model.size is {size}", split_hint
-        )
-    if recipe.model.attributes and not _same_attributes(own, trained):
-        raise DataError(f"{_KEY}: {path} has other values or ranges of attributes than {store.path}", split_hint)
-    if own.split is None:
-        raise DataError(f"{_KEY}: {path} is not a part of a split, so it may hold training images", split_hint)
-    if own.split != trained.split or own.part == trained.part:
-        raise DataError(
-            f"{_KEY}: {path} may hold training images: it and data.path, {store.path}, are not two parts of one split",
-            split_hint,
-        )
+        raise DataError(f"{key}: {error.message}", error.hint) from error
     return held_out
+
+
+def _split_hint(recipe: Recipe) -> str:
+    return (
+        f"Make both with `swincli prepare-data SOURCE DEST --resolution {recipe.model.size} --split "
+        "train:0.9,test:0.1`: DEST/train is data.path, DEST/test is evaluate.held_out."
+    )
 
 
 def _same_attributes(one: Manifest, other: Manifest) -> bool:

@@ -152,6 +152,13 @@ def _check(recipe: Recipe, found: InitCheckpoint) -> None:
     elif recipe.loss.elastic and snapshot.discriminator is None:
         problems = [f"loss.elastic: {found.path} has no D, whose gradients say which weights matter"]
         hint = "Start from a state, which has D: a run folder or its state-*.pt."
+    elif not tuning and _has_other_buffer(recipe, found):
+        then_buffer = snapshot.recipe.loss.mee_buffer
+        problems = [f"{recipe.named('loss.mee_buffer')}: {recipe.loss.mee_buffer} here, {then_buffer} in {found.path}"]
+        hint = (
+            f"Go on with its features: --set loss.mee_buffer={then_buffer}; or keep yours and fine-tune: "
+            "--set train.init_mode=fine-tune"
+        )
     elif not tuning and snapshot.images_seen >= train.total:
         problems = [f"train.total: is {train.total:,} images, but {found.path} has seen {snapshot.images_seen:,}"]
         hint = (
@@ -160,6 +167,13 @@ def _check(recipe: Recipe, found: InitCheckpoint) -> None:
         )
     if problems:
         raise RecipeError("train.init", problems, hint)
+
+
+def _has_other_buffer(recipe: Recipe, found: InitCheckpoint) -> bool:
+    """Whether the checkpoint brings earlier features for MEE's entropy, of another number."""
+    now, then = recipe.loss, found.snapshot.recipe.loss
+    both = now.mee_entropy > 0 and then.mee_entropy > 0 and bool(found.memory)
+    return both and now.mee_buffer != then.mee_buffer
 
 
 def _text(model: ModelSection, key: str) -> str:

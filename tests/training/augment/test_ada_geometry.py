@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from swincli.recipe.objective import AugmentSection
+from swincli.recipe.objective import GROUPS, AugmentSection
 from swincli.training.augment import ada
 from swincli.training.augment.ada_draws import TRANSFORMS, Drawn, draw
 from swincli.training.augment.ada_geometry import (
@@ -28,6 +28,7 @@ from swincli.training.augment.ada_geometry import (
 from swincli.training.rng import derive
 
 SECTION = AugmentSection(transforms="ada")
+BLIT = AugmentSection(transforms="ada", groups=["blit"])
 IDENTITY = torch.eye(3, dtype=torch.float64)[None]
 X_FLIP = torch.diag(torch.tensor([-1.0, 1, 1], dtype=torch.float64))[None]
 
@@ -45,7 +46,7 @@ def apply(images: Tensor, draws: Tensor, p: float, section: AugmentSection = SEC
 
 
 def drawn(p: float, count: int = 16, name: str = "a", size: int = 8) -> Drawn:
-    return Drawn(draw(SECTION, size, count, derive(0, name)), p, SECTION.chosen)
+    return Drawn(draw(SECTION, size, count, derive(0, name)), p, SECTION)
 
 
 def turned(quarters: int) -> Tensor:
@@ -159,22 +160,22 @@ def test_the_rate_of_any_rotation_is_p() -> None:
 
 
 def test_every_transform_happens_with_probability_p() -> None:
-    many = Drawn(drawn(0.0, 20_000).draws, 0.3, ("blit", "geometry", "color", "filter", "noise", "cutout"))
+    many = Drawn(drawn(0.0, 20_000).draws, 0.3, AugmentSection(transforms="ada", groups=list(GROUPS["ada"])))
     for name in TRANSFORMS:
         assert many.happens(name).double().mean() == pytest.approx(0.3, abs=0.012)
-    assert not Drawn(many.draws, 1.0, ("blit",)).happens("hue").any()
+    assert not Drawn(many.draws, 1.0, BLIT).happens("hue").any()
 
 
 def test_the_ranges_of_what_is_drawn() -> None:
     section = AugmentSection(transforms="ada", groups=["blit"])
-    maps = inverse_maps(Drawn(draw(section, 16, 4000, derive(0, "b")), 1.0, section.chosen), 16)
+    maps = inverse_maps(Drawn(draw(section, 16, 4000, derive(0, "b")), 1.0, section), 16)
     linear, offset = maps[:, :2, :2], maps[:, :2, 2]
     torch.testing.assert_close(linear.det().abs(), torch.ones(4000, dtype=torch.float64))
     kinds = {tuple(each) for each in linear.round().int().flatten(1).tolist()}
     assert len(kinds) == 8  # four turns, mirrored or not
     assert sorted(set(offset.abs().round().int().flatten().tolist())) == [0, 1, 2]
     geometry = AugmentSection(transforms="ada", groups=["geometry"])
-    maps = inverse_maps(Drawn(draw(geometry, 16, 20_000, derive(0, "g")), 1.0, geometry.chosen), 16)
+    maps = inverse_maps(Drawn(draw(geometry, 16, 20_000, derive(0, "g")), 1.0, geometry), 16)
     areas = maps[:, :2, :2].det().log2() / 2
     assert areas.mean() == pytest.approx(0, abs=0.005)
     assert areas.std() == pytest.approx(0.2, abs=0.005)  # the stretch keeps the area
@@ -183,7 +184,7 @@ def test_the_ranges_of_what_is_drawn() -> None:
 
 
 def test_whole_shifts_of_an_eighth_are_shifts_of_pixels() -> None:
-    only_shift = Drawn(drawn(0.0, 400).draws, 1.0, ("blit",))
+    only_shift = Drawn(drawn(0.0, 400).draws, 1.0, BLIT)
     before = images(400, 16)
     after = geometric(before, plan_geometry(only_shift, 16))
     values = [set(image.flatten().tolist()) for image in before]

@@ -24,7 +24,7 @@ def only(group: str) -> AugmentSection:
 
 def drawn(group: str, count: int, p: float = 1.0, size: int = 8) -> Drawn:
     section = only(group)
-    return Drawn(draw(section, size, count, derive(0, group)), p, section.chosen)
+    return Drawn(draw(section, size, count, derive(0, group)), p, section)
 
 
 def changed(images: Tensor, group: str, p: float = 1.0) -> Tensor:
@@ -92,7 +92,7 @@ def test_the_lowest_band_is_three_times_the_low_pass() -> None:
 
 def test_gains_keep_the_expected_power() -> None:
     power = torch.tensor([10.0, 1, 1, 1], dtype=torch.float64) / 13
-    one = Drawn(drawn("filter", 500).draws, 0.2, ("filter",))
+    one = Drawn(drawn("filter", 500).draws, 0.2, only("filter"))
     once = torch.stack([one.happens(f"filter_{band}") for band in range(4)]).sum(dim=0) == 1
     torch.testing.assert_close(
         (filter_gains(one)[once].square() @ power), torch.ones(int(once.sum()), dtype=torch.float64)

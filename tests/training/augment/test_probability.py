@@ -147,9 +147,20 @@ def test_micro_batches_and_ranks_equal_the_whole_batch(tiny_recipe: MakeRecipe, 
         assert all(torch.equal(batch.draws[name][split.rank_indices(rank)], part.draws[name]) for name in part.draws)
 
 
-def test_a_probability_of_0_leaves_the_run_as_it_is(tiny_recipe: MakeRecipe, store: Store) -> None:
+@pytest.mark.parametrize(
+    "condition",
+    [
+        (),
+        ("model.pixel_mean=[0.485,0.456,0.406]", "model.pixel_std=[0.229,0.224,0.225]"),
+        ("run.precision=bf16",),
+    ],
+    ids=["own range", "ImageNet's range", "bf16"],
+)
+def test_a_probability_of_0_leaves_the_run_as_it_is(
+    tiny_recipe: MakeRecipe, store: Store, condition: tuple[str, ...]
+) -> None:
     plain, *others = (
-        after_steps(tiny_recipe(*switches), store, 1)
+        after_steps(tiny_recipe(*condition, *switches), store, 1)
         for switches in (
             (),
             ("augment.transforms=ada", "augment.p=0", "augment.apa=true"),

@@ -55,6 +55,18 @@ def test_without_held_out_images_the_mean_sign_decides() -> None:
     assert "mean sign" in told
 
 
+def test_the_sign_of_pairs_says_nothing_of_memory() -> None:
+    """The mean sign of D(real) - D(fake) is near 1 for any D that tells the two apart."""
+    recipe, signs = (
+        parse_recipe('[loss]\nadversarial = "relativistic"\n[train]\ntotal = 10000', "run"),
+        OverfittingSigns(),
+    )
+    told = [text for number in range(1, 100) for text in signs.add({"d/real_sign": 1.0}, 100 * number, recipe)]
+    assert told == []
+    told = [text for number in range(1, 100) for text in signs.add(MEMORISING, 100 * number, recipe)]
+    assert len(told) == 1
+
+
 NONE, DIFFAUGMENT = "", '[augment]\ntransforms = "diffaugment"\n'
 ADAPTIVE = f'{DIFFAUGMENT}control = "adaptive"\n'
 SCHEDULED = f'{DIFFAUGMENT}control = "scheduled"\np = 1.0\np_until = 100\n'

@@ -112,7 +112,7 @@ def test_a_whole_step_makes_two_copies(tiny_recipe: Callable[..., Recipe], store
 
     def step() -> None:
         seen, p = state.images_seen, setting.probability(state.images_seen)
-        batches = next_micro_batches(recipe, store, seen, split, 0, META, probability=p)
+        batches = next_micro_batches(recipe, store, seen, split, 0, META, probability=p, every_phase=True)
         state.images_seen = 0  # every phase is due
         run_step(state, phases, batches)
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,10 @@ from swincli.console import Console
 from swincli.data.preparing.prepare import PrepareOptions, prepare
 from swincli.data.store.reader import Store
 from swincli.errors import DataError
-from swincli.recipe import Recipe
+from swincli.publishing.report import CURVES
+from swincli.recipe import Recipe, load_recipe
 from swincli.training.loop import train
+from swincli.training.preflight import open_existing_store, open_training_store
 from swincli.training.run.folder import RunFolder
 from swincli.training.run.state import build_state, read_state
 from swincli.training.step.batch_shards import BatchSplit
@@ -62,6 +65,17 @@ def test_held_out_images_are_in_the_log_and_change_no_bit(tiny_recipe: MakeRecip
     assert lines[1]["samples/diversity"] > 0
 
 
+def test_every_curve_of_the_report_can_be_reported_by_a_run(
+    tiny_recipe: MakeRecipe, parts: Path, tmp_path: Path
+) -> None:
+    held_out = f"evaluate.held_out={json.dumps(str(parts / 'test'))}"
+    recipe = tiny_recipe(*RANDOM, held_out, "augment.control=adaptive", "loss.r1_interval=1", "train.total=20")
+    train(recipe, Store.open(parts / "train"), tmp_path, CPU, Console(quiet=True), resume=True)
+    lines = [json.loads(line) for line in (tmp_path / "stats.jsonl").read_text().splitlines()]
+    drawn = {name for _, names, _, _ in CURVES for name in names}
+    assert drawn - {name for line in lines for name in line} == set()
+
+
 @pytest.mark.parametrize("more", [(), ("loss.adaptive_mix=1",)])
 def test_ranks_and_micro_batches_give_the_mean_of_the_whole_batch(
     tiny_recipe: MakeRecipe, parts: Path, more: tuple[str, ...]
@@ -101,12 +115,12 @@ def test_a_held_out_store_that_cannot_show_overfitting_is_one_error(
         parts: "holds the stores test, train",
         store.path: "is not a part of a split",
         tmp_path / "none": "does not exist",
-        tmp_path: "evaluate.held_out: ",
+        tmp_path: "holds the stores copy",
     }
     for path, words in stores.items():
         with pytest.raises(DataError) as error:
             open_held_out(tiny_recipe(f"evaluate.held_out={json.dumps(str(path))}"), Store.open(parts / "train"))
-        assert error.value.message.startswith("evaluate.held_out: ")
+        assert error.value.message.startswith("evaluate.held_out (--set): ")
         assert words in error.value.message
         assert error.value.hint
     larger = tiny_recipe(f"evaluate.held_out={json.dumps(str(parts / 'test'))}", "model.size=32")
@@ -115,6 +129,25 @@ def test_a_held_out_store_that_cannot_show_overfitting_is_one_error(
     with pytest.raises(DataError, match="are not two parts of one split"):
         open_held_out(tiny_recipe(f"evaluate.held_out={json.dumps(str(parts / 'test'))}"), store)
     classes = tiny_recipe(f"evaluate.held_out={json.dumps(str(parts / 'test'))}", "model.classes=2")
-    with pytest.raises(DataError, match=r"evaluate\.held_out: .* have no labels"):
+    with pytest.raises(DataError, match=r"evaluate\.held_out \(--set\): .* have no labels"):
         open_held_out(classes, labelled_store)
     assert open_held_out(tiny_recipe(), store) is None
+
+
+def test_the_error_names_the_line_also_before_the_store_is_made(
+    tiny_recipe_file: Path, parts: Path, tmp_path: Path
+) -> None:
+    made, recipe = tmp_path / "made", tmp_path / "my.toml"
+    for held_out, words in ((tmp_path / "none", "does not exist"), (parts / "test", "would be made of all images")):
+        recipe.write_text(
+            f'extends = "{tiny_recipe_file}"\n[evaluate]\nheld_out = "{held_out}"\n'
+            f'[data]\npath = "{made}"\nsource = "{parts.parent / "pictures"}"\n'
+        )
+        loaded = load_recipe(str(recipe))
+        for check in (open_existing_store, partial(open_training_store, console=Console(quiet=True))):
+            with pytest.raises(DataError, match=rf"^evaluate\.held_out \(my\.toml:3\): .*{words}") as error:
+                check(loaded)
+            assert "--split" in str(error.value.hint)
+    assert not made.exists()
+    assert loaded.model_copy() == load_recipe(str(recipe), ["train.seed=0"])  # lines do not tell recipes apart
+    assert loaded.model_copy().named("data.path") == "data.path (my.toml:5)"
