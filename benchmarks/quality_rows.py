@@ -10,6 +10,7 @@ R3GAN_LAZY = ('loss.adversarial="relativistic"', "loss.r2_gamma=0.5")
 AUGSELF = ("loss.augself_d=1", "loss.augself_g=0.2")
 LECAM = ("loss.lecam=0.01", "loss.lecam_from={tenth}")
 VISION = ("model.features_side=64", "loss.features=0.3")
+FADING = ("loss.features_end=0.1", "loss.features_until={half}")
 PROJECTED = (
     'model.discriminator="features"', "model.features_side=64", 'loss.adversarial="hinge"', "loss.r1_gamma=0",
     "augment.blur=2", "augment.blur_until={tenth}",
@@ -37,6 +38,8 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "projected": PROJECTED,
     "vision-aided+ada-diffaugment": (*VISION, *DIFFAUGMENT, *ADAPTIVE),
     "vision-aided+ada-diffaugment+relativistic-r2-lazy": (*VISION, *DIFFAUGMENT, *ADAPTIVE, *R3GAN_LAZY),
+    "vision-aided-fading+ada-diffaugment": (*VISION, *FADING, *DIFFAUGMENT, *ADAPTIVE),
+    "vision-aided+ada-diffaugment-slow": (*VISION, *DIFFAUGMENT, *ADAPTIVE, "train.g_lr=1e-3", "train.d_lr=1e-3"),
     "projected+diffaugment": (*PROJECTED, *DIFFAUGMENT),
     "faithful": ("ffhq256.toml",),
     "modern": ("modern{size}.toml", "loss.features_until={half}", "augment.speed={tenth}"),
