@@ -114,9 +114,9 @@ def test_the_smoke_test_reads_its_images_once(
 ) -> None:
     read, plain = [], loop.next_micro_batches
 
-    def next_micro_batches(recipe: Recipe, store: Store, images_seen: int, *others: Any) -> list[Batch]:
+    def next_micro_batches(recipe: Recipe, store: Store, images_seen: int, *others: Any, **named: Any) -> list[Batch]:
         read.append(images_seen)
-        return plain(recipe, store, images_seen, *others)
+        return plain(recipe, store, images_seen, *others, **named)
 
     monkeypatch.setattr(loop, "next_micro_batches", next_micro_batches)
     run(tiny_recipe("train.total=8"), store, tmp_path / "run")

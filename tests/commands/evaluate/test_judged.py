@@ -74,7 +74,13 @@ def test_accuracies_by_its_features_are_among_the_cautions(
 
 @pytest.mark.parametrize(
     ("file_format", "drawn"),
-    [("png", "."), ("jpg", "."), ("zip", "images.zip"), ("npz", "images.npz"), ("store", "store")],
+    [
+        ("png", "."),
+        ("store", "store"),
+        pytest.param("jpg", ".", marks=pytest.mark.slow),
+        pytest.param("zip", "images.zip", marks=pytest.mark.slow),
+        pytest.param("npz", "images.npz", marks=pytest.mark.slow),
+    ],
 )
 def test_images_that_sample_drew_from_the_model_are_refused_too(file_format: str, drawn: str, capsys: Capture) -> None:
     draw = ["sample", "--checkpoint", "judged.safetensors", "--seeds", "0-2", "--out", "drawn", "--format", file_format]
