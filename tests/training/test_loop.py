@@ -129,7 +129,7 @@ def test_the_smoke_test_leaves_no_trace(tiny_recipe: MakeRecipe, store: Store, a
     assert contents(all_states, 0)["g_optimizer"]["state"] == {}
 
 
-@pytest.mark.parametrize("stop_after", [1, 4, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stop_after", [4, *(pytest.param(number, marks=pytest.mark.slow) for number in (1, 3))])
 def test_stopping_and_going_on_gives_the_same_bits(
     augmented: Path,
     tiny_recipe: MakeRecipe,

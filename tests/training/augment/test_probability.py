@@ -37,6 +37,7 @@ KINDS = {
     "adaptive": ADAPTIVE,
     "apa": ("augment.apa=true", "augment.p=0.5"),
 }
+OTHERS = sorted(KINDS.keys() - {"adaptive"})
 
 
 def controlled(signs: list[float], recipe: Recipe) -> list[float]:
@@ -130,7 +131,7 @@ def after_steps(recipe: Recipe, store: Store, steps: int) -> TrainingState:
     return state
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", ["adaptive", *(pytest.param(kind, marks=pytest.mark.slow) for kind in OTHERS)])
 def test_micro_batches_and_ranks_equal_the_whole_batch(tiny_recipe: MakeRecipe, store: Store, kind: str) -> None:
     common = (*KINDS[kind], "train.batch=8", "run.log=8", "run.snapshot=8", "model.std_group=2")
     whole, parts = tiny_recipe(*common), tiny_recipe(*common, "run.micro_batch=2")

@@ -79,7 +79,7 @@ def content_now(steps: Steps) -> dict[str, Any]:
     return copy_in_memory(steps.state)
 
 
-@pytest.mark.parametrize("content_of", [content_now, moments_of_zeros])
+@pytest.mark.parametrize("content_of", [content_now, pytest.param(moments_of_zeros, marks=pytest.mark.slow)])
 def test_a_run_that_was_stopped_in_its_warm_up_goes_on_to_the_bit(
     tiny_recipe: MakeRecipe, larger_store: Store, content_of: Callable[[Steps], dict[str, Any]]
 ) -> None:
