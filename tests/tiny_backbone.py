@@ -14,6 +14,15 @@ from swincli.model.discriminators import frozen_features
 from swincli.model.discriminators.frozen_features import Backbone
 
 CHANNELS = (4, 4, 6, 8)
+TINY_RUN = (
+    "model.size=32",
+    "model.g_channels=[8,8,8,8]",
+    "model.d_channels=[8,8,8,8]",
+    "train.total=400",
+    "train.batch=4",
+    "loss.r1_interval=2",
+)
+"""Of recipes whose D looks at frozen features."""
 
 
 class TinyBackbone(nn.Module):

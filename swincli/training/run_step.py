@@ -14,7 +14,7 @@ from swincli.training.losses.batch import Batch
 from swincli.training.losses.memory import Step
 from swincli.training.losses.remembered import noted_features, update_memory
 from swincli.training.run.state import TrainingState
-from swincli.training.schedules import adam_beta2, lr_scale
+from swincli.training.schedules import adam_beta2, is_due, lr_scale
 from swincli.training.step.optimizers import lazy_intervals, set_rates
 from swincli.training.step.phases import Phase
 
@@ -63,7 +63,7 @@ def run_step(state: TrainingState, phases: Sequence[Phase], micro_batches: list[
     Nothing in it waits for the device. What losses remember of features is changed in it. What they remember of scalars
     needs `remember`.
     """
-    train, number = state.recipe.train, state.images_seen // state.recipe.train.batch
+    train = state.recipe.train
     scale = lr_scale(state.images_seen, train)
     beta2 = None if train.beta2_end is None else adam_beta2(state.images_seen, train)
     for optimizer, interval in zip((state.g_optimizer, state.d_optimizer), lazy_intervals(state.recipe), strict=True):
@@ -71,7 +71,7 @@ def run_step(state: TrainingState, phases: Sequence[Phase], micro_batches: list[
     scalars: dict[str, Tensor] = {}
     phase_of: dict[str, str] = {}
     for phase in phases:
-        if number % phase.interval == 0:
+        if is_due(state.images_seen, train.batch, phase.interval):
             reported = phase.run(micro_batches)
             scalars |= reported
             phase_of |= dict.fromkeys(reported, phase.name)

@@ -13,6 +13,11 @@ def crossed(images_seen: int, batch: int, interval: int) -> bool:
     return images_seen // interval != (images_seen - batch) // interval
 
 
+def is_due(images_seen: int, batch: int, interval: int) -> bool:
+    """Whether a phase of every `interval` steps runs in the step after `images_seen` images."""
+    return images_seen // batch % interval == 0
+
+
 def lr_scale(images_seen: int, train: TrainSection) -> float:
     """Factor of both learning rates: 1, then linearly to 0 between `decay_from` and `total`.
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -276,7 +276,7 @@ def _source_images(text: str, source: Source, entries: list[Entry]) -> ImageSet:
     def content_hash(advance: Advance) -> str:
         return remembered_hash(source, entries, partial(hash_all, advance))
 
-    return ImageSet(text, len(entries), None, content_hash, read, look=partial(of_source, source, entries))
+    return ImageSet(text, len(entries), None, content_hash, read, look=cache(partial(of_source, source, entries)))
 
 
 def _decode_entry(source: Source, entry: Entry, content: bytes | None) -> NDArray[np.uint8]:

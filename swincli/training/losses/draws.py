@@ -16,6 +16,7 @@ from swincli.training.augment.pipe import Augmentation
 from swincli.training.losses.adversarial import ADVERSARIAL
 from swincli.training.losses.views import draw_blend
 from swincli.training.rng import derive
+from swincli.training.schedules import is_due
 
 AUGMENT = "augment/"  # what the names of the transforms' numbers start with
 VIEWS = ("d_real", "d_fake", "g_fake", "g_real", "r1", "r2")
@@ -39,10 +40,6 @@ class Draw:
     wanted: Callable[[Recipe], bool]
     make: Callable[[Recipe, int, torch.Generator], Tensor]
     interval: Callable[[Recipe], int] = _one
-
-    def is_due(self, recipe: Recipe, images_seen: int) -> bool:
-        """Whether their phase runs in the step after `images_seen` images."""
-        return images_seen // recipe.train.batch % self.interval(recipe) == 0
 
 
 def _normal_latents(recipe: Recipe, count: int, random: torch.Generator) -> Tensor:
@@ -129,5 +126,5 @@ def draw_all(recipe: Recipe, images_seen: int, *, every_phase: bool = False) -> 
     return {
         name: each.make(recipe, recipe.train.batch, derive(recipe.train.seed, name, images_seen))
         for name, each in DRAWS.items()
-        if each.wanted(recipe) and (every_phase or each.is_due(recipe, images_seen))
+        if each.wanted(recipe) and (every_phase or is_due(images_seen, recipe.train.batch, each.interval(recipe)))
     }

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from swincli.training.losses.memory import Remembered, Step, scalar
+from swincli.training.schedules import is_due
 
 PATH_MEAN = "path_length/mean"
 DECAY = 0.99  # of the mean length
@@ -44,5 +45,5 @@ REMEMBERED = Remembered(
     wanted=lambda recipe: recipe.loss.path_length > 0,
     start=lambda _: {PATH_MEAN: scalar(0.0)},
     update=_update,
-    reads_last=lambda recipe, _, images_seen: images_seen // recipe.train.batch % recipe.loss.path_length_interval == 0,
+    reads_last=lambda recipe, _, images_seen: is_due(images_seen, recipe.train.batch, recipe.loss.path_length_interval),
 )

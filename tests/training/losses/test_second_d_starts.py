@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from loss_switches import Steps
-from tiny_backbone import TinyBackbone, install_tiny_backbone
+from tiny_backbone import TINY_RUN, TinyBackbone, install_tiny_backbone
 from torch import Tensor
 
 from swincli.data.store.reader import Store
@@ -18,15 +18,7 @@ from swincli.training.run.shared_state import copy_in_memory
 from swincli.training.run.state import restore
 
 MakeRecipe = Callable[..., Recipe]
-KEYS = (
-    "model.size=32",
-    "model.g_channels=[8,8,8,8]",
-    "model.d_channels=[8,8,8,8]",
-    "train.total=400",
-    "train.batch=4",
-    "loss.r1_interval=2",
-    "loss.features=1",
-)
+KEYS = (*TINY_RUN, "loss.features=1")
 LATER = "loss.features_from=8"
 MOMENTUM = pytest.mark.parametrize("beta1", ["0.0", "0.5"])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from loss_switches import Steps
-from tiny_backbone import NoFile, TinyBackbone, install_tiny_backbone
+from tiny_backbone import TINY_RUN, NoFile, TinyBackbone, install_tiny_backbone
 
 from swincli.console import Console
 from swincli.data.store.reader import Store
@@ -22,14 +22,6 @@ from swincli.training.step.freeze_d import frozen_parameters
 from swincli.training.transfer.checkpoint_sources import read_init_checkpoint
 
 MakeRecipe = Callable[..., Recipe]
-KEYS = (
-    "model.size=32",
-    "model.g_channels=[8,8,8,8]",
-    "model.d_channels=[8,8,8,8]",
-    "train.total=400",
-    "train.batch=4",
-    "loss.r1_interval=2",
-)
 ASIDE = ("loss.features=1",)
 ALONE = ("model.discriminator=features", "loss.adversarial=hinge", "loss.r1_gamma=0")
 BOTH_WAYS = pytest.mark.parametrize(
@@ -43,14 +35,14 @@ def backbone(monkeypatch: pytest.MonkeyPatch) -> TinyBackbone:
 
 
 def steps(tiny_recipe: MakeRecipe, store: Store, *keys: str, double: bool = False) -> Steps:
-    return Steps(tiny_recipe(*KEYS, *keys), store, double=double)
+    return Steps(tiny_recipe(*TINY_RUN, *keys), store, double=double)
 
 
 @pytest.mark.parametrize("keys", [ASIDE, ALONE], ids=["aside", "alone"])
 def test_a_state_names_the_weights_of_the_backbone(
     tiny_recipe: MakeRecipe, keys: tuple[str, ...], tmp_path: Path
 ) -> None:
-    recipe, path = tiny_recipe(*KEYS, *keys), tmp_path / "state-000000000000.pt"
+    recipe, path = tiny_recipe(*TINY_RUN, *keys), tmp_path / "state-000000000000.pt"
     content = state_content(build_state(recipe, "hash", torch.device("cpu")))
     assert content["backbone"] == NoFile.sha256
     check_same_run(content, path, recipe, "hash", Console(quiet=True))
@@ -66,7 +58,7 @@ def test_a_state_names_the_weights_of_the_backbone(
 
 
 def test_other_states_name_no_backbone(tiny_recipe: MakeRecipe) -> None:
-    assert "backbone" not in state_content(build_state(tiny_recipe(*KEYS), "hash", torch.device("cpu")))
+    assert "backbone" not in state_content(build_state(tiny_recipe(*TINY_RUN), "hash", torch.device("cpu")))
 
 
 @BOTH_WAYS
@@ -165,4 +157,4 @@ def test_no_layer_of_it_can_be_frozen(tiny_recipe: MakeRecipe, larger_store: Sto
 )
 def test_what_contradicts_it_is_refused(tiny_recipe: MakeRecipe, keys: tuple[str, ...], named: str) -> None:
     with pytest.raises(RecipeError, match=named.replace(".", r"\.")):
-        tiny_recipe(*KEYS, *keys)
+        tiny_recipe(*TINY_RUN, *keys)

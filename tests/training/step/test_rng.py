@@ -10,7 +10,8 @@ from loss_switches import Steps
 
 from swincli.data.store.reader import Store
 from swincli.recipe import Recipe
-from swincli.training.losses.draws import Draw, draw_all
+from swincli.training.losses import draws
+from swincli.training.losses.draws import draw_all
 from swincli.training.rng import derive
 
 
@@ -23,9 +24,9 @@ def test_same_moment_same_numbers() -> None:
 
 
 def test_seed_purpose_and_moment_all_matter() -> None:
-    draws = [draw(1, "latents", 320), draw(2, "latents", 320), draw(1, "augment", 320), draw(1, "latents", 352)]
-    for index, one in enumerate(draws):
-        assert not any(torch.equal(one, other) for other in draws[index + 1 :])
+    drawn = [draw(1, "latents", 320), draw(2, "latents", 320), draw(1, "augment", 320), draw(1, "latents", 352)]
+    for index, one in enumerate(drawn):
+        assert not any(torch.equal(one, other) for other in drawn[index + 1 :])
 
 
 def test_the_global_generator_is_left_alone() -> None:
@@ -48,7 +49,7 @@ def test_lazy_phases_draw_when_they_are_due_and_the_run_keeps_its_bits(
         assert all(torch.equal(values, everything[name]) for name, values in drawn.items())
     due = Steps(recipe, store)
     reported = due.run(4)
-    monkeypatch.setattr(Draw, "is_due", lambda *_: True)
+    monkeypatch.setattr(draws, "is_due", lambda *_: True)
     always = Steps(recipe, store)
     assert always.run(4) == reported
     tensors = due.tensors()
