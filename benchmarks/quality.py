@@ -34,9 +34,10 @@ from typing import Any
 
 import torch
 from quality_report import Cell, Point, write_report
-from quality_rows import LOOK_AT_EFFICIENTNET, RECIPES
+from quality_rows import RECIPES
 from quality_sets import BATCH, HARDER, ROOT, SETS, Prepared, prepare
 
+from swincli.recipe import load_recipe
 from swincli.system.atomic_files import write_atomically
 from swincli.system.resources import usable_cores
 from swincli.units import parse_count
@@ -160,7 +161,7 @@ class Lab:
         problem = "" if finished else self._train(recipe, run, total, settings)
         models = [] if problem else _models(run, every)
         chosen = models if self.curves else models[-1:]
-        known = recipe in LOOK_AT_EFFICIENTNET
+        known = bool(models) and self._looks_at_efficientnet(recipe)
         points = [self._measured(folder, model, whole=model == models[-1], known=known) for model in chosen]
         return Cell(recipe, seed, run, points, problem)
 
@@ -207,14 +208,25 @@ class Lab:
 
     def _train(self, recipe: str, run: Path, images: int, settings: Sequence[str]) -> str:
         """Train, or go on with a run; returns what is wrong, or nothing."""
-        base, overrides = self.recipe(recipe)
-        for name, share in ("{tenth}", 10), ("{half}", 2):
-            overrides = [each.replace(name, str(max(1, images // share))) for each in overrides]
+        base, overrides = self._recipe_of_run(recipe, images)
         command = ["train", str(base), "--out", str(run), "--quiet"]
         done = self.swincli(command + [part for setting in [*overrides, *settings] for part in ("--set", setting)])
         if done.returncode == 0:
             return ""
         return next((line for line in done.stderr.splitlines() if line.startswith("error:")), done.stderr[-500:])
+
+    def _recipe_of_run(self, recipe: str, images: int) -> tuple[Path, list[str]]:
+        """`recipe` with the numbers of a run of so many images."""
+        base, overrides = self.recipe(recipe)
+        for name, share in ("{tenth}", 10), ("{half}", 2):
+            overrides = [each.replace(name, str(max(1, images // share))) for each in overrides]
+        return base, overrides
+
+    def _looks_at_efficientnet(self, recipe: str) -> bool:
+        """Whether a D of this recipe sees images through the network that is also a detector."""
+        base, overrides = self._recipe_of_run(recipe, self._total(recipe))
+        resolved = load_recipe(str(base), [*overrides, f"train.total={self._total(recipe)}"])
+        return resolved.loss.features > 0 or resolved.model.discriminator == "features"
 
     def _kept(self, folder: Path, images: int, ending: str = "") -> Path:
         """The file of a measurement."""

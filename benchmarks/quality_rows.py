@@ -59,4 +59,3 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "bcr+relativistic-r2": (*BCR, *R3GAN),
 }
 """Overrides of the base recipe, or of the recipe that comes first. {tenth} and {half} are of the run, in images."""
-LOOK_AT_EFFICIENTNET = [name for name in RECIPES if name.startswith(("vision-aided", "projected", "modern"))]

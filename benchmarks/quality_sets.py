@@ -46,7 +46,7 @@ latent_dim = 64
 {networks}
 spectral_norm = false
 adain_gamma = 1.0
-
+{model}
 [data]
 path = "{few}"
 
@@ -59,7 +59,7 @@ clip = 0.0
 
 [loss]
 r1_gamma = 0.5
-
+{loss}
 [ema]
 half_life = "5k"
 ramp = 0.25
@@ -70,6 +70,22 @@ grid = [8, 4]
 keep = 1
 tensorboard = false
 """
+_NO_LABELS = {"model": "", "loss": ""}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of a set, with the lines of the base recipe that train by them, as recipes/quickstart.toml does.
+
+    Attributes:
+        file: The option --labels of prepare-data.
+        model: Lines of the section [model].
+        loss: Lines of the section [loss].
+    """
+
+    file: str
+    model: str
+    loss: str
 
 
 @dataclass(frozen=True)
@@ -82,6 +98,7 @@ class ImageSet:
         budget: Images of a run by default: at 32 px about 8 minutes of one idle core.
         source: Writes what prepare-data needs into a folder, and returns the source and its pictures: name, bytes.
         dedupe: Skip equal images.
+        labels: Labels to train by, if it has them.
     """
 
     few: int
@@ -89,6 +106,7 @@ class ImageSet:
     budget: str
     source: Callable[[Path], tuple[str, list[tuple[str, bytes]]]]
     dedupe: bool = False
+    labels: Labels | None = None
 
 
 @dataclass(frozen=True)
@@ -139,18 +157,28 @@ def _cats(_: Path) -> tuple[str, list[tuple[str, bytes]]]:
         return str(CATS), [(name, archive.read(name)) for name in archive.namelist() if name.endswith(".webp")]
 
 
-def _emoji(_: Path) -> tuple[str, list[tuple[str, bytes]]]:
-    """The built-in emoji of swincli."""
-    from swincli.data.sources.builtin import open_builtin
+def _builtin(name: str, size: int) -> Callable[[Path], tuple[str, list[tuple[str, bytes]]]]:
+    """Pictures that come along with swincli."""
 
-    source = open_builtin("builtin:emoji")
-    return "builtin:emoji", [(entry.name, entry.read()) for entry in source.entries]
+    def pictures(_: Path) -> tuple[str, list[tuple[str, bytes]]]:
+        from swincli.data.sources.detect import open_source
 
+        return name, [(entry.name, entry.read()) for entry in open_source(name, size).entries]
+
+    return pictures
+
+
+_BODY_AND_ACCESSORY = Labels(
+    "slots.csv",
+    "attributes = { accessory = 16, body = 15 }\nmapping_layers = 2\nfeatures_side = 64\n",
+    "features = 0.3\nmatching = 0.5\n",
+)
 
 SETS: dict[str, ImageSet] = {
     "people-200": ImageSet(200, 32, "20k", _people, dedupe=True),
     "cats-500": ImageSet(500, 64, "16k", _cats),
-    "emoji-500": ImageSet(500, 64, "16k", _emoji),
+    "emoji-500": ImageSet(500, 64, "16k", _builtin("builtin:emoji", 64)),
+    "drawn-cats": ImageSet(2000, 64, "8k", _builtin("builtin:cats:2500", 64), labels=_BODY_AND_ACCESSORY),
     "cats-128": ImageSet(4500, 128, "200k", _cats),
 }
 HARDER = "cats-500" if CATS.exists() else "emoji-500"
@@ -179,7 +207,8 @@ def prepare(name: str, out: Path) -> Prepared:
     if (number := _manifest(few)["images"]) != image_set.few:
         raise SystemExit(f"{few}: {number} images, not {image_set.few}; remove {folder} and start again")
     base, size = folder / "base.toml", image_set.size
-    base.write_text(_BASE.format(size=size, networks=_NETWORKS[size], few=few.as_posix(), batch=BATCH))
+    labelled = {"model": image_set.labels.model, "loss": image_set.labels.loss} if image_set.labels else _NO_LABELS
+    base.write_text(_BASE.format(size=size, networks=_NETWORKS[size], few=few.as_posix(), batch=BATCH, **labelled))
     return Prepared(few, rest, full, base, _manifest(full)["images"], size)
 
 
@@ -191,6 +220,7 @@ def _place(content: bytes) -> float:
 def _prepare_data(source: str, target: Path, image_set: ImageSet, *options: str) -> None:
     command = [sys.executable, "-m", "swincli", "prepare-data", source, str(target), "--resolution"]
     command += [str(image_set.size), "--quiet", *(["--dedupe"] if image_set.dedupe else []), *options]
+    command += ["--labels", image_set.labels.file] if image_set.labels else []
     if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
         raise SystemExit(f"{source}: prepare-data failed")
 

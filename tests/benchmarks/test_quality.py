@@ -35,7 +35,9 @@ def quality(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def lab(quality: ModuleType, tmp_path: Path) -> Any:
     sets = importlib.import_module("quality_sets")
     base = tmp_path / "base.toml"
-    base.write_text(sets._BASE.format(size=32, networks=sets._NETWORKS[32], few="few", batch=sets.BATCH))
+    base.write_text(
+        sets._BASE.format(size=32, networks=sets._NETWORKS[32], few="few", batch=sets.BATCH, **sets._NO_LABELS)
+    )
     prepared = sets.Prepared(tmp_path / "few", tmp_path / "rest", tmp_path / "full", base, 1309, 32)
     return quality.Lab(tmp_path / "set" / "cells", prepared, 640, False, 100, True, Machine())
 
@@ -94,7 +96,7 @@ def test_every_row_is_a_recipe_or_left_out(
     sets = importlib.import_module("quality_sets")
     for size, networks in sets._NETWORKS.items():
         base = tmp_path / f"{size}.toml"
-        base.write_text(sets._BASE.format(size=size, networks=networks, few="few", batch=sets.BATCH))
+        base.write_text(sets._BASE.format(size=size, networks=networks, few="few", batch=sets.BATCH, **sets._NO_LABELS))
         data = replace(lab.data, size=size, base=base)
         of_size = replace(lab, out=lab.out / str(size), data=data, images=25_000)
         rows = of_size.rows(list(quality.RECIPES))
