@@ -53,11 +53,13 @@ def test_grids_recipes_and_their_difference(page: Any) -> None:
     assert "[train]" in found["text"]
 
 
-def test_a_model_of_a_run_is_opened_and_no_other(page: Any) -> None:
-    answer = page.client.post("/api/open", json={"run": "a", "images_seen": 16}, headers=OWN)
-    assert answer.json()["model"]["path"].endswith("a/model-000000000016.safetensors")
-    for asked in ({"run": "a", "images_seen": 8}, {"run": "../x", "images_seen": 16}, {"run": "a", "images_seen": "x"}):
-        assert page.client.post("/api/open", json=asked, headers=OWN).status_code in (400, 404)
+def test_a_model_of_a_run_is_opened_and_no_other(open_page: Callable[..., Any], runs: Path) -> None:
+    with open_page(runs=runs) as page:  # its own: what it opens stays open
+        answer = page.client.post("/api/open", json={"run": "a", "images_seen": 16}, headers=OWN)
+        assert answer.json()["model"]["path"].endswith("a/model-000000000016.safetensors")
+        wrong: list[dict[str, Any]] = [{"run": "a", "images_seen": 8}, {"run": "../x", "images_seen": 16}]
+        for asked in [*wrong, {"run": "a", "images_seen": "x"}]:
+            assert page.client.post("/api/open", json=asked, headers=OWN).status_code in (400, 404)
 
 
 def test_a_page_without_a_model_or_without_runs_says_so(open_page: Callable[..., Any], runs: Path) -> None:
