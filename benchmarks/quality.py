@@ -2,7 +2,7 @@
 
     python benchmarks/quality.py [--sets people-200] [--only plain diffaugment ...] [--seeds 0 1 2] [--equal time]
 
-Every cell is a recipe of `quality_rows.py` with one seed; a row whose recipe has no version of the set's size is left
+Every cell is a recipe of `quality_rows.py` with one seed; a row without a recipe that works at the set's size is left
 out. It is trained on a few images of a set (`quality_sets.py`), and its last model is measured against the full set by
 three detectors. With `--curves`, so are four models before it, by FID alone. The table and the pictures in OUT/SET are
 written after every cell (`quality_report.py`).
@@ -37,7 +37,8 @@ from quality_report import Cell, Point, write_report
 from quality_rows import RECIPES
 from quality_sets import BATCH, HARDER, ROOT, SETS, Prepared, prepare
 
-from swincli.recipe import load_recipe
+from swincli.errors import RecipeError
+from swincli.recipe import Recipe, load_recipe
 from swincli.system.atomic_files import write_atomically
 from swincli.system.resources import usable_cores
 from swincli.units import parse_count
@@ -154,7 +155,7 @@ class Lab:
         folder, total = self.out / f"{recipe}-{seed}", self._total(recipe)
         self._claim(folder / "cell.recipe", recipe)
         run, every = folder / "run", -(-total // (POINTS * BATCH)) * BATCH
-        settings = [f"train.seed={seed}", f"train.total={total}", f"train.decay_from={total * 4 // 5}"]
+        settings = [f"train.seed={seed}", *_length(total)]
         settings += [f"run.snapshot={every}", f"run.samples={every}"]
         settings += [f"evaluate.held_out={json.dumps(self.data.rest.as_posix())}"]
         finished = self._kept(folder, total).exists()
@@ -174,11 +175,23 @@ class Lab:
         return ROOT / "recipes" / overrides[0], [*own, *overrides[1:]]
 
     def rows(self, recipes: Sequence[str]) -> list[str]:
-        """The rows that there are at the size of the set, without those whose recipe has no version for it."""
-        there = [recipe for recipe in recipes if self.recipe(recipe)[0].exists()]
-        for recipe in (each for each in recipes if each not in there):
-            _say(f"{recipe} is left out: there is no {self.recipe(recipe)[0].name}")
-        return there
+        """The rows that work at the size of the set; of the others a line says why not."""
+        reasons = {recipe: self._refused(recipe) for recipe in recipes}
+        for recipe, reason in reasons.items():
+            if reason:
+                _say(f"{recipe} is left out: {reason}")
+        return [recipe for recipe in recipes if not reasons[recipe]]
+
+    def _refused(self, recipe: str) -> str:
+        """Why a row cannot be trained on this set; empty if it can."""
+        base = self.recipe(recipe)[0]
+        if not base.exists():
+            return f"there is no {base.name}"
+        try:
+            self._resolved(recipe)
+        except RecipeError as error:
+            return str(error)
+        return ""
 
     def _claim(self, path: Path, recipe: str) -> None:
         """Write what a measurement is of, the base recipe and the overrides, beside it.
@@ -224,9 +237,13 @@ class Lab:
 
     def _looks_at_efficientnet(self, recipe: str) -> bool:
         """Whether a D of this recipe sees images through the network that is also a detector."""
-        base, overrides = self._recipe_of_run(recipe, self._total(recipe))
-        resolved = load_recipe(str(base), [*overrides, f"train.total={self._total(recipe)}"])
+        resolved = self._resolved(recipe)
         return resolved.loss.features > 0 or resolved.model.discriminator == "features"
+
+    def _resolved(self, recipe: str) -> Recipe:
+        """The recipe of a run of as many images as plain's."""
+        base, overrides = self._recipe_of_run(recipe, self.images)
+        return load_recipe(str(base), [*overrides, *_length(self.images)])
 
     def _kept(self, folder: Path, images: int, ending: str = "") -> Path:
         """The file of a measurement."""
@@ -255,6 +272,11 @@ class Lab:
             values |= {name + ending: value for name, value in result["metrics"].items()}
             intervals |= {name + ending: ends for name, ends in result.get("intervals", {}).items()}
         return Point(images, values, intervals)
+
+
+def _length(images: int) -> list[str]:
+    """Overrides of a run of so many images: its rates fall in the last fifth."""
+    return [f"train.total={images}", f"train.decay_from={images * 4 // 5}"]
 
 
 def _models(run: Path, every: int) -> list[Path]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+from swincli.recipe.networks import MixerName
+
 ADAPTIVE = ('augment.control="adaptive"', "augment.speed={tenth}")
 DIFFAUGMENT = ('augment.transforms="diffaugment"',)
 BCR = ("loss.bcr_real=10", "loss.bcr_fake=10")
@@ -15,6 +19,8 @@ PROJECTED = (
     'model.discriminator="features"', "model.features_side=64", 'loss.adversarial="hinge"', "loss.r1_gamma=0",
     "augment.blur=2", "augment.blur_until={tenth}",
 )  # fmt: skip
+MIXERS = [name for name in get_args(MixerName) if name != "dw7"]
+"""The mixers beside that of the base recipe."""
 
 RECIPES: dict[str, tuple[str, ...]] = {
     "plain": (),
@@ -43,9 +49,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "projected+diffaugment": (*PROJECTED, *DIFFAUGMENT),
     "faithful": ("ffhq256.toml",),
     "modern": ("modern{size}.toml", "loss.features_until={half}", "augment.speed={tenth}"),
-    "mixer-double": ('model.mixer="double"',),
-    "mixer-grid": ('model.mixer="grid"',),
-    "mixer-na": ('model.mixer="na"',),
+    **{f"mixer-{name}": (f'model.mixer="{name}"',) for name in MIXERS},
     "mixer-hybrid": ('model.mixer={default="double", 32="dw7", 64="dw7"}',),
     "ada-diffaugment+lecam": (*DIFFAUGMENT, *ADAPTIVE, *LECAM),
     "ada-diffaugment+apa": (*DIFFAUGMENT, *ADAPTIVE, "augment.apa=true"),

@@ -179,6 +179,7 @@ SETS: dict[str, ImageSet] = {
     "cats-500": ImageSet(500, 64, "16k", _cats),
     "emoji-500": ImageSet(500, 64, "16k", _builtin("builtin:emoji", 64)),
     "drawn-cats": ImageSet(2000, 64, "8k", _builtin("builtin:cats:2500", 64), labels=_BODY_AND_ACCESSORY),
+    "drawn-cats-32": ImageSet(2000, 32, "8k", _builtin("builtin:cats:2500", 32), labels=_BODY_AND_ACCESSORY),
     "cats-128": ImageSet(4500, 128, "200k", _cats),
 }
 HARDER = "cats-500" if CATS.exists() else "emoji-500"
