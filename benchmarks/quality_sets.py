@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CATS = Path(os.environ.get("AFHQ_CATS", ROOT / "datasets" / "afhq_cat_256.zip"))
 """AFHQ's cats at 256 px as a zip of WebP files, if there is one: $AFHQ_CATS, or in datasets/."""
 
-# The networks of recipes/quickstart.toml, at 32 px and larger, without its classes and its frozen features.
+# The networks of recipes/colour-cats.toml, at 32 px and larger, without its classes and its frozen features.
 _NETWORKS = {
     32: """\
 g_channels = [64, 64, 64, 32]

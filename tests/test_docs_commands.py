@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from swincli.commands import evaluate, interpolate, prepare_data, project, sampl
 from swincli.commands.app import app, run
 from swincli.commands.evaluate import run as evaluate_run  # noqa: F401
 from swincli.commands.interpolate import run as interpolate_run  # noqa: F401
+from swincli.commands.options import recipe_overrides
 from swincli.commands.prepare_data import run as prepare_data_run  # noqa: F401
 from swincli.commands.project import run as project_run  # noqa: F401
 from swincli.commands.sample import run as sample_run  # noqa: F401
@@ -91,6 +93,41 @@ def test_every_option_exists_and_fits(
     while hasattr(command, "commands"):
         command, arguments = command.commands[arguments[0]], arguments[1:]
     command.make_context(name, list(arguments))  # type: ignore[attr-defined]  # raises for what it does not know
+
+
+TRAININGS = [(page, words[1:]) for page, words in ALL if words[0] == "train"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [words for _, words in TRAININGS],
+    ids=[f"{page.stem}: {' '.join(words)[:60]}" for page, words in TRAININGS],
+)
+def test_shipped_recipes_can_be_trained_with_these_changes(arguments: list[str], root_command: Any) -> None:
+    asked = root_command.commands["train"].make_context("train", list(arguments)).params
+    named = [name for name in asked["recipes"] if (ROOT / "recipes" / Path(name).with_suffix(".toml").name).exists()]
+    for name in named:
+        load_recipe(Path(name).stem, recipe_overrides(list(asked["overrides"] or []), asked["data"], asked["seed"]))
+
+
+EXTENSIONS = [
+    (page, block)
+    for page in PAGES
+    for block in re.findall(r"^```toml\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    if block.startswith("extends")
+]
+
+
+@pytest.mark.parametrize(
+    "block", [block for _, block in EXTENSIONS], ids=[f"{page.stem} {at}" for at, (page, _) in enumerate(EXTENSIONS)]
+)
+def test_the_recipes_of_the_pages_are_valid(block: str, tmp_path: Path) -> None:
+    """A recipe that extends one of the reader's own extends a small one here."""
+    for others in re.findall(r'^extends = "(.+\.toml)"', block, re.MULTILINE):
+        (tmp_path / others).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / others).write_text('extends = "quickstart-faces"\n', encoding="utf-8")
+    (tmp_path / "own.toml").write_text(block, encoding="utf-8")
+    assert load_recipe(str(tmp_path / "own.toml")).train.total > 0
 
 
 SHORTER = {

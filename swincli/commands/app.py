@@ -34,8 +34,8 @@ from swincli.version import __version__
 app = typer.Typer(
     name="swincli",
     help="Train, sample, explore and measure [bold]StyleSwin[/], the transformer GAN for high-resolution images.",
-    epilog="First time here? [bold]swincli train quickstart[/] learns to draw cats in about ten minutes on two CPU "
-    "cores.",
+    epilog="First time here? [bold]swincli train quickstart[/] learns to draw cats in about seven minutes on two idle "
+    "CPU cores.",
     rich_markup_mode="rich",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

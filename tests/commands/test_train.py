@@ -74,6 +74,20 @@ def test_a_source_is_prepared_where_the_store_is_missing(
     assert "preparing it from" in capsys.readouterr().err
 
 
+def test_pictures_that_only_the_recipe_names_are_warned_of_where_data_is_missing(
+    tiny_recipe_file: Path, tmp_path: Path, pictures: Path, capsys: Capture
+) -> None:
+    recipe = tmp_path / "inherits.toml"
+    recipe.write_text(f'extends = "{tiny_recipe_file.name}"\n[data]\nsource = "{pictures.as_posix()}"\n')
+    wanted = f"nowhere does not exist: it will be made of the recipe's data.source, {pictures.as_posix()}"
+    assert train(recipe, tmp_path / "run", "--dry-run", "--data", "nowhere") == 0
+    assert wanted in " ".join(capsys.readouterr().err.split())
+    named = ("--set", f'data.source="{pictures.as_posix()}"')
+    assert train(recipe, tmp_path / "run", "--dry-run", "--data", "nowhere", *named) == 0
+    assert train(recipe, tmp_path / "run", "--dry-run", "--set", 'data.path="nowhere"') == 0
+    assert "does not exist" not in capsys.readouterr().err
+
+
 def test_dry_run_writes_nothing(tiny_recipe_file: Path, tmp_path: Path, capsys: Capture) -> None:
     assert train(tiny_recipe_file, tmp_path / "run", "--dry-run", "--json") == 0
     facts = json.loads(capsys.readouterr().out)

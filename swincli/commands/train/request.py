@@ -31,7 +31,7 @@ class Entry:
         name: The recipe as it was given: a path, or the name of a shipped one.
         recipe: The recipe with everything it extends and all overrides.
         folder: The run folder.
-        warnings: What the recipe's files say in vain.
+        warnings: What the recipe's files say in vain, and pictures that nobody may have meant.
     """
 
     name: str
@@ -109,10 +109,18 @@ class TrainRequest:
             except RecipeError as error:
                 errors.append(error)
             else:
+                warnings = [*warnings, *self._other_pictures(recipe)]
                 found.append(Entry(name, recipe, self.out or default_folder(recipe, name), tuple(warnings)))
         if errors:
             raise _together(errors)
         return found
+
+    def _other_pictures(self, recipe: Recipe) -> list[str]:
+        """A warning if `--data` is not there and would be made of pictures that only the recipe names."""
+        named = any(override.split("=")[0].strip() == "data.source" for override in self.overrides or [])
+        if self.data is None or recipe.data.source is None or named or Path(self.data).exists():
+            return []
+        return [f"--data {self.data} does not exist: it will be made of the recipe's data.source, {recipe.data.source}"]
 
     @property
     def max_seconds(self) -> float | None:
