@@ -67,7 +67,7 @@ class DoctorRequest:
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="With --mixers: choose mixers whose sampling takes at most this share of the time, such as 0.6.",
+            help="With --mixers: choose mixers whose sampling takes at most this share of the time, such as 0.8.",
             rich_help_panel=EXPERIMENT,
         ),
     ] = None
@@ -125,11 +125,11 @@ class DoctorRequest:
         if self.only is not None and not self.mixers:
             raise UsageError("--only: needs --mixers", "For example --mixers --only dw7,grid")
         if self.budget is not None and not self.mixers:
-            raise UsageError("--budget: needs --mixers", "For example --mixers --budget 0.6")
+            raise UsageError("--budget: needs --mixers", "For example --mixers --budget 0.8")
         if self.budget is not None and not 0 < self.budget <= 1:
-            raise UsageError(f"--budget {self.budget:g}: must be above 0 and at most 1", "For example --budget 0.6")
+            raise UsageError(f"--budget {self.budget:g}: must be above 0 and at most 1", "For example --budget 0.8")
         if self.write is not None and self.budget is None:
-            raise UsageError("--write: needs --budget", "For example --mixers --budget 0.6 --write hybrid.toml")
+            raise UsageError("--write: needs --budget", "For example --mixers --budget 0.8 --write hybrid.toml")
         if self.write is not None and self.write.suffix != ".toml":
             raise UsageError(f"--write {self.write}: must be a .toml file", "For example --write hybrid.toml")
         if self.mixers and self.steps is not None:
@@ -170,14 +170,18 @@ def measure_mixers(request: DoctorRequest, device: torch.device, console: Consol
     recipe = request.loaded_recipe
     assert recipe is not None and request.recipe is not None  # noqa: PT018
     if request.write is not None:
-        mixer_report.check_recipe_path(request.write, force=request.force)
+        mixer_report.check_recipe_path(request.write, request.recipe, force=request.force)
     runtime.configure(tf32=recipe.run.tf32, fixed_shapes=True)
     names = None if request.only is None else [name.strip() for name in request.only.split(",")]
     table = mixer_costs.measure_mixers(recipe, device, console, names)
     lines = render_lines(mixer_report.mixer_report(request.recipe, table, str(device)))
     facts = table.to_dict()
     if request.budget is not None:
-        network = mixer_report.network_for(table, request.budget)
+        try:
+            network = mixer_report.network_for(table, request.budget, some=names is not None)
+        except UsageError:
+            console.emit({"mixers": facts}, lines)  # it took minutes
+            raise
         measured = 1.0
         if network.chosen != table.own.chosen:
             console.say("measuring the chosen generator and the recipe's own in turn")

@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -45,13 +46,13 @@ mixers, and not chosen."""
 
 @dataclass(frozen=True)
 class MixerCost:
-    """A block of one resolution with one mixer, for one image.
+    """A block of one resolution with one mixer, for one image; the mean of both where they differ.
 
     Attributes:
         name: The mixer; or a control, the recipe's own mixer in a block that saves otherwise.
         resolution: Side of the map.
-        parameters: Parameters of the mixer alone.
-        multiply_adds: Multiply-adds (MACs) of the mixer alone.
+        parameters: Parameters of the mixer alone, in the second block.
+        multiply_adds: Multiply-adds (MACs) of the mixer alone, in the second block.
         forward: Median seconds of the block's forward pass without autograd.
         step: Median seconds of the block's forward and backward pass.
         kept: Bytes that autograd keeps for the backward pass of the block.
@@ -219,29 +220,39 @@ def _measure_level(works: dict[str, _BlockWork], side: int, device: torch.device
         MixerCost(
             name,
             side,
-            sum(value.numel() for value in work.block.attention.parameters()),
+            sum(value.numel() for value in work.blocks[-1].attention.parameters()),
             mixer_at(work.config, side).multiply_adds(work.config, side),
-            forward[name],
-            step[name],
-            _kept_bytes(work.step),
+            forward[name] / len(work.blocks),
+            step[name] / len(work.blocks),
+            work.kept_bytes(),
         )
         for name, work in works.items()
     ]
 
 
 class _BlockWork:
-    """A block with one mixer, and what is timed of it."""
+    """A block with one mixer, or both blocks where they differ, and what is timed of them."""
 
     def __init__(self, config: ModelSection, side: int, x: Tensor, w: Tensor) -> None:
         self.config, self.x, self.w = config, x, w
-        self.block = Block(config, side, config.width_at(side), INDEX).to(x.device)
+        indices = (0, INDEX) if mixer_at(config, side).blocks_differ else (INDEX,)
+        self.blocks = [Block(config, side, config.width_at(side), index).to(x.device) for index in indices]
 
     def forward(self) -> None:
         with torch.inference_mode():
-            self.block(self.x, self.w)
+            for block in self.blocks:
+                block(self.x, self.w)
 
     def step(self) -> None:
-        self.block(self.x.detach().requires_grad_(), self.w).sum().backward()
+        for block in self.blocks:
+            self._step_of(block)
+
+    def kept_bytes(self) -> int:
+        """What autograd keeps of a block, on average."""
+        return sum(_kept_bytes(partial(self._step_of, block)) for block in self.blocks) // len(self.blocks)
+
+    def _step_of(self, block: Block) -> None:
+        block(self.x.detach().requires_grad_(), self.w).sum().backward()
 
 
 def _in_turn(works: dict[str, Callable[[], None]], device: torch.device) -> dict[str, float]:
@@ -320,11 +331,16 @@ def _is_choice(name: str) -> bool:
 def exchanged(costs: list[MixerCost], own: Network) -> list[Network]:
     """Networks with the fastest mixer at the largest map, at the two largest, and so on.
 
-    The recipe's own mixer may be the fastest, also one that is not chosen otherwise.
+    The recipe's own mixer may be the fastest, also one that is not chosen otherwise. A time is the whole generator's,
+    with the blocks that were measured in place of its own. If disturbances made these slower than the whole, it is the
+    whole's in the proportion of the blocks.
     """
     by_place = {(cost.resolution, cost.name): cost for cost in costs}
     networks, chosen = [], dict(own.chosen)
-    forward, step, kept = own.forward, own.step, own.kept
+    blocks = [cost for cost in costs if own.chosen[cost.resolution] == cost.name]
+    forward, of_forward = _with_blocks(own.forward, [cost.forward for cost in blocks])
+    step, of_step = _with_blocks(own.step, [cost.step for cost in blocks])
+    kept = own.kept
     for side in sorted(own.chosen, reverse=True):
         before = by_place.get((side, own.chosen[side]))
         candidates = [cost for cost in costs if cost.resolution == side and _is_choice(cost.name)]
@@ -335,5 +351,11 @@ def exchanged(costs: list[MixerCost], own: Network) -> list[Network]:
         forward += 2 * (fastest.forward - before.forward)
         step += 2 * (fastest.step - before.step)
         kept += 2 * (fastest.kept - before.kept)
-        networks.append(Network(chosen, side // 2, forward, step, kept))
+        networks.append(Network(chosen, side // 2, forward * of_forward, step * of_step, kept))
     return networks
+
+
+def _with_blocks(whole: float, blocks: Sequence[float]) -> tuple[float, float]:
+    """The larger of a generator's time and twice its blocks', and the factor from it to the generator's."""
+    larger = max(whole, 2 * sum(blocks))
+    return larger, whole / larger

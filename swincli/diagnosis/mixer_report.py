@@ -17,6 +17,7 @@ from swincli.diagnosis.mixer_costs import MixerTable, Network, with_mixers
 from swincli.errors import UsageError
 from swincli.model.mixers.registry import mixers_with
 from swincli.recipe import Recipe, dump_recipe
+from swincli.recipe.loading import files_of
 from swincli.system.atomic_files import write_atomically
 from swincli.system.overwrite import check_overwrite
 from swincli.units import format_bytes, format_metric, format_seconds
@@ -114,8 +115,13 @@ def _changed(own: Network, network: Network) -> dict[int, str]:
     return {side: name for side, name in network.chosen.items() if own.chosen[side] != name}
 
 
-def network_for(table: MixerTable, budget: float) -> Network:
+def network_for(table: MixerTable, budget: float, *, some: bool = False) -> Network:
     """The network for `--budget`.
+
+    Args:
+        table: The measurements.
+        budget: Share of the sampling time.
+        some: Whether only some mixers were measured.
 
     Raises:
         UsageError: no exchange of mixers reaches it.
@@ -123,19 +129,28 @@ def network_for(table: MixerTable, budget: float) -> Network:
     found = table.within(budget)
     if found is None:
         least = table.front[-1].forward / table.own.forward
+        rest = "The MLPs take most of the rest: a smaller model.mlp_ratio at the largest resolutions saves more."
         raise UsageError(
-            f"--budget {budget:g}: the fastest mixers take {least:.2f} of the time",
-            "The MLPs take most of the rest: a smaller model.mlp_ratio at the largest resolutions saves more.",
+            f"--budget {budget:g}: the fastest mixers{' of --only' if some else ''} take {least:.2f} of the time",
+            "Measure the others too, without --only." if some else rest,
         )
     return found
 
 
-def check_recipe_path(path: Path, *, force: bool) -> None:
+def check_recipe_path(path: Path, base: str, *, force: bool) -> None:
     """Check, before the measurement, that the recipe may be written.
 
+    Args:
+        path: The file.
+        base: The measured recipe: a path, or the name of a shipped one.
+        force: Whether any other file may be replaced.
+
     Raises:
+        UsageError: the measured recipe is that file, or extends it.
         DataError: the file exists and was not written by this, and there is no `force`.
     """
+    if path.resolve() in files_of(base):
+        raise UsageError(f"--write {path}: {base} is made of this file", "Choose another name.")
     check_overwrite([path], force=force, is_own=lambda file: file.read_bytes().startswith(NOTE.encode()))
 
 

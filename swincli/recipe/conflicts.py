@@ -300,7 +300,7 @@ MIXERS = (
         "model.mixer",
         lambda recipe: any(_lacks_heads(recipe.model, side) for side in recipe.model.resolutions),
         '"na-all" has a dilation for every power of two up to side / window, and needs a head for each; raise '
-        "model.min_heads",
+        "model.min_heads, or model.heads where it is set",
     ),
     Conflict(
         "model.kv_heads",

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from swincli.recipe.conflicts import AnyRecipe, Conflict, has_group
-from swincli.recipe.networks import FEATURES_SIDES, PADDED_MIXERS, SMALLEST_MIXED, WINDOW_MIXERS
+from swincli.recipe.networks import FEATURES_SIDES, KEY_MIXERS, PADDED_MIXERS, SMALLEST_MIXED, WINDOW_MIXERS
 from swincli.recipe.objective import LEAST_BLUR
 
 _PLAIN = "keeps the probability at 0, so D sees plain images alone; raise it"
-_SMALL_MAPS = f"has an effect below {SMALLEST_MIXED} px only: no larger map has a mixer of {', '.join(WINDOW_MIXERS)}"
+_SMALL_MAPS = f"has an effect below {SMALLEST_MIXED} px only: no larger map has a mixer of "
+_NO_WINDOWS, _NO_KEYS = _SMALL_MAPS + ", ".join(WINDOW_MIXERS), _SMALL_MAPS + ", ".join(KEY_MIXERS)
 _NOTHING = "changes nothing; raise it, or leave the group out of augment.groups"
 
 
@@ -44,6 +45,10 @@ def _never_shrinks(recipe: AnyRecipe) -> bool:
 
 def _looks_at_features(recipe: AnyRecipe) -> bool:
     return bool(recipe.loss.features > 0 or recipe.model.discriminator == "features")
+
+
+def _names_all_mixers(recipe: AnyRecipe) -> bool:
+    return all(recipe.model.value_at("mixer", side) is not None for side in recipe.model.resolutions)
 
 
 def _enlarges_nothing(recipe: AnyRecipe) -> bool:
@@ -190,7 +195,7 @@ MIXERS = (
     Conflict(
         "model.score_mask",
         lambda recipe: recipe.model.score_mask != "none" and not recipe.model.has_mixer(WINDOW_MIXERS),
-        _SMALL_MAPS,
+        _NO_WINDOWS,
     ),
     Conflict(
         "model.bias_init",
@@ -199,7 +204,17 @@ MIXERS = (
             and recipe.model.relative_bias
             and not recipe.model.has_mixer(WINDOW_MIXERS)
         ),
-        _SMALL_MAPS,
+        _NO_WINDOWS,
+    ),
+    Conflict(
+        "model.kv_heads",
+        lambda recipe: recipe.model.kv_heads is not None and not recipe.model.has_mixer(KEY_MIXERS),
+        _NO_KEYS,
+    ),
+    Conflict(
+        "model.attention",
+        lambda recipe: recipe.model.attention != "double" and _names_all_mixers(recipe),
+        "has no effect: model.mixer has a mixer for every resolution",
     ),
     *_without("model.relative_bias", lambda recipe: recipe.model.relative_bias, "model", "bias_init"),
     *_without(

@@ -49,11 +49,13 @@ class _Chain(NamedTuple):
         tree: Its sections.
         lines: The file and line that set each key.
         replaced: Values of [model] in whose place a recipe above has a table, by key.
+        files: The file, and those of the recipes it extends.
     """
 
     tree: Tree
     lines: dict[str, str]
     replaced: Tree
+    files: tuple[Path, ...]
 
 
 def load_recipe(name: str, overrides: Sequence[str] = (), text: str | None = None) -> Recipe:
@@ -85,7 +87,7 @@ def load_with_warnings(name: str, overrides: Sequence[str] = (), text: str | Non
     path = find_recipe(name)
     if path is None:
         raise _no_recipe(name)
-    tree, lines, replaced = _read_chain(path, (), text)
+    tree, lines, replaced, _ = _read_chain(path, (), text)
     for section, key, value in settings:
         if section not in tree:
             tree[section], lines[section] = {}, "--set"
@@ -95,6 +97,18 @@ def load_with_warnings(name: str, overrides: Sequence[str] = (), text: str | Non
     recipe = _validate(tree, str(path), lines)
     wanted = {key: value for key, value in replaced.items() if lines.get(f"model.{key}") != "--set"}
     return LoadedRecipe(recipe, _lost_defaults(recipe.model, wanted))
+
+
+def files_of(name: str) -> tuple[Path, ...]:
+    """The file of a recipe, and those of the recipes it extends; nothing for a pipe, which can be read only once.
+
+    Raises:
+        RecipeError: as of `load_recipe`, but for the schema.
+    """
+    path = find_recipe(name)
+    if path is None:
+        raise _no_recipe(name)
+    return () if is_stream(path) else _read_chain(path, ()).files
 
 
 def read_text(path: Path) -> str:
@@ -158,7 +172,7 @@ def _read_chain(path: Path, visited: tuple[Path, ...], text: str | None = None) 
     lines = {key: f"{path.name}:{line}" for key, line in key_lines(text).items()}
     base_name = tree.pop("extends", None)
     if base_name is None:
-        return _Chain(tree, lines, {})
+        return _Chain(tree, lines, {}, (path.resolve(),))
     here = key_with_line(["extends"], lines)
     if not isinstance(base_name, str):
         raise RecipeError(str(path), [f"{here}: must be the path or name of a recipe, in quotes"])
@@ -173,7 +187,8 @@ def _read_chain(path: Path, visited: tuple[Path, ...], text: str | None = None) 
     if len(visited) >= LONGEST_CHAIN:
         raise RecipeError(str(path), [f"{here}: a chain of more than {LONGEST_CHAIN} recipes"], "Merge some of them.")
     base = _read_chain(found, visited)
-    return _Chain(_overlay(base.tree, tree), base.lines | lines, base.replaced | _replaced(base.tree, tree))
+    replaced = base.replaced | _replaced(base.tree, tree)
+    return _Chain(_overlay(base.tree, tree), base.lines | lines, replaced, (path.resolve(), *base.files))
 
 
 def _parse_toml(text: str, source: str) -> Tree:

@@ -29,6 +29,9 @@ SMALLEST_MIXED = 16
 WINDOW_MIXERS = ("double", "single", "latent", "latent-kmeans")
 """Mixers whose windows have what `score_mask` and `bias_init` ask for."""
 
+KEY_MIXERS = (*WINDOW_MIXERS, "grid", "kv2", "strided")
+"""Mixers with as many heads of keys and values as `kv_heads` says."""
+
 PADDED_MIXERS = ("dw7", "dw7+1x1", "sepconv", "gnconv2", "gnconv3")
 """Mixers whose kernels see what `mixer_padding` says beyond the border."""
 

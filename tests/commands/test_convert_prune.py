@@ -96,6 +96,7 @@ def test_mixers_are_exchanged_and_the_images_repaired(
         ("16=dw9", "no mixer 'dw9'; did you mean \"dw7\"?"),
         ("dw7", "'dw7' is not SIDE=NAME"),
         ("16=dw7, 016=grid", "16 px has two mixers"),
+        ("", "'' is not SIDE=NAME"),
     ],
 )
 def test_mixers_that_the_model_cannot_have(

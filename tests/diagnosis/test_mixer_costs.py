@@ -12,9 +12,10 @@ from swincli.commands.app import run
 from swincli.console import Console
 from swincli.diagnosis import mixer_costs
 from swincli.diagnosis.mixer_costs import CONTROLS, MixerCost, MixerTable, Network, exchanged, measure_mixers
-from swincli.diagnosis.mixer_report import Choice, choice_of, mixer_report, network_for, write_recipe
+from swincli.diagnosis.mixer_report import NOTE, Choice, choice_of, mixer_report, network_for, write_recipe
 from swincli.diagnosis.report import render_lines
 from swincli.errors import UsageError
+from swincli.model.generator import Block
 from swincli.model.mixers.registry import MIXERS
 from swincli.recipe import Recipe, load_recipe
 from swincli.recipe.loading import load_with_warnings
@@ -52,6 +53,19 @@ def test_the_largest_maps_change_first_and_the_budget_keeps_the_most_attention()
     assert network_for(found, 1.0) == found.own
     with pytest.raises(UsageError, match=r"--budget 0\.3: the fastest mixers take 0\.48 of the time"):
         network_for(found, 0.3)
+    with pytest.raises(UsageError, match=r"the fastest mixers of --only take 0\.48") as raised:
+        network_for(found, 0.3, some=True)
+    assert raised.value.hint == "Measure the others too, without --only."
+
+
+def test_blocks_that_took_longer_than_the_whole_are_shares_of_it() -> None:
+    """As on a busy machine: no network then takes less than nothing."""
+    costs = [cost("double", 16, 1.0), cost("dw7", 16, 0.5), cost("double", 32, 4.0), cost("dw7", 32, 0.1)]
+    own = Network({16: "double", 32: "double"}, 32, 5.0, 12.0, 10_000)
+    networks = exchanged(costs, own)
+    assert [network.forward for network in networks] == pytest.approx([5 * 2.2 / 10, 5 * 1.2 / 10])
+    assert [network.step for network in networks] == pytest.approx([12 * 6.6 / 30, 12 * 3.6 / 30])
+    assert [network.kept for network in networks] == [2_200, 1_200]
 
 
 def test_the_own_mixer_stays_where_it_is_the_fastest() -> None:
@@ -95,6 +109,45 @@ def test_a_recipe_with_overrides_is_written_as_a_whole(
     assert found.model == measured.model.model_copy(update={"mixer": mixers})
     assert found == measured.model_copy(update={"model": found.model})
     assert "the whole generator took 0.70" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_budget_out_of_reach_still_prints_the_tables(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixer_costs, "measure_mixers", lambda *_: table())
+    sets = [part for key in TINY for part in ("--set", key)]
+    command = ["doctor", "ffhq256", *sets, "--mixers", "--budget", "0.1", "--device", "cpu"]
+    assert run(command) == 2
+    out, err = capsys.readouterr()
+    assert "single at 32" in out
+    assert "error: --budget 0.1: the fastest mixers take 0.48" in err
+    assert run([*command, "--json"]) == 2
+    assert len(json.loads(capsys.readouterr().out)["mixers"]["front"]) == 3
+
+
+@pytest.mark.parametrize("measured", ["base.toml", "middle.toml", "top.toml"])
+def test_what_the_measured_recipe_is_made_of_is_not_replaced(measured: str, tmp_path: Path, capsys: Capture) -> None:
+    base = tmp_path / "base.toml"
+    base.write_text(f'{NOTE}\nextends = "ffhq256"\n')
+    (tmp_path / "middle.toml").write_text('extends = "base.toml"\n')
+    (tmp_path / "top.toml").write_text('extends = "middle.toml"\n')
+    command = ["doctor", str(tmp_path / measured), "--mixers", "--budget", "0.8", "--write", str(base), "--force"]
+    assert run([*command, "--device", "cpu"]) == 2
+    assert "is made of this file" in " ".join(capsys.readouterr().err.split())
+    assert base.read_text().startswith(NOTE)
+
+
+def test_blocks_that_differ_are_both_measured() -> None:
+    """Only the second block of a resolution has latents."""
+    recipe = load_recipe("ffhq256", [*TINY, "model.mapping_layers=1"])
+    config = recipe.model.model_copy(update={"mixer": "latent"})
+    x, w = torch.randn(1, 16, 16, config.width_at(16)), torch.randn(1, config.latent_dim)
+    work = mixer_costs._BlockWork(config, 16, x, w)
+    kept = [
+        mixer_costs._kept_bytes(lambda block=block: block(x.requires_grad_(), w).sum().backward())  # type: ignore[misc]
+        for block in (Block(config, 16, config.width_at(16), index) for index in (0, 1))
+    ]
+    assert kept[0] < kept[1]
+    (of_latent,) = mixer_costs._measure_level({"latent": work}, 16, torch.device("cpu"))
+    assert of_latent.kept == sum(kept) // 2
 
 
 def test_a_block_that_does_not_fit_into_memory_is_named(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:

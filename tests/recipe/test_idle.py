@@ -80,6 +80,10 @@ NOTHING = {  # sections of a recipe that begins with [model], the key, and part 
         "loss.path_length", "made without it",
     ),
     "a mask of no windows": ('mixer = "kv2"\nscore_mask = "gaussian"', "model.score_mask", "below 16 px only"),
+    "keys of no attention": ('mixer = "dw7"\nkv_heads = 2', "model.kv_heads", "below 16 px only"),
+    "windows that a mixer replaces": (
+        'mixer = "grid"\nattention = "single"', "model.attention", "a mixer for every resolution"
+    ),
     "a start of no windows": ('mixer = "grid"\nbias_init = "manhattan"', "model.bias_init", "below 16 px only"),
     "a start of no bias": (
         'bias_init = "manhattan"\nrelative_bias = false', "model.bias_init", "without model.relative_bias"
@@ -124,6 +128,7 @@ def test_every_row_is_tested_here() -> None:
         '[augment]\napa = true\ncontrol = "adaptive"',
         'mixer = {default = "grid", "64" = "latent"}\nscore_mask = "gaussian"\nbias_init = "manhattan"',
         'mixer = {"256" = "sepconv"}\nmixer_padding = "circular"',
+        'mixer = {"256" = "sepconv"}\nattention = "single"\nkv_heads = 2',
         'mixer = "latent"\nstyle = "cross-attention"',
     ],
 )

@@ -87,7 +87,7 @@ def remake_model(request: ConvertRequest, device: torch.device, console: Console
         SwincliError: the model or the real images cannot be opened, or the file cannot be written.
     """
     model = load_model(find_checkpoint(request.source), device)
-    change = _exchange(model, request.mixers) if request.mixers else _pruning(model, request.prune or 0.0)
+    change = _exchange(model, request.mixers) if request.mixers is not None else _pruning(model, request.prune or 0.0)
     detector = load_detector(choose_detector(request.detector or "inception", None, None, None, console), device)
     section = model.recipe.model
     costs = [_multiply_adds(each) for each in (section, change.section)]

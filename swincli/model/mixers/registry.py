@@ -46,6 +46,7 @@ class Mixer:
         is_floor: Whether it only shows how little mixing a network can do with; `swincli doctor --mixers` then does not
             choose it.
         takes_w: Whether the module's `forward` and `add_tiled` also take w, `[B, latent_dim]`, as the last argument.
+        blocks_differ: Whether the first block of a resolution is without what the mixer adds to double attention.
     """
 
     build: Callable[[ModelSection, int, int, int], nn.Module]
@@ -53,6 +54,7 @@ class Mixer:
     smallest: int = 16
     largest: int | None = None
     takes_w: bool = False
+    blocks_differ: bool = False
     is_floor: bool = False
 
     def works_at(self, resolution: int) -> bool:
@@ -100,7 +102,7 @@ def _with_latents(assign: str) -> Mixer:
     def multiply_adds(config: ModelSection, resolution: int) -> int:
         return _of_windows(config, resolution) + latent.added_multiply_adds(config, resolution)
 
-    return Mixer(build, multiply_adds, takes_w=True)
+    return Mixer(build, multiply_adds, takes_w=True, blocks_differ=True)
 
 
 MIXERS: dict[str, Mixer] = {

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from swincli.model.generator import Block, Generator
 from swincli.model.mixers.registry import MIXERS
 from swincli.ops import cpu_tiles
-from swincli.recipe.networks import PADDED_MIXERS, WINDOW_MIXERS
+from swincli.recipe.networks import KEY_MIXERS, PADDED_MIXERS, WINDOW_MIXERS
 from swincli.recipe.schema import ModelSection
 
 CHANNELS = 32
@@ -170,6 +170,22 @@ def test_no_branch_is_dead_at_the_learning_rate_of_g(name: str) -> None:
     assert after > 1e-3 * before
 
 
+def test_depthwise_kernels_start_as_their_centre() -> None:
+    """By the release's rule, Xavier with gain 0.02, their std would be 0.003 at most: a branch that says nothing."""
+    seen = set()
+    for name in MIXERS:
+        torch.manual_seed(0)
+        for block in Generator(section(name)).levels[2].blocks:
+            for kernel in (value for value in block.attention.parameters() if value.ndim == 4):
+                centre = torch.zeros_like(kernel, dtype=torch.bool)
+                centre[..., kernel.shape[2] // 2, kernel.shape[3] // 2] = True
+                assert kernel.shape[1] == 1
+                assert (kernel[centre] - 1).abs().max() < 0.06
+                assert 0.015 < kernel[~centre].std() < 0.025
+                seen.add(name)
+    assert seen == {*PADDED_MIXERS, "kv2", "strided", "axial"}
+
+
 def test_recipes_know_which_mixers_read_the_options_of_windows_and_the_border(name: str) -> None:
     with_mask, with_start = made(name, score_mask="gaussian"), made(name, bias_init="manhattan")
     assert any(".mask." in key for key in with_mask.state_dict()) == (name in WINDOW_MIXERS)
@@ -177,6 +193,8 @@ def test_recipes_know_which_mixers_read_the_options_of_windows_and_the_border(na
     has_decay = any(value.min() < -1 for value in bias.values())  # random numbers of std 0.02 have none
     assert has_decay == (name in WINDOW_MIXERS)
     x = torch.randn(1, 16, 16, CHANNELS)
+    sizes = [sum(value.numel() for value in made(name, kv_heads=heads).parameters()) for heads in (None, 2)]
+    assert (sizes[0] != sizes[1]) == (name in KEY_MIXERS)
     zeros, mirrored = (mixed(name, made(name, mixer_padding=padding), x) for padding in ("zeros", "reflect"))
     assert torch.equal(zeros, mirrored) == (name not in PADDED_MIXERS)
 
