@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from swincli.data.sources.naming import printable
 from swincli.errors import UsageError
 from swincli.model.files.attributes import Attributes
 from swincli.model.files.model_file import Model
@@ -209,7 +210,7 @@ def latent_samples(model: Model, latents: Latents, path: Path, truncation: Trunc
     numbers = range(len(latents))
     named = SampleInfo(
         stems=[f"latent-{number:04d}" for number in numbers],
-        origins=[f"latents={path.name}#{number} code={_hash(latents.values[number])}" for number in numbers],
+        origins=[f"latents={printable(path.name)}#{number} code={_hash(latents.values[number])}" for number in numbers],
         captions=[f"code {number}" for number in numbers],
         seeds=[],
     )

@@ -111,9 +111,9 @@ def _mode_of_new_file(path: Path) -> int:
 
 
 def append_json_line(log: Path, values: Mapping[str, Any]) -> None:
-    """Append one JSON line to a log and sync it to disk; NaN becomes null. A line that does not fit is removed again.
+    """Append one JSON line to a log and sync it to disk. A line that does not fit is removed again.
 
-    Infinite and NaN numbers become null.
+    Infinite and NaN numbers become null. If the log ends within a line, as after a power failure, a new one begins.
 
     Raises:
         ResourceError: the file cannot be written.
@@ -122,13 +122,21 @@ def append_json_line(log: Path, values: Mapping[str, Any]) -> None:
         with _open_unbuffered(log) as file:
             length = file.tell()
             try:
-                _write_all(file, (format_json(values) + "\n").encode())
+                begin = "" if _ends_line(log) else "\n"
+                _write_all(file, f"{begin}{format_json(values)}\n".encode())
             except BaseException:
                 with suppress(OSError):
                     file.truncate(length)
                 raise
     except OSError as error:
         raise from_os_error(error, f"writing {log}") from error
+
+
+def _ends_line(log: Path) -> bool:
+    """Whether a file is empty or its last byte ends a line."""
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+        return file.read() in (b"", b"\n")
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
-from swincli.errors import DataError
+from swincli.errors import DataError, UsageError
 
 FORCE_HINT = "Overwrite with --force, or choose another name."
 
@@ -45,6 +45,35 @@ def check_overwrite(
     if foreign:
         more = f", and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
         raise DataError(f"{foreign[0]}: {reason}{more}", hint)
+
+
+def check_distinct(paths: Iterable[Path], hint: str) -> None:
+    """Check, before any work is done, that no two files of a command would be the same one.
+
+    Raises:
+        UsageError: two would.
+    """
+    seen: set[Path] = set()
+    for path in paths:
+        real = path.resolve()
+        if real in seen:
+            raise UsageError(f"{path}: two results would be written to it", hint)
+        seen.add(real)
+
+
+def check_utf8(path: Path) -> None:
+    """Check that a path is text: files of models cannot be opened under another one.
+
+    Raises:
+        UsageError: it has bytes that are not UTF-8.
+    """
+    text = str(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        shown = text.encode("utf-8", "backslashreplace").decode()
+        hint = "Models cannot be opened there. Rename it, or choose another name."
+        raise UsageError(f"{shown}: the name has bytes that are not UTF-8", hint) from None
 
 
 def numbered(path: Path) -> Iterator[Path]:

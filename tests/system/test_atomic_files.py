@@ -73,6 +73,17 @@ def test_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:
     assert log.read_text() == '{"fid": null, "intervals": {"fid": [0.5, null]}}\n'
 
 
+@pytest.mark.parametrize(("before", "lines"), [("", 1), ('{"number": 0}\n', 2), ('{"number": 0}\n{"numb', 3), ("{", 2)])
+def test_a_line_after_a_cut_one_is_whole(tmp_path: Path, before: str, lines: int) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text(before)
+    append_json_line(log, {"number": 1})
+    found = log.read_text().splitlines()
+    assert len(found) == lines
+    assert json.loads(found[-1]) == {"number": 1}
+    assert log.read_text().startswith(before)
+
+
 def test_a_line_that_does_not_fit_is_not_begun(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     log = tmp_path / "log.jsonl"

@@ -16,7 +16,7 @@ from swincli.model.files.find_checkpoint import find_checkpoint
 from swincli.model.files.model_file import read_snapshot, save_snapshot
 from swincli.model.files.official import unsupported_by_release, write_original
 from swincli.model.files.snapshot import PARTS
-from swincli.system.overwrite import check_overwrite
+from swincli.system.overwrite import check_overwrite, check_utf8
 from swincli.training.ema.posthoc import POOR_FIT, plan_reconstruction, write_reconstruction
 
 
@@ -32,6 +32,7 @@ def run(request: ConvertRequest, device: torch.device, console: Console) -> Resu
         SwincliError: the input cannot be read, or the output cannot be written or exists.
     """
     check_overwrite([request.dest], force=request.force, reason="exists")
+    check_utf8(request.dest)
     if request.ema_width is not None:
         return _reconstruct_ema(Path(request.source), request.dest, request.ema_width, request.at_count, console)
     if request.prune is not None or request.mixers is not None:

@@ -28,7 +28,7 @@ from swincli.synthesis.latents.named_directions import (
     read_direction,
     save_direction,
 )
-from swincli.system.overwrite import check_overwrite
+from swincli.system.overwrite import check_overwrite, check_utf8
 from swincli.units import LARGEST_SEED, MOST_SEEDS
 
 _COLUMNS = "The file needs a line `seed,score`, and below it a seed and a number in each line."
@@ -46,6 +46,7 @@ def file_of(model: Model, name: str, out: Path | None, *, force: bool) -> Path:
     if path.suffix != SUFFIX:
         raise UsageError(f"--out {path}: the file name must end in {SUFFIX}", f"For example --out {name}{SUFFIX}")
     check_overwrite([path], force=force, reason="exists already")
+    check_utf8(path)
     return path
 
 

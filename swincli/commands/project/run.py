@@ -42,10 +42,10 @@ from swincli.projection.output_files import (
 from swincli.projection.targets import Target, read_targets
 from swincli.projection.tuning import TuningSettings, tune
 from swincli.synthesis.latents.files import read_latents
-from swincli.synthesis.output.provenance import missing, read_note, read_picture
+from swincli.synthesis.output.provenance import Output, missing, read_note, read_picture
 from swincli.synthesis.output.video import check_video, writing_video
 from swincli.synthesis.sampling import render
-from swincli.system.overwrite import check_overwrite
+from swincli.system.overwrite import check_distinct, check_overwrite
 
 TUNED = "tuned.safetensors"
 NOTE_START = "project "  # of the notes of all files but the video
@@ -126,17 +126,21 @@ def _open_job(request: ProjectRequest, model: Model, console: Console) -> Job:
         f"loss={perception.name if perception else 'none'} seed={request.seed}"
     )
     files = [projection_files(request.out, target, f"{NOTE_START}{settings}") for target in targets]
-    _check_output_folder(targets, files)
+    _check_output_folder(request, targets, files)
     batch = request.batch or default_inversion_batch(section.size)
     return Job(request, model, identity, objective, targets, files, settings, batch, console)
 
 
-def _check_output_folder(targets: Sequence[Target], files: Sequence[ProjectionFiles]) -> None:
-    """Check that no projection would overwrite its own picture.
+def _check_output_folder(request: ProjectRequest, targets: Sequence[Target], files: Sequence[ProjectionFiles]) -> None:
+    """Check that no projection would overwrite its own picture, or a file of another one.
 
     Raises:
         UsageError: one would.
     """
+    paths = [output.path for its in files for output in its.outputs]
+    paths += [its.video for its in files] if request.video else []
+    paths += [each.path for target in targets for each in tuned_files(request.out, target, "")] if request.tune else []
+    check_distinct(paths, "Rename one of the pictures, or project them with different --out folders.")
     for target, its in zip(targets, files, strict=True):
         if its.image.path.resolve() == Path(target.source).resolve():
             raise UsageError(f"{target.source}: its projection would overwrite it", "Choose another --out.")
@@ -149,6 +153,8 @@ def _find_pending(job: Job) -> list[int]:
         DataError: without --force, a file with another note exists.
     """
     check_overwrite([job.request.out / RECORDS], force=job.request.force, is_own=are_records)
+    if job.request.tune:
+        _planned_tuning(job)
     outputs = [output for files in job.files for output in files.outputs]
     pending = {index // len(job.files[0].outputs) for index in missing(outputs, force=job.request.force)}
     if job.request.video:
@@ -225,6 +231,38 @@ def _watch_both(watch: StepCallback, videos: StepCallback | None) -> StepCallbac
     return both
 
 
+@dataclass(frozen=True)
+class _Tuning:
+    """What tuning writes: its note, both files of each picture, indices of the missing ones, whether weights exist."""
+
+    note: str
+    outputs: list[tuple[Output, Output]]
+    pending: list[int]
+    is_done: bool
+
+
+def _planned_tuning(job: Job) -> _Tuning:
+    """What tuning will write; it depends on all pictures.
+
+    Raises:
+        DataError: without --force, a file with another note exists.
+    """
+    request, path = job.request, job.request.out / TUNED
+    digests = " ".join(target.digest[:HASH_DIGITS] for target in job.targets)
+    note = f"project {job.settings} tune-steps={request.tune_steps} pictures={digests}"
+    found = read_tuned_note(path)
+    check_overwrite(
+        [path],
+        force=request.force,
+        is_own=lambda _: found == note,
+        reason="exists, and was made with other settings or from other pictures",
+        hint="Choose another --out, or remove it and the *-tuned*.png; the codes stay. --force makes all anew.",
+    )
+    outputs = [tuned_files(request.out, target, note) for target in job.targets]
+    pending = missing([output for pair in outputs for output in pair], force=request.force)
+    return _Tuning(note, outputs, pending, is_done=found == note and not request.force)
+
+
 def _tune(job: Job) -> TunedImages:
     """Tune the generator to all pictures at once, unless the tuned weights exist already.
 
@@ -233,30 +271,20 @@ def _tune(job: Job) -> TunedImages:
     """
     request, model, path = job.request, job.model, job.request.out / TUNED
     codes = torch.cat([_read_code(job, files) for files in job.files])
-    digests = " ".join(target.digest[:HASH_DIGITS] for target in job.targets)
-    note = f"project {job.settings} tune-steps={request.tune_steps} pictures={digests}"
-    outputs = [tuned_files(request.out, target, note) for target in job.targets]
-    pending = missing([output for pair in outputs for output in pair], force=request.force)
-    found = read_tuned_note(path)
-    check_overwrite(
-        [path],
-        force=request.force,
-        is_own=lambda _: found == note,
-        reason="exists, and was made with other settings or from other pictures",
-        hint="Overwrite it with --force, or choose another --out.",
-    )
-    if found != note or request.force:
+    planned = _planned_tuning(job)
+    pending = planned.pending
+    if not planned.is_done:
         plan = TuningSettings(steps=request.tune_steps, seed=request.seed)
         steps = plan.steps * -(-len(job.targets) // job.batch)
         with _step_progress(job.console, "Tuning", steps) as watch:
             changes = tune(model, job.objective, job.targets, codes, plan, job.batch, watch)
-        save_deltas(path, model, changes, note)
+        save_deltas(path, model, changes, planned.note)
         pending = list(range(2 * len(job.targets)))
     tuned = apply_tuned(model, path)
     images = [image for part in codes.split(job.batch) for image in render(tuned, part)]
     for index in sorted({number // 2 for number in pending}):
         before = read_picture(job.files[index].image.path)
-        save_tuned(*outputs[index], job.targets[index], before, images[index])
+        save_tuned(*planned.outputs[index], job.targets[index], before, images[index])
     return TunedImages(path, images)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 
 def figures_table(space: str, results: Sequence[dict[str, Any]]) -> Table:
@@ -21,7 +22,7 @@ def figures_table(space: str, results: Sequence[dict[str, Any]]) -> Table:
     for name in ("PSNR, dB", "SSIM", "stlpips"):
         table.add_column(name, justify="right")
     for entry in results:
-        table.add_row(Path(entry["source"]).name, *_cells(entry))
+        table.add_row(Text(Path(entry["source"]).name), *_cells(entry))
         if entry["tuned"] is not None:
             table.add_row("  tuned", *_cells(entry["tuned"]))
     return table

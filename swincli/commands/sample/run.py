@@ -27,7 +27,7 @@ from swincli.synthesis.output.provenance import NOTE, Output, encode_image, is_m
 from swincli.synthesis.sample_set import collect_latents, render_samples
 from swincli.synthesis.sampling import default_sampling_batch
 from swincli.system.distributed import Processes
-from swincli.system.overwrite import numbered
+from swincli.system.overwrite import check_distinct, numbered
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,12 @@ def find_pending(plan: SamplePlan, *, force: bool) -> Pending:
     Outdated temporary files of an archive are removed, and a store whose replacement was killed returns.
 
     Raises:
+        UsageError: the codes would be written over another result.
         DataError: without `force`, a file exists with another note.
     """
+    codes_there = [plan.codes.path] if plan.codes else []
+    named = {output.path for output in plan.outputs}  # a seed may be asked for twice
+    check_distinct([*named, *codes_there], "Choose another name for --save-latents.")
     if plan.archive is not None:
         clear_leftovers(plan.archive.path.resolve())
     grid = plan.grid is not None and bool(missing([plan.grid.output], force=force))

@@ -138,11 +138,16 @@ class TrainRequest:
         """Check the time limit, the recipes, that no two runs share a folder, and `--detach`.
 
         Raises:
-            UsageError: they cannot be read, or cannot be a queue.
+            UsageError: they cannot be read, or cannot be a queue, or a new folder's name is not UTF-8.
         """
+        from swincli.system.overwrite import check_utf8
+
         if self.detach:
             self._check_detach()
         _ = self.max_seconds, self.entries
+        for entry in self.entries:
+            if not entry.folder.exists():  # a run of before goes on
+                check_utf8(entry.folder)
         if len(self.recipes) > 1:
             self._check_queue()
 

@@ -11,6 +11,7 @@ import safetensors
 from swincli.errors import CheckpointError
 from swincli.model.files.hub import HUB_PREFIX, MODEL_FILE, find_hub_model
 from swincli.model.files.shipped_models import PREFIX, find_shipped_model, shipped_models
+from swincli.system.overwrite import check_utf8
 
 RUNS = Path("runs")
 METADATA = "swincli"  # key of a model file's note
@@ -59,7 +60,8 @@ def find_checkpoint(text: str | None) -> Path:
 
     Raises:
         CheckpointError: there is none.
-        UsageError, ResourceError: as `find_hub_model` does.
+        UsageError: its path is not UTF-8, or as `find_hub_model` does.
+        ResourceError: as `find_hub_model` does.
     """
     if text is not None:
         path = Path(text)
@@ -67,6 +69,8 @@ def find_checkpoint(text: str | None) -> Path:
             return find_shipped_model(text)
         if text.startswith(HUB_PREFIX) and not path.exists():
             return find_hub_model(text)
+        if path.exists():
+            check_utf8(path)
         if path.is_file():
             return path
         if not path.is_dir():

@@ -179,6 +179,44 @@ def test_a_picture_is_not_replaced_by_its_projection(
     assert Path(photos[0]).read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("stem", "options"),
+    [
+        ("one-pair", []),
+        ("one-tuned", ["--tune"]),
+        ("one-tuned-pair", ["--tune"]),
+    ],
+)
+def test_no_two_pictures_are_written_to_one_file(
+    trained_run: Path, photos: list[str], tmp_path: Path, capsys: Capture, stem: str, options: list[str]
+) -> None:
+    other = shutil.copy(photos[0], tmp_path / f"{stem}.png")
+    assert project(trained_run, tmp_path / "out", photos[0], str(other), *options) == 2
+    assert "two results would be written to it" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_tuned_weights_of_other_pictures_are_found_before_the_work(
+    trained_run: Path, photos: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    assert project(trained_run, out, photos[0], "--tune", "--tune-steps", "1") == 0
+    before = contents(out)
+    assert project(trained_run, out, *photos, "--tune", "--tune-steps", "1") == 1
+    assert "the codes stay" in " ".join(capsys.readouterr().err.split())
+    assert contents(out) == before
+    for path in (out / "tuned.safetensors", *out.glob("*-tuned*.png")):
+        path.unlink()
+    assert project(trained_run, out, *photos, "--tune", "--tune-steps", "1") == 0
+    assert contents(out)["one.npz"] == before["one.npz"]
+
+
+def test_names_are_printed_as_they_are(trained_run: Path, photos: list[str], tmp_path: Path, capsys: Capture) -> None:
+    odd = shutil.copy(photos[0], tmp_path / "[red]one.png")
+    assert project(trained_run, tmp_path / "out", str(odd)) == 0
+    assert " [red]one.png " in capsys.readouterr().err
+
+
 def test_no_picture_at_all(capsys: Capture) -> None:
     assert run(["project"]) == 2
     assert "IMAGE" in capsys.readouterr().err

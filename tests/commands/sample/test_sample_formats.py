@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -207,3 +209,34 @@ def test_labels_of_the_grid(model: Path, pngs: list[np.ndarray], tmp_path: Path)
     corners = [(top, left) for top in range(40) for left in range(100, 200)]
     assert any(np.array_equal(page[top : top + 128, left : left + 128], enlarged) for top, left in corners)
     assert sample(model, tmp_path, "--count", "5", "--grid", "3x2") == 1
+
+
+def test_codes_are_not_written_over_images(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    given = ["--seeds", "0-1", "--format", "npz", "--save-latents", str(out / "images.npz")]
+    assert sample(model, out, *given) == 2
+    assert "two results would be written to it" in " ".join(capsys.readouterr().err.split())
+    assert not (out / "images.npz").exists()
+    assert (
+        sample(model, out, "--seeds", "1,1", "--save-latents", str(out / "codes.npz")) == 0
+    )  # a seed twice is no fault
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_models_in_folders_that_safetensors_cannot_open(
+    model: Path, tiny_recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / os.fsdecode(b"run\xff")
+    folder.mkdir()
+    shutil.copy(model, folder / "model-000000000004.safetensors")
+    new = folder.with_name(os.fsdecode(b"new\xff"))
+    commands = [
+        ["sample", "--checkpoint", str(folder), "--seeds", "0"],
+        ["sample", "--checkpoint", str(folder / "model-000000000004.safetensors"), "--seeds", "0"],
+        ["train", str(tiny_recipe_file), "--out", str(new)],
+        ["convert", str(model), str(new) + ".safetensors", "--ema-width", "0.1"],
+    ]
+    for command in commands:
+        assert run([*command, *([] if command[0] == "convert" else ["--device", "cpu"])]) == 2, command
+        assert "bytes that are not UTF-8" in " ".join(capsys.readouterr().err.split())
+    assert not new.exists()
