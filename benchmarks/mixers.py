@@ -1,10 +1,10 @@
 """Hybrid generators, with convolutions in place of attention at high resolutions, against the faithful ones.
 
-    python benchmarks/mixers.py [--only ROW ...] [--repeats 5] [--json FILE] [--tiny]
+    python benchmarks/mixers.py [--only ROW ...] [--repeats 5] [--peaks 3] [--json FILE] [--tiny]
 
 The times of a row come from one process: both networks take turns, and the figure is the median over the turns of the
 faithful network's time divided by the hybrid's. So it depends little on the machine and on other programs. Peak memory
-is the largest resident set of a process that runs one of the two networks, twice; the median of three. Sampling is a
+is the largest resident set of a process that runs one of the two networks, twice; the median of some. Sampling is a
 forward of G as in `swincli sample`; a step is D's and G's phase without R1. With --tiny the script is tested on tiny
 networks, and the figures mean nothing.
 """
@@ -32,8 +32,6 @@ from swincli.system.resources import cpu_name
 from swincli.version import __version__
 
 FAITHFUL, HYBRID = "faithful", "hybrid"
-PEAKS = 3
-"""Processes whose peaks are measured; one differs from the next by about 1 %."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, float]:
     """The figures of a row."""
     turns = in_child(name, "turns", arguments)
     ratios = [one / other for one, other in zip(turns[FAITHFUL], turns[HYBRID], strict=True)]
-    runs = 1 if arguments.tiny else PEAKS
+    runs = 1 if arguments.tiny else arguments.peaks
     peaks = {
         kind: statistics.median(in_child(name, kind, arguments) for _ in range(runs)) / 2**30
         for kind in (FAITHFUL, HYBRID)
@@ -147,6 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=f"{', '.join(ROWS)}")
     parser.add_argument("--repeats", type=int, default=5, help="turns of each network; the median ratio counts")
+    parser.add_argument("--peaks", type=int, default=3, help="processes whose peaks are measured; they differ by 1 %%")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--tiny", action="store_true", help="use tiny networks, to test the script")
     parser.add_argument("--part", choices=["turns", FAITHFUL, HYBRID], help=argparse.SUPPRESS)
