@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from io import StringIO
+from itertools import accumulate
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -116,11 +117,12 @@ def _each(value: object, sort: RowSort) -> list[object]:
 
 def table_rows(
     content: str, text: str, names: Collection[str], notes: list[str], sort: RowSort, *, attributes: bool
-) -> tuple[list[LabelRow], list[str]]:
-    """Rows of a table, and the names of their columns if all of them count."""
-    table = _read_table(content, text, sort)
+) -> tuple[list[LabelRow], list[str], bool]:
+    """Rows of a table, the names of their columns if all of them count, and whether cells may have decimal commas."""
+    separator = _find_separator(content, sort)
+    table = _read_table(content, text, separator)
     if not table:
-        return [], []
+        return [], [], False
     width = len(table[0][1])
     if width == 1:
         raise _no_pair(text, sort, *table[0])
@@ -135,7 +137,7 @@ def table_rows(
     )
     named = [column for column in range(width) if column != path_column and heading[column] in sort.headings]
     if has_heading and not sort.several and (attributes or (width > 2 and len(named) != 1)):
-        return _attribute_rows(table, text, path_column, notes)
+        return *_attribute_rows(table, text, path_column, notes), separator != ","
     if attributes:
         raise DataError(f"{text}: {table[0][0]} names no columns", "Write a heading, such as path,hair,age.")
     label_column = _label_column(text, table[0], path_column, named, sort, has_heading=has_heading)
@@ -147,7 +149,7 @@ def table_rows(
         if len(cells) != width or not cells[path_column] or not cells[label_column]:
             raise _no_pair(text, sort, where, cells)
         rows.append(_row(where, cells[path_column], cells[label_column]))
-    return _whole_numbers(rows), []
+    return _whole_numbers(rows), [], False
 
 
 def _attribute_rows(
@@ -202,9 +204,8 @@ def _no_pair(text: str, sort: RowSort, where: str, cells: list[str]) -> DataErro
     return DataError(f"{text}: {where} is not `path,{sort.noun}`: {','.join(cells)[:80]}", sort.hint)
 
 
-def _read_table(content: str, text: str, sort: RowSort) -> list[tuple[str, list[str]]]:
+def _read_table(content: str, text: str, separator: str | None) -> list[tuple[str, list[str]]]:
     """Rows that are not empty, each with its place and its cells, without empty cells at the end of a row."""
-    separator = _find_separator(content, sort)
     table = []
     try:
         if separator is None:
@@ -232,13 +233,18 @@ def _pad(table: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
 
 
 def _find_separator(content: str, sort: RowSort) -> str | None:
-    """The separator that most of the first lines have in the same number; None if all have just spaces."""
+    """The separator that most of the first lines have in the same number; None if all have just spaces.
+
+    The first row has it too: commas that only other rows have are those of numbers or of captions.
+    """
     lines = [line for line in content.splitlines()[:_SAMPLE] if line.strip()]
+    quotes = accumulate(line.count('"') for line in lines)
+    first = next((number for number, so_far in enumerate(quotes, start=1) if so_far % 2 == 0), len(lines))
     best, most = None, 0
     for separator in sort.separators:
         counts = [line.rstrip(f"{separator} ").count(separator) for line in lines]
         usual = max(set(counts) - {0}, key=counts.count, default=0)
-        if usual and counts.count(usual) > most:
+        if usual and any(counts[:first]) and counts.count(usual) > most:
             best, most = separator, counts.count(usual)
     if best is None and not (lines and all(len(line.split()) >= 2 for line in lines)):
         return ","
