@@ -300,7 +300,8 @@ def _find_separator(content: str, sort: RowSort) -> str | None:
 
     The first row has it too: commas that only other rows have are those of numbers or of captions.
     """
-    lines = [line for line in content.splitlines()[:_SAMPLE] if line.strip()]
+    nothing = "".join(sort.separators) + " "  # what rows without cells consist of
+    lines = [line for line in content.splitlines()[:_SAMPLE] if line.strip(nothing)]
     quotes = accumulate(line.count('"') for line in lines)
     first = next((number for number, so_far in enumerate(quotes, start=1) if so_far % 2 == 0), len(lines))
     best, most = None, 0

@@ -69,6 +69,7 @@ def test_encodings_and_line_ends(root: Path, tmp_path: Path, encoding: str, end:
         "cat/1.gif;a\ncat/2, old.gif;b\ndog/3.gif;a\n",
         "cat/1.gif\ta\ncat/2, old.gif\tb\ndog/3.gif\ta\n",
         "cat/1.gif|a\ncat/2, old.gif|b\ndog/3.gif|a\n",
+        ";;\n;\ncat/1.gif;a\ncat/2, old.gif;b\ndog/3.gif;a\n",  # empty rows of a spreadsheet
         'a,cat/1.gif\nb,"cat/2, old.gif"\na,dog/3.gif\n',  # the label first
     ],
 )
