@@ -14,6 +14,8 @@ from typing import Any
 _COUNT_SCALE = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 _DURATION_SCALE = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
 COUNT_PATTERN = r"\s*([0-9][0-9_]{0,30})(?:\.([0-9]{1,15}))?\s*([kKmMbB]?)\s*"
 LARGEST_SEED = 2**32 - 1
 MOST_SEEDS = 10_000_000
@@ -39,6 +41,23 @@ def parse_count(text: str | int) -> int:
     if scaled % decimals:
         raise ValueError(f"{text!r} is not a whole number of images")
     return scaled // decimals
+
+
+def parse_number(text: str) -> float:
+    """Parse a cell of a table: "-2.5", "+5", ".5", "1e-3"; not what Python alone takes for a number, such as "1_00".
+
+    Raises:
+        ValueError: the text is no number, or one that is not finite.
+    """
+    value = float(text) if _NUMBER.fullmatch(text.strip()) else math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} is not a number")
+    return value
+
+
+def with_decimal_point(text: str) -> str:
+    """A number with a decimal comma, such as "20,5", with a point; any other text as it is."""
+    return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text.strip()) else text
 
 
 def format_count(count: int) -> str:

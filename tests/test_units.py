@@ -13,6 +13,30 @@ from swincli import units
 COUNTS = st.integers(min_value=0, max_value=10**18)
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("5", 5), ("+5", 5), ("-2.5", -2.5), (".5", 0.5), ("5.", 5), ("1e-3", 0.001), ("1E3", 1000), (" 7 ", 7)],
+)
+def test_cells_that_are_numbers(text: str, number: float) -> None:
+    assert units.parse_number(text) == number
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1_00", "1,5", "nan", "inf", "-Infinity", "1e999", "0x10", "1 0", "٣", "+-1", ".", "e5", "5-", "1e"]
+)
+def test_cells_that_are_no_numbers(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a number"):
+        units.parse_number(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "pointed"),
+    [("20,5", "20.5"), ("-0,5", "-0.5"), (",5", ".5"), ("1,5e3", "1.5e3"), ("1.234,5", "1.234,5"), ("a,5", "a,5")],
+)
+def test_decimal_commas(text: str, pointed: str) -> None:
+    assert units.with_decimal_point(text) == pointed
+
+
 def test_json_holds_no_nan_and_no_infinity() -> None:
     text = units.format_json({"a": [math.nan, (1.5, -math.inf)], "b": {"c": math.inf}, "d": None})
     assert text == '{"a": [null, [1.5, null]], "b": {"c": null}, "d": null}'

@@ -85,7 +85,7 @@ def _read(text: str, size: int, crop: Crop, warn: Warn) -> Iterator[Target]:
 
 def _read_several(text: str, size: int, crop: Crop, warn: Warn) -> Iterator[Target]:
     found = False
-    with open_source(text) as source:
+    with open_source(text, hint=_HINT) as source:
         for entry in source:
             name, stem = source.locate(entry.name), PurePosixPath(entry.name).with_suffix("").as_posix()
             try:

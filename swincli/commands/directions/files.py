@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from swincli.synthesis.latents.named_directions import (
     save_direction,
 )
 from swincli.system.overwrite import check_overwrite, check_utf8
-from swincli.units import LARGEST_SEED, MOST_SEEDS
+from swincli.units import LARGEST_SEED, MOST_SEEDS, parse_number, with_decimal_point
 
 _COLUMNS = "The file needs a line `seed,score`, and below it a seed and a number in each line."
 
@@ -125,22 +125,33 @@ def read_scores(path: Path) -> tuple[list[int], NDArray[np.float64]]:
     except OSError as error:
         raise from_os_error(error, f"reading {path}") from error
     separator = next((mark for mark in ("\t", ";") if mark in text.split("\n", 1)[0]), ",")
-    rows = csv.reader(text.splitlines(), delimiter=separator)
-    heading = [cell.strip().lower() for cell in next(rows, [])]
+    rows = _numbered_rows(path, text, separator)
+    heading = [cell.strip().lower() for cell in next(rows, (1, []))[1]]
     if "seed" not in heading or "score" not in heading:
         raise DataError(f"{path}: line 1 names no columns seed and score", _COLUMNS)
     columns, found = (heading.index("seed"), heading.index("score")), {}
-    for row in rows:
+    for number, row in rows:
         if not any(cell.strip() for cell in row):
             continue
-        where = f"{path}: line {rows.line_num}"
-        seed, score = _score_row(row, columns, where)
+        where = f"{path}: line {number}"
+        spelled = row if separator == "," else [with_decimal_point(cell) for cell in row]
+        seed, score = _score_row(spelled, columns, where)
         if seed in found:
             raise DataError(f"{where}: seed {seed} has a score already", "Give each seed once.")
         found[seed] = score
         if len(found) > MOST_SEEDS:
             raise DataError(f"{path}: more than {MOST_SEEDS:,} scores", "Give fewer.")
     return list(found), np.array(list(found.values()), np.float64)
+
+
+def _numbered_rows(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Rows of a table, each with the number of its last line."""
+    rows = csv.reader(text.splitlines(), delimiter=separator)
+    try:
+        for row in rows:
+            yield rows.line_num, row
+    except csv.Error as error:
+        raise DataError(f"{path}: line {rows.line_num} is not CSV: {error}", _COLUMNS) from error
 
 
 def _score_row(row: list[str], columns: tuple[int, int], where: str) -> tuple[int, float]:
@@ -153,9 +164,6 @@ def _score_row(row: list[str], columns: tuple[int, int], where: str) -> tuple[in
             f"{where}: there is no seed {seed_text[:40]!r}", f"Seeds are whole numbers from 0 to {LARGEST_SEED}."
         )
     try:
-        score = float(text)
+        return int(seed_text), parse_number(text)
     except ValueError:
-        score = math.nan
-    if not math.isfinite(score):
-        raise DataError(f"{where}: {text[:40]!r} is not a number", _COLUMNS)
-    return int(seed_text), score
+        raise DataError(f"{where}: {text[:40]!r} is not a number", _COLUMNS) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from swincli.data.preparing.options import PrepareOptions
 from swincli.data.store.attribute_values import AttributeValues
 from swincli.errors import DataError, UsageError, did_you_mean
 from swincli.recipe.attributes import Attribute, Kind
-from swincli.units import format_names
+from swincli.units import format_names, parse_number, with_decimal_point
 
 SKIP = "skip"
 MOST_NUMBERED = 20  # whole numbers 0, 1, 2, ... without gaps are classes up to here, else numbers
@@ -27,6 +27,7 @@ _FLAGS = ({"yes": 1, "no": 0}, {"true": 1, "false": 0}, {"y": 1, "n": 0}, {"t": 
           {"1": 1, "-1": 0}, {"on": 1, "off": 0}, {"1.0": 1, "0.0": 0})  # fmt: skip
 _SEVERAL = re.compile(r"\s*[;|]\s*")
 
+_NUMERIC = {"flag", "number"}  # kinds whose cells may have decimal commas
 _WORDS = {"class": "a class", "flag": "yes or no", "number": "a number", "several": "several values"}
 
 Cells = Sequence[str | None]
@@ -66,7 +67,7 @@ class ColumnKind:
 
 def _number(cell: str) -> float | None:
     try:
-        value = float(cell)
+        value = parse_number(cell)
     except ValueError:
         return None
     return value if math.isfinite(np.float32(value)) else None
@@ -164,7 +165,7 @@ def wanted_attributes(labels: object, options: PrepareOptions, console: Console)
         )
     kinds = tell_kinds(labels, given, console)
     console.say("labels: " + ", ".join(f"{name} is {_WORDS[kind]}" for name, kind in kinds.items()))
-    return TypedColumns(labels, kinds)
+    return TypedColumns(with_decimal_points(labels, kinds), kinds)
 
 
 def tell_kinds(table: AttributeColumns, given: Mapping[str, str], console: Console) -> dict[str, str]:
@@ -181,12 +182,16 @@ def tell_kinds(table: AttributeColumns, given: Mapping[str, str], console: Conso
     for place, name in enumerate(table.names):
         cells = {picture: cell for picture, row in table.cells.items() if (cell := known(row[place])) is not None}
         kind, reason = given.get(name), "--label-kind says so" if given.get(name) == SKIP else ""
+        pointed = dict(cells)
+        if table.decimal_commas:
+            pointed = {picture: with_decimal_point(cell) for picture, cell in cells.items()}
         if kind is None:
-            kind, reason = _told(list(cells.values()), len(table.cells))
+            kind, reason = _told(list(pointed.values()), len(table.cells))
         if kind == SKIP or len(set(cells.values())) < 2:
             console.warn(f"labels: {name} is left out: {reason or 'all pictures have the same value, or none'}")
             continue
-        wrong = [picture for picture, cell in cells.items() if not COLUMN_KINDS[kind].allows(cell)]
+        spelled = pointed if kind in _NUMERIC else cells
+        wrong = [picture for picture, cell in spelled.items() if not COLUMN_KINDS[kind].allows(cell)]
         if wrong:
             where, cell = table.where[wrong[0]], cells[wrong[0]]
             hint = f"Correct it, leave the cell empty for unknown, or give --label-kind {name}=class."
@@ -195,6 +200,18 @@ def tell_kinds(table: AttributeColumns, given: Mapping[str, str], console: Conso
     if not kinds:
         raise DataError(f"{table.text} has no column that says anything about the pictures", "See --label-kind.")
     return kinds
+
+
+def with_decimal_points(table: AttributeColumns, kinds: Mapping[str, str]) -> AttributeColumns:
+    """A table with points in the numbers that have decimal commas, in columns of numbers and flags."""
+    if not table.decimal_commas:
+        return table
+    numeric = [kinds.get(name) in _NUMERIC for name in table.names]
+    cells = {
+        picture: tuple(with_decimal_point(cell) if has else cell for cell, has in zip(row, numeric, strict=True))
+        for picture, row in table.cells.items()
+    }
+    return replace(table, cells=cells, decimal_commas=False)
 
 
 def known(cell: str) -> str | None:

@@ -21,6 +21,7 @@ from swincli.errors import DataError, UsageError
 from swincli.units import format_items, format_names
 
 NAMES, LABELS, OWN = "names", "labels", "own"
+_HINT = "Use --captions with a table of paths and captions, with names, labels or own."
 _WORD_BREAKS = re.compile(r"[_\-.+]+|(?<=[a-z])(?=[A-Z])")
 _NUMBERS_AT_END = re.compile(r"(?:\s+\(?\d+\)?)+$")
 _NUMBER = re.compile(r"[-+]?[\d.]+(?:e[-+]?\d+)?", re.IGNORECASE)
@@ -94,6 +95,11 @@ def _captions_of(text: str, source: Source, labels: Mapping[str, str] | TypedCol
             }
         return {name: (words_of(label),) for name, label in labels.items()}
     return _from_file(_own_file(source) if text == OWN else text, source, console)
+
+
+def caption_place(text: str | None, source: Source) -> str | None:
+    """Full name of the file of `--captions`; None if no file has the captions. Raises as `wanted_captions`."""
+    return None if text in (None, NAMES, LABELS, OWN) else read_text(text, source, _HINT)[1]
 
 
 def with_dropped_words(texts: Texts, share: float) -> Texts:
@@ -195,8 +201,7 @@ def _own_file(source: Source) -> str:
 
 
 def _from_file(text: str, source: Source, console: Console) -> Texts:
-    hint = "Use --captions with a table of paths and captions, with names, labels or own."
-    content, where = read_text(text, source, hint)
+    content, where = read_text(text, source, _HINT)
     matched = read_caption_file(content, text, [entry.name for entry in source], source.text)
     for note in (where, *matched.notes):
         console.say(f"captions: {note}")

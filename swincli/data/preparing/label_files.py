@@ -28,12 +28,14 @@ class AttributeColumns:
         names: Names of the columns, without that of the paths.
         cells: Cells by names of pictures.
         where: Place of the row in messages, by names of pictures.
+        decimal_commas: Whether a cell such as 20,5 may be a number: commas do not separate the columns.
     """
 
     text: str
     names: list[str]
     cells: dict[str, tuple[str, ...]]
     where: dict[str, str]
+    decimal_commas: bool = False
 
     def only(self, pictures: Collection[str]) -> AttributeColumns:
         """The rows of some pictures, in their order."""
@@ -99,10 +101,11 @@ def _read_file(
 ) -> MatchedLabels:
     notes: list[str] = []
     columns: list[str] = []
+    decimal_commas = False
     if text.lower().endswith(".json"):
         rows = json_rows(content, text, sort)
     else:
-        rows, columns = table_rows(content, text, names, notes, sort, attributes=attributes)
+        rows, columns, decimal_commas = table_rows(content, text, names, notes, sort, attributes=attributes)
     if not rows:
         raise DataError(f"{text} holds no {sort.noun}s")
     listed = _by_path(rows, text, sort)
@@ -126,7 +129,7 @@ def _read_file(
         return MatchedLabels(captions, notes, warnings, other_case)
     where = {name: found[0].where for name, found in matched.items()}
     cells = {name: tuple(found[0].label) for name, found in matched.items()}
-    table = AttributeColumns(text, columns, cells, where)
+    table = AttributeColumns(text, columns, cells, where, decimal_commas)
     return MatchedLabels({name: (place,) for name, place in where.items()}, notes, warnings, other_case, table)
 
 

@@ -6,11 +6,12 @@ import csv
 import json
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from io import StringIO
+from itertools import accumulate
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Final, Protocol
 
 from swincli.data.sources.naming import printable
 from swincli.errors import DataError
@@ -34,6 +35,7 @@ _CAPTION_HEADINGS: Final = {
     "caption", "captions", "text", "texts", "description", "descriptions", "sentence", "prompt", "comment", "alt",
     "raw", "title",
 }  # fmt: skip
+_SPACES: Final = re.compile(r"(?<=\S)\s+(?=\S)")
 _WHOLE_NUMBER: Final = re.compile(r"(\d+)\.0+")
 
 
@@ -116,16 +118,17 @@ def _each(value: object, sort: RowSort) -> list[object]:
 
 def table_rows(
     content: str, text: str, names: Collection[str], notes: list[str], sort: RowSort, *, attributes: bool
-) -> tuple[list[LabelRow], list[str]]:
-    """Rows of a table, and the names of their columns if all of them count."""
-    table = _read_table(content, text, sort)
+) -> tuple[list[LabelRow], list[str], bool]:
+    """Rows of a table, the names of their columns if all of them count, and whether cells may have decimal commas."""
+    separator = _find_separator(content, sort)
+    files = {PurePosixPath(composed(name)).name for name in names}
+    table = _read_table(content, text, separator, sort, files)
     if not table:
-        return [], []
+        return [], [], False
     width = len(table[0][1])
     if width == 1:
         raise _no_pair(text, sort, *table[0])
-    files = {PurePosixPath(composed(name)).name for name in names}
-    stems = {PurePosixPath(name).stem for name in files}
+    stems = _stems(files)
     heading = [re.sub(r"[\s-]+", "_", cell.lower()) for cell in table[0][1]]
     hits = [sum(_file_name(cells, column) in files for _, cells in table[:_SAMPLE]) for column in range(width)]
     path_column = hits.index(max(hits)) if any(hits) else _first_heading(heading, _PATH_HEADINGS)
@@ -135,7 +138,7 @@ def table_rows(
     )
     named = [column for column in range(width) if column != path_column and heading[column] in sort.headings]
     if has_heading and not sort.several and (attributes or (width > 2 and len(named) != 1)):
-        return _attribute_rows(table, text, path_column, notes)
+        return *_attribute_rows(table, text, path_column, notes), separator != ","
     if attributes:
         raise DataError(f"{text}: {table[0][0]} names no columns", "Write a heading, such as path,hair,age.")
     label_column = _label_column(text, table[0], path_column, named, sort, has_heading=has_heading)
@@ -147,7 +150,7 @@ def table_rows(
         if len(cells) != width or not cells[path_column] or not cells[label_column]:
             raise _no_pair(text, sort, where, cells)
         rows.append(_row(where, cells[path_column], cells[label_column]))
-    return _whole_numbers(rows), []
+    return _whole_numbers(rows), [], False
 
 
 def _attribute_rows(
@@ -195,23 +198,32 @@ def _first_heading(heading: list[str], wanted: set[str]) -> int:
 
 def _file_name(cells: list[str], column: int) -> str:
     """The last part of a path in a column; empty if the row is too short."""
-    return composed(PurePosixPath(cells[column].replace("\\", "/")).name) if column < len(cells) else ""
+    return _last_part(cells[column]) if column < len(cells) else ""
+
+
+def _last_part(path: str) -> str:
+    return composed(path.strip().replace("\\", "/").rstrip("/").rpartition("/")[2])
 
 
 def _no_pair(text: str, sort: RowSort, where: str, cells: list[str]) -> DataError:
     return DataError(f"{text}: {where} is not `path,{sort.noun}`: {','.join(cells)[:80]}", sort.hint)
 
 
-def _read_table(content: str, text: str, sort: RowSort) -> list[tuple[str, list[str]]]:
-    """Rows that are not empty, each with its place and its cells, without empty cells at the end of a row."""
-    separator = _find_separator(content, sort)
+def _read_table(
+    content: str, text: str, separator: str | None, sort: RowSort, files: Set[str]
+) -> list[tuple[str, list[str]]]:
+    """Rows that are not empty, each with its place and its cells, without empty cells at the end of a row.
+
+    The place of a row with line breaks in quotes is its first line.
+    """
     table = []
     try:
         if separator is None:
-            rows = enumerate((line.rsplit(maxsplit=1) for line in content.splitlines()), start=1)
+            rows: Iterable[tuple[int, list[str]]] = enumerate(_split_at_spaces(content.splitlines(), sort, files), 1)
         else:
-            reader = csv.reader(StringIO(content, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
-            rows = enumerate(reader, start=1)
+            rows = _numbered(
+                csv.reader(StringIO(content, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+            )
         for number, row in rows:
             cells = [cell.strip() for cell in row]
             while cells and not cells[-1]:
@@ -223,6 +235,58 @@ def _read_table(content: str, text: str, sort: RowSort) -> list[tuple[str, list[
     return _pad(table)
 
 
+class _Reader(Protocol):
+    """What `csv.reader` gives."""
+
+    line_num: int
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+
+
+def _numbered(reader: _Reader) -> Iterator[tuple[int, list[str]]]:
+    """Rows, each with the number of its first line."""
+    first = 1
+    for row in reader:
+        yield first, row
+        first = reader.line_num + 1
+
+
+def _split_at_spaces(lines: Sequence[str], sort: RowSort, files: Set[str]) -> list[list[str]]:
+    """Lines as paths and labels or captions, with nothing but spaces between them.
+
+    A label is the last word. Captions have spaces: the path before one is the first word of the line or, if that is no
+    picture, the longest beginning of the line that is one. If more lines end with a picture, captions come first.
+    """
+    if not sort.several:
+        return [line.rsplit(maxsplit=1) for line in lines]
+    stems = _stems(files)
+    for known in (files, stems):
+        before = sum(_end_of_path(line, known) is not None for line in lines[:_SAMPLE])
+        after = sum(_file_name(line.rsplit(maxsplit=1)[-1:], 0) in known for line in lines[:_SAMPLE])
+        if after > before:
+            return [line.rsplit(maxsplit=1) for line in lines]
+        if before:
+            break
+    rows = []
+    for line in lines:
+        end = _end_of_path(line, files) or _end_of_path(line, stems)
+        rows.append(line.split(maxsplit=1) if end is None else [line[:end], line[end:]])
+    return rows
+
+
+def _end_of_path(line: str, known: Set[str]) -> int | None:
+    """Where the path ends that a line begins with; None if it begins with no path of a known name."""
+    first = _SPACES.search(line)
+    if first is None or _last_part(line[: first.start()]) in known:
+        return first and first.start()
+    ends = [match.start() for match in _SPACES.finditer(line, first.end())]
+    return next((end for end in reversed(ends) if _last_part(line[:end]) in known), None)
+
+
+def _stems(files: Set[str]) -> set[str]:
+    return {PurePosixPath(name).stem for name in files}
+
+
 def _pad(table: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
     """Give rows that end with empty cells the length of the first row."""
     width = len(table[0][1]) if table else 0
@@ -232,13 +296,19 @@ def _pad(table: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
 
 
 def _find_separator(content: str, sort: RowSort) -> str | None:
-    """The separator that most of the first lines have in the same number; None if all have just spaces."""
-    lines = [line for line in content.splitlines()[:_SAMPLE] if line.strip()]
+    """The separator that most of the first lines have in the same number; None if all have just spaces.
+
+    The first row has it too: commas that only other rows have are those of numbers or of captions.
+    """
+    nothing = "".join(sort.separators) + " "  # what rows without cells consist of
+    lines = [line for line in content.splitlines()[:_SAMPLE] if line.strip(nothing)]
+    quotes = accumulate(line.count('"') for line in lines)
+    first = next((number for number, so_far in enumerate(quotes, start=1) if so_far % 2 == 0), len(lines))
     best, most = None, 0
     for separator in sort.separators:
         counts = [line.rstrip(f"{separator} ").count(separator) for line in lines]
         usual = max(set(counts) - {0}, key=counts.count, default=0)
-        if usual and counts.count(usual) > most:
+        if usual and any(counts[:first]) and counts.count(usual) > most:
             best, most = separator, counts.count(usual)
     if best is None and not (lines and all(len(line.split()) >= 2 for line in lines)):
         return ","

@@ -18,6 +18,8 @@ from swincli.data.sources.entries import Source
 from swincli.errors import DataError, from_os_error
 from swincli.units import format_names
 
+FOLDERS = "folders"
+_HINT = "Use --labels folders, a dataset.json or a CSV file."
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how Excel writes "Unicode text"
 
 
@@ -35,6 +37,11 @@ def wanted_labels(
     if has_own_labels(source):
         console.warn(f"{source.text} has labels that are not used. Use them with --labels {source.label_file}.")
     return None
+
+
+def label_place(text: str | None, source: Source) -> str | None:
+    """Full name of the file of `--labels`; None if no file has the labels. Raises as `read_text`."""
+    return None if text in (None, FOLDERS) else read_text(text, source, _HINT)[1]
 
 
 def read_labels(
@@ -62,13 +69,13 @@ def read_labels(
         DataError: The file is missing or malformed, or pictures have no label.
     """
     columns: AttributeColumns | None = None
-    if text == "folders":
+    if text == FOLDERS:
         above = _common_folder([entry.name for entry in source])
         found = {entry.name: label for entry in source if (label := _first_folder(entry.name, above)) is not None}
         labels = {name: composed(label) for name, label in found.items()}
         hint = "With --labels folders, every picture must be in a folder that is named after its label."
     else:
-        content, where = read_text(text, source, "Use --labels folders, a dataset.json or a CSV file.")
+        content, where = read_text(text, source, _HINT)
         say(where)
         names = [entry.name for entry in source]
         matched = read_label_file(content, text, names, source.text, attributes=attributes)

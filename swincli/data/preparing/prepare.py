@@ -16,9 +16,9 @@ from swincli.data.images.colour import spell_colour
 from swincli.data.images.formats import SUFFIXES
 from swincli.data.images.rejected import Rejected
 from swincli.data.preparing.attribute_kinds import TypedColumns, encode_columns, wanted_attributes
-from swincli.data.preparing.captions import TextEncoder, Texts, encode_captions, wanted_captions
+from swincli.data.preparing.captions import TextEncoder, Texts, caption_place, encode_captions, wanted_captions
 from swincli.data.preparing.ingest import IngestOptions, OnRecord, PartCounts, ingest
-from swincli.data.preparing.labels import number_labels, renumbered, wanted_labels
+from swincli.data.preparing.labels import label_place, number_labels, renumbered, wanted_labels
 from swincli.data.preparing.options import PrepareOptions, PreparePlan, make_plan
 from swincli.data.preparing.survey import SourceRecord
 from swincli.data.sources import open_source, printable
@@ -26,7 +26,7 @@ from swincli.data.sources.entries import Source
 from swincli.data.store.attribute_values import AttributeValues
 from swincli.data.store.captions import Captions
 from swincli.data.store.manifest import CHANNELS, Provenance
-from swincli.data.store.staging import check_destination, check_outside, check_space, staged
+from swincli.data.store.staging import check_destination, check_kept, check_outside, check_space, staged
 from swincli.data.store.writers import ImageWriter, open_writer
 from swincli.errors import DataError, from_os_error
 from swincli.version import __version__
@@ -85,7 +85,8 @@ def prepare(
         encoder: Encodes captions; needed with `options.captions`.
 
     Raises:
-        UsageError: A resolution, count, colour, split or destination is invalid.
+        UsageError: A resolution, count, colour, split or destination is invalid, or what is read lies in the
+            destination.
         DataError: No picture is usable, a file cannot be decoded and `stop_on_error` is set, pictures are not square
             and the crop is "none", labels are missing, a part is empty, or the destination exists.
         ResourceError: No space, no permission, or a worker process died.
@@ -117,6 +118,7 @@ def prepare_opened(
     attributes = wanted_attributes(labels, options, console)
     named = labels if isinstance(labels, dict) else None
     captions = wanted_captions(options.captions, source, named or attributes, console, options.word_dropout)
+    _check_kept(source, dest, options)
     _check_space(source, dest, options, plan)
     try:
         with staged(dest, force=options.force, as_file=as_file) as place:
@@ -139,6 +141,16 @@ def _expected_images(source: Source, options: PrepareOptions) -> int:
     """Number of images if every file with the suffix of a picture becomes one."""
     pictures = sum(source.all_pictures or PurePosixPath(entry.name).suffix.lower() in SUFFIXES for entry in source)
     return pictures if options.max_images is None else min(pictures, options.max_images)
+
+
+def _check_kept(source: Source, dest: Path, options: PrepareOptions) -> None:
+    """Check that no picture and no file of labels or captions lies in an earlier result, which is replaced."""
+    if not dest.resolve().exists():
+        return
+    pictures = {entry.file: f"{source.text}: {entry.name}" for entry in source if entry.file is not None}
+    places = {"--labels": label_place(options.labels, source), "--captions": caption_place(options.captions, source)}
+    tables = {Path(place): f"{option} {place}" for option, place in places.items() if place is not None}
+    check_kept(dest, pictures | tables)
 
 
 def _check_space(source: Source, dest: Path, options: PrepareOptions, plan: PreparePlan) -> None:

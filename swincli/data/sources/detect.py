@@ -29,7 +29,7 @@ _HINT: Final = (
 )
 
 
-def open_source(text: str, resolution: int | None = None) -> Source:
+def open_source(text: str, resolution: int | None = None, hint: str = _HINT) -> Source:
     """Open a folder (with its subfolders), a zip, a tar, an LMDB, an array, a list of paths or a `builtin:` name.
 
     The first bytes of a file decide what it is. Only a list is recognised by its suffix, .txt.
@@ -37,20 +37,21 @@ def open_source(text: str, resolution: int | None = None) -> Source:
     Args:
         text: A path, or a name that begins with `builtin:`.
         resolution: Preferred size in pixels, if the source has its pictures in several sizes.
+        hint: What else can be given, for the error that it is no source.
 
     Raises:
         DataError: The source does not exist, is damaged, or has no files.
         ResourceError: The source cannot be read.
         UsageError: The builtin name is unknown.
     """
-    source = _open(text, resolution)
+    source = _open(text, resolution, hint)
     folder = _only_folder(source)
     own = (f"{folder}{DATASET_FILE}", f"{folder}{MANIFEST_FILE}")  # metadata of a prepared data set, not pictures
     found = [entry.name for entry in source if entry.name in own]
     entries = [entry for entry in source if entry.name not in own]
     if not entries:
         source.close()
-        raise DataError(f"{text} holds no files", _HINT)
+        raise DataError(f"{text} holds no files", hint)
     return replace(source, entries=entries, label_file=own[0] if own[0] in found else None)
 
 
@@ -61,7 +62,7 @@ def _only_folder(source: Source) -> str:
     return folder if any(entry.name == f"{folder}{DATASET_FILE}" for entry in source) else ""
 
 
-def _open(text: str, resolution: int | None) -> Source:
+def _open(text: str, resolution: int | None, hint: str) -> Source:
     if is_composed(text):
         return open_composed(text, resolution)
     if text.startswith("builtin:"):
@@ -72,11 +73,11 @@ def _open(text: str, resolution: int | None) -> Source:
             raise DataError(f"{text} is already a store", "Give the pictures that it was made from.")
         return open_lmdb(text, path, resolution) if (path / LMDB_FILE).is_file() else open_folder(text, path)
     if not path.is_file():
-        raise DataError(f"{text} does not exist", _HINT)
-    return _open_file(text, path, resolution)
+        raise DataError(f"{text} does not exist", hint)
+    return _open_file(text, path, resolution, hint)
 
 
-def _open_file(text: str, path: Path, resolution: int | None) -> Source:
+def _open_file(text: str, path: Path, resolution: int | None, hint: str) -> Source:
     with reading(text):
         with path.open("rb") as file:
             head = file.read(_HEAD)
@@ -98,5 +99,5 @@ def _open_file(text: str, path: Path, resolution: int | None) -> Source:
     try:
         require_image(head, text)
     except ImageError:
-        raise DataError(f"{text} is not a source of pictures", _HINT) from None
+        raise DataError(f"{text} is not a source of pictures", hint) from None
     raise DataError(f"{text} is a single picture", "Put it into a folder and give the folder.")

@@ -1,4 +1,4 @@
-"""Names of entries: hidden and system files are skipped and counted; escapes for what cannot be printed."""
+"""Names of entries: what is passed over is counted; escapes for what cannot be printed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class PassedOver:
-    """Counts the hidden and system files and folders that a source passes over. A folder counts once."""
+    """Counts what a source passes over: hidden and system files and folders, and files with the name of a later one.
+
+    A hidden or system folder counts once.
+    """
 
     def __init__(self) -> None:
+        self._replaced: Counter[str] = Counter()
         self._paths: set[str] = set()
         self._names: Counter[str] = Counter()
 
@@ -30,13 +34,22 @@ class PassedOver:
             name = parts[place]
             self._names["._*" if name.startswith(_MAC_COPY) else printable(name)] += 1
 
+    def add_replaced(self, name: str) -> None:
+        """Count a file of which a later one has the name."""
+        self._replaced[name] += 1
+
     def notes(self, source: str) -> tuple[str, ...]:
-        """A message that counts and names them; empty if there were none."""
-        if not self._names:
-            return ()
-        found = format_items(self._names.total(), "hidden or system item")
-        named = [f"{count:,} {name}" for name, count in self._names.most_common()]
-        return (f"{source}: passed over {found} ({format_names(named, 5)})",)
+        """Messages that count and name them; empty if there were none."""
+        notes = []
+        if self._names:
+            found = format_items(self._names.total(), "hidden or system item")
+            named = [f"{count:,} {name}" for name, count in self._names.most_common()]
+            notes.append(f"{source}: passed over {found} ({format_names(named, 5)})")
+        if self._replaced:
+            found, have = format_items(self._replaced.total(), "file"), "has" if self._replaced.total() == 1 else "have"
+            of = f"the name of a later one ({format_names(list(self._replaced), 5)})"
+            notes.append(f"{source}: {found} {have} {of}; the last one of a name counts")
+        return tuple(notes)
 
 
 def printable(name: str) -> str:

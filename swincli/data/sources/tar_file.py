@@ -119,6 +119,8 @@ def _index(stream: IO[bytes], passed_over: PassedOver) -> dict[str, _Member]:
             archive.members = []  # type: ignore[attr-defined]  # tarfile would keep 1 KiB per member
             name = member_name(info.name, passed_over)
             if name is not None and not info.isdir():
+                if name in members:
+                    passed_over.add_replaced(name)
                 problem = None if info.isreg() and not info.issparse() else "not a plain file of the tar"
                 members[name] = _Member(info.offset_data, info.size, problem)
         end = archive.offset

@@ -68,6 +68,8 @@ def open_zip(text: str, path: Path) -> Source:
     for info in archive.archive().infolist():
         name = member_name(info.filename, passed_over)
         if name is not None and not info.is_dir():
+            if name in members:
+                passed_over.add_replaced(name)
             members[name] = info
     entries = [Entry(name, partial(_read_picture, archive, members[name], name)) for name in sorted(members)]
     read_any = partial(_read_any, archive, members)

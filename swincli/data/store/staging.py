@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,10 +36,10 @@ _REPLACEABLE = "swincli replaces only stores, zips and folders that it made, and
 
 
 def check_outside(dest: Path, source: str) -> None:
-    """Check that the destination is neither the source nor inside it.
+    """Check that the destination is not the source, and that neither is inside the other.
 
     Raises:
-        UsageError: It is.
+        UsageError: It is, or one is.
     """
     if source.startswith("builtin:"):
         return
@@ -48,6 +49,26 @@ def check_outside(dest: Path, source: str) -> None:
     if is_folder and dest.resolve().is_relative_to(Path(source).resolve()):
         hint = "Choose a DEST outside it, so that the store is never read as a source."
         raise UsageError(f"{dest} is inside the source {source}", hint)
+    check_kept(dest, {Path(source): f"the source {source}"})
+
+
+def check_kept(dest: Path, files: Mapping[Path, str]) -> None:
+    """Check that no file or folder that is read lies in the destination, which is replaced as a whole.
+
+    Args:
+        dest: The destination.
+        files: What is read, with its name in messages. Links are followed.
+
+    Raises:
+        UsageError: One lies in it.
+    """
+    real = dest.resolve()
+    if not real.exists():
+        return
+    for file, name in files.items():
+        if os.path.exists(file) and Path(os.path.realpath(file)).is_relative_to(real):  # noqa: PTH110 - never raises
+            hint = f"Choose another DEST: what is in {dest} now would be removed."
+            raise UsageError(f"{name} is inside {dest}", hint)
 
 
 def check_destination(dest: Path, *, force: bool, as_file: bool = False) -> None:

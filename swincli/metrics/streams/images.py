@@ -199,7 +199,7 @@ def open_images(text: str, resolution: int | None = None) -> Iterator[ImageSet]:
         return
     if not text.startswith("builtin:") and not path.exists():
         raise DataError(f"{text}: no such store, folder or archive", _HINT)
-    with open_source(text, resolution) as source:
+    with open_source(text, resolution, _HINT) as source:
         entries = [entry for entry in source if source.all_pictures or _is_image(entry)]
         notes = (*source.notes, *_notes(text, source, entries))
         yield _require_two(replace(_source_images(text, source, entries), notes=notes, warnings=source.warnings))

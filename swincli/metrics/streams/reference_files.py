@@ -32,6 +32,8 @@ FORMAT = 1
 HEADER = "swincli"
 OPTIONAL = ("features", "spectrum", "spectrum_parts")
 FOREIGN = (("mu", "sigma"), ("ref_mu", "ref_sigma"))  # clean-fid, pytorch-fid, TTUR, EDM, ADM; evaluators in JAX
+_IMAGES = "arr_0"  # of `sample --format npz`, and of ADM's sets
+_OTHERS = {_IMAGES: "images", "z": "codes", "w": "codes", "w_plus": "codes"}  # what other files of swincli hold
 _SYMMETRIC = 1e-6  # largest asymmetry of a covariance, relative to its largest entry
 _HINT = "--reference needs an .npz file of --save-reference, or another program's with mu and sigma."
 _SAVE_AGAIN = "Save it again: --save-reference with the same --detector and --metric as in this command."
@@ -156,7 +158,8 @@ def open_statistics(path: Path) -> ReferenceStatistics:
         DataError: no such file, a damaged file, or a file without statistics.
     """
     arrays = _read_arrays(path)
-    if HEADER in arrays:
+    others = [name for name in _OTHERS if name in arrays]
+    if HEADER in arrays and not others:
         try:
             return _read_own(path, json.loads(str(arrays[HEADER])), arrays)
         except (ValueError, KeyError, TypeError) as error:
@@ -166,8 +169,9 @@ def open_statistics(path: Path) -> ReferenceStatistics:
             moments = Moments.from_mean_covariance(*_gaussian(path, arrays[mean], arrays[covariance]))
             record = ReferenceRecord(str(path), None, None, file_sha256(path), statistics=str(path))
             return ReferenceStatistics(path, record, SideStatistics(moments.count, moments), None, None)
-    names = ", ".join(arrays) or "nothing"
-    raise DataError(f"{path}: has no mean and covariance of features (mu, sigma), but {names}", _HINT)
+    found = f"{_OTHERS[others[0]]} ({', '.join(others)})" if others else ", ".join(arrays) or "nothing"
+    hint = f"{_HINT} Images themselves are given to --data." if _IMAGES in others else _HINT
+    raise DataError(f"{path}: has no mean and covariance of features (mu, sigma), but {found}", hint)
 
 
 def _read_own(path: Path, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> ReferenceStatistics:

@@ -14,6 +14,7 @@ from tiny_backbone import install_tiny_backbone
 
 import swincli
 from swincli.commands.app import run
+from swincli.commands.directions.files import read_scores
 from swincli.data.store.reader import Store
 from swincli.errors import SwincliError
 from swincli.model.files.file_hash import model_identity
@@ -327,6 +328,12 @@ def test_bad_requests(arguments: list[str], code: int, said: str, model: Path, c
         ("seed,score\n1\n", "line 2: has 1 columns"),
         ('seed,score\n"1","2"\n2,2\n', "all are equal"),
         ("seed,score\n1,1\n2,2\n", "too few"),
+        ("seed,score\n1,1_0\n", "line 2: '1_0' is not a number"),
+        ('seed,score\n1,"0,5"\n', "line 2: '0,5' is not a number"),
+        ("seed;score\n1;1.000,5\n", "line 2: '1.000,5' is not a number"),
+        ("seed,score\n1,1\n2," + "9" * 140_000, "line 3 is not CSV: field larger than field limit"),
+        ('seed,score\n1,"' + "9,\n" * 70_000, "is not CSV: field larger than field limit"),
+        ("seed,score" + "e" * 140_000, "line 1 is not CSV: field larger than field limit"),
     ],
 )
 def test_bad_scores(content: str, said: str, model: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -334,6 +341,14 @@ def test_bad_scores(content: str, said: str, model: Path, tmp_path: Path, capsys
     path.write_text(content)
     assert _directions(model, "find", "some", "--scores", str(path)) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_scores_with_decimal_commas(separator: str, tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text(f"seed{separator}note{separator}score\n1{separator}a{separator}0,5\n2{separator}{separator}-1.5\n")
+    seeds, scores = read_scores(path)
+    assert (seeds, scores.tolist()) == ([1, 2], [0.5, -1.5])
 
 
 def test_scores_in_another_encoding(model: Path, tmp_path: Path, capsys: Capture) -> None:

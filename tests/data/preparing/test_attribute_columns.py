@@ -149,6 +149,13 @@ def test_columns_of_any_separator_with_windows_line_ends_and_quotes(separator: s
     assert found.where == {"0.png": "line 2", "1.png": "line 3"}
 
 
+@pytest.mark.parametrize("heading", ["path;hair;age", '"path\n(of file)";hair;age'])
+def test_a_heading_may_have_line_breaks(heading: str) -> None:
+    found = read(f"{heading}\n0.png;red;3\n1.png;;4\n")
+    assert found is not None
+    assert found.names == ["hair", "age"]
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [

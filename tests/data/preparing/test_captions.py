@@ -86,6 +86,51 @@ def test_json_with_lists(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        "{path} {text}",
+        "  {path}   {text}  ",
+        "./{path} {text}",
+        "/data/My Pictures/{path} {text}",
+        "{stem} {text}",
+        "{windows} {text}",
+        "{text} {path}",
+    ],
+)
+def test_paths_and_captions_with_nothing_but_spaces_between(line: str, root: Path, tmp_path: Path) -> None:
+    texts = {"1.gif": ("a cat 2", "a cat; 2.gif is a dog"), "2.gif": ("dog",), "sub/3.gif": ("1 of 2 cats, red",)}
+    lines = [
+        line.format(path=name, stem=name.removesuffix(".gif"), windows=name.replace("/", "\\"), text=text)
+        for name, each in texts.items()
+        for text in each
+    ]
+    assert read(str(table(tmp_path, "\n".join(lines) + "\n", name="c.txt")), root) == texts
+
+
+def test_paths_with_spaces_before_captions(tmp_path: Path) -> None:
+    """The first word is the path if it is a picture's; else the longest beginning of the line that is."""
+    root = put(tmp_path / "p", "a b.gif", "a b c.gif", "d.gif", "d e/f.gif")
+    lines = ["a b.gif a cat", "a b c.gif a b.gif", "d.gif e/f.gif 1", "d e/f.gif e", ""]
+    expected = {"a b.gif": ("a cat",), "a b c.gif": ("a b.gif",), "d.gif": ("e/f.gif 1",), "d e/f.gif": ("e",)}
+    assert read(str(table(tmp_path, "\n".join(lines), name="c.txt")), root) == expected
+    lines = ["a b a cat", "a b c ab", "d a dog", "f an elk", ""]
+    expected = {"a b.gif": ("a cat",), "a b c.gif": ("ab",), "d.gif": ("a dog",), "d e/f.gif": ("an elk",)}
+    assert read(str(table(tmp_path, "\n".join(lines), name="c.txt")), root) == expected
+
+
+def test_a_heading_before_paths_and_captions_with_spaces(root: Path, tmp_path: Path) -> None:
+    content = "path caption\n1.gif a cat, red hat\n1.gif a cat\n2.gif a dog\nsub/3.gif a cat\n"
+    assert read(str(table(tmp_path, content)), root) == TEXTS
+
+
+def test_rows_without_a_picture_before_captions_with_spaces(root: Path, tmp_path: Path) -> None:
+    """Captions that end with a number are not taken for paths, though pictures have such names."""
+    lines = ["1.gif a cat", "2.gif a dog", "sub/3.gif 1", *(f"no-{number}.gif a number 1" for number in range(9))]
+    found = read(str(table(tmp_path, "\n".join(lines))), root)
+    assert found == {"1.gif": ("a cat",), "2.gif": ("a dog",), "sub/3.gif": ("1",)}
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("1.gif,a cat\n2.gif,\nsub/3.gif,a cat\n", "line 2 is not `path,caption`: 2.gif"),
@@ -96,6 +141,12 @@ def test_json_with_lists(root: Path, tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_named(root: Path, tmp_path: Path, content: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
+        read(str(table(tmp_path, content)), root)
+
+
+def test_lines_are_counted_through_breaks_in_captions(root: Path, tmp_path: Path) -> None:
+    content = 'path,caption\n1.gif,"a\ncat"\n2.gif,"a\ndog",old\n'
+    with pytest.raises(DataError, match=r"line 4 is not `path,caption`: 2\.gif"):
         read(str(table(tmp_path, content)), root)
 
 

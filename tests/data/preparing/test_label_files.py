@@ -69,6 +69,7 @@ def test_encodings_and_line_ends(root: Path, tmp_path: Path, encoding: str, end:
         "cat/1.gif;a\ncat/2, old.gif;b\ndog/3.gif;a\n",
         "cat/1.gif\ta\ncat/2, old.gif\tb\ndog/3.gif\ta\n",
         "cat/1.gif|a\ncat/2, old.gif|b\ndog/3.gif|a\n",
+        ";;\n;\ncat/1.gif;a\ncat/2, old.gif;b\ndog/3.gif;a\n",  # empty rows of a spreadsheet
         'a,cat/1.gif\nb,"cat/2, old.gif"\na,dog/3.gif\n',  # the label first
     ],
 )
@@ -126,6 +127,24 @@ def test_several_columns_of_which_none_is_called_label_are_attributes(root: Path
 def test_a_wrong_line_is_named(root: Path, tmp_path: Path, row: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read(table(tmp_path, f'path,label\ncat/1.gif,a\n"cat/2, old.gif",b\n{row}\n'), root)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('path,label\n\ncat/1.gif,"a\n\nb"\ndog/3.gif\n', "line 6 is not `path,label`: dog/3.gif"),
+        ('"cat/1\n.gif",a\n"dog\n/3.gif",b\ndog/3.gif,"c\nd",e\n', "line 5 is not `path,label`: dog/3.gif"),
+        ('path,label\n"cat/1.gif","a\nb"\ndog/3.gif,a\ndog/3.gif,"b\nc"\n', "line 4 and line 5: dog/3.gif has two"),
+        ('path,hair,age\ncat/1.gif,"a\nb",1\ndog/3.gif,"a\nb",1,2\n', "line 4 has not the 3 cells"),
+    ],
+)
+def test_lines_are_counted_through_breaks_in_quotes(
+    content: str, message: str, end: str, root: Path, tmp_path: Path
+) -> None:
+    """A row that has several lines is named by its first one."""
+    with pytest.raises(DataError, match=message):
+        read(table(tmp_path, content.replace("\n", end)), root)
 
 
 def test_rows_without_a_picture_are_told_with_line_and_name(root: Path, tmp_path: Path) -> None:

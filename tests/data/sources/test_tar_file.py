@@ -60,15 +60,6 @@ def test_what_is_no_plain_file_is_named(tmp_path: Path, read: Any) -> None:
     assert set(read(tmp_path / "x.tar").values()) == {"not a plain file of the tar"}
 
 
-def test_the_last_of_equal_names_counts(tmp_path: Path, read: Any) -> None:
-    with tarfile.open(tmp_path / "x.tar", "w") as archive:
-        for data in (GIF, GIF + b"2"):
-            info = tarfile.TarInfo("a.gif")
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    assert read(tmp_path / "x.tar") == {"a.gif": GIF + b"2"}
-
-
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
 def test_a_tar_that_was_cut_short_is_named(mode: str, share: float, tmp_path: Path, write_tar: Any) -> None:

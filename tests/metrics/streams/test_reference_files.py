@@ -217,8 +217,11 @@ def test_files_of_something_else_are_named(tmp_path: Path, saved: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         open_statistics(tmp_path)
     np.savez(tmp_path / "latents.npz", z=np.zeros(3), w=np.zeros(3))
-    with pytest.raises(DataError, match=r"has no mean and covariance .*, but z, w"):
+    with pytest.raises(DataError, match=r"has no mean and covariance .*, but codes \(z, w\)"):
         open_statistics(tmp_path / "latents.npz")
+    np.savez(tmp_path / "other.npz", x=np.zeros(3), y=np.zeros(3))
+    with pytest.raises(DataError, match=r"has no mean and covariance .*, but x, y"):
+        open_statistics(tmp_path / "other.npz")
     array = io.BytesIO()
     np.save(array, np.zeros(3))
     (tmp_path / "array.npz").write_bytes(array.getvalue())
