@@ -100,13 +100,14 @@ def run(request: ProjectRequest, device: torch.device, console: Console, *, mode
         SwincliError: something cannot be opened or written, or a file with another note exists.
     """
     job = _open_job(request, open_model(request.checkpoint, device, model=model), console)
+    tuning = _planned_tuning(job) if request.tune else None
     pending = _find_pending(job)
     console.say(f"{job.model.path}, trained on {job.model.images_seen:,} images; {job.settings}")
     if existing := len(job.targets) - len(pending):
         console.say(f"{existing} of {len(job.targets)} pictures are already projected")
     if pending:
         _invert_all(job, pending)
-    tuned = _tune(job) if request.tune else None
+    tuned = _tune(job, tuning) if tuning else None
     results = _measure_all(job, tuned)
     records = request.out / RECORDS
     save_records(records, results)
@@ -153,8 +154,6 @@ def _find_pending(job: Job) -> list[int]:
         DataError: without --force, a file with another note exists.
     """
     check_overwrite([job.request.out / RECORDS], force=job.request.force, is_own=are_records)
-    if job.request.tune:
-        _planned_tuning(job)
     outputs = [output for files in job.files for output in files.outputs]
     pending = {index // len(job.files[0].outputs) for index in missing(outputs, force=job.request.force)}
     if job.request.video:
@@ -263,15 +262,10 @@ def _planned_tuning(job: Job) -> _Tuning:
     return _Tuning(note, outputs, pending, is_done=found == note and not request.force)
 
 
-def _tune(job: Job) -> TunedImages:
-    """Tune the generator to all pictures at once, unless the tuned weights exist already.
-
-    Raises:
-        DataError: without --force, a file with another note exists.
-    """
+def _tune(job: Job, planned: _Tuning) -> TunedImages:
+    """Tune the generator to all pictures at once, unless the tuned weights exist already."""
     request, model, path = job.request, job.model, job.request.out / TUNED
     codes = torch.cat([_read_code(job, files) for files in job.files])
-    planned = _planned_tuning(job)
     pending = planned.pending
     if not planned.is_done:
         plan = TuningSettings(steps=request.tune_steps, seed=request.seed)
