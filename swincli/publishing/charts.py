@@ -17,6 +17,7 @@ MOST_POINTS = 240  # of a drawn line
 _SMOOTHED_FROM = 40  # points from which a line is smoothed
 _SPAN = 0.03  # of a line: as many points are in the running mean
 _TICKS = 5
+_LEAST_RANGE = 1e-300  # parts of smaller ones may be 0 to the processor
 _COLOURS = 4  # classes s1 to s4 of the page's style
 
 
@@ -96,7 +97,8 @@ class _Scale:
         y_ticks = nice_ticks(min(y), max(y))
         low, high = min(x), max(x)
         x_range = (low, high) if high > low else (low - 0.5, high + 0.5)
-        return cls(nice_ticks(*x_range), y_ticks, x_range, (min(*y, y_ticks[0]), max(*y, y_ticks[-1])))
+        low, high = min(*y, y_ticks[0]), max(*y, y_ticks[-1])
+        return cls(nice_ticks(*x_range), y_ticks, x_range, (low, high if high - low >= _LEAST_RANGE else low + 1.0))
 
     def x(self, value: float) -> float:
         low, high = self.x_range
@@ -109,10 +111,12 @@ class _Scale:
 
 
 def nice_ticks(low: float, high: float, most: int = _TICKS) -> list[float]:
-    """Round numbers that span a range, at most `most` + 1 of them."""
+    """Round numbers that span a range, at most `most` + 1 of them; one if the range is next to nothing."""
     if high <= low:
         pad = abs(low) * 0.1 or 1.0
         low, high = low - pad, high + pad
+    if high - low < _LEAST_RANGE:
+        return [low]
     rough = (high - low) / most
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough)
